@@ -1,0 +1,38 @@
+# Options and the compile flags that every target shares.
+include_guard(GLOBAL)
+
+option(TERN_BUILD_TESTS "Build the tests" ON)
+option(TERN_BUILD_FUZZERS "Build the libFuzzer targets (clang only)" OFF)
+option(TERN_WERROR "Treat warnings as errors" OFF)
+set(TERN_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, for example address,undefined")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+# One definition of the numbers (docs/numbers.md): no contraction, no fast-math, no link-time
+# optimisation across tiers. These flags are part of the contract, not a tuning choice.
+add_library(tern_flags INTERFACE)
+target_compile_options(
+  tern_flags INTERFACE -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-fast-math -Wall
+                       -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+                       -Wold-style-cast)
+if(TERN_WERROR)
+  target_compile_options(tern_flags INTERFACE -Werror)
+endif()
+if(TERN_SANITIZE)
+  target_compile_options(tern_flags INTERFACE -fsanitize=${TERN_SANITIZE}
+                                              -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(tern_flags INTERFACE -fsanitize=${TERN_SANITIZE})
+endif()
