@@ -1,0 +1,145 @@
+#include "core/machine.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <limits>
+#include <optional>
+#include <string>
+
+namespace tern {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
+
+std::optional<std::string> first_line(const fs::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line)) return std::nullopt;
+  return line;
+}
+
+std::optional<std::uint64_t> to_number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (status != std::errc{} || end == text.data()) return std::nullopt;
+  return value;
+}
+
+std::uint64_t mem_available(const fs::path& root) {
+  std::ifstream file(root / "proc/meminfo");
+  for (std::string line; std::getline(file, line);) {
+    constexpr std::string_view kKey = "MemAvailable:";
+    if (!line.starts_with(kKey)) continue;
+    const auto digits = line.find_first_of("0123456789");
+    if (digits == std::string::npos) break;
+    if (const auto kib = to_number(std::string_view(line).substr(digits))) return *kib * 1024;
+  }
+  return kUnlimited;
+}
+
+// The path of this process's cgroup in the hierarchy of `controller` ("" is cgroup v2).
+fs::path own_cgroup(const fs::path& root, std::string_view controller) {
+  std::ifstream file(root / "proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {  // hierarchy:controllers:path
+    const auto first = line.find(':');
+    const auto second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string list = "," + line.substr(first + 1, second - first - 1) + ",";
+    const bool match = controller.empty()
+                           ? list == ",,"
+                           : list.find("," + std::string(controller) + ",") != std::string::npos;
+    if (match) return fs::path(line.substr(second + 1)).relative_path();
+  }
+  return {};
+}
+
+// Calls visit(directory) for the cgroup of this process and each of its parents.
+template <typename Visit>
+void each_cgroup(const fs::path& mount, fs::path group, const Visit& visit) {
+  for (;;) {
+    visit(mount / group);
+    if (group.empty()) return;
+    group = group.parent_path();
+  }
+}
+
+std::uint64_t memory_left(const fs::path& directory, const char* limit_file, const char* use_file) {
+  const auto limit_line = first_line(directory / limit_file);
+  const auto use_line = first_line(directory / use_file);
+  if (!limit_line || !use_line) return kUnlimited;
+  const auto limit = to_number(*limit_line);  // "max" is no number: no limit
+  const auto use = to_number(*use_line);
+  if (!limit || !use) return kUnlimited;
+  return *limit > *use ? *limit - *use : 0;
+}
+
+std::uint32_t ceil_quota(std::uint64_t quota, std::uint64_t period) {
+  if (period == 0) return std::numeric_limits<std::uint32_t>::max();
+  return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, (quota + period - 1) / period));
+}
+
+std::uint32_t quota_v2(const fs::path& directory) {
+  const auto line = first_line(directory / "cpu.max");  // "200000 100000" or "max 100000"
+  if (!line) return std::numeric_limits<std::uint32_t>::max();
+  const auto quota = to_number(*line);
+  const auto space = line->find(' ');
+  const auto period = space == std::string::npos
+                          ? std::nullopt
+                          : to_number(std::string_view(*line).substr(space + 1));
+  if (!quota || !period) return std::numeric_limits<std::uint32_t>::max();
+  return ceil_quota(*quota, *period);
+}
+
+std::uint32_t quota_v1(const fs::path& directory) {
+  const auto quota_line = first_line(directory / "cpu.cfs_quota_us");  // -1 is no quota
+  const auto period_line = first_line(directory / "cpu.cfs_period_us");
+  const auto quota = quota_line ? to_number(*quota_line) : std::nullopt;
+  const auto period = period_line ? to_number(*period_line) : std::nullopt;
+  if (!quota || !period) return std::numeric_limits<std::uint32_t>::max();
+  return ceil_quota(*quota, *period);
+}
+
+}  // namespace
+
+std::uint64_t available_memory(const fs::path& root) {
+  std::uint64_t least = mem_available(root);
+  const auto take = [&](std::uint64_t bytes) { least = std::min(least, bytes); };
+  const fs::path mount = root / "sys/fs/cgroup";
+  each_cgroup(mount, own_cgroup(root, ""), [&](const fs::path& directory) {
+    take(memory_left(directory, "memory.max", "memory.current"));
+  });
+  each_cgroup(mount / "memory", own_cgroup(root, "memory"), [&](const fs::path& directory) {
+    take(memory_left(directory, "memory.limit_in_bytes", "memory.usage_in_bytes"));
+  });
+  return least;
+}
+
+std::uint32_t usable_cores(const fs::path& root) {
+  std::uint32_t cores = 1;
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+    cores = static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&set)));
+  }
+#endif
+  const fs::path mount = root / "sys/fs/cgroup";
+  each_cgroup(mount, own_cgroup(root, ""),
+              [&](const fs::path& directory) { cores = std::min(cores, quota_v2(directory)); });
+  each_cgroup(mount / "cpu", own_cgroup(root, "cpu"),
+              [&](const fs::path& directory) { cores = std::min(cores, quota_v1(directory)); });
+  return cores;
+}
+
+std::uint64_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+}  // namespace tern

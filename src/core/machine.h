@@ -1,0 +1,21 @@
+// What this process may use of the machine: memory and cores, as the kernel and its cgroups say.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace tern {
+
+// Bytes that can be allocated without swapping: MemAvailable, or what is left of the memory limit
+// of this process's cgroup or any of its parents, whichever is least. `root` is "/" outside of
+// tests. Where nothing can be read: the largest value.
+std::uint64_t available_memory(const std::filesystem::path& root = "/");
+
+// Threads that can run at once: the smaller of the CPU affinity and the cgroup's CPU quota rounded
+// up; at least 1.
+std::uint32_t usable_cores(const std::filesystem::path& root = "/");
+
+// Largest resident set of this process so far, in bytes.
+std::uint64_t peak_resident_bytes();
+
+}  // namespace tern

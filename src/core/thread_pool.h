@@ -1,0 +1,66 @@
+// A fixed team of threads that run one function together and meet at barriers.
+//
+// The caller of run() is worker 0. Waiting spins for 20 microseconds at most and then sleeps on a
+// futex, so more threads than cores stay correct and merely slow. Each worker computes in the
+// default floating-point environment.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <thread>
+#include <vector>
+
+namespace tern {
+
+class ThreadPool {
+ public:
+  // One member of the team, as seen from inside run().
+  class Worker {
+   public:
+    std::uint32_t index() const { return index_; }
+    std::uint32_t count() const { return pool_.size(); }
+    // Waits for all workers of the team. What was written before is visible to all after it.
+    void barrier() { pool_.barrier(); }
+
+   private:
+    friend class ThreadPool;
+    Worker(ThreadPool& pool, std::uint32_t index) : pool_(pool), index_(index) {}
+    ThreadPool& pool_;
+    std::uint32_t index_;
+  };
+  using Task = std::function<void(Worker&)>;
+
+  explicit ThreadPool(std::uint32_t threads);  // 0 counts as 1
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  std::uint32_t size() const { return size_; }
+
+  // Runs `task` on every worker and returns when all have finished. Not reentrant; one caller at a
+  // time.
+  void run(const Task& task);
+
+ private:
+  void barrier();
+  void work(std::uint32_t index);
+
+  std::uint32_t size_;
+  std::vector<std::thread> threads_;
+  const Task* task_ = nullptr;
+  bool stopping_ = false;
+  alignas(64) std::atomic<std::uint32_t> round_{0};       // bumped to start a task
+  alignas(64) std::atomic<std::uint32_t> arrived_{0};     // workers waiting at the barrier
+  alignas(64) std::atomic<std::uint32_t> generation_{0};  // bumped when a barrier opens
+};
+
+// The half-open part of [0, count) that belongs to `worker` of `workers`: contiguous, sizes a
+// multiple of `grain` except at the end, ascending in worker order.
+struct Slice {
+  std::size_t begin;
+  std::size_t end;
+};
+Slice slice_of(std::size_t count, std::size_t grain, std::uint32_t worker, std::uint32_t workers);
+
+}  // namespace tern
