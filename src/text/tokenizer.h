@@ -1,0 +1,74 @@
+// From text to the token ids of a model and back: byte-level BPE.
+//
+// Any bytes can be encoded, valid UTF-8 or not, and decode(encode(text)) gives the same bytes back.
+// The time is O(n log n) in the length of the text, whatever the text.
+//
+// A Tokenizer owns all that it needs (the GGUF file may go), never changes after its construction
+// and may be used by any number of threads at once. Move-only.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "format/gguf/gguf_file.h"
+#include "text/token.h"
+#include "text/vocabulary.h"
+
+namespace tern::text {
+
+struct EncodeOptions {
+  // Without a value: as the file says (tokenizer.ggml.add_bos_token, add_eos_token).
+  std::optional<bool> add_bos;
+  std::optional<bool> add_eos;
+  // Whether "<|eot_id|>" in the text is that token. Leave it off for what a user wrote: then it is
+  // the text that it looks like, and nobody can forge the turns of a chat.
+  bool parse_special = false;
+};
+
+class Tokenizer {
+ public:
+  // Needs only the tokenizer.ggml.* keys: a file without tensors will do. Errors: kMalformed where
+  // the keys contradict each other, kUnsupported for a model or pre-tokenizer that Tern lacks.
+  static Result<Tokenizer> from_gguf(const format::GgufFile& file);
+  static Result<Tokenizer> create(Vocabulary vocabulary);
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
+
+  // The bytes of all tokens, end to end; they may be cut inside of a UTF-8 sequence (a
+  // StreamDecoder is not). Special tokens give their names where `render_special`, else nothing.
+  // Ids outside of the vocabulary give nothing.
+  std::string decode(std::span<const TokenId> tokens, bool render_special = false) const;
+
+  // The bytes of one token, the name of a special one; empty outside of the vocabulary. Lives as
+  // long as the Tokenizer.
+  std::string_view token_bytes(TokenId token) const;
+
+  std::size_t vocab_size() const;
+  std::optional<TokenId> bos() const;
+  std::optional<TokenId> eos() const;
+  std::optional<TokenId> eot() const;
+  bool adds_bos() const;  // what EncodeOptions{} does
+
+  // Control, unknown and unused tokens: those that are no text of their own.
+  bool is_special(TokenId token) const;
+  // eos, eot, and the tokens that by name end a text or a turn ("<|eot_id|>", "<|im_end|>", ...).
+  bool is_end_of_generation(TokenId token) const;
+
+ private:
+  struct State;
+  explicit Tokenizer(std::unique_ptr<const State> state);
+
+  std::unique_ptr<const State> state_;
+};
+
+}  // namespace tern::text
