@@ -4,14 +4,9 @@
 #include <cstdint>
 #include <string>
 
-namespace tern {
+#include "core/cpu_feature_bits.h"
 
-// Bits of a feature mask. A tier names the ones it needs.
-enum CpuFeature : std::uint32_t {
-  kCpuAvx2 = 1u << 0,
-  kCpuFma = 1u << 1,
-  kCpuF16c = 1u << 2,
-};
+namespace tern {
 
 // Features that both the CPU and the operating system (saved registers) support.
 std::uint32_t detect_cpu_features();

@@ -1,0 +1,22 @@
+// Constants of the elementary functions, shared by every tier.
+#pragma once
+
+namespace tern::kernels {
+
+inline constexpr float kExpLow = -87.33654f;
+inline constexpr float kExpHigh = 88.72283f;
+inline constexpr float kLog2E = 1.44269504f;
+inline constexpr float kLn2High = 0.693359375f;  // 9 bits: n * kLn2High is exact
+inline constexpr float kLn2Low = -2.12194440e-4f;
+// exp(r) = 1 + r + r^2 * polynomial(r), highest power first.
+inline constexpr float kExpTerms[6] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
+                                       4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
+
+// Quantisation: a row of zeros is scaled as if its largest magnitude were this.
+inline constexpr float kLeastMaximum = 1e-5f;
+inline constexpr float kCodeRange = 127.0f;
+
+// Lanes of the sum rule.
+inline constexpr int kSumLanes = 64;
+
+}  // namespace tern::kernels

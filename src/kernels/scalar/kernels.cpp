@@ -1,0 +1,224 @@
+// The scalar tier: docs/numbers.md transcribed plainly. It is the definition that other tiers meet,
+// so it is written to be read, not to be fast.
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "core/float16.h"
+#include "kernels/generic/constants.h"
+#include "kernels/kernel_table.h"
+#include "kernels/scalar/elementary.h"
+#include "kernels/tables.h"
+
+namespace tern::kernels {
+namespace {
+
+constexpr std::uint32_t kMagnitudeMask = 0x7fffffffu;
+constexpr std::uint32_t kInfinityBits = 0x7f800000u;
+
+// The sum rule: element i goes to lane i mod 64, then the tree 32-16-8-4-2-1.
+class LaneSum {
+ public:
+  void add_product(std::size_t i, float a, float b) {
+    float& lane = lanes_[i % kSumLanes];
+    lane = std::fma(a, b, lane);
+  }
+  void add(std::size_t i, float a) { lanes_[i % kSumLanes] += a; }
+  float total() {
+    for (int width = kSumLanes / 2; width > 0; width /= 2) {
+      for (int lane = 0; lane < width; ++lane) lanes_[lane] += lanes_[lane + width];
+    }
+    return lanes_[0];
+  }
+
+ private:
+  float lanes_[kSumLanes] = {};
+};
+
+int trit(const TernaryRows& w, std::size_t row, std::size_t column) {
+  const std::size_t within = column % kBlockValues;
+  const std::uint8_t byte =
+      w.codes[row * w.row_bytes + column / kBlockValues * kBlockBytes + within % kBlockBytes];
+  const unsigned plane = static_cast<unsigned>(within / kBlockBytes);
+  return static_cast<int>((byte >> (6 - 2 * plane)) & 3u) - 1;
+}
+
+void ternary_linear(const TernaryRows& w, std::size_t rows, const QuantizedRows& x,
+                    std::size_t tokens, float* y, std::size_t y_stride) {
+  for (std::size_t t = 0; t < tokens; ++t) {
+    const std::int8_t* q = x.values + t * x.stride;
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::int32_t acc = 0;
+      for (std::size_t c = 0; c < w.blocks * kBlockValues; ++c) acc += q[c] * trit(w, r, c);
+      y[t * y_stride + r] = static_cast<float>(acc) * (w.scale * x.scales[t]);
+    }
+  }
+}
+
+bool quantize(const float* x, std::size_t n, std::size_t padded, std::int8_t* q, float* d,
+              std::int32_t* sum) {
+  std::uint32_t magnitude = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(x[i]) & kMagnitudeMask;
+    magnitude = bits > magnitude ? bits : magnitude;
+  }
+  if (magnitude >= kInfinityBits) return false;
+  float m = std::bit_cast<float>(magnitude);
+  m = m > kLeastMaximum ? m : kLeastMaximum;
+  const float to_code = kCodeRange / m;
+  std::int32_t total = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    q[i] = static_cast<std::int8_t>(std::rint(x[i] * to_code));
+    total += q[i];
+  }
+  std::memset(q + n, 0, padded - n);
+  *d = m / kCodeRange;
+  *sum = total;
+  return true;
+}
+
+void rms_norm(const float* x, const float* w, std::size_t n, float eps, float* y) {
+  LaneSum squares;
+  for (std::size_t i = 0; i < n; ++i) squares.add_product(i, x[i], x[i]);
+  const float r = 1.0f / std::sqrt(squares.total() / static_cast<float>(n) + eps);
+  for (std::size_t i = 0; i < n; ++i) y[i] = w[i] * (x[i] * r);
+}
+
+void rope(float* x, const float* cosine, const float* sine, std::size_t half) {
+  for (std::size_t i = 0; i < half; ++i) {
+    const float x0 = x[i];
+    const float x1 = x[i + half];
+    x[i] = std::fma(x0, cosine[i], -(x1 * sine[i]));
+    x[i + half] = std::fma(x1, cosine[i], x0 * sine[i]);
+  }
+}
+
+void add(const float* x, std::size_t n, float* y) {
+  for (std::size_t i = 0; i < n; ++i) y[i] += x[i];
+}
+
+void relu2_gate(const float* g, const float* u, std::size_t n, float* y) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const float positive = g[i] > 0.0f ? g[i] : 0.0f;
+    y[i] = (positive * positive) * u[i];
+  }
+}
+
+void silu_gate(const float* g, const float* u, std::size_t n, float* y) {
+  for (std::size_t i = 0; i < n; ++i) y[i] = (g[i] / (1.0f + fixed_expf(-g[i]))) * u[i];
+}
+
+bool store_f16(const float* x, std::size_t n, std::uint16_t* out, std::size_t out_stride) {
+  bool finite = true;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint16_t half = f32_to_f16(x[i]);
+    out[i * out_stride] = half;
+    finite = finite && (half & 0x7c00u) != 0x7c00u;
+  }
+  return finite;
+}
+
+std::size_t padded_dim(std::size_t head_dim) {
+  return (head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
+}
+
+void attention_chunk(const float* q, float scale, const KeyValueChunk& kv, AttentionState* part) {
+  float scores[kChunkKeys];
+  float maximum = -std::numeric_limits<float>::infinity();
+  for (std::size_t key = 0; key < kv.keys; ++key) {
+    const std::uint16_t* page = kv.k_pages[key / kPageKeys];
+    float chain = 0.0f;
+    for (std::size_t d = 0; d < kv.head_dim; ++d) {
+      chain = std::fma(q[d], f16_to_f32(page[d * kPageKeys + key % kPageKeys]), chain);
+    }
+    scores[key] = chain * scale;
+    maximum = scores[key] > maximum ? scores[key] : maximum;
+  }
+  const std::size_t width = padded_dim(kv.head_dim);
+  for (std::size_t d = 0; d < width; ++d) part->out[d] = 0.0f;
+  LaneSum weights;
+  for (std::size_t key = 0; key < kv.keys; ++key) {
+    const float p = fixed_expf(scores[key] - maximum);
+    weights.add(key, p);
+    const std::uint16_t* values = kv.v_pages[key / kPageKeys] + key % kPageKeys * width;
+    for (std::size_t d = 0; d < kv.head_dim; ++d) {
+      part->out[d] = std::fma(p, f16_to_f32(values[d]), part->out[d]);
+    }
+  }
+  part->maximum = maximum;
+  part->sum = weights.total();
+}
+
+void attention_fold(const AttentionState& part, std::size_t head_dim, AttentionState* total) {
+  const float maximum = part.maximum > total->maximum ? part.maximum : total->maximum;
+  const float a = fixed_expf(total->maximum - maximum);
+  const float b = fixed_expf(part.maximum - maximum);
+  total->maximum = maximum;
+  total->sum = std::fma(total->sum, a, part.sum * b);
+  for (std::size_t d = 0; d < head_dim; ++d) {
+    total->out[d] = std::fma(total->out[d], a, part.out[d] * b);
+  }
+}
+
+void attention_output(const AttentionState& total, std::size_t head_dim, float* y) {
+  for (std::size_t d = 0; d < head_dim; ++d) y[d] = total.out[d] / total.sum;
+}
+
+float dot_f32(const float* x, const float* w, std::size_t n) {
+  LaneSum sum;
+  for (std::size_t i = 0; i < n; ++i) sum.add_product(i, x[i], w[i]);
+  return sum.total();
+}
+
+float dot_f16(const float* x, const std::uint16_t* w, std::size_t n) {
+  LaneSum sum;
+  for (std::size_t i = 0; i < n; ++i) sum.add_product(i, x[i], f16_to_f32(w[i]));
+  return sum.total();
+}
+
+float dot_bf16(const float* x, const std::uint16_t* w, std::size_t n) {
+  LaneSum sum;
+  for (std::size_t i = 0; i < n; ++i) sum.add_product(i, x[i], bf16_to_f32(w[i]));
+  return sum.total();
+}
+
+}  // namespace
+
+float fixed_expf(float x) {
+  if (x < kExpLow) return 0.0f;
+  if (x > kExpHigh) return std::numeric_limits<float>::infinity();
+  if (std::isnan(x)) return x;
+  const float n = std::rint(x * kLog2E);
+  const float r = std::fma(-n, kLn2Low, std::fma(-n, kLn2High, x));
+  float p = kExpTerms[0];
+  for (int i = 1; i < 6; ++i) p = std::fma(p, r, kExpTerms[i]);
+  p = std::fma(p, r * r, r) + 1.0f;
+  const int whole = static_cast<int>(n);
+  const int half = whole >> 1;  // two steps keep both factors normal
+  const auto power = [](int e) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(e + 127) << 23);
+  };
+  return p * power(half) * power(whole - half);
+}
+
+const KernelTable kScalarTable{
+    .name = "scalar",
+    .required_features = 0,
+    .ternary_linear = ternary_linear,
+    .quantize = quantize,
+    .rms_norm = rms_norm,
+    .rope = rope,
+    .add = add,
+    .relu2_gate = relu2_gate,
+    .silu_gate = silu_gate,
+    .store_f16 = store_f16,
+    .attention_chunk = attention_chunk,
+    .attention_fold = attention_fold,
+    .attention_output = attention_output,
+    .dot_f32 = dot_f32,
+    .dot_f16 = dot_f16,
+    .dot_bf16 = dot_bf16,
+};
+
+}  // namespace tern::kernels

@@ -1,0 +1,13 @@
+// The tables that this build contains. Only registry.cpp and the tiers include this.
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+namespace tern::kernels {
+
+extern const KernelTable kScalarTable;
+#if defined(__x86_64__)
+extern const KernelTable kAvx2Table;
+#endif
+
+}  // namespace tern::kernels

@@ -1,0 +1,395 @@
+// Every tier that this CPU can run equals the scalar definition bit for bit, on unfriendly shapes.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "core/cpu_features.h"
+#include "core/float16.h"
+#include "core/fp_env.h"
+#include "kernels/registry.h"
+
+namespace tern::kernels {
+namespace {
+
+constexpr std::uint16_t kF16One = 0x3c00;
+
+std::vector<float> normals(std::size_t n, std::uint32_t seed, float deviation = 1.0f) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0.0f, deviation);
+  std::vector<float> x(n);
+  for (float& v : x) v = normal(generator);
+  return x;
+}
+
+std::vector<std::uint16_t> halves(const std::vector<float>& x) {
+  std::vector<std::uint16_t> h(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) h[i] = f32_to_f16(x[i]);
+  return h;
+}
+
+::testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::memcmp(&a[i], &b[i], sizeof(float)) != 0) {
+      return ::testing::AssertionFailure() << "element " << i << ": " << a[i] << " and " << b[i];
+    }
+  }
+  return ::testing::AssertionSuccess();
+}
+
+bool same_bits(float a, float b) { return std::memcmp(&a, &b, sizeof(float)) == 0; }
+
+std::size_t padded(std::size_t n) { return (n + kBlockValues - 1) / kBlockValues * kBlockValues; }
+
+class Tier : public ::testing::TestWithParam<const KernelTable*> {
+ protected:
+  void SetUp() override {
+    const auto missing = GetParam()->required_features & ~detect_cpu_features();
+    if (missing != 0) {
+      GTEST_SKIP() << "this CPU lacks " << describe_cpu_features(missing);
+    }
+  }
+  const KernelTable& tier() const { return *GetParam(); }
+  const KernelTable& scalar() const { return scalar_table(); }
+  ScopedFpEnv fp_env_;
+};
+
+// Random trits, packed as TernaryRows lays them out.
+struct Weights {
+  std::vector<std::uint8_t> codes;
+  TernaryRows rows;
+};
+
+Weights random_weights(std::size_t rows, std::size_t columns, std::uint32_t seed, int fixed = -1) {
+  std::mt19937 generator(seed);
+  const std::size_t blocks = padded(columns) / kBlockValues;
+  Weights w;
+  w.codes.assign(rows * blocks * kBlockBytes, 0);
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t c = 0; c < blocks * kBlockValues; ++c) {
+      const auto random =
+          static_cast<unsigned>(fixed >= 0 ? static_cast<unsigned long>(fixed) : generator() % 3u);
+      const unsigned code = c < columns ? random : 1u;
+      const std::size_t within = c % kBlockValues;
+      w.codes[r * blocks * kBlockBytes + c / kBlockValues * kBlockBytes + within % kBlockBytes] |=
+          static_cast<std::uint8_t>(code << (6 - 2 * (within / kBlockBytes)));
+    }
+  }
+  w.rows = TernaryRows{w.codes.data(), blocks * kBlockBytes, blocks, 0.0371f};
+  return w;
+}
+
+struct Activations {
+  std::vector<std::int8_t> values;
+  std::vector<float> scales;
+  std::vector<std::int32_t> sums;
+  QuantizedRows rows;
+};
+
+Activations quantized(const KernelTable& table, const std::vector<float>& x, std::size_t columns) {
+  const std::size_t tokens = x.size() / columns;
+  const std::size_t stride = padded(columns);
+  Activations a{std::vector<std::int8_t>(tokens * stride, 99),
+                std::vector<float>(tokens),
+                std::vector<std::int32_t>(tokens),
+                {}};
+  for (std::size_t t = 0; t < tokens; ++t) {
+    EXPECT_TRUE(table.quantize(x.data() + t * columns, columns, stride,
+                               a.values.data() + t * stride, &a.scales[t], &a.sums[t]));
+  }
+  a.rows = QuantizedRows{a.values.data(), stride, a.scales.data(), a.sums.data()};
+  return a;
+}
+
+TEST_P(Tier, TernaryLinear) {
+  for (const std::size_t columns : {1u, 127u, 128u, 129u, 2048u, 2176u, 8640u}) {
+    for (const std::size_t rows : {1u, 3u, 4u, 13u}) {
+      for (const std::size_t tokens : {1u, 2u, 4u, 7u}) {
+        const Weights w = random_weights(rows, columns, static_cast<std::uint32_t>(columns + rows));
+        const Activations x = quantized(scalar(), normals(tokens * columns, 5), columns);
+        const std::size_t y_stride = rows + 3;
+        std::vector<float> expected(tokens * y_stride, -7.0f);
+        std::vector<float> found = expected;
+        scalar().ternary_linear(w.rows, rows, x.rows, tokens, expected.data(), y_stride);
+        tier().ternary_linear(w.rows, rows, x.rows, tokens, found.data(), y_stride);
+        ASSERT_TRUE(same_bits(expected, found)) << columns << " x " << rows << " x " << tokens;
+      }
+    }
+  }
+}
+
+// The largest sums that can occur: every code and every activation at its extreme.
+TEST_P(Tier, TernaryLinearDoesNotOverflow) {
+  const std::size_t columns = 23040;
+  for (const int code : {0, 2}) {
+    for (const std::int8_t q : {std::int8_t{127}, std::int8_t{-127}}) {
+      Weights w = random_weights(4, columns, 1, code);
+      w.rows.scale = 1.0f;
+      const std::vector<std::int8_t> values(columns, q);
+      const float d = 1.0f;
+      const std::int32_t sum = q * static_cast<std::int32_t>(columns);
+      std::vector<float> y(4);
+      tier().ternary_linear(w.rows, 4, QuantizedRows{values.data(), columns, &d, &sum}, 1, y.data(),
+                            4);
+      for (const float v : y) EXPECT_EQ(v, static_cast<float>((code - 1) * sum));
+    }
+  }
+}
+
+TEST_P(Tier, Quantize) {
+  for (const std::size_t n : {1u, 7u, 31u, 32u, 33u, 100u, 128u, 2560u, 8640u}) {
+    for (const float deviation : {1e-8f, 0.5f, 1e20f}) {
+      const auto x = normals(n, static_cast<std::uint32_t>(n), deviation);
+      const Activations expected = quantized(scalar(), x, n);
+      const Activations found = quantized(tier(), x, n);
+      EXPECT_EQ(expected.values, found.values);
+      EXPECT_TRUE(same_bits(expected.scales, found.scales));
+      EXPECT_EQ(expected.sums, found.sums);
+    }
+  }
+}
+
+TEST_P(Tier, QuantizeRoundsHalfToEvenAndKeepsTheRange) {
+  // Largest magnitude 127 makes the factor 1, so each x is its own code before rounding.
+  const std::vector<float> x{127.0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, -126.5f, -127.0f};
+  const Activations a = quantized(tier(), x, x.size());
+  const std::vector<std::int8_t> expected{127, 0, 2, 2, 0, -2, -2, -126, -127};
+  EXPECT_EQ(std::vector<std::int8_t>(a.values.begin(), a.values.begin() + 9), expected);
+  EXPECT_EQ(a.scales[0], 1.0f);
+  EXPECT_EQ(a.sums[0], 127 + 2 + 2 - 2 - 2 - 126 - 127);
+}
+
+TEST_P(Tier, QuantizeOfZerosIsZero) {
+  const Activations a = quantized(tier(), std::vector<float>(40, 0.0f), 40);
+  EXPECT_EQ(a.values, std::vector<std::int8_t>(128, 0));
+  EXPECT_EQ(a.scales[0], 1e-5f / 127.0f);
+}
+
+TEST_P(Tier, QuantizeRefusesNonFinite) {
+  for (const float bad :
+       {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+        std::numeric_limits<float>::quiet_NaN()}) {
+    for (const std::size_t at : {0u, 17u, 34u}) {
+      std::vector<float> x(35, 1.0f);
+      x[at] = bad;
+      std::vector<std::int8_t> q(128);
+      float d = 0;
+      std::int32_t sum = 0;
+      EXPECT_FALSE(tier().quantize(x.data(), x.size(), q.size(), q.data(), &d, &sum));
+    }
+  }
+}
+
+TEST_P(Tier, RmsNorm) {
+  for (const std::size_t n : {1u, 63u, 64u, 65u, 100u, 2560u, 3200u, 8641u}) {
+    const auto x = normals(n, 1, 3.0f);
+    const auto w = normals(n, 2);
+    std::vector<float> expected(n), found(n);
+    scalar().rms_norm(x.data(), w.data(), n, 1e-5f, expected.data());
+    tier().rms_norm(x.data(), w.data(), n, 1e-5f, found.data());
+    EXPECT_TRUE(same_bits(expected, found)) << n;
+  }
+}
+
+TEST_P(Tier, Rope) {
+  for (const std::size_t half : {1u, 20u, 32u, 50u, 64u, 128u}) {
+    const auto angles = normals(half, 3);
+    std::vector<float> c(half), s(half);
+    for (std::size_t i = 0; i < half; ++i) {
+      c[i] = std::cos(angles[i]);
+      s[i] = std::sin(angles[i]);
+    }
+    auto expected = normals(2 * half, 4);
+    auto found = expected;
+    scalar().rope(expected.data(), c.data(), s.data(), half);
+    tier().rope(found.data(), c.data(), s.data(), half);
+    EXPECT_TRUE(same_bits(expected, found)) << half;
+  }
+}
+
+TEST_P(Tier, ElementwiseOperations) {
+  for (const std::size_t n : {1u, 7u, 8u, 100u, 6912u}) {
+    const auto g = normals(n, 5, 30.0f);
+    const auto u = normals(n, 6);
+    std::vector<float> expected(n), found(n);
+    scalar().relu2_gate(g.data(), u.data(), n, expected.data());
+    tier().relu2_gate(g.data(), u.data(), n, found.data());
+    EXPECT_TRUE(same_bits(expected, found)) << "relu2 " << n;
+    scalar().silu_gate(g.data(), u.data(), n, expected.data());
+    tier().silu_gate(g.data(), u.data(), n, found.data());
+    EXPECT_TRUE(same_bits(expected, found)) << "silu " << n;
+    scalar().add(g.data(), n, expected.data());
+    tier().add(g.data(), n, found.data());
+    EXPECT_TRUE(same_bits(expected, found)) << "add " << n;
+  }
+}
+
+// exp through its user: the whole range, the cut-offs and their neighbours.
+TEST_P(Tier, SiluOverTheWholeRange) {
+  std::vector<float> g;
+  for (float x = -120.0f; x < 120.0f; x += 0.0137f) g.push_back(x);
+  for (const float x : {87.33654f, 87.33655f, 88.72283f, 88.72284f, 0.0f, -0.0f, 1e-30f, 1e30f}) {
+    g.push_back(x);
+    g.push_back(-x);
+  }
+  const std::vector<float> u(g.size(), 1.0f);
+  std::vector<float> expected(g.size()), found(g.size());
+  scalar().silu_gate(g.data(), u.data(), g.size(), expected.data());
+  tier().silu_gate(g.data(), u.data(), g.size(), found.data());
+  EXPECT_TRUE(same_bits(expected, found));
+  for (std::size_t i = 0; i < g.size(); ++i) {
+    const double exact = g[i] / (1.0 + std::exp(-static_cast<double>(g[i])));
+    EXPECT_NEAR(found[i], exact, 3e-7 * std::abs(exact) + 1e-36) << g[i];
+  }
+}
+
+TEST_P(Tier, StoreF16) {
+  std::vector<float> x = normals(1000, 8, 1e-4f);
+  for (const float v : {0.0f, -0.0f, 65504.0f, 65519.0f, -65519.0f, 6e-8f, 2.9e-8f, 2.98e-8f}) {
+    x.push_back(v);
+  }
+  std::vector<std::uint16_t> expected(x.size() * 3, 7), found = expected;
+  EXPECT_TRUE(scalar().store_f16(x.data(), x.size(), expected.data(), 3));
+  EXPECT_TRUE(tier().store_f16(x.data(), x.size(), found.data(), 3));
+  EXPECT_EQ(expected, found);
+  for (const float v : {65520.0f, -70000.0f, std::numeric_limits<float>::quiet_NaN()}) {
+    EXPECT_FALSE(tier().store_f16(&v, 1, found.data(), 1)) << v;
+  }
+}
+
+TEST_P(Tier, Dots) {
+  for (const std::size_t n : {1u, 63u, 64u, 65u, 100u, 256u, 2560u, 2571u}) {
+    const auto x = normals(n, 9);
+    const auto w = normals(n, 10);
+    const auto h = halves(w);
+    std::vector<std::uint16_t> b(n);
+    for (std::size_t i = 0; i < n; ++i) b[i] = f32_to_bf16(w[i]);
+    EXPECT_TRUE(
+        same_bits(scalar().dot_f32(x.data(), w.data(), n), tier().dot_f32(x.data(), w.data(), n)));
+    EXPECT_TRUE(
+        same_bits(scalar().dot_f16(x.data(), h.data(), n), tier().dot_f16(x.data(), h.data(), n)));
+    EXPECT_TRUE(same_bits(scalar().dot_bf16(x.data(), b.data(), n),
+                          tier().dot_bf16(x.data(), b.data(), n)));
+  }
+}
+
+// The sum rule itself, on values whose order of addition shows.
+TEST_P(Tier, SumRuleOrder) {
+  std::vector<float> x(130, 0.0f);
+  const std::vector<float> ones(130, 1.0f);
+  x[0] = 1e8f;    // lane 0
+  x[64] = 1.0f;   // lane 0 again: absorbed
+  x[32] = -1e8f;  // lane 32 meets lane 0 first in the tree
+  x[1] = 3.0f;
+  EXPECT_EQ(tier().dot_f32(x.data(), ones.data(), x.size()), 3.0f);
+  x[64] = 0.0f;
+  x[129] = 1.0f;  // a tail element of lane 1
+  EXPECT_EQ(tier().dot_f32(x.data(), ones.data(), x.size()), 4.0f);
+}
+
+// Contraction would fuse w*(x*r) or (g*g)*u into another rounding; these values tell.
+TEST_P(Tier, NoContractionAndNoFlushToZero) {
+  const float a = 1.0f + std::ldexp(1.0f, -12);
+  std::vector<float> y(16, -(1.0f + std::ldexp(1.0f, -11)));
+  std::vector<float> product(16);
+  const std::vector<float> g(16, a), one(16, 1.0f);
+  tier().relu2_gate(g.data(), one.data(), 16, product.data());
+  tier().add(product.data(), 16, y.data());
+  for (const float v : y) EXPECT_EQ(v, 0.0f);  // the tail 2^-24 of a*a is rounded off
+  const std::vector<float> tiny(16, 1e-39f);
+  std::vector<float> sum(16, 1e-39f);
+  tier().add(tiny.data(), 16, sum.data());
+  for (const float v : sum) EXPECT_EQ(v, 1e-39f + 1e-39f);
+}
+
+struct Pages {
+  std::vector<std::vector<std::uint16_t>> k, v;
+  std::vector<const std::uint16_t*> k_pointers, v_pointers;
+};
+
+Pages random_pages(std::size_t keys, std::size_t head_dim, std::size_t width) {
+  Pages pages;
+  for (std::size_t p = 0; p * kPageKeys < keys; ++p) {
+    const auto seed = static_cast<std::uint32_t>(100 + p);
+    pages.k.push_back(halves(normals(head_dim * kPageKeys, seed)));
+    pages.v.push_back(halves(normals(width * kPageKeys, seed + 50)));
+    for (std::size_t key = 0; key < kPageKeys; ++key) {
+      for (std::size_t d = head_dim; d < width; ++d) pages.v[p][key * width + d] = 0;
+    }
+  }
+  for (std::size_t p = 0; p < pages.k.size(); ++p) {
+    pages.k_pointers.push_back(pages.k[p].data());
+    pages.v_pointers.push_back(pages.v[p].data());
+  }
+  return pages;
+}
+
+// Attention over `keys` keys as the backend runs it: chunk after chunk, folded.
+std::vector<float> attend(const KernelTable& table, const std::vector<float>& q, const Pages& pages,
+                          std::size_t keys, std::size_t width) {
+  std::vector<float> part_out(width), total_out(width, 0.0f), y(q.size());
+  AttentionState part{0, 0, part_out.data()};
+  AttentionState total{-std::numeric_limits<float>::infinity(), 0.0f, total_out.data()};
+  const float scale = 1.0f / std::sqrt(static_cast<float>(q.size()));
+  for (std::size_t first = 0; first < keys; first += kChunkKeys) {
+    const std::size_t page = first / kPageKeys;
+    table.attention_chunk(q.data(), scale,
+                          KeyValueChunk{&pages.k_pointers[page], &pages.v_pointers[page],
+                                        std::min(kChunkKeys, keys - first), q.size()},
+                          &part);
+    table.attention_fold(part, q.size(), &total);
+  }
+  table.attention_output(total, q.size(), y.data());
+  return y;
+}
+
+TEST_P(Tier, Attention) {
+  for (const std::size_t head_dim : {64u, 80u, 100u, 128u, 256u}) {
+    const std::size_t width = (head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
+    for (const std::size_t keys : {1u, 31u, 32u, 33u, 255u, 256u, 257u, 700u}) {
+      const Pages pages = random_pages(keys, head_dim, width);
+      const auto q = normals(head_dim, 11, 3.0f);
+      const auto expected = attend(scalar(), q, pages, keys, width);
+      const auto found = attend(tier(), q, pages, keys, width);
+      ASSERT_TRUE(same_bits(expected, found)) << head_dim << " dims, " << keys << " keys";
+    }
+  }
+}
+
+// With equal scores attention is the mean of the values.
+TEST_P(Tier, AttentionOfEqualScoresIsTheMean) {
+  const std::size_t head_dim = 64;
+  Pages pages = random_pages(300, head_dim, head_dim);
+  for (auto& page : pages.v) std::fill(page.begin(), page.end(), kF16One);
+  const auto y = attend(tier(), std::vector<float>(head_dim, 0.0f), pages, 300, head_dim);
+  for (const float v : y) EXPECT_EQ(v, 1.0f);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Tier,
+                         ::testing::ValuesIn(all_tables().begin(), all_tables().end()),
+                         [](const auto& tier_case) { return tier_case.param->name; });
+
+TEST(Registry, ForcedTierNeverFallsBack) {
+  EXPECT_EQ(*table_by_name("scalar", 0).value()->name, *"scalar");
+  const auto unknown = table_by_name("sse9", ~0u);
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
+  for (const KernelTable* table : all_tables()) {
+    if (table->required_features == 0) continue;
+    const auto missing = table_by_name(table->name, 0);
+    ASSERT_FALSE(missing.ok());
+    EXPECT_EQ(missing.error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(table_by_name(table->name, ~0u).value(), table);
+  }
+}
+
+TEST(Registry, BestTableRunsOnTheFeaturesGiven) {
+  EXPECT_STREQ(best_table(0).name, "scalar");
+  EXPECT_EQ(&best_table(~0u), all_tables().back());
+}
+
+}  // namespace
+}  // namespace tern::kernels
