@@ -3,6 +3,7 @@ include_guard(GLOBAL)
 
 option(TERN_BUILD_TESTS "Build the tests" ON)
 option(TERN_BUILD_FUZZERS "Build the libFuzzer targets (clang only)" OFF)
+option(TERN_ONLY_KERNELS "Build the rooms core to kernels and their tests alone (partial ports)" OFF)
 option(TERN_WERROR "Treat warnings as errors" OFF)
 set(TERN_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, for example address,undefined")
 

@@ -1,0 +1,33 @@
+# shellcheck shell=bash
+# Shared by the scripts; sourced, never run. Sets `root` to the tree and moves there.
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+
+# build_preset PRESET [TARGET...]: configures and builds. Everything goes to stderr: progress on a
+# terminal; elsewhere nothing unless it fails, then the end of the log.
+build_preset() {
+  local preset="$1" folder="$root/build/$1" log
+  shift
+  local targets=("$@")
+  mkdir -p "$folder"
+  log="$folder/build.log"
+  if [[ ! -w "${HOME:-}" ]]; then # ccache would fail
+    export CCACHE_DIR="${CCACHE_DIR:-$root/build/ccache}"
+  fi
+  (
+    flock 9 # two builds at once in one folder would spoil each other
+    if ! (cd "$root" && cmake --preset "$preset") >"$log" 2>&1; then
+      tail -n 40 "$log" >&2
+      printf 'configuring failed; the whole log is %s\n' "$log" >&2
+      exit 1
+    fi
+    local ninja=(ninja -C "$folder" -j "$(nproc)" "${targets[@]}")
+    if [[ -t 2 ]]; then
+      NINJA_STATUS='building [%f/%t] ' "${ninja[@]}" >&2
+    elif ! "${ninja[@]}" >"$log" 2>&1; then
+      grep -A 20 -m 3 -E '^FAILED|error:' "$log" >&2 || tail -n 40 "$log" >&2
+      printf 'the build failed; the whole log is %s\n' "$log" >&2
+      exit 1
+    fi
+  ) 9>"$folder/.lock"
+}
