@@ -31,8 +31,10 @@ TABLE["cli"] = tuple(TABLE)
 OUTSIDE = {"models/embedded_model.h": ("cli",)}
 
 # A file in a folder of src/kernels (a tier, or the generic bodies that tiers compile) sees these
-# system headers and headers of kernels that keep the same rule. Anything else may hold inline
-# functions or templates, of which the linker could keep a copy that old CPUs cannot run.
+# system headers, and headers of Tern that keep the same rule. Anything else may hold inline
+# functions or templates, of which the linker could keep a copy that old CPUs cannot run. The scalar
+# tier is compiled for the baseline CPU, so that its copies run everywhere.
+BASELINE_TIER = "scalar"
 TIER_HEADERS = frozenset(
     {
         "cstddef",

@@ -97,9 +97,20 @@ class CheckLayersTest(ToolTest):
         self.write("src/kernels/avx2/bad.cpp", "#include <cstddef>\n#include <algorithm>\n")
         self.assert_red("src/kernels/avx2/bad.cpp:2: a tier file may not see algorithm")
 
-    def test_a_tier_sees_no_other_room(self) -> None:
+    def test_a_tier_sees_other_rooms_only_where_they_keep_its_rule(self) -> None:
+        self.write("src/core/bits.h", "#include <cstdint>\n")
+        self.write("src/kernels/generic/body.h", '#include "core/bits.h"\n')
+        self.assert_green()
         self.write("src/kernels/generic/bad.h", '#include "core/result.h"\n')
-        self.assert_red("src/kernels/generic/bad.h:1: a tier file may not see core/result.h")
+        self.assert_red("src/core/result.h:1: a tier file may not see vector (reached from")
+
+    def test_the_baseline_tier_may_use_the_standard_library(self) -> None:
+        self.write("src/kernels/scalar/kernels.cpp", "#include <cmath>\n")
+        self.assert_green()
+
+    def test_a_header_that_is_not_there(self) -> None:
+        self.write("src/kernels/avx2/bad.cpp", '#include "kernels/gone.h"\n')
+        self.assert_red("src/kernels/avx2/bad.cpp:1: a tier file may not see kernels/gone.h")
 
     def test_a_tier_reaches_nothing_through_a_header_of_kernels(self) -> None:
         self.write("src/kernels/kernel_table.h", "#include <vector>\n")
