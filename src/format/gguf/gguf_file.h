@@ -27,6 +27,9 @@ using GgufArray =
 using GgufValue =
     std::variant<std::int64_t, std::uint64_t, double, bool, std::string_view, GgufArray>;
 
+// "unsigned integer", "array of strings": for messages and listings.
+std::string_view type_name(const GgufValue& value);
+
 class GgufFile {
  public:
   // Maps the file. Errors: kIo, kMalformed, kUnsupported.
@@ -61,6 +64,9 @@ class GgufFile {
  private:
   friend class GgufParser;
   GgufFile() = default;
+  template <typename T>
+  Result<T> get(std::string_view key, std::string_view expected) const;
+  Error key_error(std::string_view key, std::string_view expected) const;
 
   std::optional<MappedFile> mapping_;
   std::span<const std::byte> bytes_;

@@ -1,0 +1,45 @@
+// Writes a file so that its path holds either the former content or the whole new one, whatever
+// happens in between: the bytes go to a file beside it, which is synced and then renamed.
+// Move-only; a file that is not committed is removed by the destructor.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "core/result.h"
+
+namespace tern {
+
+class AtomicFile {
+ public:
+  // Errors of all functions: kIo, naming the path.
+  static Result<AtomicFile> create(const std::filesystem::path& path);
+
+  AtomicFile(AtomicFile&& other) noexcept;
+  AtomicFile& operator=(AtomicFile&& other) noexcept;
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile();
+
+  Result<void> write(std::span<const std::byte> bytes);
+
+  // The bytes written so far.
+  std::uint64_t size() const { return size_; }
+
+  // Syncs the bytes, puts them at the path, syncs the directory. Nothing can be written after it.
+  Result<void> commit();
+
+ private:
+  AtomicFile(std::filesystem::path path, std::string beside, int fd)
+      : path_(std::move(path)), beside_(std::move(beside)), fd_(fd) {}
+
+  std::filesystem::path path_;
+  std::string beside_;  // empty once it no longer exists
+  int fd_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace tern

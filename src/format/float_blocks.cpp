@@ -1,0 +1,125 @@
+#include "format/float_blocks.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/float16.h"
+
+namespace tern::format {
+namespace {
+
+constexpr std::size_t kQ8Elements = 32;
+constexpr std::size_t kQ8Bytes = 2 + kQ8Elements;
+constexpr std::size_t kQ6Elements = 256;
+constexpr std::size_t kQ6HighOffset = kQ6Elements / 2;
+constexpr std::size_t kQ6ScaleOffset = kQ6HighOffset + kQ6Elements / 4;
+constexpr std::size_t kQ6DOffset = kQ6ScaleOffset + kQ6Elements / 16;
+constexpr std::size_t kQ6Bytes = kQ6DOffset + 2;
+static_assert(kQ6Bytes == 210);
+
+std::uint16_t load_u16(const std::byte* at) {
+  std::uint16_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  return bits;
+}
+
+void dequantize_q8_0(const std::byte* block, float* out) {
+  const float d = f16_to_f32(load_u16(block));
+  for (std::size_t i = 0; i < kQ8Elements; ++i) {
+    out[i] = d * static_cast<float>(static_cast<std::int8_t>(block[2 + i]));
+  }
+}
+
+// Each half of 128 values has 64 bytes of ql, 32 of qh and 8 scales. Value 32*g + i of a half takes
+// its low bits from the low (g < 2) or high nibble of ql[32*(g%2) + i] and its high bits from bits
+// 2g+1:2g of qh[i].
+void dequantize_q6_k(const std::byte* block, float* out) {
+  const float d = f16_to_f32(load_u16(block + kQ6DOffset));
+  for (std::size_t half = 0; half < 2; ++half) {
+    const std::byte* low = block + 64 * half;
+    const std::byte* high = block + kQ6HighOffset + 32 * half;
+    const std::byte* scales = block + kQ6ScaleOffset + 8 * half;
+    for (std::size_t g = 0; g < 4; ++g) {
+      for (std::size_t i = 0; i < 32; ++i) {
+        const auto nibble = (std::to_integer<int>(low[32 * (g % 2) + i]) >> (g < 2 ? 0 : 4)) & 15;
+        const auto top = (std::to_integer<int>(high[i]) >> (2 * g)) & 3;
+        const int q = (nibble | (top << 4)) - 32;
+        const float scale = static_cast<float>(static_cast<std::int8_t>(scales[2 * g + i / 16]));
+        out[128 * half + 32 * g + i] = (d * scale) * static_cast<float>(q);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::uint64_t block_elements(TensorType type) {
+  switch (type) {
+    case TensorType::kF32:
+    case TensorType::kF16:
+    case TensorType::kBF16: return 1;
+    case TensorType::kQ8_0: return kQ8Elements;
+    case TensorType::kQ6_K: return kQ6Elements;
+    case TensorType::kI2_S: return 0;
+  }
+  return 0;
+}
+
+std::uint64_t block_bytes(TensorType type) {
+  switch (type) {
+    case TensorType::kF32: return 4;
+    case TensorType::kF16:
+    case TensorType::kBF16: return 2;
+    case TensorType::kQ8_0: return kQ8Bytes;
+    case TensorType::kQ6_K: return kQ6Bytes;
+    case TensorType::kI2_S: return 0;
+  }
+  return 0;
+}
+
+std::uint64_t row_bytes(TensorType type, std::uint64_t columns) {
+  const std::uint64_t elements = block_elements(type);
+  return elements == 0 ? 0 : columns / elements * block_bytes(type);
+}
+
+void dequantize_row(TensorType type, const std::byte* row, std::size_t columns, float* out) {
+  switch (type) {
+    case TensorType::kF32: std::memcpy(out, row, columns * sizeof(float)); return;
+    case TensorType::kF16:
+      for (std::size_t i = 0; i < columns; ++i) out[i] = f16_to_f32(load_u16(row + 2 * i));
+      return;
+    case TensorType::kBF16:
+      for (std::size_t i = 0; i < columns; ++i) out[i] = bf16_to_f32(load_u16(row + 2 * i));
+      return;
+    case TensorType::kQ8_0:
+      for (std::size_t b = 0; b < columns / kQ8Elements; ++b) {
+        dequantize_q8_0(row + b * kQ8Bytes, out + b * kQ8Elements);
+      }
+      return;
+    case TensorType::kQ6_K:
+      for (std::size_t b = 0; b < columns / kQ6Elements; ++b) {
+        dequantize_q6_k(row + b * kQ6Bytes, out + b * kQ6Elements);
+      }
+      return;
+    case TensorType::kI2_S: return;
+  }
+}
+
+void quantize_row_q8_0(const float* values, std::size_t columns, std::byte* row) {
+  for (std::size_t b = 0; b < columns / kQ8Elements; ++b) {
+    const float* x = values + b * kQ8Elements;
+    std::byte* block = row + b * kQ8Bytes;
+    float largest = 0;
+    for (std::size_t i = 0; i < kQ8Elements; ++i) largest = std::max(largest, std::fabs(x[i]));
+    const float d = largest / 127.0f;
+    const float inverse = d != 0 ? 1.0f / d : 0.0f;
+    const std::uint16_t d_bits = f32_to_f16(d);
+    std::memcpy(block, &d_bits, sizeof d_bits);
+    for (std::size_t i = 0; i < kQ8Elements; ++i) {
+      block[2 + i] = static_cast<std::byte>(static_cast<std::int8_t>(std::round(x[i] * inverse)));
+    }
+  }
+}
+
+}  // namespace tern::format

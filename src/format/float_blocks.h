@@ -1,0 +1,37 @@
+// The number formats in which a file stores weights that are not ternary: f32, f16, bf16, and
+// ggml's q8_0 and q6_k blocks. Pure functions on raw bytes; no state, no allocation.
+//
+// Every conversion is exact where the target can hold the value, else rounds once, half to even:
+//   f16, bf16 -> f32   exact, subnormals, infinities and NaN payloads included
+//   q8_0      -> f32   y = d*q          exact (11 bits x 8 bits)
+//   q6_k      -> f32   y = (d*scale)*q  d*scale is exact (11 x 8 bits), the second product rounds
+// Source: the block definitions of ggml (ggml-common.h, ggml-quants.c).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "format/tensor.h"
+
+namespace tern::format {
+
+// q8_0: 32 values: f16 d, int8 q[32].
+// q6_k: 256 values: ql[128] (low four bits), qh[64] (high two bits), int8 scale[16], f16 d.
+// f32, f16 and bf16 are blocks of one value. kI2_S has no block of its own here (its scale lies
+// behind the whole tensor): 0.
+std::uint64_t block_elements(TensorType type);
+std::uint64_t block_bytes(TensorType type);
+
+// The bytes of one row; `columns` is a multiple of block_elements(type). Wraps for rows that no
+// memory holds: the reader has refused those.
+std::uint64_t row_bytes(TensorType type, std::uint64_t columns);
+
+// Writes `columns` values to `out`. `row` has row_bytes(type, columns) bytes, of any alignment.
+// Nothing is written for kI2_S.
+void dequantize_row(TensorType type, const std::byte* row, std::size_t columns, float* out);
+
+// Quantises `columns` values to q8_0 by ggml's reference: d = max|x|/127 rounded to f16 for
+// storage, q = round(x * (1/d)) with the unrounded d, half away from zero. The values are finite.
+void quantize_row_q8_0(const float* values, std::size_t columns, std::byte* row);
+
+}  // namespace tern::format
