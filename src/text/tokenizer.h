@@ -24,8 +24,9 @@ namespace tern::text {
 
 struct EncodeOptions {
   // Without a value: as the file says (tokenizer.ggml.add_bos_token, add_eos_token).
-  std::optional<bool> add_bos;
-  std::optional<bool> add_eos;
+  // A vocabulary without such a token adds none.
+  std::optional<bool> add_bos = std::nullopt;
+  std::optional<bool> add_eos = std::nullopt;
   // Whether "<|eot_id|>" in the text is that token. Leave it off for what a user wrote: then it is
   // the text that it looks like, and nobody can forge the turns of a chat.
   bool parse_special = false;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/result.h"
@@ -45,6 +46,9 @@ struct Vocabulary {
   std::optional<bool> add_bos;  // without a value: the pre-tokenizer's habit
   bool add_eos = false;
 };
+
+// Whether a token of this name ends a text or a turn: "<|eot_id|>", "<|im_end|>", ...
+bool is_end_name(std::string_view name);
 
 // Errors: kMalformed with the key, what was expected and what was found; kUnsupported for a
 // tokenizer.ggml.model other than gpt2.

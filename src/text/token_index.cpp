@@ -1,0 +1,40 @@
+#include "text/token_index.h"
+
+#include <bit>
+#include <functional>
+
+namespace tern::text {
+namespace {
+
+std::uint32_t hash_of(std::string_view bytes) {
+  return static_cast<std::uint32_t>(std::hash<std::string_view>{}(bytes));
+}
+
+}  // namespace
+
+TokenIndex::TokenIndex(std::size_t tokens) : slots_(std::bit_ceil(2 * tokens + 2)) {}
+
+// The slot that holds the bytes, or the empty one where they belong.
+std::size_t TokenIndex::slot_of(std::string_view bytes, std::uint32_t hash) const {
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t at = hash & mask;
+  while (slots_[at].token >= 0 && (slots_[at].hash != hash || slots_[at].bytes != bytes)) {
+    at = (at + 1) & mask;
+  }
+  return at;
+}
+
+bool TokenIndex::insert(std::string_view bytes, TokenId token) {
+  const std::uint32_t hash = hash_of(bytes);
+  Slot& slot = slots_[slot_of(bytes, hash)];
+  if (slot.token >= 0) return false;
+  slot = {bytes, hash, token};
+  return true;
+}
+
+std::optional<TokenId> TokenIndex::find(std::string_view bytes) const {
+  const Slot& slot = slots_[slot_of(bytes, hash_of(bytes))];
+  return slot.token >= 0 ? std::optional(slot.token) : std::nullopt;
+}
+
+}  // namespace tern::text

@@ -1,0 +1,38 @@
+// Finds the names of tokens in a text: the longest that begins at a place. Immutable once built.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "text/token.h"
+
+namespace tern::text {
+
+class TokenTrie {
+ public:
+  struct Match {
+    std::size_t length = 0;  // 0: none
+    TokenId token = 0;
+  };
+
+  // False where the name is there already. The name is not empty.
+  bool insert(std::string_view name, TokenId token);
+  bool empty() const { return nodes_.size() == 1; }
+
+  // The longest name that text begins with at `at`; costs at most the length of the longest name.
+  Match longest_at(std::string_view text, std::size_t at) const;
+
+ private:
+  struct Node {
+    std::vector<std::pair<char, std::size_t>> children;  // by byte; few, so searched in order
+    TokenId token = -1;
+  };
+  std::size_t child(std::size_t node, char byte) const;  // 0: none, the root is nobody's child
+
+  std::vector<Node> nodes_ = std::vector<Node>(1);
+};
+
+}  // namespace tern::text

@@ -1,0 +1,267 @@
+#include "text/tokenizer.h"
+
+#include <limits>
+#include <utility>
+
+#include "format/gguf/gguf_text.h"
+#include "text/bpe.h"
+#include "text/pre_tokenizer.h"
+#include "text/token_index.h"
+#include "text/token_trie.h"
+
+namespace tern::text {
+namespace {
+
+// At each place of a text a name is compared up to its end, so that names must be short for the
+// time to stay linear.
+constexpr std::size_t kLongestName = 1024;
+
+std::string context_of(std::string_view key) {
+  return "key " + format::in_quotes("tokenizer.ggml." + std::string(key));
+}
+
+Error malformed(std::string_view key, std::string message) {
+  return {ErrorCode::kMalformed, std::move(message), context_of(key)};
+}
+
+std::string token_at(std::size_t id) { return "token " + std::to_string(id); }
+
+Error duplicated(std::size_t id, const Token& token) {
+  return malformed("tokens", token_at(id) + ": expected each token once, found " +
+                                 format::in_quotes(token.bytes) + " again");
+}
+
+}  // namespace
+
+struct Tokenizer::State {
+  std::vector<Token> tokens;
+  // The normal tokens by their bytes; the views are into `tokens`, which never changes.
+  TokenIndex words{0};
+  ByteTokens byte_tokens{};
+  MergeTable merges{0};
+  TokenTrie user_defined;  // what encode() finds in any text
+  TokenTrie special;       // what it finds where parse_special is set
+  const PreTokenizer* pre_tokenizer = nullptr;
+  std::optional<TokenId> bos;
+  std::optional<TokenId> eos;
+  std::optional<TokenId> eot;
+  bool adds_bos = false;
+  bool adds_eos = false;
+
+  Result<void> index_tokens();
+  Result<void> check_merge(const Merge& merge) const;
+  Result<void> index_merges(const std::vector<Merge>& list);
+  Result<void> check_ids() const;
+
+  const Token* find(TokenId token) const;
+  void encode_plain(std::string_view text, BpeEncoder& bpe, std::vector<TokenId>& out) const;
+};
+
+Result<void> Tokenizer::State::index_tokens() {
+  words = TokenIndex(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const Token& token = tokens[i];
+    const auto id = static_cast<TokenId>(i);
+    if (token.kind == TokenKind::kUnused) continue;
+    if (token.bytes.empty()) {
+      return malformed("tokens", token_at(i) + ": expected a text, found an empty one");
+    }
+    if (token.kind == TokenKind::kNormal) {
+      if (!words.insert(token.bytes, id)) return duplicated(i, token);
+      continue;
+    }
+    if (token.bytes.size() > kLongestName) {
+      return Error{ErrorCode::kUnsupported,
+                   token_at(i) + ": expected a name of at most " + std::to_string(kLongestName) +
+                       " bytes, found " + std::to_string(token.bytes.size()),
+                   context_of("tokens")};
+    }
+    if (!special.insert(token.bytes, id)) return duplicated(i, token);
+    if (token.kind == TokenKind::kUserDefined) user_defined.insert(token.bytes, id);
+  }
+  for (std::size_t byte = 0; byte < byte_tokens.size(); ++byte) {
+    const char c = static_cast<char>(byte);
+    const auto found = words.find(std::string_view(&c, 1));
+    if (!found) {
+      return malformed("tokens",
+                       "expected a normal token for each of the 256 bytes, found none "
+                       "for byte " +
+                           format::in_quotes(std::string_view(&c, 1)));
+    }
+    byte_tokens[byte] = *found;
+  }
+  return {};
+}
+
+Result<void> Tokenizer::State::check_merge(const Merge& merge) const {
+  for (const TokenId id : {merge.left, merge.right, merge.result}) {
+    const Token* token = find(id);
+    if (token == nullptr || token->kind != TokenKind::kNormal) {
+      return malformed("merges", "expected ids of normal tokens, found " + std::to_string(id));
+    }
+  }
+  const std::string_view left = find(merge.left)->bytes;
+  const std::string_view right = find(merge.right)->bytes;
+  const std::string_view result = find(merge.result)->bytes;
+  if (result.size() != left.size() + right.size() || !result.starts_with(left) ||
+      !result.ends_with(right)) {
+    return malformed("merges", "expected that " + format::in_quotes(left) + " and " +
+                                   format::in_quotes(right) + " make one token, found " +
+                                   format::in_quotes(result));
+  }
+  if (merge.rank == kNoRank) {
+    return malformed("merges", "expected a rank below 4294967295, found that");
+  }
+  return {};
+}
+
+Result<void> Tokenizer::State::index_merges(const std::vector<Merge>& list) {
+  merges = MergeTable(list.size());
+  for (const Merge& merge : list) {
+    TERN_TRY(check_merge(merge));
+    if (!merges.insert(merge)) {
+      return malformed("merges", "expected each pair once, found " +
+                                     format::in_quotes(find(merge.left)->bytes) + " and " +
+                                     format::in_quotes(find(merge.right)->bytes) + " again");
+    }
+  }
+  return {};
+}
+
+Result<void> Tokenizer::State::check_ids() const {
+  const std::pair<const char*, const std::optional<TokenId>*> ids[] = {
+      {"bos_token_id", &bos}, {"eos_token_id", &eos}, {"eot_token_id", &eot}};
+  for (const auto& [key, id] : ids) {
+    if (id->has_value() && find(**id) == nullptr) {
+      return malformed(key, "expected an id below " + std::to_string(tokens.size()) + ", found " +
+                                std::to_string(**id));
+    }
+  }
+  if (adds_bos && !bos) {
+    return malformed("bos_token_id",
+                     "expected an id, as a BOS token is to be added "
+                     "(add_bos_token), found no such key");
+  }
+  if (adds_eos && !eos) {
+    return malformed("eos_token_id",
+                     "expected an id, as an EOS token is to be added "
+                     "(add_eos_token), found no such key");
+  }
+  return {};
+}
+
+const Token* Tokenizer::State::find(TokenId token) const {
+  const auto index = static_cast<std::size_t>(token);
+  return token >= 0 && index < tokens.size() ? &tokens[index] : nullptr;
+}
+
+void Tokenizer::State::encode_plain(std::string_view text, BpeEncoder& bpe,
+                                    std::vector<TokenId>& out) const {
+  std::vector<std::size_t> ends;
+  pre_tokenizer->split(text, ends);
+  std::size_t begin = 0;
+  for (const std::size_t end : ends) {
+    const std::string_view word = text.substr(begin, end - begin);
+    begin = end;
+    if (pre_tokenizer->takes_whole_tokens) {
+      if (const auto whole = words.find(word)) {
+        out.push_back(*whole);
+        continue;
+      }
+    }
+    bpe.encode(word, out);
+  }
+}
+
+Tokenizer::Tokenizer(std::unique_ptr<const State> state) : state_(std::move(state)) {}
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+Tokenizer::~Tokenizer() = default;
+
+Result<Tokenizer> Tokenizer::from_gguf(const format::GgufFile& file) {
+  TERN_ASSIGN(Vocabulary vocabulary, read_vocabulary(file));
+  auto tokenizer = create(std::move(vocabulary));
+  if (!tokenizer) return in_context(file.source(), std::move(tokenizer.error()));
+  return tokenizer;
+}
+
+Result<Tokenizer> Tokenizer::create(Vocabulary vocabulary) {
+  auto state = std::make_unique<State>();
+  state->pre_tokenizer = find_pre_tokenizer(vocabulary.pre_tokenizer);
+  if (state->pre_tokenizer == nullptr) {
+    return Error{ErrorCode::kUnsupported,
+                 "expected one of " + pre_tokenizer_names() + ", found " +
+                     format::in_quotes(vocabulary.pre_tokenizer),
+                 context_of("pre")};
+  }
+  if (vocabulary.tokens.size() > static_cast<std::size_t>(std::numeric_limits<TokenId>::max())) {
+    return malformed("tokens", "expected fewer than 2^31 tokens, found " +
+                                   std::to_string(vocabulary.tokens.size()));
+  }
+  state->tokens = std::move(vocabulary.tokens);
+  state->bos = vocabulary.bos;
+  state->eos = vocabulary.eos;
+  state->eot = vocabulary.eot;
+  state->adds_bos = vocabulary.add_bos.value_or(state->pre_tokenizer->adds_bos);
+  state->adds_eos = vocabulary.add_eos;
+  TERN_TRY(state->index_tokens());
+  TERN_TRY(state->index_merges(vocabulary.merges));
+  TERN_TRY(state->check_ids());
+  return Tokenizer(std::move(state));
+}
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  std::vector<TokenId> out;
+  if (state_->bos && options.add_bos.value_or(state_->adds_bos)) out.push_back(*state_->bos);
+
+  BpeEncoder bpe(state_->byte_tokens, state_->merges);
+  const TokenTrie& names = options.parse_special ? state_->special : state_->user_defined;
+  std::size_t begin = 0;
+  for (std::size_t at = names.empty() ? text.size() : 0; at < text.size();) {
+    const TokenTrie::Match match = names.longest_at(text, at);
+    if (match.length == 0) {
+      ++at;
+      continue;
+    }
+    state_->encode_plain(text.substr(begin, at - begin), bpe, out);
+    out.push_back(match.token);
+    at += match.length;
+    begin = at;
+  }
+  state_->encode_plain(text.substr(begin), bpe, out);
+
+  if (state_->eos && options.add_eos.value_or(state_->adds_eos)) out.push_back(*state_->eos);
+  return out;
+}
+
+std::string Tokenizer::decode(std::span<const TokenId> tokens, bool render_special) const {
+  std::string out;
+  for (const TokenId token : tokens) {
+    if (render_special || !is_special(token)) out += token_bytes(token);
+  }
+  return out;
+}
+
+std::string_view Tokenizer::token_bytes(TokenId token) const {
+  const Token* found = state_->find(token);
+  return found == nullptr ? std::string_view() : std::string_view(found->bytes);
+}
+
+std::size_t Tokenizer::vocab_size() const { return state_->tokens.size(); }
+std::optional<TokenId> Tokenizer::bos() const { return state_->bos; }
+std::optional<TokenId> Tokenizer::eos() const { return state_->eos; }
+std::optional<TokenId> Tokenizer::eot() const { return state_->eot; }
+bool Tokenizer::adds_bos() const { return state_->adds_bos; }
+
+bool Tokenizer::is_special(TokenId token) const {
+  const Token* found = state_->find(token);
+  return found != nullptr && found->kind != TokenKind::kNormal &&
+         found->kind != TokenKind::kUserDefined;
+}
+
+bool Tokenizer::is_end_of_generation(TokenId token) const {
+  if (token == eos() || token == eot()) return true;
+  return is_special(token) && is_end_name(token_bytes(token));
+}
+
+}  // namespace tern::text
