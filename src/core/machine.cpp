@@ -119,6 +119,17 @@ std::uint64_t available_memory(const fs::path& root) {
   return least;
 }
 
+Result<void> require_memory(std::string_view what, std::uint64_t bytes, std::uint64_t available) {
+  if (bytes <= available) return {};
+  const auto mib = [](std::uint64_t n) {
+    return std::to_string((n + (1u << 20) - 1) >> 20) + " MiB";
+  };
+  return Error{ErrorCode::kOutOfMemory,
+               "needs " + mib(bytes) + ", but this machine or its cgroup can give " +
+                   mib(available) + "; choose a smaller context or model, or free memory",
+               std::string(what)};
+}
+
 std::uint32_t usable_cores(const fs::path& root) {
   std::uint32_t cores = 1;
 #if defined(__linux__)

@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string_view>
+
+#include "core/result.h"
 
 namespace tern {
 
@@ -10,6 +13,10 @@ namespace tern {
 // of this process's cgroup or any of its parents, whichever is least. `root` is "/" outside of
 // tests. Where nothing can be read: the largest value.
 std::uint64_t available_memory(const std::filesystem::path& root = "/");
+
+// kOutOfMemory, naming `what`, where `bytes` are more than `available`. Asked before an allocation,
+// so that the answer is an error and not a killed process.
+Result<void> require_memory(std::string_view what, std::uint64_t bytes, std::uint64_t available);
 
 // Threads that can run at once: the smaller of the CPU affinity and the cgroup's CPU quota rounded
 // up; at least 1.

@@ -1,0 +1,42 @@
+// How each family spells its configuration and its tensors in GGUF.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "arch/decoder_config.h"
+#include "core/result.h"
+#include "format/gguf/gguf_file.h"
+
+namespace tern::arch {
+
+// Reads and checks the configuration. Errors: kMalformed for keys that are missing, out of range or
+// contradict each other or the tensors; kUnsupported, by name, for an architecture or a feature
+// that Tern does not run.
+Result<DecoderConfig> read_decoder_config(const format::GgufFile& file);
+
+// Tensors outside of the blocks.
+inline constexpr std::string_view kTokenEmbedding = "token_embd.weight";
+inline constexpr std::string_view kOutputNorm = "output_norm.weight";
+inline constexpr std::string_view kOutput = "output.weight";
+
+// Tensors of a block.
+enum class BlockTensor {
+  kAttentionNorm,
+  kQuery,
+  kKey,
+  kValue,
+  kAttentionSubNorm,
+  kAttentionOutput,
+  kFfnNorm,
+  kGate,
+  kUp,
+  kFfnSubNorm,
+  kDown,
+};
+
+// "blk.3.attn_q.weight"
+std::string block_tensor_name(std::uint32_t layer, BlockTensor tensor);
+
+}  // namespace tern::arch

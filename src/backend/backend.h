@@ -1,0 +1,80 @@
+// Where a plan runs. A backend owns weights in its own layout, KV memory and workspaces; it knows
+// nothing of models, text or sampling.
+//
+// Thread safety: load_* before the first submit; after that one submit at a time. Weights, caches
+// and workspaces belong to the backend that made them, which must outlive them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "backend/plan.h"
+#include "core/result.h"
+#include "format/tensor.h"
+
+namespace tern::backend {
+
+// Keys and values of one sequence. Grows page by page; positions are absolute.
+class KvCache {
+ public:
+  virtual ~KvCache() = default;
+  // Makes room for `tokens` positions. Errors: kOutOfMemory.
+  virtual Result<void> reserve(std::uint32_t tokens) = 0;
+};
+
+// The slots of a plan for up to so many rows.
+class Workspace {
+ public:
+  virtual ~Workspace() = default;
+};
+
+struct BatchRow {
+  std::int32_t token;
+  std::uint32_t position;
+  KvCache* cache;  // has room for `position`; rows of one sequence stand in ascending order
+};
+
+struct Batch {
+  std::span<const BatchRow> rows;
+  std::span<const std::uint32_t> logit_rows;  // indices of the rows whose logits are wanted
+  std::span<float> logits;                    // [logit_rows.size()][vocab]
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string_view name() const = 0;  // "cpu"
+  virtual std::string_view tier() const = 0;  // "avx2"
+  virtual std::uint32_t threads() const = 0;
+
+  // Weights borrow the tensor's bytes where the layout allows it: the file must outlive them.
+  // Errors: kUnsupported for a type or shape that the backend cannot compute with, kOutOfMemory.
+  virtual Result<WeightId> load_ternary(const format::Tensor& tensor) = 0;
+  virtual Result<WeightId> load_matrix(const format::Tensor& tensor) = 0;  // for kEmbed and kHead
+  virtual Result<WeightId> load_vector(const format::Tensor& tensor) = 0;  // for kNorm
+
+  virtual bool supports(const Op& op) const = 0;
+
+  virtual std::unique_ptr<KvCache> make_cache(const Plan& plan) = 0;
+  // Bytes that make_workspace allocates, and that a cache allocates for so many tokens.
+  virtual std::uint64_t workspace_bytes(const Plan& plan, std::uint32_t rows) const = 0;
+  virtual std::uint64_t cache_bytes(const Plan& plan, std::uint32_t tokens) const = 0;
+  // Errors: kOutOfMemory.
+  virtual Result<std::unique_ptr<Workspace>> make_workspace(const Plan& plan,
+                                                            std::uint32_t rows) = 0;
+
+  // Runs the plan over the batch and returns when the logits are there. Errors: kNumeric, naming
+  // layer and position, for a NaN, an infinity, or a value beyond the KV type.
+  virtual Result<void> submit(const Plan& plan, const Batch& batch, Workspace& workspace) = 0;
+
+  // y[r] = row first_row + r of a ternary weight times quantise(x): the arithmetic of kQuantize and
+  // kTernaryLinear alone, for proofs.
+  virtual Result<void> ternary_rows(WeightId weight, std::uint64_t first_row,
+                                    std::span<const float> x, std::span<float> y) = 0;
+};
+
+}  // namespace tern::backend

@@ -1,0 +1,78 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include "backend/cpu/execution.h"
+#include "backend/cpu/kv_cache.h"
+#include "backend/cpu/workspace.h"
+#include "core/fp_env.h"
+
+namespace tern::backend {
+namespace {
+
+KvShape kv_shape(const Plan& plan) { return {plan.layers, plan.kv_heads, plan.head_dim}; }
+
+}  // namespace
+
+WeightId CpuBackend::keep(Weight weight) {
+  weights_.push_back(std::move(weight));
+  return static_cast<WeightId>(weights_.size() - 1);
+}
+
+Result<WeightId> CpuBackend::load_ternary(const format::Tensor& tensor) {
+  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor));
+  return keep(std::move(weight));
+}
+
+Result<WeightId> CpuBackend::load_matrix(const format::Tensor& tensor) {
+  TERN_ASSIGN(Weight weight, make_matrix_weight(tensor));
+  return keep(std::move(weight));
+}
+
+Result<WeightId> CpuBackend::load_vector(const format::Tensor& tensor) {
+  TERN_ASSIGN(Weight weight, make_vector_weight(tensor));
+  return keep(std::move(weight));
+}
+
+bool CpuBackend::supports(const Op& op) const { return op.code <= OpCode::kHead; }
+
+std::unique_ptr<KvCache> CpuBackend::make_cache(const Plan& plan) {
+  return std::make_unique<CpuKvCache>(kv_shape(plan));
+}
+
+std::uint64_t CpuBackend::workspace_bytes(const Plan& plan, std::uint32_t rows) const {
+  return CpuWorkspace::bytes(plan, rows, threads());
+}
+
+std::uint64_t CpuBackend::cache_bytes(const Plan& plan, std::uint32_t tokens) const {
+  const std::uint64_t pages = (tokens + kernels::kPageKeys - 1) / kernels::kPageKeys;
+  return pages * kv_shape(plan).page_bytes();
+}
+
+Result<std::unique_ptr<Workspace>> CpuBackend::make_workspace(const Plan& plan,
+                                                              std::uint32_t rows) {
+  TERN_ASSIGN(std::unique_ptr<Workspace> workspace, CpuWorkspace::make(plan, rows, threads()));
+  return workspace;
+}
+
+Result<void> CpuBackend::submit(const Plan& plan, const Batch& batch, Workspace& workspace) {
+  Execution execution(table_, weights_, plan, batch, static_cast<CpuWorkspace&>(workspace));
+  pool_.run([&](ThreadPool::Worker& worker) { execution.run(worker); });
+  return execution.outcome();
+}
+
+Result<void> CpuBackend::ternary_rows(WeightId weight, std::uint64_t first_row,
+                                      std::span<const float> x, std::span<float> y) {
+  const ScopedFpEnv fp_env;
+  const auto& ternary = std::get<TernaryWeight>(weights_[weight]);
+  const std::size_t padded = ternary.rows.blocks * kernels::kBlockValues;
+  std::vector<std::int8_t> q(padded);
+  float d = 0.0f;
+  std::int32_t sum = 0;
+  if (!table_.quantize(x.data(), x.size(), padded, q.data(), &d, &sum)) {
+    return Error{ErrorCode::kNumeric, "the input has a NaN or an infinity", "ternary_rows"};
+  }
+  table_.ternary_linear(ternary.from(first_row), y.size(), {q.data(), padded, &d, &sum}, 1,
+                        y.data(), y.size());
+  return {};
+}
+
+}  // namespace tern::backend

@@ -1,0 +1,51 @@
+// The CPU backend: one KernelTable, one team of threads.
+//
+// All workers walk the plan's operations together. Operations on rows (norm, quantise, RoPE, ...)
+// keep a row on one worker, so between two of them no barrier is needed; matrix products divide
+// their output rows, attention its pairs of row and head. No division changes a result.
+#pragma once
+
+#include <deque>
+#include <memory>
+
+#include "backend/backend.h"
+#include "backend/cpu/weights.h"
+#include "core/thread_pool.h"
+#include "kernels/kernel_table.h"
+
+namespace tern::backend {
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const kernels::KernelTable& table, std::uint32_t threads)
+      : table_(table), pool_(threads) {}
+
+  std::string_view name() const override { return "cpu"; }
+  std::string_view tier() const override { return table_.name; }
+  std::uint32_t threads() const override { return pool_.size(); }
+
+  Result<WeightId> load_ternary(const format::Tensor& tensor) override;
+  Result<WeightId> load_matrix(const format::Tensor& tensor) override;
+  Result<WeightId> load_vector(const format::Tensor& tensor) override;
+
+  bool supports(const Op& op) const override;
+
+  std::unique_ptr<KvCache> make_cache(const Plan& plan) override;
+  std::uint64_t workspace_bytes(const Plan& plan, std::uint32_t rows) const override;
+  std::uint64_t cache_bytes(const Plan& plan, std::uint32_t tokens) const override;
+  Result<std::unique_ptr<Workspace>> make_workspace(const Plan& plan, std::uint32_t rows) override;
+
+  Result<void> submit(const Plan& plan, const Batch& batch, Workspace& workspace) override;
+
+  Result<void> ternary_rows(WeightId weight, std::uint64_t first_row, std::span<const float> x,
+                            std::span<float> y) override;
+
+ private:
+  WeightId keep(Weight weight);
+
+  const kernels::KernelTable& table_;
+  ThreadPool pool_;
+  std::deque<Weight> weights_;
+};
+
+}  // namespace tern::backend

@@ -1,0 +1,218 @@
+#include "backend/cpu/execution.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "backend/cpu/kv_cache.h"
+#include "core/fixed_math.h"
+#include "format/float_blocks.h"
+
+namespace tern::backend {
+namespace {
+
+using kernels::AttentionState;
+using kernels::kChunkKeys;
+using kernels::kPageKeys;
+using kernels::kPagesPerChunk;
+
+// Operations that touch one row of the batch at a time.
+bool is_row_local(const Op& op) {
+  return op.code != OpCode::kTernaryLinear && op.code != OpCode::kAttention &&
+         op.code != OpCode::kHead;
+}
+
+// Whether `next` may read what another worker wrote in `previous`, or overwrite what it still
+// reads.
+bool needs_barrier(const Op& previous, const Op& next) {
+  if (is_row_local(previous) && is_row_local(next)) return false;
+  const bool same_input = previous.code == OpCode::kTernaryLinear &&
+                          next.code == OpCode::kTernaryLinear && previous.in == next.in;
+  return !same_input;
+}
+
+// Output rows a worker takes at least: whole groups of the kernels' row blocking.
+constexpr std::size_t kRowGrain = 16;
+
+}  // namespace
+
+void Execution::run(ThreadPool::Worker& worker) {
+  const Slice rows = slice_of(batch_.rows.size(), 1, worker.index(), worker.count());
+  fill_rope_table(rows);
+  for (std::size_t i = 0; i < plan_.ops.size(); ++i) {
+    const Op& op = plan_.ops[i];
+    if (i > 0 && needs_barrier(plan_.ops[i - 1], op)) worker.barrier();
+    switch (op.code) {
+      case OpCode::kTernaryLinear: linear(op, worker); break;
+      case OpCode::kAttention: attention(op, worker); break;
+      case OpCode::kHead: head(op, worker); break;
+      default: run_on_rows(op, rows);
+    }
+  }
+}
+
+void Execution::run_on_rows(const Op& op, const Slice& rows) {
+  for (std::size_t row = rows.begin; row < rows.end; ++row) run_on_row(op, row);
+}
+
+void Execution::run_on_row(const Op& op, std::size_t row) {
+  CpuWorkspace& w = workspace_;
+  const std::size_t width = w.width(op.out);
+  switch (op.code) {
+    case OpCode::kEmbed: embed(op, row); break;
+    case OpCode::kNorm:
+      table_.rms_norm(w.row(op.in, row), std::get<VectorWeight>(weights_[op.weight]).values.data(),
+                      width, plan_.norm_epsilon, w.row(op.out, row));
+      break;
+    case OpCode::kQuantize:
+      if (!table_.quantize(w.row(op.in, row), width, w.padded_width(op.out), w.codes(op.out, row),
+                           w.scale(op.out, row), w.sum(op.out, row))) {
+        fail(op, row);
+      }
+      break;
+    case OpCode::kRope: rotate(op, row); break;
+    case OpCode::kStoreKv:
+      if (!store_kv(op, row)) fail(op, row);
+      break;
+    case OpCode::kRelu2Gate:
+      table_.relu2_gate(w.row(op.in, row), w.row(op.in2, row), width, w.row(op.out, row));
+      break;
+    case OpCode::kSiluGate:
+      table_.silu_gate(w.row(op.in, row), w.row(op.in2, row), width, w.row(op.out, row));
+      break;
+    case OpCode::kAdd: table_.add(w.row(op.in, row), width, w.row(op.out, row)); break;
+    case OpCode::kTernaryLinear:
+    case OpCode::kAttention:
+    case OpCode::kHead: break;  // divided otherwise, by run()
+  }
+}
+
+void Execution::fill_rope_table(const Slice& rows) {
+  for (std::size_t row = rows.begin; row < rows.end; ++row) {
+    float* cosines = workspace_.cosines(row);
+    float* sines = workspace_.sines(row);
+    for (std::size_t i = 0; i < plan_.rope_frequencies.size(); ++i) {
+      const SinCos turn = fixed_sincos(batch_.rows[row].position * plan_.rope_frequencies[i]);
+      cosines[i] = static_cast<float>(turn.cos);
+      sines[i] = static_cast<float>(turn.sin);
+    }
+  }
+}
+
+void Execution::embed(const Op& op, std::size_t row) {
+  const format::Tensor& matrix = std::get<MatrixWeight>(weights_[op.weight]).tensor;
+  const std::size_t row_bytes = format::row_bytes(matrix.type, matrix.columns());
+  const auto token = static_cast<std::size_t>(batch_.rows[row].token);
+  format::dequantize_row(matrix.type, matrix.data.data() + token * row_bytes, matrix.columns(),
+                         workspace_.row(op.out, row));
+}
+
+void Execution::rotate(const Op& op, std::size_t row) {
+  float* x = workspace_.row(op.out, row);
+  for (std::size_t at = 0; at < workspace_.width(op.out); at += plan_.head_dim) {
+    table_.rope(x + at, workspace_.cosines(row), workspace_.sines(row), plan_.head_dim / 2);
+  }
+}
+
+bool Execution::store_kv(const Op& op, std::size_t row) {
+  auto& cache = static_cast<CpuKvCache&>(*batch_.rows[row].cache);
+  const std::size_t page = batch_.rows[row].position / kPageKeys;
+  const std::size_t slot = batch_.rows[row].position % kPageKeys;
+  const std::size_t value_width = cache.shape().value_width();
+  bool finite = true;
+  for (std::uint32_t kv_head = 0; kv_head < plan_.kv_heads; ++kv_head) {
+    const std::size_t at = std::size_t{kv_head} * plan_.head_dim;
+    std::uint16_t* keys = cache.keys(page, op.layer, kv_head) + slot;
+    std::uint16_t* values = cache.values(page, op.layer, kv_head) + slot * value_width;
+    finite &= table_.store_f16(workspace_.row(op.in, row) + at, plan_.head_dim, keys, kPageKeys);
+    finite &= table_.store_f16(workspace_.row(op.in2, row) + at, plan_.head_dim, values, 1);
+  }
+  return finite;
+}
+
+void Execution::linear(const Op& op, ThreadPool::Worker& worker) {
+  const auto& weight = std::get<TernaryWeight>(weights_[op.weight]);
+  const Slice slice = slice_of(weight.row_count, kRowGrain, worker.index(), worker.count());
+  if (slice.begin == slice.end) return;
+  table_.ternary_linear(weight.from(slice.begin), slice.end - slice.begin,
+                        workspace_.quantized(op.in), batch_.rows.size(),
+                        workspace_.row(op.out, 0) + slice.begin, workspace_.width(op.out));
+}
+
+void Execution::attention(const Op& op, ThreadPool::Worker& worker) {
+  const std::size_t pairs = batch_.rows.size() * plan_.heads;
+  const Slice slice = slice_of(pairs, 1, worker.index(), worker.count());
+  for (std::size_t pair = slice.begin; pair < slice.end; ++pair) {
+    attend(op, pair / plan_.heads, static_cast<std::uint32_t>(pair % plan_.heads),
+           workspace_.scratch(worker.index()));
+  }
+}
+
+void Execution::attend(const Op& op, std::size_t row, std::uint32_t head, float* scratch) {
+  auto& cache = static_cast<CpuKvCache&>(*batch_.rows[row].cache);
+  const std::size_t width = cache.shape().value_width();
+  const std::uint32_t kv_head = head / (plan_.heads / plan_.kv_heads);
+  const std::size_t keys = std::size_t{batch_.rows[row].position} + 1;
+  const float* query = workspace_.row(op.in, row) + std::size_t{head} * plan_.head_dim;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(plan_.head_dim));
+
+  AttentionState part{0.0f, 0.0f, scratch};
+  AttentionState total{-std::numeric_limits<float>::infinity(), 0.0f, scratch + width};
+  std::memset(total.out, 0, width * sizeof(float));
+  for (std::size_t first = 0; first < keys; first += kChunkKeys) {
+    const std::size_t count = std::min(kChunkKeys, keys - first);
+    const std::uint16_t* k_pages[kPagesPerChunk];
+    const std::uint16_t* v_pages[kPagesPerChunk];
+    for (std::size_t page = 0; page * kPageKeys < count; ++page) {
+      k_pages[page] = cache.keys(first / kPageKeys + page, op.layer, kv_head);
+      v_pages[page] = cache.values(first / kPageKeys + page, op.layer, kv_head);
+    }
+    table_.attention_chunk(query, scale, {k_pages, v_pages, count, plan_.head_dim}, &part);
+    table_.attention_fold(part, plan_.head_dim, &total);
+  }
+  float* out = workspace_.row(op.out, row) + std::size_t{head} * plan_.head_dim;
+  table_.attention_output(total, plan_.head_dim, out);
+}
+
+void Execution::head(const Op& op, ThreadPool::Worker& worker) {
+  const format::Tensor& matrix = std::get<MatrixWeight>(weights_[op.weight]).tensor;
+  const std::size_t columns = matrix.columns();
+  const std::size_t row_bytes = format::row_bytes(matrix.type, columns);
+  const Slice slice = slice_of(matrix.rows(), kRowGrain, worker.index(), worker.count());
+  float* scratch = workspace_.scratch(worker.index());
+  for (std::size_t r = slice.begin; r < slice.end; ++r) {
+    const std::byte* bytes = matrix.data.data() + r * row_bytes;
+    const auto* halves = reinterpret_cast<const std::uint16_t*>(bytes);
+    const bool is_f16 = matrix.type == format::TensorType::kF16;
+    const bool is_bf16 = matrix.type == format::TensorType::kBF16;
+    if (!is_f16 && !is_bf16) format::dequantize_row(matrix.type, bytes, columns, scratch);
+    for (std::size_t i = 0; i < batch_.logit_rows.size(); ++i) {
+      const float* x = workspace_.row(op.in, batch_.logit_rows[i]);
+      batch_.logits[i * plan_.vocab + r] = is_f16    ? table_.dot_f16(x, halves, columns)
+                                           : is_bf16 ? table_.dot_bf16(x, halves, columns)
+                                                     : table_.dot_f32(x, scratch, columns);
+    }
+  }
+}
+
+void Execution::fail(const Op& op, std::size_t row) {
+  const auto index = static_cast<std::uint64_t>(&op - plan_.ops.data());
+  const std::uint64_t mine = index << 32 | row;
+  std::uint64_t seen = failure_.load();
+  while (mine < seen && !failure_.compare_exchange_weak(seen, mine)) {
+  }
+}
+
+Result<void> Execution::outcome() const {
+  const std::uint64_t failure = failure_.load();
+  if (failure == kNoFailure) return {};
+  const Op& op = plan_.ops[failure >> 32];
+  const std::uint32_t position = batch_.rows[failure & 0xffffffffu].position;
+  const bool storing = op.code == OpCode::kStoreKv;
+  return Error{ErrorCode::kNumeric,
+               storing ? "a key or value does not fit into f16, the type of the KV cache"
+                       : "an activation is a NaN or an infinity",
+               "layer " + std::to_string(op.layer) + ", position " + std::to_string(position)};
+}
+
+}  // namespace tern::backend

@@ -1,0 +1,49 @@
+// One submit on the CPU: every worker of the team calls run() and walks the operations.
+#pragma once
+
+#include <atomic>
+#include <deque>
+
+#include "backend/backend.h"
+#include "backend/cpu/weights.h"
+#include "backend/cpu/workspace.h"
+#include "core/thread_pool.h"
+
+namespace tern::backend {
+
+class Execution {
+ public:
+  Execution(const kernels::KernelTable& table, const std::deque<Weight>& weights, const Plan& plan,
+            const Batch& batch, CpuWorkspace& workspace)
+      : table_(table), weights_(weights), plan_(plan), batch_(batch), workspace_(workspace) {}
+
+  void run(ThreadPool::Worker& worker);
+
+  // Once all workers have returned: kNumeric for the first operation and row that failed.
+  Result<void> outcome() const;
+
+ private:
+  void run_on_rows(const Op& op, const Slice& rows);
+  void run_on_row(const Op& op, std::size_t row);
+  void embed(const Op& op, std::size_t row);
+  void rotate(const Op& op, std::size_t row);
+  bool store_kv(const Op& op, std::size_t row);
+  void linear(const Op& op, ThreadPool::Worker& worker);
+  void attention(const Op& op, ThreadPool::Worker& worker);
+  void attend(const Op& op, std::size_t row, std::uint32_t head, float* scratch);
+  void head(const Op& op, ThreadPool::Worker& worker);
+  void fill_rope_table(const Slice& rows);
+  void fail(const Op& op, std::size_t row);
+
+  static constexpr std::uint64_t kNoFailure = ~0ull;
+
+  const kernels::KernelTable& table_;
+  const std::deque<Weight>& weights_;
+  const Plan& plan_;
+  const Batch& batch_;
+  CpuWorkspace& workspace_;
+  // Index of the operation and of the row: the least one wins, whichever worker met it.
+  std::atomic<std::uint64_t> failure_{kNoFailure};
+};
+
+}  // namespace tern::backend

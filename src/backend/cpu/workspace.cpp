@@ -1,0 +1,77 @@
+#include "backend/cpu/workspace.h"
+
+#include <algorithm>
+
+namespace tern::backend {
+namespace {
+
+using kernels::kBlockValues;
+
+constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
+std::size_t slot_bytes(const SlotSpec& slot, std::uint32_t rows) {
+  if (!slot.quantized) return round_up(std::size_t{rows} * slot.width * sizeof(float), 64);
+  return rows * round_up(slot.width, kBlockValues) +
+         2 * round_up(rows * sizeof(float), 64);  // scales, sums
+}
+
+// Enough for a dequantised row of any float slot, and for two padded attention states.
+std::size_t scratch_floats(const Plan& plan) {
+  std::size_t most = 2 * round_up(plan.head_dim, kernels::kValueAlign);
+  for (const SlotSpec& slot : plan.slots) most = std::max<std::size_t>(most, slot.width);
+  return round_up(most, 16);
+}
+
+}  // namespace
+
+std::uint64_t CpuWorkspace::bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads) {
+  std::uint64_t total = std::uint64_t{rows} * plan.head_dim * sizeof(float);
+  for (const SlotSpec& slot : plan.slots) total += slot_bytes(slot, rows);
+  return total + threads * scratch_floats(plan) * sizeof(float);
+}
+
+Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::uint32_t rows,
+                                                         std::uint32_t threads) {
+  std::unique_ptr<CpuWorkspace> workspace(new CpuWorkspace());
+  workspace->rows_ = rows;
+  workspace->half_ = plan.head_dim / 2;
+  workspace->scratch_floats_ = scratch_floats(plan);
+  std::size_t offset = 0;
+  for (const SlotSpec& spec : plan.slots) {
+    const std::size_t padded = round_up(spec.width, kBlockValues);
+    workspace->slots_.push_back(
+        {spec.width, padded, offset, offset + rows * padded, spec.quantized});
+    offset += slot_bytes(spec, rows);
+  }
+  TERN_ASSIGN(workspace->memory_, AlignedBuffer::allocate(offset, "workspace"));
+  TERN_ASSIGN(
+      workspace->rope_,
+      AlignedBuffer::allocate(std::size_t{rows} * plan.head_dim * sizeof(float), "workspace"));
+  TERN_ASSIGN(
+      workspace->scratch_,
+      AlignedBuffer::allocate(threads * workspace->scratch_floats_ * sizeof(float), "workspace"));
+  return workspace;
+}
+
+float* CpuWorkspace::row(SlotId slot, std::size_t row) {
+  return memory_.as<float>(slots_[slot].offset) + row * slots_[slot].width;
+}
+
+std::int8_t* CpuWorkspace::codes(SlotId slot, std::size_t row) {
+  return memory_.as<std::int8_t>(slots_[slot].offset) + row * slots_[slot].padded;
+}
+
+float* CpuWorkspace::scale(SlotId slot, std::size_t row) {
+  return memory_.as<float>(slots_[slot].scale_offset) + row;
+}
+
+std::int32_t* CpuWorkspace::sum(SlotId slot, std::size_t row) {
+  const std::size_t scales = round_up(rows_ * sizeof(float), 64);
+  return memory_.as<std::int32_t>(slots_[slot].scale_offset + scales) + row;
+}
+
+kernels::QuantizedRows CpuWorkspace::quantized(SlotId slot) {
+  return {codes(slot, 0), slots_[slot].padded, scale(slot, 0), sum(slot, 0)};
+}
+
+}  // namespace tern::backend

@@ -1,0 +1,58 @@
+// The slots of a plan in CPU memory, allocated once for a largest batch.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/aligned_buffer.h"
+#include "kernels/kernel_table.h"
+
+namespace tern::backend {
+
+class CpuWorkspace final : public Workspace {
+ public:
+  static Result<std::unique_ptr<CpuWorkspace>> make(const Plan& plan, std::uint32_t rows,
+                                                    std::uint32_t threads);
+  static std::uint64_t bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads);
+
+  std::uint32_t rows() const { return rows_; }
+
+  // One row of a float slot.
+  float* row(SlotId slot, std::size_t row);
+  std::size_t width(SlotId slot) const { return slots_[slot].width; }
+
+  // A quantised slot: codes and their scale and sum, one row or all.
+  std::size_t padded_width(SlotId slot) const { return slots_[slot].padded; }
+  std::int8_t* codes(SlotId slot, std::size_t row);
+  float* scale(SlotId slot, std::size_t row);
+  std::int32_t* sum(SlotId slot, std::size_t row);
+  kernels::QuantizedRows quantized(SlotId slot);
+
+  // Cosines and sines of a row's position, head_dim / 2 of each.
+  float* cosines(std::size_t row) { return rope_.as<float>() + row * 2 * half_; }
+  float* sines(std::size_t row) { return cosines(row) + half_; }
+
+  // A thread's own floats: a dequantised row, or two attention states.
+  float* scratch(std::uint32_t worker) { return scratch_.as<float>() + worker * scratch_floats_; }
+
+ private:
+  struct Slot {
+    std::size_t width;
+    std::size_t padded;        // bytes of a quantised row
+    std::size_t offset;        // floats, or codes
+    std::size_t scale_offset;  // quantised slots only: scales, then sums
+    bool quantized;
+  };
+  CpuWorkspace() = default;
+
+  std::uint32_t rows_ = 0;
+  std::size_t half_ = 0;
+  std::size_t scratch_floats_ = 0;
+  std::vector<Slot> slots_;
+  AlignedBuffer memory_;
+  AlignedBuffer rope_;
+  AlignedBuffer scratch_;
+};
+
+}  // namespace tern::backend

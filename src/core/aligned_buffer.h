@@ -1,0 +1,36 @@
+// Zeroed memory aligned to 64 bytes whose allocation can fail without an exception.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+
+#include "core/result.h"
+
+namespace tern {
+
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  // `what` names the purpose in the error. Errors: kOutOfMemory.
+  static Result<AlignedBuffer> allocate(std::size_t bytes, std::string_view what);
+
+  std::byte* data() { return memory_.get(); }
+  const std::byte* data() const { return memory_.get(); }
+  std::size_t size() const { return size_; }
+
+  // The buffer as an array that starts `offset` bytes in. The caller keeps within size().
+  template <typename T>
+  T* as(std::size_t offset = 0) {
+    return reinterpret_cast<T*>(memory_.get() + offset);
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }  // NOLINT: pairs aligned_alloc
+  };
+  std::unique_ptr<std::byte, Free> memory_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace tern

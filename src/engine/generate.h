@@ -1,0 +1,56 @@
+// Continues a sequence token by token until something ends it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "engine/sampler.h"
+#include "engine/sequence.h"
+#include "telemetry/telemetry.h"
+#include "text/tokenizer.h"
+
+namespace tern::engine {
+
+enum class EndReason {
+  kEndOfSequence,  // the model said so
+  kStopString,
+  kMaxTokens,
+  kContextFull,
+  kCancelled,
+};
+
+// "end_of_sequence", "stop_string", "max_tokens", "context_full", "cancelled".
+std::string_view name(EndReason reason);
+
+struct GenerateRequest {
+  std::vector<text::TokenId> prompt;  // at least one token
+  SamplingOptions sampling;
+  std::optional<std::uint32_t> max_tokens;  // else until the context is full
+  std::vector<std::string> stops;
+  bool ignore_end = false;  // go on after an end-of-generation token
+  std::stop_token cancel;
+  std::function<void(std::string_view)> on_text;  // whole UTF-8 only
+  Sequence::Progress on_prefill;
+};
+
+struct Generation {
+  EndReason end = EndReason::kMaxTokens;
+  std::string text;                   // what on_text was given, end to end
+  std::vector<text::TokenId> tokens;  // the generated ones
+  std::size_t prompt_tokens = 0;      // of the prompt, computed
+  double prefill_seconds = 0.0;
+  double decode_seconds = 0.0;  // of the tokens after the first
+};
+
+// Errors: those of Sampler::create, Sequence::append and Sampler::sample; kUsage for an empty
+// prompt. Counts engine.prompt_tokens and engine.generated_tokens and emits sequence.finished.
+Result<Generation> generate(Sequence& sequence, const text::Tokenizer& tokenizer,
+                            const GenerateRequest& request, telemetry::Telemetry& telemetry);
+
+}  // namespace tern::engine

@@ -1,0 +1,130 @@
+#include "engine/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "core/fixed_math.h"
+#include "core/fp_env.h"
+#include "engine/philox.h"
+
+namespace tern::engine {
+namespace {
+
+using text::TokenId;
+
+Error out_of_range(const char* option, const char* expected, double found) {
+  return Error{ErrorCode::kUsage,
+               std::string("expected ") + expected + ", found " + std::to_string(found), option};
+}
+
+}  // namespace
+
+Result<Sampler> Sampler::create(const SamplingOptions& options) {
+  // Written so that a NaN fails.
+  if (!(options.temperature >= 0.0f && options.temperature <= 100.0f)) {
+    return out_of_range("temperature", "0 to 100", options.temperature);
+  }
+  if (!(options.top_p > 0.0f && options.top_p <= 1.0f)) {
+    return out_of_range("top-p", "more than 0 and at most 1", options.top_p);
+  }
+  if (!(options.min_p >= 0.0f && options.min_p <= 1.0f)) {
+    return out_of_range("min-p", "0 to 1", options.min_p);
+  }
+  if (!(options.repeat_penalty > 0.0f && options.repeat_penalty <= 100.0f)) {
+    return out_of_range("repeat-penalty", "more than 0 and at most 100", options.repeat_penalty);
+  }
+  return Sampler(options);
+}
+
+Result<TokenId> Sampler::sample(std::span<const float> logits, std::uint32_t position,
+                                std::span<const TokenId> history) {
+  const ScopedFpEnv fp_env;
+  candidates_.clear();
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (std::isnan(logits[i])) {
+      return Error{ErrorCode::kNumeric, "the logit of token " + std::to_string(i) + " is a NaN",
+                   "position " + std::to_string(position)};
+    }
+    if (std::isinf(logits[i])) continue;  // no distribution over infinities: -inf is a masked token
+    candidates_.push_back({logits[i], static_cast<TokenId>(i)});
+  }
+  if (candidates_.empty()) {
+    return Error{ErrorCode::kNumeric, "no logit is finite", "position " + std::to_string(position)};
+  }
+  penalise(history);
+  if (options_.temperature == 0.0f) {
+    const auto best =
+        std::max_element(candidates_.begin(), candidates_.end(),
+                         [](const Candidate& a, const Candidate& b) { return a.logit < b.logit; });
+    return best->token;  // max_element keeps the first, which has the lowest id
+  }
+  keep_top_k();
+  keep_top_p();
+  keep_min_p();
+  return largest_perturbed(position);
+}
+
+void Sampler::penalise(std::span<const TokenId> history) {
+  if (options_.repeat_penalty == 1.0f) return;
+  const std::size_t span = std::min<std::size_t>(history.size(), options_.repeat_last_n);
+  std::vector<TokenId> recent(history.end() - static_cast<std::ptrdiff_t>(span), history.end());
+  std::sort(recent.begin(), recent.end());
+  for (Candidate& candidate : candidates_) {
+    if (!std::binary_search(recent.begin(), recent.end(), candidate.token)) continue;
+    candidate.logit = candidate.logit > 0.0f ? candidate.logit / options_.repeat_penalty
+                                             : candidate.logit * options_.repeat_penalty;
+  }
+}
+
+void Sampler::keep_top_k() {
+  const auto before = [](const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+  };
+  const bool all = options_.top_k == 0 || options_.top_k >= candidates_.size();
+  if (all && options_.top_p == 1.0f) return;  // order matters to top-p alone
+  const auto end =
+      candidates_.begin() + static_cast<std::ptrdiff_t>(all ? candidates_.size() : options_.top_k);
+  std::partial_sort(candidates_.begin(), end, candidates_.end(), before);
+  candidates_.erase(end, candidates_.end());
+}
+
+void Sampler::keep_top_p() {
+  if (options_.top_p == 1.0f) return;
+  const double largest = candidates_.front().logit;
+  double total = 0.0;
+  for (const Candidate& candidate : candidates_) total += fixed_exp(candidate.logit - largest);
+  double kept = 0.0;
+  std::size_t count = 0;
+  while (count < candidates_.size() && kept < options_.top_p * total) {
+    kept += fixed_exp(candidates_[count].logit - largest);
+    ++count;
+  }
+  candidates_.resize(std::max<std::size_t>(count, 1));
+}
+
+void Sampler::keep_min_p() {
+  if (options_.min_p == 0.0f) return;
+  float largest = -std::numeric_limits<float>::infinity();
+  for (const Candidate& candidate : candidates_) largest = std::max(largest, candidate.logit);
+  const double least = largest + fixed_log(options_.min_p);
+  std::erase_if(candidates_, [&](const Candidate& c) { return c.logit < least; });
+}
+
+TokenId Sampler::largest_perturbed(std::uint32_t position) const {
+  double best = -std::numeric_limits<double>::infinity();
+  TokenId chosen = 0;
+  for (const Candidate& candidate : candidates_) {
+    const double score = static_cast<double>(candidate.logit) / options_.temperature;
+    if (score + kLargestGumbel < best) continue;  // cannot win: skip two logarithms
+    const double perturbed = score + gumbel(options_.seed, position, candidate.token);
+    const bool wins = perturbed > best || (perturbed == best && candidate.token < chosen);
+    if (!wins) continue;
+    best = perturbed;
+    chosen = candidate.token;
+  }
+  return chosen;
+}
+
+}  // namespace tern::engine

@@ -1,0 +1,58 @@
+// Chooses the next token from logits.
+//
+// In order: repetition penalty, top-k, top-p, min-p, temperature, then the largest
+// logit/T + gumbel(seed, position, token), ties to the lowest id: an exact sample from the
+// remaining distribution that depends only on logits, seed and position. Temperature 0 takes the
+// largest logit.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/result.h"
+#include "text/token.h"
+
+namespace tern::engine {
+
+struct SamplingOptions {
+  float temperature = 0.8f;
+  std::uint32_t top_k = 40;          // 0: all
+  float top_p = 0.95f;               // 1: all
+  float min_p = 0.05f;               // 0: all
+  float repeat_penalty = 1.0f;       // 1: none
+  std::uint32_t repeat_last_n = 64;  // tokens that the penalty looks back on
+  std::uint64_t seed = 0;
+};
+
+class Sampler {
+ public:
+  // Errors: kUsage for an option out of its range.
+  static Result<Sampler> create(const SamplingOptions& options);
+
+  const SamplingOptions& options() const { return options_; }
+
+  // The token for `position` (its index in the sequence). `history` are the tokens before it.
+  // Errors: kNumeric where a logit is a NaN or no logit is finite.
+  Result<text::TokenId> sample(std::span<const float> logits, std::uint32_t position,
+                               std::span<const text::TokenId> history);
+
+ private:
+  struct Candidate {
+    float logit;
+    text::TokenId token;
+  };
+
+  explicit Sampler(const SamplingOptions& options) : options_(options) {}
+
+  void penalise(std::span<const text::TokenId> history);
+  void keep_top_k();
+  void keep_top_p();
+  void keep_min_p();
+  text::TokenId largest_perturbed(std::uint32_t position) const;
+
+  SamplingOptions options_;
+  std::vector<Candidate> candidates_;  // reused from token to token
+};
+
+}  // namespace tern::engine

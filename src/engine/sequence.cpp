@@ -1,0 +1,91 @@
+#include "engine/sequence.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+#include "core/machine.h"
+
+namespace tern::engine {
+
+using text::TokenId;
+
+Result<Sequence> Sequence::create(const model::Model& model, const SequenceOptions& options) {
+  const std::uint32_t trained = model.config().context;
+  const std::uint32_t context = options.context == 0 ? trained : options.context;
+  if (context > trained) {
+    return Error{ErrorCode::kUsage,
+                 "expected at most " + std::to_string(trained) +
+                     " tokens, which the model was trained for, found " + std::to_string(context),
+                 "context"};
+  }
+  if (options.prefill_chunk == 0) {
+    return Error{ErrorCode::kUsage, "expected at least 1 token, found 0", "prefill chunk"};
+  }
+  Sequence sequence(model, context, std::min(options.prefill_chunk, context));
+  backend::Backend& backend = model.backend();
+  TERN_TRY(require_memory("KV cache of " + std::to_string(context) + " tokens and workspace",
+                          backend.cache_bytes(model.plan(), context) +
+                              backend.workspace_bytes(model.plan(), sequence.chunk_),
+                          options.available_memory));
+  sequence.cache_ = backend.make_cache(model.plan());
+  TERN_ASSIGN(sequence.workspace_, backend.make_workspace(model.plan(), sequence.chunk_));
+  return sequence;
+}
+
+Result<void> Sequence::check(std::span<const TokenId> tokens) const {
+  if (tokens.size() > room()) {
+    return Error{ErrorCode::kContextLength,
+                 std::to_string(tokens_.size() + tokens.size()) +
+                     " tokens do not fit into the context of " + std::to_string(context_) +
+                     "; shorten the prompt or choose a larger context",
+                 "prompt"};
+  }
+  for (const TokenId token : tokens) {
+    if (token >= 0 && static_cast<std::uint32_t>(token) < model_->config().vocab) continue;
+    return Error{ErrorCode::kUsage,
+                 "expected 0 to " + std::to_string(model_->config().vocab - 1) + ", found " +
+                     std::to_string(token),
+                 "token"};
+  }
+  return {};
+}
+
+Result<std::size_t> Sequence::append(std::span<const TokenId> tokens,
+                                     const AppendOptions& options) {
+  TERN_TRY(check(tokens));
+  std::size_t done = 0;
+  while (done < tokens.size() && !options.stop.stop_requested()) {
+    const std::size_t count = std::min<std::size_t>(chunk_, tokens.size() - done);
+    TERN_TRY(append_chunk(tokens.subspan(done, count), options.every_logit));
+    done += count;
+    if (options.progress) options.progress(done, tokens.size());
+  }
+  return done;
+}
+
+Result<void> Sequence::append_chunk(std::span<const TokenId> tokens, const LogitSink& every_logit) {
+  const auto first = static_cast<std::uint32_t>(tokens_.size());
+  TERN_TRY(cache_->reserve(first + static_cast<std::uint32_t>(tokens.size())));
+  rows_.clear();
+  for (std::uint32_t i = 0; i < tokens.size(); ++i) {
+    rows_.push_back({tokens[i], first + i, cache_.get()});
+  }
+  const std::size_t vocab = model_->config().vocab;
+  std::vector<std::uint32_t> logit_rows(every_logit ? tokens.size() : 1);
+  std::iota(logit_rows.begin(), logit_rows.end(),
+            static_cast<std::uint32_t>(tokens.size() - logit_rows.size()));
+  logits_.resize(logit_rows.size() * vocab);
+  TERN_TRY(model_->backend().submit(model_->plan(), {rows_, logit_rows, logits_}, *workspace_));
+  if (every_logit) {
+    for (std::uint32_t i = 0; i < tokens.size(); ++i) {
+      every_logit(first + i, std::span(logits_).subspan(i * vocab, vocab));
+    }
+    std::copy(logits_.end() - static_cast<std::ptrdiff_t>(vocab), logits_.end(), logits_.begin());
+    logits_.resize(vocab);
+  }
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  return {};
+}
+
+}  // namespace tern::engine

@@ -1,0 +1,72 @@
+// One sequence: its tokens, its KV cache, and the logits after its last token.
+//
+// A Sequence belongs to one thread at a time. The model must outlive it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "core/result.h"
+#include "model/model.h"
+#include "text/token.h"
+
+namespace tern::engine {
+
+struct SequenceOptions {
+  std::uint32_t context = 0;  // most tokens, prompt and answer; 0: what the model was trained for
+  std::uint32_t prefill_chunk = 256;  // tokens computed at once; the results do not depend on it
+  std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
+};
+
+class Sequence {
+ public:
+  // Receives the logits after the token at `position`.
+  using LogitSink = std::function<void(std::uint32_t position, std::span<const float> logits)>;
+  using Progress = std::function<void(std::size_t done, std::size_t total)>;
+
+  // Errors: kUsage for a context beyond the model's or an empty chunk, kOutOfMemory.
+  static Result<Sequence> create(const model::Model& model, const SequenceOptions& options = {});
+
+  const model::Model& model() const { return *model_; }
+  std::span<const text::TokenId> tokens() const { return tokens_; }
+  std::uint32_t context() const { return context_; }
+  std::uint32_t room() const { return context_ - static_cast<std::uint32_t>(tokens_.size()); }
+  backend::KvCache& cache() { return *cache_; }
+
+  struct AppendOptions {
+    std::stop_token stop = {};  // looked at between chunks
+    Progress progress = nullptr;
+    LogitSink every_logit = nullptr;  // asks for the logits of every position
+  };
+  // Computes `tokens`, chunk by chunk. Returns how many were taken: fewer than given only where
+  // `stop` was requested. Errors: kUsage for a token outside of the vocabulary, kContextLength
+  // where the tokens do not fit, kNumeric, kOutOfMemory; an error leaves the sequence unusable.
+  Result<std::size_t> append(std::span<const text::TokenId> tokens, const AppendOptions& options);
+  Result<std::size_t> append(std::span<const text::TokenId> tokens) { return append(tokens, {}); }
+
+  // [vocab] after the last appended token; empty before the first append.
+  std::span<const float> logits() const { return logits_; }
+
+ private:
+  Sequence(const model::Model& model, std::uint32_t context, std::uint32_t chunk)
+      : model_(&model), context_(context), chunk_(chunk) {}
+
+  Result<void> check(std::span<const text::TokenId> tokens) const;
+  Result<void> append_chunk(std::span<const text::TokenId> tokens, const LogitSink& every_logit);
+
+  const model::Model* model_;
+  std::uint32_t context_;
+  std::uint32_t chunk_;
+  std::unique_ptr<backend::KvCache> cache_;
+  std::unique_ptr<backend::Workspace> workspace_;
+  std::vector<text::TokenId> tokens_;
+  std::vector<backend::BatchRow> rows_;
+  std::vector<float> logits_;
+};
+
+}  // namespace tern::engine

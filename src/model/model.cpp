@@ -1,0 +1,162 @@
+#include "model/model.h"
+
+#include <string>
+#include <vector>
+
+#include "arch/gguf_dialect.h"
+#include "core/machine.h"
+#include "model/decoder_plan.h"
+
+namespace tern::model {
+namespace {
+
+using arch::BlockTensor;
+using backend::WeightId;
+using format::Tensor;
+
+// Takes tensors out of the file into the backend, each with the shape that the configuration asks.
+class WeightLoader {
+ public:
+  WeightLoader(const format::GgufFile& file, backend::Backend& backend, const LoadOptions& options,
+               std::uint64_t total)
+      : file_(file), backend_(backend), options_(options), total_(total) {}
+
+  Result<WeightId> ternary(std::uint32_t layer, BlockTensor role, std::uint64_t columns,
+                           std::uint64_t rows) {
+    const std::string name = arch::block_tensor_name(layer, role);
+    TERN_ASSIGN(const Tensor* tensor, find(name, columns, rows));
+    TERN_TRY(refuse_second_scale(name));
+    TERN_ASSIGN(const WeightId id, loaded(*tensor, backend_.load_ternary(*tensor)));
+    ternaries_.push_back({tensor, id});
+    return id;
+  }
+  Result<WeightId> block_norm(std::uint32_t layer, BlockTensor role, std::uint64_t width) {
+    return norm(arch::block_tensor_name(layer, role), width);
+  }
+  Result<WeightId> norm(std::string_view name, std::uint64_t width) {
+    TERN_ASSIGN(const Tensor* tensor, find(name, width, 1));
+    return loaded(*tensor, backend_.load_vector(*tensor));
+  }
+  Result<WeightId> matrix(std::string_view name, std::uint64_t columns, std::uint64_t rows) {
+    TERN_ASSIGN(const Tensor* tensor, find(name, columns, rows));
+    return loaded(*tensor, backend_.load_matrix(*tensor));
+  }
+
+  std::span<const TernaryTensor> ternaries() const { return ternaries_; }
+
+ private:
+  Result<const Tensor*> find(std::string_view name, std::uint64_t columns, std::uint64_t rows) {
+    const Tensor* tensor = file_.tensor(name);
+    if (tensor == nullptr) {
+      return Error{ErrorCode::kMalformed, "the tensor is missing",
+                   file_.source() + ": " + std::string(name)};
+    }
+    if (tensor->columns() == columns && tensor->rows() == rows) return tensor;
+    const auto shape = [](std::uint64_t c, std::uint64_t r) {
+      return "[" + std::to_string(c) + ", " + std::to_string(r) + "]";
+    };
+    return Error{ErrorCode::kMalformed,
+                 "expected shape " + shape(columns, rows) + ", found " +
+                     shape(tensor->columns(), tensor->rows()),
+                 file_.source() + ": " + std::string(name)};
+  }
+
+  // I2_S carries its scale; another one beside it would leave open which of them counts.
+  Result<void> refuse_second_scale(const std::string& name) {
+    const std::string scale = name.substr(0, name.rfind('.')) + ".scale";
+    if (file_.tensor(scale) == nullptr) return {};
+    return Error{ErrorCode::kUnsupported,
+                 "the matrix is i2_s, which carries its own scale; a second one is ambiguous",
+                 file_.source() + ": " + scale};
+  }
+
+  Result<WeightId> loaded(const Tensor& tensor, Result<WeightId> id) {
+    if (!id) return in_context(file_.source(), std::move(id.error()));
+    done_ += tensor.data.size();
+    if (options_.progress) options_.progress(done_, total_);
+    return id;
+  }
+
+  const format::GgufFile& file_;
+  backend::Backend& backend_;
+  const LoadOptions& options_;
+  std::uint64_t total_;
+  std::uint64_t done_ = 0;
+  std::vector<TernaryTensor> ternaries_;
+};
+
+Result<BlockWeights> load_block(WeightLoader& load, const arch::DecoderConfig& c,
+                                std::uint32_t layer) {
+  BlockWeights w{};
+  const std::uint64_t hidden = c.hidden;
+  const std::uint64_t query = c.query_width();
+  const std::uint64_t kv = c.kv_width();
+  const std::uint64_t ffn = c.ffn;
+  using enum BlockTensor;
+  TERN_ASSIGN(w.attention_norm, load.block_norm(layer, kAttentionNorm, hidden));
+  TERN_ASSIGN(w.query, load.ternary(layer, kQuery, hidden, query));
+  TERN_ASSIGN(w.key, load.ternary(layer, kKey, hidden, kv));
+  TERN_ASSIGN(w.value, load.ternary(layer, kValue, hidden, kv));
+  TERN_ASSIGN(w.attention_sub_norm, load.block_norm(layer, kAttentionSubNorm, query));
+  TERN_ASSIGN(w.attention_output, load.ternary(layer, kAttentionOutput, query, hidden));
+  TERN_ASSIGN(w.ffn_norm, load.block_norm(layer, kFfnNorm, hidden));
+  TERN_ASSIGN(w.gate, load.ternary(layer, kGate, hidden, ffn));
+  TERN_ASSIGN(w.up, load.ternary(layer, kUp, hidden, ffn));
+  TERN_ASSIGN(w.ffn_sub_norm, load.block_norm(layer, kFfnSubNorm, ffn));
+  TERN_ASSIGN(w.down, load.ternary(layer, kDown, ffn, hidden));
+  return w;
+}
+
+Result<DecoderWeights> load_decoder(WeightLoader& load, const arch::DecoderConfig& config) {
+  DecoderWeights weights{};
+  TERN_ASSIGN(weights.embedding, load.matrix(arch::kTokenEmbedding, config.hidden, config.vocab));
+  for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
+    TERN_ASSIGN(BlockWeights block, load_block(load, config, layer));
+    weights.blocks.push_back(block);
+  }
+  TERN_ASSIGN(weights.output_norm, load.norm(arch::kOutputNorm, config.hidden));
+  weights.head = weights.embedding;
+  if (!config.tied_embedding) {
+    TERN_ASSIGN(weights.head, load.matrix(arch::kOutput, config.hidden, config.vocab));
+  }
+  return weights;
+}
+
+Result<void> require_support(const backend::Backend& backend, const backend::Plan& plan) {
+  for (const backend::Op& op : plan.ops) {
+    if (backend.supports(op)) continue;
+    return Error{ErrorCode::kUnsupported,
+                 "operation " + std::to_string(static_cast<int>(op.code)) +
+                     " of the model's plan is not supported",
+                 "backend " + std::string(backend.name())};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
+                          const LoadOptions& options) {
+  Model model(std::move(file), backend);
+  TERN_ASSIGN(model.config_, arch::read_decoder_config(model.file_));
+  for (const Tensor& tensor : model.file_.tensors()) model.weight_bytes_ += tensor.data.size();
+  TERN_TRY(require_memory("weights of " + model.file_.source(), model.weight_bytes_,
+                          options.available_memory));
+  WeightLoader loader(model.file_, backend, options, model.weight_bytes_);
+  TERN_ASSIGN(const DecoderWeights weights, load_decoder(loader, model.config_));
+  model.plan_ = build_decoder_plan(model.config_, weights);
+  TERN_TRY(require_support(backend, model.plan_));
+  // An untied embedding is read one row a token, a tied one in whole as the head.
+  model.bytes_per_token_ = model.weight_bytes_;
+  if (!model.config_.tied_embedding) {
+    model.bytes_per_token_ -= model.file_.tensor(arch::kTokenEmbedding)->data.size();
+  }
+  if (options.verify) {
+    auto proof = prove(loader.ternaries(), backend);
+    if (!proof) return in_context(model.file_.source(), std::move(proof.error()));
+    model.proof_ = *proof;
+  }
+  return model;
+}
+
+}  // namespace tern::model

@@ -1,0 +1,57 @@
+// A decoder that is ready to run: its configuration, its weights in a backend, and the plan that
+// computes it. Loaded once, never changed; any number of sequences share it.
+//
+// A Model keeps the file mapped, since the backend borrows from it. The backend must outlive it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+
+#include "arch/decoder_config.h"
+#include "backend/backend.h"
+#include "core/result.h"
+#include "format/gguf/gguf_file.h"
+#include "model/self_proof.h"
+
+namespace tern::model {
+
+struct LoadOptions {
+  bool verify = true;  // the self-proof; turn off only for files that were verified before
+  std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
+  // Called after each tensor with the bytes loaded so far and in all.
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+};
+
+class Model {
+ public:
+  // Errors: kMalformed and kUnsupported for the file, kProofFailed for a model that contradicts
+  // itself, kOutOfMemory.
+  static Result<Model> load(format::GgufFile file, backend::Backend& backend,
+                            const LoadOptions& options = {});
+
+  const arch::DecoderConfig& config() const { return config_; }
+  const backend::Plan& plan() const { return plan_; }
+  backend::Backend& backend() const { return *backend_; }
+  const format::GgufFile& file() const { return file_; }
+
+  // Bytes of all tensors, and of those that each decoded token reads.
+  std::uint64_t weight_bytes() const { return weight_bytes_; }
+  std::uint64_t bytes_per_token() const { return bytes_per_token_; }
+  // What the proof found; `proved` is false where it was not asked for.
+  const ProofReport& proof() const { return proof_; }
+
+ private:
+  Model(format::GgufFile file, backend::Backend& backend)
+      : file_(std::move(file)), backend_(&backend) {}
+
+  format::GgufFile file_;
+  backend::Backend* backend_;
+  arch::DecoderConfig config_;
+  backend::Plan plan_;
+  std::uint64_t weight_bytes_ = 0;
+  std::uint64_t bytes_per_token_ = 0;
+  ProofReport proof_;
+};
+
+}  // namespace tern::model

@@ -1,0 +1,36 @@
+// Evidence, at load, that the model is what it claims and that the tier computes what the
+// definition says: the family's faults (another bit order, an inverted scale, a broken kernel) give
+// fluent nonsense, so they are looked for before the first token.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "backend/backend.h"
+#include "core/result.h"
+#include "format/tensor.h"
+
+namespace tern::model {
+
+struct TernaryTensor {
+  const format::Tensor* tensor;
+  backend::WeightId weight;
+};
+
+struct ProofReport {
+  bool proved = false;
+  double seconds = 0.0;
+  std::uint64_t tensors = 0;
+  std::uint64_t rows_compared = 0;       // tier against definition
+  std::array<std::uint64_t, 3> trits{};  // -1, 0, +1 in the sampled rows
+  double scale_mean = 0.0;               // geometric mean of the tensors' scales
+};
+
+// Checks every ternary tensor: code 3 occurs nowhere; the trits of sampled rows are neither all
+// zero nor all alike nor lopsided; the scales can be multiplicative; and the backend's result on
+// rows of the real tensor equals the definition bit for bit. Errors: kProofFailed naming the
+// tensor.
+Result<ProofReport> prove(std::span<const TernaryTensor> tensors, backend::Backend& backend);
+
+}  // namespace tern::model

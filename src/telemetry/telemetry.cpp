@@ -1,0 +1,42 @@
+#include "telemetry/telemetry.h"
+
+#include <boost/json.hpp>
+
+namespace tern::telemetry {
+
+Counter& Telemetry::counter(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  const auto found = counters_.find(name);
+  return found != counters_.end() ? found->second
+                                  : counters_.try_emplace(std::string(name)).first->second;
+}
+
+std::map<std::string, std::uint64_t> Telemetry::counters() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, std::uint64_t> values;
+  for (const auto& [name, counter] : counters_) values.emplace(name, counter.value());
+  return values;
+}
+
+void Telemetry::add_sink(std::unique_ptr<EventSink> sink) {
+  const std::lock_guard lock(mutex_);
+  sinks_.push_back(std::move(sink));
+}
+
+void Telemetry::emit(const Event& event) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& sink : sinks_) sink->receive(event);
+}
+
+void JsonLinesSink::receive(const Event& event) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  boost::json::object object;
+  object["event"] = event.name;
+  object["time"] = std::chrono::duration<double>(now).count();
+  for (const auto& [name, value] : event.fields) {
+    std::visit([&](const auto& v) { object[name] = v; }, value);
+  }
+  out_ << boost::json::serialize(object) << '\n' << std::flush;
+}
+
+}  // namespace tern::telemetry

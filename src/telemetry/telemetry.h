@@ -1,0 +1,73 @@
+// Counters and events of one process, handed to whoever reports. No globals: the composition root
+// makes a Telemetry and passes it down by reference.
+//
+// Thread safety: any thread may count and emit. A sink's receive() is called under a lock, one
+// event at a time, and must not call back.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace tern::telemetry {
+
+using FieldValue = std::variant<std::uint64_t, double, std::string>;
+
+struct Event {
+  std::string_view name;  // "sequence.finished"
+  std::vector<std::pair<std::string_view, FieldValue>> fields;
+};
+
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void receive(const Event& event) = 0;
+};
+
+// A count that only grows.
+class Counter {
+ public:
+  void add(std::uint64_t n = 1) { value_.fetch_add(n, std::memory_order_relaxed); }
+  std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+class Telemetry {
+ public:
+  // The counter of that name, made at first use; the reference stays valid.
+  Counter& counter(std::string_view name);
+  // Names and values at this moment, in order of name.
+  std::map<std::string, std::uint64_t> counters() const;
+
+  void add_sink(std::unique_ptr<EventSink> sink);
+  void emit(const Event& event);
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, Counter, std::less<>> counters_;
+  std::vector<std::unique_ptr<EventSink>> sinks_;
+};
+
+// Writes an event a line: {"event": name, "time": seconds since the epoch, fields...}. The stream
+// outlives the sink.
+class JsonLinesSink final : public EventSink {
+ public:
+  explicit JsonLinesSink(std::ostream& out) : out_(out) {}
+  void receive(const Event& event) override;
+
+ private:
+  std::ostream& out_;
+};
+
+}  // namespace tern::telemetry
