@@ -1,0 +1,194 @@
+// The same model and tokens give the same bits of logits and KV cache on every tier, for any number
+// of threads and any prefill chunk, on unfriendly shapes; and these bits are the committed ones.
+#include "model/model.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/kv_cache.h"
+#include "core/cpu_features.h"
+#include "core/sha256.h"
+#include "engine/sequence.h"
+#include "kernels/registry.h"
+#include "support/temporary_directory.h"
+#include "support/tiny_model.h"
+#include "text/tokenizer.h"
+
+namespace tern {
+namespace {
+
+using test::TinyModel;
+
+struct Setting {
+  const kernels::KernelTable* table = &kernels::scalar_table();
+  std::uint32_t threads = 1;
+  std::uint32_t chunk = 1;
+  bool every_logit = true;
+};
+
+struct Hashes {
+  std::string logits;
+  std::string cache;
+  bool operator==(const Hashes&) const = default;
+};
+
+// Test code: a failure to load is a thrown exception, which fails the test with its message.
+template <typename T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().to_string());
+  return std::move(*result);
+}
+
+Hashes hashes(const std::filesystem::path& path, std::span<const std::int32_t> tokens,
+              const Setting& setting) {
+  backend::CpuBackend backend(*setting.table, setting.threads);
+  const auto model = must(model::Model::load(must(format::GgufFile::open(path)), backend));
+  auto sequence = must(engine::Sequence::create(model, {.prefill_chunk = setting.chunk}));
+  Sha256 logits;
+  engine::Sequence::AppendOptions options;
+  if (setting.every_logit) {
+    options.every_logit = [&](std::uint32_t, std::span<const float> row) {
+      logits.update(std::as_bytes(row));
+    };
+  }
+  must(sequence.append(tokens, options));
+  if (!setting.every_logit) logits.update(std::as_bytes(sequence.logits()));
+  Sha256 pages;
+  auto& cache = static_cast<backend::CpuKvCache&>(sequence.cache());
+  for (std::size_t page = 0; page < cache.pages(); ++page) pages.update(cache.page_bytes(page));
+  return {logits.finish(), pages.finish()};
+}
+
+std::vector<const kernels::KernelTable*> runnable_tables() {
+  std::vector<const kernels::KernelTable*> tables;
+  for (const auto* table : kernels::all_tables()) {
+    if ((table->required_features & ~detect_cpu_features()) == 0) tables.push_back(table);
+  }
+  return tables;
+}
+
+struct Shape {
+  const char* name;
+  TinyModel model;
+  std::size_t tokens;
+};
+
+void PrintTo(const Shape& shape, std::ostream* out) { *out << shape.name; }
+
+const std::vector<Shape>& shapes() {
+  using format::TensorType;
+  static const std::vector<Shape> all{
+      {"plain", {}, 40},
+      {"head_dim_80_untied_q8_0",
+       {.hidden = 320,
+        .ffn = 640,
+        .heads = 4,
+        .kv_heads = 1,
+        .head_dim = 80,
+        .vocab = 97,
+        .tied = false,
+        .head_type = TensorType::kQ8_0},
+       35},
+      {"silu_head_dim_100_columns_not_of_128",
+       {.architecture = "bitnet",
+        .layers = 1,
+        .hidden = 800,
+        .ffn = 2160,
+        .heads = 8,
+        .kv_heads = 8,
+        .head_dim = 100,
+        .vocab = 64,
+        .head_type = TensorType::kF32},
+       9},
+      {"head_dim_256_q6_k",
+       {.architecture = "bitnet-25",
+        .layers = 1,
+        .hidden = 512,
+        .ffn = 1152,
+        .heads = 2,
+        .kv_heads = 1,
+        .head_dim = 256,
+        .vocab = 50,
+        .head_type = TensorType::kQ6_K},
+       12},
+      {"wide_ffn_8640",
+       {.layers = 1,
+        .hidden = 128,
+        .ffn = 8640,
+        .heads = 2,
+        .kv_heads = 1,
+        .head_dim = 64,
+        .vocab = 33,
+        .head_type = TensorType::kBF16},
+       5},
+      {"over_256_keys", {.layers = 1, .hidden = 128, .ffn = 128, .vocab = 40}, 259},
+  };
+  return all;
+}
+
+class ModelBits : public ::testing::TestWithParam<Shape> {
+ protected:
+  test::TemporaryDirectory directory_;
+};
+
+TEST_P(ModelBits, EqualAcrossTiersThreadsAndChunks) {
+  const auto path = write_tiny_model(directory_.path(), GetParam().model);
+  const auto tokens = test::tiny_tokens(GetParam().model, GetParam().tokens);
+  const auto count = static_cast<std::uint32_t>(tokens.size());
+  const Hashes expected = hashes(path, tokens, {.chunk = count});
+  for (const auto* table : runnable_tables()) {
+    for (const Setting& setting :
+         {Setting{table, 1, count}, Setting{table, 2, 7}, Setting{table, 3, 32},
+          Setting{table, 8, 256}, Setting{table, 2, 1}}) {
+      EXPECT_EQ(hashes(path, tokens, setting), expected)
+          << table->name << ", " << setting.threads << " threads, chunk " << setting.chunk;
+    }
+  }
+}
+
+// Logits of the last position alone are those of the full computation.
+TEST_P(ModelBits, LastLogitsAreThoseOfTheFullComputation) {
+  const auto path = write_tiny_model(directory_.path(), GetParam().model);
+  const auto tokens = test::tiny_tokens(GetParam().model, GetParam().tokens);
+  const auto* table = runnable_tables().back();
+  const Hashes one = hashes(path, tokens, {table, 2, 256, false});
+  const Hashes other = hashes(path, tokens, {table, 1, 5, false});
+  EXPECT_EQ(one, other);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ModelBits, ::testing::ValuesIn(shapes()),
+                         [](const auto& shape) { return std::string(shape.param.name); });
+
+// Lines "<name> <sha256>": any compiler, optimisation level and processor gives these. A change of
+// the numbers changes them, together with an ADR.
+std::string committed_hash(const std::string& name) {
+  std::ifstream file(TERN_SOURCE_DIR "/tests/conformance/logits.sha256");
+  for (std::string known, hash; file >> known >> hash;) {
+    if (known == name) return hash;
+  }
+  return "none for " + name;
+}
+
+TEST_P(ModelBits, EqualTheCommittedHash) {
+  const auto path = write_tiny_model(directory_.path(), GetParam().model);
+  const auto tokens = test::tiny_tokens(GetParam().model, GetParam().tokens);
+  const Setting setting{runnable_tables().back(), 2, 64};
+  EXPECT_EQ(hashes(path, tokens, setting).logits, committed_hash(GetParam().name));
+}
+
+TEST(EmbeddedModelBits, EqualTheCommittedHashOnEveryTier) {
+  const std::filesystem::path path = TERN_SOURCE_DIR "/models/tern-tales.gguf";
+  const auto tokenizer = must(text::Tokenizer::from_gguf(must(format::GgufFile::open(path))));
+  const auto tokens = tokenizer.encode(
+      "Once upon a time there was a little mouse, who lived in a house by the sea; and every "
+      "morning he went out to look for his breakfast.");
+  for (const auto* table : runnable_tables()) {
+    EXPECT_EQ(hashes(path, tokens, {table, 2, 64}).logits, committed_hash("tern-tales"))
+        << table->name;
+  }
+}
+
+}  // namespace
+}  // namespace tern
