@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by the scripts; sourced, never run. Sets `root` to the tree and moves there.
+# Shared by the scripts; sourced, never run. Sets `root` to the tree.
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
@@ -30,4 +30,10 @@ build_preset() {
       exit 1
     fi
   ) 9>"$folder/.lock"
+}
+
+# debian_sources: this machine's apt sources that serve bookworm, one file a line.
+debian_sources() {
+  grep -l bookworm /etc/apt/sources.list /etc/apt/sources.list.d/*.list \
+    /etc/apt/sources.list.d/*.sources 2>/dev/null || true
 }
