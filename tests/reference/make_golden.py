@@ -69,10 +69,10 @@ def write_golden(folder: Path, gguf: Path, tokens: list[int], out: Path, about: 
     )
 
 
-def make_case(case: Case, data: Path, count: int) -> None:
+def make_case(case: Case, data: Path) -> None:
     """Write one random model and its golden vectors."""
     gguf = data / f"{case.name}.model.gguf"
-    tokens = np.random.default_rng(case.seed).integers(0, case.config.vocab_size, count)
+    tokens = np.random.default_rng(case.seed).integers(0, case.config.vocab_size, case.positions)
     with tempfile.TemporaryDirectory() as folder:
         write_case(case, gguf, Path(folder))
         out = data / f"{case.name}.golden.gguf"
@@ -91,7 +91,6 @@ def main() -> None:
     """Make all golden files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=HERE / "data")
-    parser.add_argument("--positions", type=int, default=24, help="T of the random models")
     parser.add_argument("--hf", type=Path, help="tern-tales in the Hugging Face form")
     parser.add_argument("--gguf", type=Path, default=HERE.parents[1] / "models/tern-tales.gguf")
     parser.add_argument("--threads", type=int, default=1)
@@ -99,7 +98,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.data.mkdir(parents=True, exist_ok=True)
     for case in CASES:
-        make_case(case, args.data, args.positions)
+        make_case(case, args.data)
     if args.hf:
         make_tales(args.hf, args.gguf, args.data)
 

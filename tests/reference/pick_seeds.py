@@ -84,10 +84,10 @@ class Twin:
 
 
 @torch.no_grad()
-def misses(case: Case, positions: int) -> int:
+def misses(case: Case) -> int:
     """Return in how many disturbed passes a case strays from the reference."""
     draw = np.random.default_rng(case.seed)
-    ids = torch.from_numpy(draw.integers(0, case.config.vocab_size, positions))
+    ids = torch.from_numpy(draw.integers(0, case.config.vocab_size, case.positions))
     with tempfile.TemporaryDirectory() as name:
         folder, gguf = Path(name), Path(name) / "model.gguf"
         write_case(case, gguf, folder)
@@ -110,7 +110,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=[case.name for case in CASES])
     parser.add_argument("--tries", type=int, default=400)
-    parser.add_argument("--positions", type=int, default=24)
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -118,7 +117,7 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     case = next(case for case in CASES if case.name == args.name)
     for seed in range(case.seed, case.seed + args.tries):
-        count = misses(replace(case, seed=seed), args.positions)
+        count = misses(replace(case, seed=seed))
         if count < PASSES:
             print(f"seed {seed}: {count} of {PASSES}", flush=True)
         if count == 0:

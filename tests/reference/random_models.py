@@ -31,6 +31,7 @@ class Case:
     tied: bool
     embedding: type  # np.float16 or np.float32
     seed: int
+    positions: int = 24
 
 
 def _sizes(hidden: int, heads: int, kv_heads: int, theta: float) -> ModelConfig:
@@ -49,7 +50,9 @@ def _sizes(hidden: int, heads: int, kv_heads: int, theta: float) -> ModelConfig:
 CASES = [
     Case("gqa-tied-64", _sizes(256, 4, 2, 10000.0), "autobitlinear", True, np.float16, 311),
     Case("mha-untied-64", _sizes(256, 4, 4, 500000.0), "bitlinear", False, np.float16, 322),
-    Case("gqa-untied-128", _sizes(384, 3, 1, 500000.0), "autobitlinear", False, np.float16, 3133),
+    Case(
+        "gqa-untied-128", _sizes(384, 3, 1, 500000.0), "autobitlinear", False, np.float16, 3301, 16
+    ),
     Case("mha-tied-128", _sizes(256, 2, 2, 10000.0), "bitlinear", True, np.float32, 1854),
 ]
 
