@@ -150,7 +150,7 @@ Result<GgufType> GgufParser::parse_type(std::string_view what) {
   const std::uint64_t at = reader_.offset();
   TERN_ASSIGN(const auto id, reader_.read<std::uint32_t>(fmt::format("the {} type", what)));
   if (id > static_cast<std::uint32_t>(GgufType::kFloat64)) {
-    return malformed(at, "expected a {} type of 0 to 12, found {}", what, id);
+    return malformed(at, "expected the {} type to be 0 to 12, found {}", what, id);
   }
   return static_cast<GgufType>(id);
 }
