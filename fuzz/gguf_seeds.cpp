@@ -1,0 +1,55 @@
+// gguf_seeds DIRECTORY: writes the first corpus of gguf_fuzz.
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+
+#include "format/gguf_builder.h"
+#include "format/malformed_gguf.h"
+
+namespace {
+
+using namespace tern::test;
+
+constexpr std::size_t kLargestSeed = 4096;
+
+std::vector<std::byte> well_formed() {
+  return GgufBuilder()
+      .key("general.alignment", 64)
+      .key("text", kString, Bytes().text("words"))
+      .key("yes", kBool, Bytes().u8(1))
+      .array("tokens", kString, 3, Bytes().text("a").text("").text("\xff"))
+      .array("scores", kF32, 2, Bytes().put(1.0f).put(2.0f))
+      .array("flags", kBool, 2, Bytes().u8(0).u8(1))
+      .tensor("i", {64, 2}, kTypeI2_S, 0)
+      .tensor("q", {32}, kTypeQ8_0, 128)
+      .tensor("k", {256}, kTypeQ6_K, 192)
+      .tensor("f", {1, 1, 1, 3}, kTypeF32, 64)
+      .file(448, 64);
+}
+
+void write(const std::filesystem::path& path, const std::vector<std::byte>& bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out.exceptions(std::ios::failbit | std::ios::badbit);
+  for (const std::byte byte : bytes) out.put(static_cast<char>(byte));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: gguf_seeds DIRECTORY\n");
+    return 2;
+  }
+  const std::filesystem::path directory = argv[1];
+  std::filesystem::create_directories(directory);
+  write(directory / "well_formed", well_formed());
+  write(directory / "empty_model", GgufBuilder().version(2).head());
+  for (const MalformedGguf& file : malformed_gguf_files()) {
+    if (file.bytes.size() <= kLargestSeed) write(directory / file.name, file.bytes);
+  }
+  return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "gguf_seeds: %s\n", error.what());
+  return 1;
+}
