@@ -20,7 +20,7 @@ struct LoadOptions {
   bool verify = true;  // the self-proof; turn off only for files that were verified before
   std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
   // Called after each tensor with the bytes loaded so far and in all.
-  std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress = nullptr;
 };
 
 class Model {

@@ -118,21 +118,23 @@ class Builder {
   std::vector<Entry> entries_;
 };
 
-void set_keys(const TinyModel& m, format::GgufWriter& writer) {
+KeyMap keys_of(const TinyModel& m) {
+  KeyMap keys;
   const auto key = [&](const char* suffix) { return m.architecture + "." + suffix; };
-  writer.set("general.architecture", m.architecture);
-  writer.set("general.name", std::string("tiny"));
-  writer.set(key("block_count"), m.layers);
-  writer.set(key("context_length"), m.context);
-  writer.set(key("embedding_length"), m.hidden);
-  writer.set(key("feed_forward_length"), m.ffn);
-  writer.set(key("attention.head_count"), m.heads);
-  writer.set(key("attention.head_count_kv"), m.kv_heads);
-  if (m.head_dim * m.heads != m.hidden) writer.set(key("attention.key_length"), m.head_dim);
-  writer.set(key("attention.layer_norm_rms_epsilon"), 1e-5f);
-  writer.set(key("rope.freq_base"), 10000.0f);
-  writer.set(key("rope.dimension_count"), m.head_dim);
-  writer.set(key("vocab_size"), m.vocab);
+  keys["general.architecture"] = m.architecture;
+  keys["general.name"] = std::string("tiny");
+  keys[key("block_count")] = m.layers;
+  keys[key("context_length")] = m.context;
+  keys[key("embedding_length")] = m.hidden;
+  keys[key("feed_forward_length")] = m.ffn;
+  keys[key("attention.head_count")] = m.heads;
+  keys[key("attention.head_count_kv")] = m.kv_heads;
+  if (m.head_dim * m.heads != m.hidden) keys[key("attention.key_length")] = m.head_dim;
+  keys[key("attention.layer_norm_rms_epsilon")] = 1e-5f;
+  keys[key("rope.freq_base")] = 10000.0f;
+  keys[key("rope.dimension_count")] = m.head_dim;
+  keys[key("vocab_size")] = m.vocab;
+  return keys;
 }
 
 void add_block(const TinyModel& m, std::uint32_t layer, Builder& builder) {
@@ -157,8 +159,9 @@ void add_block(const TinyModel& m, std::uint32_t layer, Builder& builder) {
 std::filesystem::path write_tiny_model(const std::filesystem::path& directory,
                                        const TinyModel& model) {
   format::GgufWriter writer;
-  set_keys(model, writer);
-  if (model.keys) model.keys(writer);
+  KeyMap keys = keys_of(model);
+  if (model.keys) model.keys(keys);
+  for (auto& [key, value] : keys) writer.set(key, std::move(value));
   Builder builder(model);
   builder.matrix("token_embd.weight", model.head_type, model.hidden, model.vocab);
   for (std::uint32_t layer = 0; layer < model.layers; ++layer) add_block(model, layer, builder);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "format/tensor.h"
 
 namespace tern::test {
+
+using KeyMap = std::map<std::string, format::GgufWriterValue>;
 
 struct TinyModel {
   std::string architecture = "bitnet-b1.58";
@@ -29,8 +32,8 @@ struct TinyModel {
 
   // Changes a tensor's bytes before they are written; returning false leaves the tensor out.
   std::function<bool(const std::string& name, std::vector<std::byte>& bytes)> tamper = nullptr;
-  // Adds or overrides keys.
-  std::function<void(format::GgufWriter&)> keys = nullptr;
+  // Adds, replaces or erases keys.
+  std::function<void(KeyMap&)> keys = nullptr;
 };
 
 // Writes the model and returns its path. Throws on failure: a test cannot go on.

@@ -1,0 +1,177 @@
+// Generation on the embedded model's file: ends, streaming, cancellation, reproducibility.
+#include "engine/generate.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "backend/cpu/cpu_backend.h"
+#include "core/cpu_features.h"
+#include "kernels/registry.h"
+#include "text/vocabulary.h"
+
+namespace tern::engine {
+namespace {
+
+class GenerateTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto file = format::GgufFile::open(TERN_SOURCE_DIR "/models/tern-tales.gguf");
+    ASSERT_TRUE(file.ok()) << file.error().to_string();
+    auto tokenizer = text::Tokenizer::from_gguf(*file);
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().to_string();
+    tokenizer_.emplace(std::move(*tokenizer));
+    auto model = model::Model::load(std::move(*file), backend_);
+    ASSERT_TRUE(model.ok()) << model.error().to_string();
+    model_.emplace(std::move(*model));
+  }
+
+  GenerateRequest request(std::uint32_t max_tokens, float temperature = 0.0f) {
+    GenerateRequest r;
+    r.prompt = tokenizer_->encode("Once upon a time");
+    r.sampling.temperature = temperature;
+    r.max_tokens = max_tokens;
+    r.ignore_end = true;
+    return r;
+  }
+  Result<Generation> run(const GenerateRequest& r, std::uint32_t context = 0) {
+    auto sequence = Sequence::create(*model_, {.context = context});
+    if (!sequence) return sequence.error();
+    return generate(*sequence, *tokenizer_, r, telemetry_);
+  }
+  Generation must_run(const GenerateRequest& r, std::uint32_t context = 0) {
+    auto generation = run(r, context);
+    if (!generation) throw std::runtime_error(generation.error().to_string());
+    return std::move(*generation);
+  }
+
+  backend::CpuBackend backend_{kernels::best_table(detect_cpu_features()), 1};
+  telemetry::Telemetry telemetry_;
+  std::optional<text::Tokenizer> tokenizer_;
+  std::optional<model::Model> model_;
+};
+
+TEST_F(GenerateTest, StreamsTheTextThatItReturns) {
+  auto r = request(24);
+  std::string streamed;
+  int pieces = 0;
+  r.on_text = [&](std::string_view piece) {
+    streamed += piece;
+    ++pieces;
+  };
+  const Generation g = must_run(r);
+  EXPECT_EQ(g.end, EndReason::kMaxTokens);
+  EXPECT_EQ(g.tokens.size(), 24u);
+  EXPECT_EQ(g.text, streamed);
+  EXPECT_GT(pieces, 10);
+  EXPECT_EQ(g.prompt_tokens, r.prompt.size());
+}
+
+TEST_F(GenerateTest, TheSameSeedGivesTheSameText) {
+  auto r = request(24, 1.0f);
+  r.sampling.seed = 42;
+  const auto first = must_run(r).tokens;
+  EXPECT_EQ(must_run(r).tokens, first);
+  r.sampling.seed = 43;
+  EXPECT_NE(must_run(r).tokens, first);
+}
+
+TEST_F(GenerateTest, FewerTokensAreABeginningOfMore) {
+  const auto more = must_run(request(20, 0.9f)).tokens;
+  const auto fewer = must_run(request(7, 0.9f)).tokens;
+  EXPECT_EQ(fewer, std::vector(more.begin(), more.begin() + 7));
+}
+
+TEST_F(GenerateTest, StopStringEndsBeforeItself) {
+  const std::string text = must_run(request(24)).text;
+  auto r = request(24);
+  r.stops = {text.substr(10, 5)};
+  const Generation g = must_run(r);
+  EXPECT_EQ(g.end, EndReason::kStopString);
+  EXPECT_EQ(g.text, text.substr(0, text.find(r.stops[0])));
+}
+
+TEST_F(GenerateTest, EndsWhenTheContextIsFull) {
+  auto r = request(1000);
+  const Generation g = must_run(r, 16);
+  EXPECT_EQ(g.end, EndReason::kContextFull);
+  // The token after the last position needs no room of its own.
+  EXPECT_EQ(g.tokens.size(), 16 - r.prompt.size() + 1);
+}
+
+TEST_F(GenerateTest, EndTokenEndsUnlessIgnored) {
+  auto r = request(8);
+  const auto tokens = must_run(r).tokens;
+  // The same vocabulary with the fourth of these tokens as its end.
+  auto vocabulary = text::read_vocabulary(model_->file());
+  ASSERT_TRUE(vocabulary.ok());
+  vocabulary->eos = tokens[3];
+  auto tokenizer = text::Tokenizer::create(std::move(*vocabulary));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().to_string();
+  tokenizer_.emplace(std::move(*tokenizer));
+  EXPECT_EQ(must_run(r).tokens, tokens);
+  r.ignore_end = false;
+  const Generation g = must_run(r);
+  EXPECT_EQ(g.end, EndReason::kEndOfSequence);
+  const auto first = std::find(tokens.begin(), tokens.end(), tokens[3]);
+  EXPECT_EQ(g.tokens, std::vector(tokens.begin(), first));
+}
+
+TEST_F(GenerateTest, CancelledBetweenTokens) {
+  auto r = request(1000);
+  std::stop_source stop;
+  r.cancel = stop.get_token();
+  int pieces = 0;
+  r.on_text = [&](std::string_view) {
+    if (++pieces == 5) stop.request_stop();
+  };
+  const Generation g = must_run(r);
+  EXPECT_EQ(g.end, EndReason::kCancelled);
+  EXPECT_LT(g.tokens.size(), 20u);
+}
+
+TEST_F(GenerateTest, CancelledBeforeThePromptIsComputed) {
+  auto r = request(10);
+  std::stop_source stop;
+  stop.request_stop();
+  r.cancel = stop.get_token();
+  const Generation g = must_run(r);
+  EXPECT_EQ(g.end, EndReason::kCancelled);
+  EXPECT_EQ(g.prompt_tokens, 0u);
+  EXPECT_TRUE(g.tokens.empty());
+}
+
+TEST_F(GenerateTest, ZeroTokensIsAnAnswer) {
+  const Generation g = must_run(request(0));
+  EXPECT_EQ(g.end, EndReason::kMaxTokens);
+  EXPECT_TRUE(g.text.empty());
+}
+
+TEST_F(GenerateTest, AnEmptyPromptIsRefused) {
+  auto r = request(1);
+  r.prompt.clear();
+  EXPECT_EQ(run(r).error().code, ErrorCode::kUsage);
+}
+
+TEST_F(GenerateTest, CountsAndReports) {
+  std::ostringstream lines;
+  telemetry_.add_sink(std::make_unique<telemetry::JsonLinesSink>(lines));
+  const auto r = request(3);
+  must_run(r);
+  EXPECT_EQ(telemetry_.counters().at("engine.generated_tokens"), 3u);
+  EXPECT_EQ(telemetry_.counters().at("engine.prompt_tokens"), r.prompt.size());
+  EXPECT_NE(lines.str().find(R"("event":"sequence.finished")"), std::string::npos);
+  EXPECT_NE(lines.str().find(R"("reason":"max_tokens")"), std::string::npos);
+}
+
+TEST(EndReasons, HaveStableNames) {
+  EXPECT_EQ(name(EndReason::kEndOfSequence), "end_of_sequence");
+  EXPECT_EQ(name(EndReason::kStopString), "stop_string");
+  EXPECT_EQ(name(EndReason::kMaxTokens), "max_tokens");
+  EXPECT_EQ(name(EndReason::kContextFull), "context_full");
+  EXPECT_EQ(name(EndReason::kCancelled), "cancelled");
+}
+
+}  // namespace
+}  // namespace tern::engine

@@ -1,0 +1,190 @@
+#include "engine/sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "engine/philox.h"
+
+namespace tern::engine {
+namespace {
+
+using text::TokenId;
+
+// Everything off but the temperature.
+SamplingOptions plain(float temperature) {
+  return {.temperature = temperature, .top_k = 0, .top_p = 1.0f, .min_p = 0.0f};
+}
+
+TokenId sample(const SamplingOptions& options, const std::vector<float>& logits,
+               std::uint32_t position = 0, const std::vector<TokenId>& history = {}) {
+  auto sampler = Sampler::create(options);
+  EXPECT_TRUE(sampler.ok());
+  const auto token = sampler->sample(logits, position, history);
+  EXPECT_TRUE(token.ok());
+  return *token;
+}
+
+std::map<TokenId, int> counts(const SamplingOptions& options, const std::vector<float>& logits,
+                              std::uint32_t draws) {
+  auto sampler = *Sampler::create(options);
+  std::map<TokenId, int> seen;
+  for (std::uint32_t position = 0; position < draws; ++position) {
+    ++seen[*sampler.sample(logits, position, {})];
+  }
+  return seen;
+}
+
+// Known answers of the authors' test suite (kat_vectors of Random123).
+TEST(Philox, KnownAnswers) {
+  using Words = std::array<std::uint32_t, 4>;
+  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}),
+            (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  const std::uint32_t ones = 0xffffffff;
+  EXPECT_EQ(philox4x32({ones, ones, ones, ones}, {ones, ones}),
+            (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
+            (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+TEST(Gumbel, HasTheRightMeanAndStaysUnderItsBound) {
+  double sum = 0.0;
+  double squares = 0.0;
+  constexpr int kDraws = 100000;
+  for (int i = 0; i < kDraws; ++i) {
+    const double g = gumbel(7, static_cast<std::uint32_t>(i), i % 50);
+    ASSERT_LT(g, kLargestGumbel);
+    sum += g;
+    squares += g * g;
+  }
+  const double mean = sum / kDraws;
+  EXPECT_NEAR(mean, 0.57721566, 0.02);                          // Euler's constant
+  EXPECT_NEAR(squares / kDraws - mean * mean, 1.644934, 0.05);  // pi^2 / 6
+}
+
+TEST(Gumbel, DependsOnSeedPositionAndToken) {
+  const double g = gumbel(1, 2, 3);
+  EXPECT_EQ(g, gumbel(1, 2, 3));
+  EXPECT_NE(g, gumbel(2, 2, 3));
+  EXPECT_NE(g, gumbel(1ull << 32 | 1, 2, 3));
+  EXPECT_NE(g, gumbel(1, 3, 3));
+  EXPECT_NE(g, gumbel(1, 2, 4));
+}
+
+TEST(Sampler, GreedyTakesTheLargestAndTheLowestIdOfEquals) {
+  EXPECT_EQ(sample(plain(0.0f), {1.0f, 3.0f, 2.0f}), 1);
+  EXPECT_EQ(sample(plain(0.0f), {1.0f, 3.0f, 3.0f}), 1);
+}
+
+TEST(Sampler, DrawsFromTheSoftmax) {
+  const std::vector<float> logits{0.0f, 1.0f, 2.0f};
+  auto seen = counts(plain(1.0f), logits, 30000);
+  const double total = 1.0 + std::exp(1.0) + std::exp(2.0);
+  for (TokenId token = 0; token < 3; ++token) {
+    EXPECT_NEAR(seen[token] / 30000.0, std::exp(token) / total, 0.01);
+  }
+}
+
+TEST(Sampler, TemperatureSharpens) {
+  auto cold = counts(plain(0.5f), {0.0f, 1.0f}, 20000);
+  EXPECT_NEAR(cold[1] / 20000.0, 1.0 / (1.0 + std::exp(-2.0)), 0.01);
+}
+
+TEST(Sampler, SeedAndPositionDecide) {
+  const std::vector<float> logits(100, 0.0f);
+  SamplingOptions options = plain(1.0f);
+  const TokenId first = sample(options, logits, 5);
+  EXPECT_EQ(sample(options, logits, 5), first);
+  int changed = 0;
+  for (std::uint32_t position = 6; position < 16; ++position) {
+    changed += sample(options, logits, position) != first ? 1 : 0;
+  }
+  EXPECT_GE(changed, 8);
+  options.seed = 1;
+  changed = 0;
+  for (std::uint32_t position = 0; position < 10; ++position) {
+    changed += sample(options, logits, position) != sample(plain(1.0f), logits, position) ? 1 : 0;
+  }
+  EXPECT_GE(changed, 8);
+}
+
+TEST(Sampler, TopKKeepsTheLargestLowestIdsFirst) {
+  SamplingOptions options = plain(5.0f);
+  options.top_k = 2;
+  const auto seen = counts(options, {1.0f, 4.0f, 3.0f, 3.0f}, 2000);
+  EXPECT_EQ(seen.size(), 2u);
+  EXPECT_TRUE(seen.contains(1));
+  EXPECT_TRUE(seen.contains(2));
+}
+
+TEST(Sampler, TopPKeepsTheSmallestSetThatReachesP) {
+  // Probabilities 0.5, 0.25, 0.125, 0.125.
+  const float ln2 = std::log(2.0f);
+  const std::vector<float> logits{3 * ln2, 2 * ln2, ln2, ln2};
+  SamplingOptions options = plain(5.0f);
+  options.top_p = 0.7f;
+  EXPECT_EQ(counts(options, logits, 2000).size(), 2u);
+  options.top_p = 0.8f;
+  EXPECT_EQ(counts(options, logits, 2000).size(), 3u);
+  options.top_p = 1e-6f;
+  EXPECT_EQ(counts(options, logits, 200).size(), 1u);
+}
+
+TEST(Sampler, MinPIsRelativeToTheLargest) {
+  const float ln2 = std::log(2.0f);
+  SamplingOptions options = plain(5.0f);
+  options.min_p = 0.3f;  // keeps 1/2 of the largest, drops 1/4 of it
+  const auto seen = counts(options, {2 * ln2, ln2, 0.0f}, 2000);
+  EXPECT_EQ(seen.size(), 2u);
+  EXPECT_FALSE(seen.contains(2));
+}
+
+TEST(Sampler, RepetitionPenaltyMovesBothSignsDown) {
+  SamplingOptions options = plain(0.0f);
+  options.repeat_penalty = 2.0f;
+  EXPECT_EQ(sample(options, {3.0f, 2.0f}, 1, {0}), 1);
+  EXPECT_EQ(sample(options, {-1.0f, -1.5f}, 1, {0}), 1);
+  EXPECT_EQ(sample(options, {5.0f, 2.0f}, 1, {0}), 0);
+}
+
+TEST(Sampler, RepetitionPenaltyLooksBackSoFar) {
+  SamplingOptions options = plain(0.0f);
+  options.repeat_penalty = 2.0f;
+  options.repeat_last_n = 2;
+  EXPECT_EQ(sample(options, {3.0f, 2.0f, 0.0f}, 3, {0, 2, 2}), 0);
+  EXPECT_EQ(sample(options, {3.0f, 2.0f, 0.0f}, 3, {2, 0, 2}), 1);
+}
+
+TEST(Sampler, MaskedTokensAreNeverChosen) {
+  const float minus = -std::numeric_limits<float>::infinity();
+  EXPECT_EQ(sample(plain(0.0f), {minus, -100.0f}), 1);
+  EXPECT_EQ(counts(plain(50.0f), {minus, -100.0f, minus}, 500).size(), 1u);
+}
+
+TEST(Sampler, RefusesWhatIsNoDistribution) {
+  auto sampler = *Sampler::create(plain(1.0f));
+  const std::vector<float> nan{0.0f, std::nanf("")};
+  EXPECT_EQ(sampler.sample(nan, 3, {}).error().code, ErrorCode::kNumeric);
+  const std::vector<float> none(2, -std::numeric_limits<float>::infinity());
+  EXPECT_EQ(sampler.sample(none, 3, {}).error().code, ErrorCode::kNumeric);
+}
+
+TEST(Sampler, RefusesOptionsOutOfRange) {
+  const auto refused = [](SamplingOptions options) {
+    const auto sampler = Sampler::create(options);
+    return !sampler.ok() && sampler.error().code == ErrorCode::kUsage;
+  };
+  EXPECT_TRUE(refused({.temperature = -0.1f}));
+  EXPECT_TRUE(refused({.temperature = std::nanf("")}));
+  EXPECT_TRUE(refused({.top_p = 0.0f}));
+  EXPECT_TRUE(refused({.top_p = 1.1f}));
+  EXPECT_TRUE(refused({.min_p = -0.1f}));
+  EXPECT_TRUE(refused({.min_p = 1.1f}));
+  EXPECT_TRUE(refused({.repeat_penalty = 0.0f}));
+  EXPECT_FALSE(refused({}));
+}
+
+}  // namespace
+}  // namespace tern::engine

@@ -1,0 +1,114 @@
+#include "engine/sequence.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "backend/cpu/cpu_backend.h"
+#include "kernels/registry.h"
+#include "support/temporary_directory.h"
+#include "support/tiny_model.h"
+
+namespace tern::engine {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class SequenceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    tiny_.context = 64;
+    auto file = format::GgufFile::open(write_tiny_model(directory_.path(), tiny_));
+    ASSERT_TRUE(file.ok());
+    auto model = model::Model::load(std::move(*file), backend_);
+    ASSERT_TRUE(model.ok()) << model.error().to_string();
+    model_.emplace(std::move(*model));
+  }
+  Sequence sequence(const SequenceOptions& options = {}) {
+    auto made = Sequence::create(*model_, options);
+    if (!made) throw std::runtime_error(made.error().to_string());
+    return std::move(*made);
+  }
+
+  test::TinyModel tiny_;
+  test::TemporaryDirectory directory_;
+  backend::CpuBackend backend_{kernels::scalar_table(), 1};
+  std::optional<model::Model> model_;
+};
+
+TEST_F(SequenceTest, ReportsProgressChunkByChunk) {
+  auto s = sequence({.prefill_chunk = 4});
+  std::vector<std::size_t> steps;
+  const auto tokens = test::tiny_tokens(tiny_, 10);
+  const auto done = s.append(tokens, {.progress = [&](std::size_t n, std::size_t total) {
+                               EXPECT_EQ(total, 10u);
+                               steps.push_back(n);
+                             }});
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(*done, 10u);
+  EXPECT_THAT(steps, ElementsAre(4, 8, 10));
+  EXPECT_EQ(s.tokens().size(), 10u);
+  EXPECT_EQ(s.room(), 54u);
+  EXPECT_EQ(s.logits().size(), tiny_.vocab);
+}
+
+TEST_F(SequenceTest, StopsBetweenChunks) {
+  auto s = sequence({.prefill_chunk = 4});
+  std::stop_source stop;
+  const auto done = s.append(test::tiny_tokens(tiny_, 10),
+                             {.stop = stop.get_token(),
+                              .progress = [&](std::size_t, std::size_t) { stop.request_stop(); }});
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(*done, 4u);
+  EXPECT_EQ(s.tokens().size(), 4u);
+}
+
+TEST_F(SequenceTest, EveryLogitComesOncePerPositionInOrder) {
+  auto s = sequence({.prefill_chunk = 4});
+  std::vector<std::uint32_t> positions;
+  std::vector<float> last;
+  ASSERT_TRUE(s.append(test::tiny_tokens(tiny_, 6),
+                       {.every_logit =
+                            [&](std::uint32_t position, std::span<const float> logits) {
+                              positions.push_back(position);
+                              last.assign(logits.begin(), logits.end());
+                            }})
+                  .ok());
+  EXPECT_THAT(positions, ElementsAre(0, 1, 2, 3, 4, 5));
+  EXPECT_EQ(last, std::vector<float>(s.logits().begin(), s.logits().end()));
+}
+
+TEST_F(SequenceTest, PromptBeyondTheContextIsRefusedBeforeItIsComputed) {
+  auto s = sequence({.context = 8});
+  const auto done = s.append(test::tiny_tokens(tiny_, 9));
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.error().code, ErrorCode::kContextLength);
+  EXPECT_THAT(done.error().message, HasSubstr("9 tokens do not fit into the context of 8"));
+  EXPECT_TRUE(s.tokens().empty());
+  EXPECT_TRUE(s.append(test::tiny_tokens(tiny_, 8)).ok());
+  EXPECT_EQ(s.room(), 0u);
+}
+
+TEST_F(SequenceTest, TokensOutsideOfTheVocabularyAreRefused) {
+  auto s = sequence();
+  for (const text::TokenId token : {-1, static_cast<int>(tiny_.vocab)}) {
+    const auto done = s.append({&token, 1});
+    ASSERT_FALSE(done.ok());
+    EXPECT_EQ(done.error().code, ErrorCode::kUsage);
+  }
+}
+
+TEST_F(SequenceTest, OptionsOutOfRangeAreRefused) {
+  EXPECT_EQ(Sequence::create(*model_, {.context = 65}).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(Sequence::create(*model_, {.prefill_chunk = 0}).error().code, ErrorCode::kUsage);
+}
+
+TEST_F(SequenceTest, MemoryIsRefusedBeforeItIsTaken) {
+  const auto s = Sequence::create(*model_, {.available_memory = 1000});
+  ASSERT_FALSE(s.ok());
+  EXPECT_EQ(s.error().code, ErrorCode::kOutOfMemory);
+  EXPECT_THAT(s.error().to_string(), HasSubstr("KV cache of 64 tokens"));
+}
+
+}  // namespace
+}  // namespace tern::engine
