@@ -1,0 +1,74 @@
+// Strings and their ids as Hugging Face tokenizers give them; tests/reference/make_bpe_vectors.py
+// made both files. TERN_BPE_VECTORS names another directory to take them from, such as one with
+// 100,000 random strings.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "text/tokenizer.h"
+
+namespace tern::text {
+namespace {
+
+std::filesystem::path directory() {
+  const char* other = std::getenv("TERN_BPE_VECTORS");
+  if (other != nullptr) return other;
+  return std::filesystem::path(TERN_SOURCE_DIR) / "tests/reference/data";
+}
+
+std::string unescape(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\') {
+      out += text[i];
+    } else {
+      out += static_cast<char>(std::stoi(text.substr(i + 2, 2), nullptr, 16));
+      i += 3;
+    }
+  }
+  return out;
+}
+
+class GoldenVectors : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenVectors, AreExact) {
+  const std::string name = std::string("bpe_") + GetParam();
+  const auto file = format::GgufFile::open(directory() / (name + ".gguf"));
+  ASSERT_TRUE(file.ok()) << file.error().to_string();
+  const auto tokenizer = Tokenizer::from_gguf(*file);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().to_string();
+
+  std::ifstream vectors(directory() / (name + ".txt"));
+  int texts = 0;
+  int specials = 0;
+  std::string mode;
+  std::string escaped;
+  std::string ids;
+  while (std::getline(vectors, mode, '\t') && std::getline(vectors, escaped, '\t') &&
+         std::getline(vectors, ids)) {
+    ASSERT_TRUE(mode == "text" || mode == "special");
+    ++(mode == "text" ? texts : specials);
+    const std::string text = unescape(escaped);
+    std::vector<TokenId> expected;
+    std::istringstream in(ids);
+    for (TokenId id = 0; in >> id;) expected.push_back(id);
+
+    EncodeOptions options;
+    options.parse_special = mode == "special";
+    ASSERT_EQ(tokenizer->encode(text, options), expected) << GetParam() << " " << escaped;
+    ASSERT_EQ(tokenizer->decode(expected, true), text) << GetParam() << " " << escaped;
+  }
+  EXPECT_GE(texts, 600);
+  EXPECT_GE(specials, 50);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GoldenVectors, testing::Values("gpt-2", "llama-bpe"),
+                         [](const auto& each) {
+                           return std::string(each.param) == "gpt-2" ? "gpt2" : "llama_bpe";
+                         });
+
+}  // namespace
+}  // namespace tern::text

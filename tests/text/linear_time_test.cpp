@@ -1,0 +1,88 @@
+// The work of a text twice as long is twice as much, whatever the text. Counted, not timed: a
+// quadratic step count would be four times as much. What is not counted (pre-tokenizers, names of
+// special tokens) runs over texts on which a quadratic scan would not end before the test's
+// timeout.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+#include "text/bpe.h"
+#include "text/tokenizer.h"
+#include "text/vocabularies.h"
+
+namespace tern::text {
+namespace {
+
+constexpr std::size_t kMegabyte = 1 << 20;
+
+// Merges that make runs of one byte into tokens of up to 64 bytes, and some words.
+Vocabulary runs_vocabulary(std::string pre_tokenizer) {
+  Vocabulary v = byte_vocabulary(std::move(pre_tokenizer));
+  v.add_bos = false;
+  for (const std::string byte : {"a", " ", "\n", "\xF0"}) {
+    for (std::string run = byte; run.size() < 64; run += run) add_merge(v, run, run);
+  }
+  for (const char* pair : {"ab", "ba", "bc", "cb", "ca"}) {
+    add_merge(v, std::string(1, pair[0]), std::string(1, pair[1]));
+  }
+  add_merge(v, "ab", "c");
+  add_merge(v, "abc", "ab");
+  return v;
+}
+
+std::string repeat(std::string_view unit, std::size_t size) {
+  std::string out;
+  while (out.size() < size) out += unit;
+  return out;
+}
+
+TEST(LinearTime, StepsOfBpeGrowWithTheTextNotItsSquare) {
+  const Vocabulary v = runs_vocabulary("gpt-2");
+  ByteTokens bytes{};
+  for (std::size_t i = 0; i < 256; ++i) bytes[i] = static_cast<TokenId>(i);
+  MergeTable table(v.merges.size());
+  for (const Merge& m : v.merges) ASSERT_TRUE(table.insert(m));
+  for (const char* unit : {"a", " ", "ab", "abc", "aab", "cab", "\xF0", "xyz"}) {
+    const auto steps = [&](std::size_t size) {
+      BpeEncoder encoder(bytes, table);
+      std::vector<TokenId> out;
+      encoder.encode(repeat(unit, size), out);
+      return encoder.steps();
+    };
+    const auto one = steps(kMegabyte / 4);
+    const auto two = steps(kMegabyte / 2);
+    EXPECT_LE(two, 2 * one + one / 100) << unit;
+    EXPECT_LE(one, 2 * kMegabyte) << unit;
+  }
+}
+
+TEST(LinearTime, AMegabyteOfAnything) {
+  for (const char* pre_tokenizer : {"gpt-2", "llama-bpe"}) {
+    const auto tokenizer = Tokenizer::create(runs_vocabulary(pre_tokenizer));
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().to_string();
+    for (const char* unit :
+         {"a", "1", "!", " ", "\n", " \n", "\n ", "\xF0", "\u3000", "'s", " !\n"}) {
+      const std::string text = repeat(unit, kMegabyte) + "x";
+      EXPECT_TRUE(tokenizer->decode(tokenizer->encode(text)) == text) << pre_tokenizer << unit;
+    }
+  }
+}
+
+TEST(LinearTime, BeginningsOfSpecialTokens) {
+  Vocabulary v = byte_vocabulary();
+  const std::string name = "<" + std::string(1000, '|') + ">";
+  add_token(v, name, TokenKind::kControl);
+  add_token(v, "<|", TokenKind::kUserDefined);
+  const auto tokenizer = Tokenizer::create(std::move(v));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().to_string();
+  EncodeOptions options;
+  options.parse_special = true;
+  for (const char* unit : {"<", "|", "<|", "<||||||||"}) {
+    const std::string text = repeat(unit, kMegabyte);
+    EXPECT_TRUE(tokenizer->decode(tokenizer->encode(text, options), true) == text) << unit;
+  }
+}
+
+}  // namespace
+}  // namespace tern::text

@@ -1,0 +1,210 @@
+#include "text/vocabulary.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "format/gguf/gguf_writer.h"
+#include "support/temporary_directory.h"
+#include "text/byte_alphabet.h"
+#include "text/tokenizer.h"
+#include "text/utf8.h"
+
+namespace tern::text {
+namespace {
+
+using format::GgufWriterValue;
+using testing::HasSubstr;
+using Strings = std::vector<std::string>;
+using Ints = std::vector<std::int32_t>;
+
+std::string key_of(const std::string& key) { return "tokenizer.ggml." + key; }
+
+// A file that holds only a vocabulary: the 256 bytes, "ab" (256), "Ġab" (257), two named tokens.
+class VocabularyFile {
+ public:
+  VocabularyFile() {
+    Strings tokens(256);
+    for (char32_t c = 0; c < 0x200; ++c) {
+      if (const auto byte = byte_of_character(c)) append_utf8(tokens[*byte], c);
+    }
+    for (const char* more : {"ab", "Ġab", "<s>", "<|eot_id|>"}) tokens.emplace_back(more);
+    Ints kinds(260, 1);
+    kinds[258] = kinds[259] = 3;
+    set("model", std::string("gpt2"));
+    set("pre", std::string("llama-bpe"));
+    set("tokens", tokens);
+    set("token_type", kinds);
+    set("merges", Strings{"a b", "Ġ ab"});
+    set("bos_token_id", std::uint32_t{258});
+    set("eos_token_id", std::uint32_t{259});
+  }
+
+  template <typename T>
+  T& get(const std::string& key) {
+    return std::get<T>(values_.at(key));
+  }
+  VocabularyFile& set(const std::string& key, GgufWriterValue value) {
+    values_[key] = std::move(value);
+    return *this;
+  }
+  VocabularyFile& drop(const std::string& key) {
+    values_.erase(key);
+    return *this;
+  }
+
+  Result<Tokenizer> load() const {
+    format::GgufWriter writer;
+    writer.set("general.architecture", std::string("llama"));
+    for (const auto& [key, value] : values_) writer.set(key_of(key), value);
+    const auto written = writer.write(path());
+    EXPECT_TRUE(written.ok()) << written.error().to_string();
+    const auto file = format::GgufFile::open(path());
+    EXPECT_TRUE(file.ok()) << file.error().to_string();
+    return Tokenizer::from_gguf(*file);
+  }
+  std::filesystem::path path() const { return directory_ / "vocabulary.gguf"; }
+
+ private:
+  std::map<std::string, GgufWriterValue> values_;
+  test::TemporaryDirectory directory_;
+};
+
+void expect_refused(const VocabularyFile& file, const std::string& key, const std::string& message,
+                    ErrorCode code = ErrorCode::kMalformed) {
+  const auto tokenizer = file.load();
+  ASSERT_FALSE(tokenizer.ok()) << key << ": " << message;
+  EXPECT_EQ(tokenizer.error().code, code);
+  EXPECT_EQ(tokenizer.error().context, file.path().string() + ": key 'tokenizer.ggml." + key + "'");
+  EXPECT_THAT(tokenizer.error().message, HasSubstr(message));
+}
+
+TEST(Vocabulary, IsReadFromAFileWithoutTensors) {
+  const VocabularyFile file;
+  const auto t = file.load();
+  ASSERT_TRUE(t.ok()) << t.error().to_string();
+  EXPECT_EQ(t->vocab_size(), 260u);
+  EXPECT_EQ(t->token_bytes(257), " ab");
+  EXPECT_EQ(t->token_bytes(258), "<s>");
+  EXPECT_EQ(t->bos(), 258);
+  EXPECT_EQ(t->eos(), 259);
+  EXPECT_EQ(t->eot(), std::nullopt);
+  EXPECT_EQ(t->encode("ab abc"), (std::vector<TokenId>{258, 256, 257, 'c'}));
+}
+
+TEST(Vocabulary, OptionalKeys) {
+  VocabularyFile file;
+  file.set("eot_token_id", std::uint32_t{'!'});
+  file.set("unknown_token_id", std::uint32_t{0});
+  file.set("padding_token_id", std::uint32_t{0});
+  file.set("add_bos_token", false);
+  file.set("add_eos_token", true);
+  file.set("token_type", std::vector<std::uint32_t>(260, 1));
+  const auto t = file.load();
+  ASSERT_TRUE(t.ok()) << t.error().to_string();
+  EXPECT_EQ(t->eot(), '!');
+  EXPECT_EQ(t->encode("b"), (std::vector<TokenId>{'b', 259}));
+  EXPECT_FALSE(t->is_special(258));
+}
+
+TEST(Vocabulary, EndTokensAreControlTokensWhateverTheFileSays) {
+  VocabularyFile file;
+  file.get<Ints>("token_type")[259] = 1;
+  auto t = file.load();
+  ASSERT_TRUE(t.ok()) << t.error().to_string();
+  EXPECT_TRUE(t->is_special(259));
+  // Not so one that merges make: that is text.
+  file.get<Strings>("tokens")[259] = "<|end|>";
+  for (const char* part : {"<|", "en", "end", "|>", "<|end"}) {
+    file.get<Strings>("tokens").emplace_back(part);
+    file.get<Ints>("token_type").push_back(1);
+  }
+  file.set("merges", Strings{"< |", "e n", "en d", "| >", "<| end", "<|end |>"});
+  t = file.load();
+  ASSERT_TRUE(t.ok()) << t.error().to_string();
+  EXPECT_FALSE(t->is_special(259));
+}
+
+TEST(Vocabulary, RefusesOtherModels) {
+  VocabularyFile file;
+  expect_refused(file.drop("model"), "model", "expected a string, found none");
+  expect_refused(file.set("model", std::string("llama")), "model",
+                 "expected 'gpt2' (byte-level BPE), found 'llama'", ErrorCode::kUnsupported);
+}
+
+TEST(Vocabulary, RefusesUnknownPreTokenizers) {
+  VocabularyFile file;
+  expect_refused(file.drop("pre"), "pre", "expected a string, found none");
+  expect_refused(file.set("pre", std::string("falcon")), "pre", "found 'falcon'",
+                 ErrorCode::kUnsupported);
+}
+
+TEST(Vocabulary, RefusesTokensThatAreNone) {
+  VocabularyFile file;
+  file.get<Strings>("tokens")[256] = "a b";
+  expect_refused(file, "tokens", "element 256: expected a normal token in the byte alphabet");
+  file.get<Strings>("tokens")[256] = "a";
+  expect_refused(file.set("merges", Strings{}), "tokens", "found 'a' again");
+  file.get<Strings>("tokens")[256] = "x";
+  file.get<Strings>("tokens")['x'] = "xx";
+  expect_refused(file.set("tokens", Strings(260, "x")), "tokens", "found 'x' again");
+  expect_refused(file.set("tokens", std::string("x")), "tokens", "expected an array of strings");
+  expect_refused(file.drop("tokens"), "tokens", "expected an array of strings, found none");
+}
+
+TEST(Vocabulary, RefusesKindsThatDoNotFit) {
+  VocabularyFile file;
+  file.get<Ints>("token_type").pop_back();
+  expect_refused(file, "token_type", "expected 260 elements, as many as in tokenizer.ggml.tokens");
+  file.get<Ints>("token_type").push_back(0);
+  expect_refused(file, "token_type", "element 259: expected 1 (normal)");
+  file.get<Ints>("token_type")[259] = 6;
+  expect_refused(file, "token_type", "found 6");
+  file.get<Ints>("token_type")[259] = -1;
+  expect_refused(file, "token_type", "found -1");
+  expect_refused(file.set("token_type", std::vector<float>(260, 1.0f)), "token_type",
+                 "expected an array of integers, found");
+  expect_refused(file.set("token_type", std::uint32_t{1}), "token_type",
+                 "expected an array of integers, found");
+  expect_refused(file.drop("token_type"), "token_type",
+                 "expected an array of integers, found none");
+}
+
+TEST(Vocabulary, RefusesMergesThatMakeNoToken) {
+  VocabularyFile file;
+  const auto refused = [&](const char* merge, const char* message) {
+    expect_refused(file.set("merges", Strings{"a b", merge}), "merges", message);
+  };
+  refused("ab", "element 1: expected two tokens with a space between, found 'ab'");
+  refused("a b c", "element 1: expected two tokens with a space between, found 'a b c'");
+  refused("ab ", "element 1, 'ab ': expected normal tokens of tokenizer.ggml.tokens, found no ''");
+  refused("xy b", "found no 'xy'");
+  refused("a xy", "found no 'xy'");
+  refused("a c", "found no 'ac'");
+  refused("<s> a", "found no '<s>'");
+  refused("a b", "expected each pair once, found 'a' and 'b' again");
+  expect_refused(file.drop("merges"), "merges", "expected an array of strings, found none");
+}
+
+TEST(Vocabulary, RefusesIdsOutsideOfTheVocabulary) {
+  for (const char* key :
+       {"bos_token_id", "eos_token_id", "eot_token_id", "unknown_token_id", "padding_token_id"}) {
+    VocabularyFile file;
+    expect_refused(file.set(key, std::uint32_t{260}), key,
+                   "expected an id below 260, the size of tokenizer.ggml.tokens, found 260");
+    expect_refused(file.set(key, std::string("x")), key, "expected an unsigned integer");
+  }
+  VocabularyFile file;
+  expect_refused(file.drop("bos_token_id"), "bos_token_id", "a BOS token is to be added");
+}
+
+TEST(Vocabulary, RefusesFlagsThatAreNone) {
+  VocabularyFile file;
+  expect_refused(file.set("add_bos_token", std::uint32_t{1}), "add_bos_token", "expected a bool");
+  file.set("add_bos_token", true);
+  expect_refused(file.set("add_eos_token", std::string("x")), "add_eos_token", "expected a bool");
+}
+
+}  // namespace
+}  // namespace tern::text
