@@ -47,4 +47,6 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "data/float_blocks.gguf"))
+    main(
+        Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "data/float_blocks.gguf")
+    )

@@ -1,0 +1,81 @@
+"""What tools/mutation_check makes of a source: which mutants, and the text that holds them all."""
+
+import importlib.util
+import sys
+import unittest
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "mutation_check"
+LOADER = SourceFileLoader("mutation_check", str(TOOL))
+SPEC = importlib.util.spec_from_loader("mutation_check", LOADER)
+mutation_check = importlib.util.module_from_spec(SPEC)
+sys.modules["mutation_check"] = mutation_check
+LOADER.exec_module(mutation_check)
+
+
+def mutants(source: str) -> set[tuple[str, str]]:
+    found = mutation_check.mutants_of("a.cpp", source)
+    return {(m.rule, " ".join(m.after.split())) for m in found}
+
+
+class Mutants(unittest.TestCase):
+    def test_a_check_is_deleted_loses_each_clause_and_moves_its_bounds(self) -> None:
+        self.assertEqual(
+            mutants("void f() { if (a < 1 || g(b, c) > 2) return; }"),
+            {
+                ("never", "false"),
+                ("clause", "a < 1"),
+                ("clause", "g(b, c) > 2"),
+                ("bound", "a <= 1"),
+                ("bound", "g(b, c) >= 2"),
+            },
+        )
+
+    def test_or_binds_weaker_than_and(self) -> None:
+        self.assertIn(("clause", "c"), mutants("void f() { if (a && b || c) return; }"))
+        self.assertIn(("clause", "a && b"), mutants("void f() { if (a && b || c) return; }"))
+
+    def test_a_declared_condition_is_left_alone(self) -> None:
+        self.assertEqual(mutants("void f() { if (const auto x = g()) return; }"), set())
+        self.assertEqual(
+            mutants("void f() { if (auto x = g(); !x) return; }"), {("never", "false")}
+        )
+
+    def test_signs_and_shifts_change_within_the_smallest_expression(self) -> None:
+        self.assertEqual(
+            mutants("int f() { x = h(a + 1, b) * c; return y >> 2; }"),
+            {("sign", "a - 1"), ("shift", "y << 2")},
+        )
+        self.assertEqual(mutants("int f() { return p ? a - 1 : b; }"), {("sign", "a + 1")})
+        self.assertEqual(mutants("int f() { total += n::a + b; }"), {("sign", "n::a - b")})
+
+    def test_comments_literals_and_constants_are_left_alone(self) -> None:
+        self.assertEqual(mutants("// if (a < b) return c + d;\n"), set())
+        self.assertEqual(mutants("void f() { print(\"a + b\", ' '); }"), set())
+        self.assertEqual(mutants('auto s = "a" + text + "b";'), set())
+        self.assertEqual(mutants("constexpr int kA = 1 + 2;\nconstexpr int kB = kA - 1;\n"), set())
+
+    def test_the_line_is_that_of_the_expression(self) -> None:
+        (mutant,) = mutation_check.mutants_of("a.cpp", "int f() {\n  return\n      a + b;\n}\n")
+        self.assertEqual(mutant.line, 3)
+
+
+class Switched(unittest.TestCase):
+    def test_holds_every_mutant_and_keeps_line_numbers(self) -> None:
+        source = "int f() {\n  if (a < 1 ||\n      b) return 1;  // why\n  return c + d;\n}\n"
+        found = mutation_check.mutants_of("a.cpp", source)
+        for number, mutant in enumerate(found, 1):
+            mutant.number = number
+        text = mutation_check.switched(source, found)
+        self.assertEqual(text.count("\n"), source.count("\n"))
+        for mutant in found:
+            self.assertEqual(text.count(f"tern_mutant({mutant.number})"), 1, mutant)
+        lines = text.split("\n")
+        self.assertIn("(tern_mutant(1) ? (false) : ", lines[1])
+        self.assertIn("return", lines[3])
+        self.assertIn("? (c - d) : (c + d)", lines[3].replace("( c", "(c"))
+
+
+if __name__ == "__main__":
+    unittest.main()
