@@ -1,0 +1,25 @@
+// One subcommand of `tern`: its options in the parser, and what it does once they are parsed.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "cli/exit_code.h"
+#include "cli/streams.h"
+#include "core/result.h"
+
+namespace tern::cli {
+
+struct Command {
+  const CLI::App* parser;
+  // Errors are printed, and turned into the exit status, by main().
+  std::function<Result<ExitCode>(Output&)> action;
+};
+
+Command add_run_command(CLI::App& tern);
+Command add_inspect_command(CLI::App& tern);
+Command add_tokenize_command(CLI::App& tern);
+Command add_verify_command(CLI::App& tern);
+Command add_version_command(CLI::App& tern);
+
+}  // namespace tern::cli

@@ -1,0 +1,28 @@
+#include "cli/limit.h"
+
+#include <algorithm>
+
+#include "arch/footprint.h"
+#include "backend/cpu/read_probe.h"
+#include "core/machine.h"
+
+namespace tern::cli {
+
+Result<Limit> measure_limit(const model::Model& model, std::uint64_t prompt, std::uint64_t steps) {
+  constexpr std::uint64_t kKvValueBytes = 2;  // f16
+  // The step at position p reads the keys and values of p + 1 positions.
+  const double positions = static_cast<double>(prompt) + 0.5 * static_cast<double>(steps + 1);
+  const auto kv = static_cast<double>(arch::kv_bytes_per_token(model.config(), kKvValueBytes));
+  Limit limit;
+  limit.bytes_per_token = static_cast<double>(model.bytes_per_token()) + positions * kv;
+  const auto size =
+      std::min(static_cast<std::uint64_t>(limit.bytes_per_token), backend::kLargestReadProbe);
+  TERN_TRY(require_memory("read probe", size, available_memory()));
+  TERN_ASSIGN(const backend::ReadRate rate,
+              backend::probe_read_rate(size, model.backend().threads()));
+  limit.bytes_per_second = rate.bytes_per_second;
+  limit.tokens_per_second = rate.bytes_per_second / limit.bytes_per_token;
+  return limit;
+}
+
+}  // namespace tern::cli

@@ -1,0 +1,90 @@
+// tern: the command line. Parses, runs one command, and turns its outcome into an exit status.
+#include <CLI/CLI.hpp>
+#include <array>
+#include <new>
+#include <span>
+#include <system_error>
+
+#include "cli/build_info.h"
+#include "cli/command.h"
+#include "cli/exit_code.h"
+#include "cli/printable.h"
+#include "cli/streams.h"
+
+namespace tern::cli {
+namespace {
+
+constexpr const char* kAbout =
+    "Tern runs BitNet language models: ternary weights, 8-bit activations, the same bits on every "
+    "tier and\nnumber of threads.\n";
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  tern run \"Once upon a time\"                  the embedded model writes\n"
+    "  tern run -m model.gguf -p \"Dear\" -n 64       a model of yours writes 64 tokens\n"
+    "  tern inspect -m model.gguf                   what the file holds\n"
+    "  echo -n \"text\" | tern tokenize --ids -       its tokens\n"
+    "  tern verify -m model.gguf                    is it sound, and does it compute as it should\n"
+    "`tern COMMAND --help` says more.\n\n";
+
+ExitCode report(const Error& error) {
+  write_stderr("tern: " + printable(error.to_string()) + "\n");
+  return exit_code(error.code);
+}
+
+Result<ExitCode> dispatch(std::span<const Command> commands, Output& output) {
+  try {
+    for (const Command& command : commands) {
+      if (command.parser->parsed()) return command.action(output);
+    }
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::kOutOfMemory, "the memory ran out; free some, or use a smaller model",
+                 ""};
+  } catch (const std::system_error& error) {  // of std::thread
+    return Error{ErrorCode::kOutOfMemory, error.what(), "a resource of the system ran out"};
+  }
+  return Error{ErrorCode::kUsage, "a command is missing", ""};
+}
+
+Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
+  CLI::App tern(kAbout, "tern");
+  tern.footer(std::string(kExamples) + kExitCodeHelp);
+  tern.require_subcommand(0, 1);
+  tern.set_version_flag("--version", std::string("tern ") + kVersion);
+  const std::array commands{add_run_command(tern), add_inspect_command(tern),
+                            add_tokenize_command(tern), add_verify_command(tern),
+                            add_version_command(tern)};
+  if (argc == 1) {  // nothing was asked for: say what could be
+    write_stderr(tern.help());
+    return ExitCode::kUsage;
+  }
+  try {
+    tern.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    TERN_TRY(output.write(tern.help()));
+    return ExitCode::kOk;
+  } catch (const CLI::CallForVersion& version) {
+    TERN_TRY(output.write(std::string(version.what()) + "\n"));
+    return ExitCode::kOk;
+  } catch (const CLI::ParseError& error) {
+    const auto chosen = tern.get_subcommands();
+    const std::string command = chosen.empty() ? "" : chosen.front()->get_name() + " ";
+    return Error{ErrorCode::kUsage,
+                 std::string(error.what()) + "; see `tern " + command + "--help`", ""};
+  }
+  return dispatch(commands, output);
+}
+
+int run(int argc, char** argv) {
+  prepare_streams();
+  Output output;
+  const Result<ExitCode> outcome = parse_and_dispatch(argc, argv, output);
+  if (outcome) return static_cast<int>(*outcome);
+  if (output.reader_gone()) return static_cast<int>(ExitCode::kReaderGone);
+  return static_cast<int>(report(outcome.error()));
+}
+
+}  // namespace
+}  // namespace tern::cli
+
+int main(int argc, char** argv) { return tern::cli::run(argc, argv); }

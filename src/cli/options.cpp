@@ -1,0 +1,46 @@
+#include "cli/options.h"
+
+#include <cstdlib>
+
+#include "core/cpu_features.h"
+#include "kernels/registry.h"
+#include "models/embedded_model.h"
+
+namespace tern::cli {
+
+void add_model_option(CLI::App& parser, std::string& path) {
+  parser.add_option("-m,--model", path, "GGUF file; without it the embedded tern-tales")
+      ->type_name("FILE")
+      ->check([](const std::string& value) { return value.empty() ? "a path is missing" : ""; });
+}
+
+void add_compute_options(CLI::App& parser, ComputeOptions& options) {
+  constexpr std::uint32_t kMostThreads = 1024;
+  parser
+      .add_option("-t,--threads", options.threads,
+                  "Threads; without it as many as cores may be used. No number changes a result")
+      ->type_name("N")
+      ->check(CLI::Range(1u, kMostThreads));
+  parser
+      .add_option("--tier", options.tier,
+                  "Instruction set to compute with (see `tern version`); without it "
+                  "$TERN_FORCE_ISA, else the fastest. No tier changes a result")
+      ->type_name("NAME");
+}
+
+Result<format::GgufFile> open_model(const std::string& path) {
+  if (!path.empty()) return format::GgufFile::open(path);
+  return format::GgufFile::parse(models::embedded_model(), "embedded model");
+}
+
+Result<const kernels::KernelTable*> choose_tier(const std::string& option) {
+  const std::uint32_t features = detect_cpu_features();
+  if (!option.empty()) return kernels::table_by_name(option, features);
+  const char* forced = std::getenv("TERN_FORCE_ISA");  // NOLINT: before there are threads
+  if (forced == nullptr || *forced == '\0') return &kernels::best_table(features);
+  auto table = kernels::table_by_name(forced, features);
+  if (!table) return in_context("TERN_FORCE_ISA", std::move(table.error()));
+  return table;
+}
+
+}  // namespace tern::cli

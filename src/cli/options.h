@@ -1,0 +1,28 @@
+// Options that commands share: which model, on which tier, with how many threads.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+
+#include "core/result.h"
+#include "format/gguf/gguf_file.h"
+#include "kernels/kernel_table.h"
+
+namespace tern::cli {
+
+struct ComputeOptions {
+  std::string tier;           // empty: the environment's, else the best of this machine
+  std::uint32_t threads = 0;  // 0: the cores that this process may use
+};
+
+void add_model_option(CLI::App& parser, std::string& path);
+void add_compute_options(CLI::App& parser, ComputeOptions& options);
+
+// The file at `path`, or the embedded model where it is empty. Errors: those of GgufFile.
+Result<format::GgufFile> open_model(const std::string& path);
+
+// The tier by option, by TERN_FORCE_ISA, or the best one. Errors: kUsage, kUnsupported.
+Result<const kernels::KernelTable*> choose_tier(const std::string& option);
+
+}  // namespace tern::cli

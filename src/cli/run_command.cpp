@@ -1,0 +1,127 @@
+// tern run: continues a prompt. The continuation goes to standard output, all else to standard
+// error.
+#include <fmt/format.h>
+
+#include <fstream>
+#include <memory>
+#include <random>
+
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
+#include "cli/run_options.h"
+#include "cli/run_report.h"
+#include "cli/runtime.h"
+#include "core/machine.h"
+#include "engine/generate.h"
+
+namespace tern::cli {
+namespace {
+
+constexpr std::uint32_t kPrefillChunk = 64;  // small enough for progress that moves
+
+Result<std::string> prompt_text(const RunOptions& options) {
+  if (options.prompt) return *options.prompt;
+  TERN_ASSIGN(std::string text, read_all(options.prompt_file));
+  if (text.ends_with('\n')) text.pop_back();  // of `echo` and of editors
+  return text;
+}
+
+std::uint64_t chosen_seed(std::int64_t seed) {
+  return seed >= 0 ? static_cast<std::uint64_t>(seed) : std::random_device{}();
+}
+
+engine::GenerateRequest request_of(const RunOptions& options) {
+  engine::GenerateRequest request;
+  request.sampling = options.sampling;
+  request.sampling.seed = chosen_seed(options.seed);
+  if (options.max_tokens >= 0) request.max_tokens = static_cast<std::uint32_t>(options.max_tokens);
+  request.stops = options.stops;
+  request.ignore_end = options.ignore_end;
+  return request;
+}
+
+// The text as it comes; a failure to write it asks for the end.
+class TextWriter {
+ public:
+  TextWriter(Output& output, Progress& progress, std::stop_source stop)
+      : output_(output), progress_(progress), stop_(std::move(stop)) {}
+
+  void write(std::string_view piece) {
+    progress_.clear();
+    if (!result_ || piece.empty()) return;
+    ends_line_ = piece.back() == '\n';
+    result_ = output_.write(piece);
+    if (!result_) stop_.request_stop();
+  }
+  // A terminal's next prompt begins on its own line; a pipe gets the text and nothing else.
+  Result<void> finish() {
+    if (!ends_line_ && output_.is_terminal()) write("\n");
+    return result_;
+  }
+
+ private:
+  Output& output_;
+  Progress& progress_;
+  std::stop_source stop_;
+  bool ends_line_ = true;
+  Result<void> result_;
+};
+
+Result<std::unique_ptr<std::ofstream>> open_events(const std::string& path,
+                                                   telemetry::Telemetry& telemetry) {
+  auto file = std::make_unique<std::ofstream>();
+  if (path.empty()) return file;
+  file->open(path, std::ios::binary);
+  if (!*file) return Error{ErrorCode::kIo, "cannot open for writing", path};
+  telemetry.add_sink(std::make_unique<telemetry::JsonLinesSink>(*file));
+  return file;
+}
+
+Result<ExitCode> run(const RunOptions& options, Output& output) {
+  TERN_ASSIGN(const std::string prompt, prompt_text(options));
+  std::stop_source stop;
+  Interrupt interrupt(stop);  // before threads are made
+  Progress progress;
+  telemetry::Telemetry telemetry;
+  TERN_ASSIGN(const auto events, open_events(options.events, telemetry));
+  TERN_ASSIGN(const Runtime runtime,
+              load_runtime(options.model, options.compute, options.verify, progress));
+
+  engine::GenerateRequest request = request_of(options);
+  request.prompt = runtime.tokenizer.encode(prompt, {.parse_special = options.parse_special});
+  TERN_ASSIGN(engine::Sequence sequence,
+              engine::Sequence::create(runtime.model,
+                                       {options.context, kPrefillChunk, available_memory()}));
+  request.cancel = stop.get_token();
+  request.on_prefill = [&](std::size_t done, std::size_t total) {
+    progress.show("prefill", done, total);
+  };
+  TextWriter writer(output, progress, stop);
+  if (!options.json) request.on_text = [&](std::string_view piece) { writer.write(piece); };
+  progress.show("prefill", 0, request.prompt.size());
+  auto generated = engine::generate(sequence, runtime.tokenizer, request, telemetry);
+  progress.clear();
+  Result<void> written = writer.finish();
+  TERN_ASSIGN(const engine::Generation generation, std::move(generated));
+
+  const RunReport report = make_report(runtime, sequence, request.sampling.seed, generation);
+  if (options.json) written = output.write(to_json(report, telemetry) + "\n");
+  write_stderr(to_line(report) + "\n");
+  TERN_TRY(written);
+  if (!*events) return Error{ErrorCode::kIo, "cannot write the events", options.events};
+  return interrupt.happened() ? ExitCode::kInterrupted : ExitCode::kOk;
+}
+
+}  // namespace
+
+Command add_run_command(CLI::App& tern) {
+  const auto options = std::make_shared<RunOptions>();
+  CLI::App* parser = add_run_options(tern, *options);
+  return {parser, [options](Output& output) -> Result<ExitCode> {
+            TERN_TRY(check(*options));
+            return run(*options, output);
+          }};
+}
+
+}  // namespace tern::cli

@@ -1,0 +1,33 @@
+#include "cli/runtime.h"
+
+#include <chrono>
+#include <utility>
+
+#include "core/machine.h"
+
+namespace tern::cli {
+
+Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& compute, bool verify,
+                             Progress& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(compute.tier));
+  TERN_ASSIGN(format::GgufFile file, open_model(path));
+  TERN_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
+  auto backend = std::make_unique<backend::CpuBackend>(
+      *tier, compute.threads == 0 ? usable_cores() : compute.threads);
+  model::LoadOptions options;
+  options.verify = verify;
+  options.available_memory = available_memory();
+  options.progress = [&](std::uint64_t done, std::uint64_t total) {
+    progress.show("load", done, total);
+  };
+  TERN_ASSIGN(model::Model model, model::Model::load(std::move(file), *backend, options));
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return Runtime{std::move(backend), std::move(model), std::move(tokenizer), seconds.count()};
+}
+
+std::string model_name(const model::Model& model) {
+  return model.config().name.empty() ? model.file().source() : model.config().name;
+}
+
+}  // namespace tern::cli

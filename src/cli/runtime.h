@@ -1,0 +1,30 @@
+// A model that is ready to compute, with all that it stands on.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "backend/cpu/cpu_backend.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+namespace tern::cli {
+
+struct Runtime {
+  std::unique_ptr<backend::CpuBackend> backend;  // the model points to it
+  model::Model model;
+  text::Tokenizer tokenizer;
+  double load_seconds = 0.0;  // the self-proof included
+};
+
+// Errors: those of open_model, choose_tier, Tokenizer and Model::load.
+Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& compute, bool verify,
+                             Progress& progress);
+
+// "tern-tales", or the file's name where the model has none.
+std::string model_name(const model::Model& model);
+
+}  // namespace tern::cli

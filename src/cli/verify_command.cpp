@@ -1,0 +1,146 @@
+// tern verify: proves a model on this machine and prints the hash of its logits, which is the same
+// on every tier, with any number of threads and in any chunks.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <boost/json.hpp>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/printable.h"
+#include "cli/progress.h"
+#include "cli/runtime.h"
+#include "cli/verify_text.h"
+#include "core/machine.h"
+#include "core/sha256.h"
+#include "engine/sequence.h"
+
+namespace tern::cli {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the hash is of little-endian floats");
+
+struct VerifyOptions {
+  std::string model;
+  std::string text_file;  // empty: kVerifyText
+  std::uint32_t chunk = 64;
+  ComputeOptions compute;
+  bool json = false;
+};
+
+struct Hash {
+  std::size_t positions = 0;
+  std::string sha256;
+};
+
+// The built-in text, as far as the context takes it, or the whole of a file's.
+Result<std::vector<text::TokenId>> tokens_of(const VerifyOptions& options, const Runtime& runtime) {
+  if (options.text_file.empty()) {
+    auto tokens = runtime.tokenizer.encode(kVerifyText);
+    tokens.resize(std::min<std::size_t>(tokens.size(), runtime.model.config().context));
+    return tokens;
+  }
+  TERN_ASSIGN(const std::string text, read_all(options.text_file));
+  auto tokens = runtime.tokenizer.encode(text);
+  if (tokens.empty()) return Error{ErrorCode::kUsage, "the text is empty", options.text_file};
+  return tokens;
+}
+
+Result<Hash> hash_logits(const VerifyOptions& options, const Runtime& runtime,
+                         std::span<const text::TokenId> tokens, Progress& progress) {
+  engine::SequenceOptions sequence_options;
+  sequence_options.prefill_chunk = options.chunk;
+  sequence_options.available_memory = available_memory();
+  TERN_ASSIGN(engine::Sequence sequence, engine::Sequence::create(runtime.model, sequence_options));
+  Sha256 hash;
+  engine::Sequence::AppendOptions append;
+  append.progress = [&](std::size_t done, std::size_t total) {
+    progress.show("compute", done, total);
+  };
+  append.every_logit = [&](std::uint32_t, std::span<const float> logits) {
+    hash.update(std::as_bytes(logits));
+  };
+  TERN_TRY(sequence.append(tokens, append));
+  return Hash{tokens.size(), hash.finish()};
+}
+
+std::string to_text(const VerifyOptions& options, const Runtime& runtime, const Hash& hash) {
+  const model::ProofReport& proof = runtime.model.proof();
+  const double trits = static_cast<double>(proof.trits[0] + proof.trits[1] + proof.trits[2]);
+  const auto share = [&](std::size_t i) {
+    return 100.0 * static_cast<double>(proof.trits[i]) / trits;
+  };
+  return fmt::format(
+      "model   {}, {}, {}\n"
+      "tier    {}, {} threads\n"
+      "proof   passed in {:.0f} ms: {} ternary tensors without code 3; {} rows equal the "
+      "definition\n"
+      "trits   -1 {:.1f}%, 0 {:.1f}%, +1 {:.1f}% of the rows looked at; scales average {:.4g}\n"
+      "text    {}, {} tokens\n"
+      "logits  sha256 {}\n",
+      printable(model_name(runtime.model)), runtime.model.config().architecture,
+      printable(runtime.model.file().source()), runtime.backend->tier(), runtime.backend->threads(),
+      1e3 * proof.seconds, proof.tensors, proof.rows_compared, share(0), share(1), share(2),
+      proof.scale_mean, options.text_file.empty() ? "built-in" : printable(options.text_file),
+      hash.positions, hash.sha256);
+}
+
+std::string to_json(const Runtime& runtime, const Hash& hash) {
+  const model::ProofReport& proof = runtime.model.proof();
+  boost::json::object object;
+  object["model"] = model_name(runtime.model);
+  object["architecture"] = runtime.model.config().architecture;
+  object["tier"] = runtime.backend->tier();
+  object["threads"] = runtime.backend->threads();
+  object["proof"] = {{"proved", proof.proved},
+                     {"seconds", proof.seconds},
+                     {"tensors", proof.tensors},
+                     {"rows_compared", proof.rows_compared},
+                     {"trits", boost::json::value_from(proof.trits)},
+                     {"scale_mean", proof.scale_mean}};
+  object["positions"] = hash.positions;
+  object["vocab"] = runtime.model.config().vocab;
+  object["logits_sha256"] = hash.sha256;
+  return boost::json::serialize(object) + "\n";
+}
+
+Result<ExitCode> verify(const VerifyOptions& options, Output& output) {
+  Progress progress;
+  TERN_ASSIGN(const Runtime runtime, load_runtime(options.model, options.compute, true, progress));
+  TERN_ASSIGN(const auto tokens, tokens_of(options, runtime));
+  TERN_ASSIGN(const Hash hash, hash_logits(options, runtime, tokens, progress));
+  progress.clear();
+  TERN_TRY(output.write(options.json ? to_json(runtime, hash) : to_text(options, runtime, hash)));
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Command add_verify_command(CLI::App& tern) {
+  const auto options = std::make_shared<VerifyOptions>();
+  CLI::App* parser = tern.add_subcommand(
+      "verify",
+      "Prove a model on this machine: its ternary tensors hold what they should, the tier computes "
+      "what\nthe definition says, and the SHA-256 of the logits of every position of a text can be "
+      "compared\nwith that of another tier, thread count or machine: it is the same.\n");
+  parser->footer(
+      "Examples:\n"
+      "  tern verify -m model.gguf\n"
+      "  tern verify -m model.gguf --text book.txt --tier scalar -t 1\n");
+  add_model_option(*parser, options->model);
+  parser
+      ->add_option("--text", options->text_file,
+                   "Text to compute, - for standard input; "
+                   "without it a built-in passage")
+      ->type_name("FILE");
+  parser->add_option("--chunk", options->chunk, "Tokens computed at once; changes no result")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 1u << 16))
+      ->capture_default_str();
+  add_compute_options(*parser, options->compute);
+  parser->add_flag("--json", options->json, "One JSON object instead of text");
+  return {parser, [options](Output& output) { return verify(*options, output); }};
+}
+
+}  // namespace tern::cli
