@@ -64,12 +64,13 @@ SinCos fixed_sincos(double x) {
   const double n = std::rint(x * 0x1.45f306dc9c883p-1);  // 2/pi
   const double r = std::fma(-n, kLow, std::fma(-n, kMiddle, std::fma(-n, kHigh, x)));
   const double w = r * r;
-  double s = -1.0 / 1307674368000.0;  // -1/15!
-  double c = -1.0 / 87178291200.0;    // -1/14!
-  double sin_factorial = 1307674368000.0;
-  double cos_factorial = 87178291200.0;
-  double sign = 1.0;
-  for (int k = 13; k >= 1; k -= 2) {
+  // Taylor series to r^17 and r^16: |r| <= pi/4 leaves 2e-18 of the cosine.
+  double sin_factorial = 355687428096000.0;  // 17!
+  double cos_factorial = 20922789888000.0;   // 16!
+  double s = 1.0 / sin_factorial;
+  double c = 1.0 / cos_factorial;
+  double sign = -1.0;
+  for (int k = 15; k >= 1; k -= 2) {
     sin_factorial /= (k + 1) * (k + 2);  // k!, exact
     cos_factorial /= k * (k + 1);        // (k-1)!, exact
     s = std::fma(s, w, sign / sin_factorial);
