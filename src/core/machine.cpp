@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <fstream>
 #include <limits>
@@ -68,14 +69,40 @@ void each_cgroup(const fs::path& mount, fs::path group, const Visit& visit) {
   }
 }
 
-std::uint64_t memory_left(const fs::path& directory, const char* limit_file, const char* use_file) {
-  const auto limit_line = first_line(directory / limit_file);
-  const auto use_line = first_line(directory / use_file);
+// How a version of cgroups names its memory files.
+struct MemoryFiles {
+  const char* limit;
+  const char* use;
+  std::array<std::string_view, 2> cache;  // lines of memory.stat: page cache of this whole group
+};
+constexpr MemoryFiles kMemoryV2{"memory.max", "memory.current", {"active_file", "inactive_file"}};
+constexpr MemoryFiles kMemoryV1{
+    "memory.limit_in_bytes", "memory.usage_in_bytes", {"total_active_file", "total_inactive_file"}};
+
+// Cached file pages count as used, but the kernel drops them before it refuses memory. Without
+// them a model that was read before would seem to leave no room for itself.
+std::uint64_t cached_bytes(const fs::path& directory, const MemoryFiles& files) {
+  std::ifstream file(directory / "memory.stat");
+  std::uint64_t total = 0;
+  for (std::string line; std::getline(file, line);) {  // "active_file 4096"
+    const auto space = line.find(' ');
+    if (space == std::string::npos) continue;
+    const std::string_view key = std::string_view(line).substr(0, space);
+    if (std::find(files.cache.begin(), files.cache.end(), key) == files.cache.end()) continue;
+    total += to_number(std::string_view(line).substr(space + 1)).value_or(0);
+  }
+  return total;
+}
+
+std::uint64_t memory_left(const fs::path& directory, const MemoryFiles& files) {
+  const auto limit_line = first_line(directory / files.limit);
+  const auto use_line = first_line(directory / files.use);
   if (!limit_line || !use_line) return kUnlimited;
   const auto limit = to_number(*limit_line);  // "max" is no number: no limit
   const auto use = to_number(*use_line);
   if (!limit || !use) return kUnlimited;
-  return *limit > *use ? *limit - *use : 0;
+  const std::uint64_t held = *use - std::min(*use, cached_bytes(directory, files));
+  return *limit > held ? *limit - held : 0;
 }
 
 std::uint32_t ceil_quota(std::uint64_t quota, std::uint64_t period) {
@@ -110,12 +137,10 @@ std::uint64_t available_memory(const fs::path& root) {
   std::uint64_t least = mem_available(root);
   const auto take = [&](std::uint64_t bytes) { least = std::min(least, bytes); };
   const fs::path mount = root / "sys/fs/cgroup";
-  each_cgroup(mount, own_cgroup(root, ""), [&](const fs::path& directory) {
-    take(memory_left(directory, "memory.max", "memory.current"));
-  });
-  each_cgroup(mount / "memory", own_cgroup(root, "memory"), [&](const fs::path& directory) {
-    take(memory_left(directory, "memory.limit_in_bytes", "memory.usage_in_bytes"));
-  });
+  each_cgroup(mount, own_cgroup(root, ""),
+              [&](const fs::path& directory) { take(memory_left(directory, kMemoryV2)); });
+  each_cgroup(mount / "memory", own_cgroup(root, "memory"),
+              [&](const fs::path& directory) { take(memory_left(directory, kMemoryV1)); });
   return least;
 }
 

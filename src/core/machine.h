@@ -10,8 +10,8 @@
 namespace tern {
 
 // Bytes that can be allocated without swapping: MemAvailable, or what is left of the memory limit
-// of this process's cgroup or any of its parents, whichever is least. `root` is "/" outside of
-// tests. Where nothing can be read: the largest value.
+// of this process's cgroup or any of its parents, whichever is least; page cache counts as free.
+// `root` is "/" outside of tests. Where nothing can be read: the largest value.
 std::uint64_t available_memory(const std::filesystem::path& root = "/");
 
 // kOutOfMemory, naming `what`, where `bytes` are more than `available`. Asked before an allocation,
