@@ -1,0 +1,75 @@
+#include "core/aligned_buffer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+// A sanitizer's allocator ends the process at an absurd size unless told to fail as malloc does.
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
+
+namespace tern {
+namespace {
+
+TEST(AlignedBuffer, IsAlignedZeroedAndOfWholeLines) {
+  for (const std::size_t bytes : {1u, 63u, 64u, 65u, 1000u, 1u << 20}) {
+    for (int again = 0; again < 3; ++again) {  // the allocator hands used memory out again
+      auto buffer = AlignedBuffer::allocate(bytes, "test");
+      ASSERT_TRUE(buffer.ok());
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer->data()) % 64, 0u);
+      EXPECT_EQ(buffer->size(), (bytes + 63) / 64 * 64);
+      EXPECT_TRUE(std::all_of(buffer->data(), buffer->data() + buffer->size(),
+                              [](std::byte b) { return b == std::byte{0}; }));
+      std::fill_n(buffer->data(), buffer->size(), std::byte{0xee});
+    }
+  }
+}
+
+TEST(AlignedBuffer, AsCountsTheOffsetInBytes) {
+  auto buffer = AlignedBuffer::allocate(64, "test");
+  ASSERT_TRUE(buffer.ok());
+  *buffer->as<std::uint32_t>(8) = 0x01020304u;
+  EXPECT_EQ(static_cast<void*>(buffer->as<std::uint32_t>(8)), buffer->data() + 8);
+  EXPECT_EQ(buffer->as<std::uint32_t>()[2], 0x01020304u);
+}
+
+TEST(AlignedBuffer, NothingIsEmpty) {
+  EXPECT_EQ(AlignedBuffer().size(), 0u);
+  auto buffer = AlignedBuffer::allocate(0, "test");
+  ASSERT_TRUE(buffer.ok());
+  EXPECT_EQ(buffer->size(), 0u);
+}
+
+TEST(AlignedBuffer, MovingTakesTheMemoryAlong) {
+  auto buffer = AlignedBuffer::allocate(64, "test");
+  ASSERT_TRUE(buffer.ok());
+  std::byte* const memory = buffer->data();
+  const AlignedBuffer moved = std::move(*buffer);
+  EXPECT_EQ(moved.data(), memory);
+  EXPECT_EQ(moved.size(), 64u);
+}
+
+TEST(AlignedBuffer, AnAbsurdSizeIsAnErrorThatNamesThePurpose) {
+  constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max();
+  const auto too_large = AlignedBuffer::allocate(kMost / 4 + 1, "KV cache page");
+  ASSERT_FALSE(too_large.ok());
+  EXPECT_EQ(too_large.error().code, ErrorCode::kOutOfMemory);
+  EXPECT_EQ(too_large.error().to_string(), "KV cache page: cannot allocate 4398046511104 MiB");
+}
+
+// Rounding up to 64 would wrap to a small number.
+TEST(AlignedBuffer, ASizeThatWrapsIsAnError) {
+  constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max();
+  for (const std::size_t bytes : {kMost, kMost - 62}) {
+    const auto wrapped = AlignedBuffer::allocate(bytes, "weights");
+    ASSERT_FALSE(wrapped.ok());
+    EXPECT_EQ(wrapped.error().code, ErrorCode::kOutOfMemory);
+    EXPECT_EQ(wrapped.error().to_string(), "weights: the size overflows");
+  }
+}
+
+}  // namespace
+}  // namespace tern

@@ -1,0 +1,35 @@
+#include "core/cpu_features.h"
+
+#include <gtest/gtest.h>
+
+namespace tern {
+namespace {
+
+TEST(CpuFeatures, AreDescribedInAFixedOrder) {
+  EXPECT_EQ(describe_cpu_features(0), "none");
+  EXPECT_EQ(describe_cpu_features(kCpuFma), "fma");
+  EXPECT_EQ(describe_cpu_features(kCpuF16c | kCpuAvx2), "avx2 f16c");
+  EXPECT_EQ(describe_cpu_features(kCpuF16c | kCpuFma | kCpuAvx2), "avx2 fma f16c");
+}
+
+TEST(CpuFeatures, UnknownBitsAreNotDescribed) {
+  EXPECT_EQ(describe_cpu_features(1u << 31), "none");
+}
+
+#if defined(__x86_64__)
+// The compiler's own detection, which also asks the system for its saved registers.
+TEST(CpuFeatures, AreThoseThatTheCompilerDetects) {
+  __builtin_cpu_init();
+  const std::uint32_t found = detect_cpu_features();
+  EXPECT_EQ((found & kCpuAvx2) != 0, __builtin_cpu_supports("avx2") != 0);
+  EXPECT_EQ((found & kCpuFma) != 0, __builtin_cpu_supports("fma") != 0);
+#if defined(__GNUC__) && !defined(__clang__)
+  EXPECT_EQ((found & kCpuF16c) != 0, __builtin_cpu_supports("f16c") != 0);
+#endif
+}
+#endif
+
+TEST(CpuFeatures, TheModelHasAName) { EXPECT_FALSE(cpu_model().empty()); }
+
+}  // namespace
+}  // namespace tern

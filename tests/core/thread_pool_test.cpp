@@ -1,0 +1,185 @@
+#include "core/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace tern {
+namespace {
+
+class Team : public ::testing::TestWithParam<std::uint32_t> {
+ protected:
+  Team() : pool_(GetParam()) {}
+  ThreadPool pool_;
+};
+
+TEST_P(Team, RunsEachWorkerExactlyOnce) {
+  ASSERT_EQ(pool_.size(), GetParam());
+  std::vector<std::atomic<int>> runs(pool_.size());
+  pool_.run([&](ThreadPool::Worker& worker) {
+    EXPECT_EQ(worker.count(), pool_.size());
+    ASSERT_LT(worker.index(), runs.size());
+    ++runs[worker.index()];
+  });
+  for (const auto& count : runs) EXPECT_EQ(count, 1);
+}
+
+TEST_P(Team, CallerIsWorkerZeroAndTheOthersAreTheirOwnThreads) {
+  std::vector<std::thread::id> ids(pool_.size());
+  pool_.run([&](ThreadPool::Worker& worker) { ids[worker.index()] = std::this_thread::get_id(); });
+  EXPECT_EQ(ids[0], std::this_thread::get_id());
+  std::sort(ids.begin(), ids.end());
+  EXPECT_EQ(std::unique(ids.begin(), ids.end()), ids.end());
+}
+
+// Each worker writes its own plain integer; after the barrier it must see what all others wrote.
+// A barrier that opens early or twice leaves somebody's round behind.
+TEST_P(Team, BarrierOrdersManyRounds) {
+  constexpr std::uint64_t kRounds = 400;
+  std::vector<std::uint64_t> round_of(pool_.size(), 0);
+  std::vector<std::uint64_t> errors(pool_.size(), 0);
+  pool_.run([&](ThreadPool::Worker& worker) {
+    for (std::uint64_t round = 1; round <= kRounds; ++round) {
+      round_of[worker.index()] = round;
+      worker.barrier();
+      for (const std::uint64_t other : round_of) errors[worker.index()] += other != round ? 1 : 0;
+      worker.barrier();
+    }
+  });
+  EXPECT_EQ(std::accumulate(errors.begin(), errors.end(), std::uint64_t{0}), 0u);
+  EXPECT_EQ(std::count(round_of.begin(), round_of.end(), kRounds), pool_.size());
+}
+
+// run() returns after the last worker, and a worker never takes a task twice.
+TEST_P(Team, ManyRunsAreComplete) {
+  std::vector<std::uint64_t> counts(pool_.size(), 0);
+  for (std::uint64_t run = 1; run <= 500; ++run) {
+    pool_.run([&](ThreadPool::Worker& worker) { ++counts[worker.index()]; });
+    ASSERT_EQ(std::count(counts.begin(), counts.end(), run), pool_.size());
+  }
+}
+
+// Another team inside of a task: each has its own barriers.
+TEST_P(Team, TeamsNest) {
+  std::atomic<int> inner_runs = 0;
+  for (int run = 0; run < 5; ++run) {
+    pool_.run([&](ThreadPool::Worker& worker) {
+      if (worker.index() == 0) {
+        ThreadPool inner(2);
+        inner.run([&](ThreadPool::Worker& own) {
+          own.barrier();
+          ++inner_runs;
+        });
+      }
+      worker.barrier();
+      EXPECT_EQ(inner_runs % 2, 0);
+      EXPECT_GT(inner_runs, 2 * run);
+    });
+  }
+  EXPECT_EQ(inner_runs, 10);
+}
+
+// Waiting workers sleep: a team is idle between its runs and may be so for long.
+TEST_P(Team, WakesAfterSleeping) {
+  std::atomic<std::uint32_t> runs = 0;
+  for (int run = 0; run < 3; ++run) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // far beyond the spinning
+    pool_.run([&](ThreadPool::Worker& worker) {
+      if (worker.index() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      worker.barrier();
+      ++runs;
+    });
+  }
+  EXPECT_EQ(runs, 3 * pool_.size());
+}
+
+#if defined(__x86_64__)
+
+constexpr unsigned kFlushToZeroAndDenormalsAreZero = 0x8040;
+constexpr unsigned kRoundUp = 0x4000;
+constexpr unsigned kExceptionFlags = 0x3f;  // sticky results, no setting
+
+// A host that has set flush-to-zero before it made the team and before it runs a task.
+TEST_P(Team, ComputesInTheDefaultFpEnvironment) {
+  const unsigned former = _mm_getcsr();
+  _mm_setcsr(former | kFlushToZeroAndDenormalsAreZero | kRoundUp);
+  std::vector<float> halves(GetParam());
+  std::vector<unsigned> settings(GetParam());
+  {
+    ThreadPool pool(GetParam());  // its threads inherit the creator's settings
+    pool.run([&](ThreadPool::Worker& worker) {
+      settings[worker.index()] = _mm_getcsr() & ~kExceptionFlags;
+      volatile float smallest_normal = std::numeric_limits<float>::min();
+      halves[worker.index()] = smallest_normal * 0.5f;
+    });
+  }
+  const unsigned after = _mm_getcsr();
+  _mm_setcsr(former);
+  for (const unsigned setting : settings) EXPECT_EQ(setting, 0x1f80u);
+  for (const float half : halves) EXPECT_EQ(half, std::ldexp(1.0f, -127));
+  EXPECT_EQ(after & kFlushToZeroAndDenormalsAreZero, kFlushToZeroAndDenormalsAreZero);
+  EXPECT_EQ(after & 0x6000u, kRoundUp);
+}
+
+#endif
+
+INSTANTIATE_TEST_SUITE_P(Threads, Team, ::testing::Values(1, 2, 3, 8));
+
+TEST(ThreadPool, ZeroThreadsAreOne) { EXPECT_EQ(ThreadPool(0).size(), 1u); }
+
+TEST(SliceOf, CoversEachItemOnceInOrderOfWorkers) {
+  for (const std::size_t count : {0u, 1u, 2u, 15u, 16u, 17u, 100u, 6912u}) {
+    for (const std::size_t grain : {1u, 2u, 16u, 128u}) {
+      for (const std::uint32_t workers : {1u, 2u, 3u, 8u, 64u}) {
+        std::size_t next = 0;
+        for (std::uint32_t worker = 0; worker < workers; ++worker) {
+          const Slice slice = slice_of(count, grain, worker, workers);
+          ASSERT_EQ(slice.begin, next);
+          ASSERT_LE(slice.begin, slice.end);
+          if (slice.end != count) {
+            ASSERT_EQ(slice.end % grain, 0u);
+          }
+          next = slice.end;
+        }
+        ASSERT_EQ(next, count) << count << " by " << grain << " for " << workers;
+      }
+    }
+  }
+}
+
+// No worker has more than a grain above the others.
+TEST(SliceOf, IsEven) {
+  for (const std::uint32_t workers : {2u, 3u, 7u}) {
+    std::size_t least = 1000;
+    std::size_t most = 0;
+    for (std::uint32_t worker = 0; worker < workers; ++worker) {
+      const Slice slice = slice_of(1000, 10, worker, workers);
+      least = std::min(least, slice.end - slice.begin);
+      most = std::max(most, slice.end - slice.begin);
+    }
+    EXPECT_LE(most - least, 10u);
+  }
+}
+
+TEST(SliceOf, MoreWorkersThanGrains) {
+  int busy = 0;
+  for (std::uint32_t worker = 0; worker < 8; ++worker) {
+    const Slice slice = slice_of(33, 16, worker, 8);
+    busy += slice.end > slice.begin ? 1 : 0;
+  }
+  EXPECT_EQ(busy, 3);  // 16, 16 and 1
+}
+
+}  // namespace
+}  // namespace tern
