@@ -3,25 +3,30 @@
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
+# configure_preset PRESET: quiet unless it fails, then the end of the log on stderr.
+configure_preset() {
+  local log="$root/build/$1/configure.log"
+  mkdir -p "${log%/*}"
+  if ! (cd "$root" && cmake --preset "$1") >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    printf 'configuring failed; the whole log is %s\n' "$log" >&2
+    return 1
+  fi
+}
+
 # build_preset PRESET [TARGET...]: configures and builds. Everything goes to stderr: progress on a
-# terminal; elsewhere nothing unless it fails, then the end of the log.
+# terminal; elsewhere nothing unless it fails, then what went wrong.
 build_preset() {
-  local preset="$1" folder="$root/build/$1" log
+  local preset="$1" folder="$root/build/$1"
   shift
-  local targets=("$@")
-  mkdir -p "$folder"
-  log="$folder/build.log"
+  local ninja=(ninja -C "$folder" -j "$(nproc)" "$@") log="$folder/build.log"
   if [[ ! -w "${HOME:-}" ]]; then # ccache would fail
     export CCACHE_DIR="${CCACHE_DIR:-$root/build/ccache}"
   fi
+  mkdir -p "$folder"
   (
     flock 9 # two builds at once in one folder would spoil each other
-    if ! (cd "$root" && cmake --preset "$preset") >"$log" 2>&1; then
-      tail -n 40 "$log" >&2
-      printf 'configuring failed; the whole log is %s\n' "$log" >&2
-      exit 1
-    fi
-    local ninja=(ninja -C "$folder" -j "$(nproc)" "${targets[@]}")
+    configure_preset "$preset" || exit 1
     if [[ -t 2 ]]; then
       NINJA_STATUS='building [%f/%t] ' "${ninja[@]}" >&2
     elif ! "${ninja[@]}" >"$log" 2>&1; then
