@@ -12,8 +12,11 @@ printable ASCII, and the backslash, are written as \\xNN.
 The files in tests/reference/data come from the defaults, COUNT 600 and SEED 1.
 """
 
+# ruff: noqa: SIM905 - words stand in a text for reading
+
 import importlib.machinery
 import importlib.util
+import json
 import random
 import sys
 from pathlib import Path
@@ -28,6 +31,7 @@ LLAMA3 = (
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
+# fmt: off
 TRAINING_TEXT = """\
 The tern's a small sea bird; it'll fly from one end of the earth to the other, and it doesn't tire.
 We've seen it in the north, they're seeing it in the south: I'm sure you'd know it if you saw it.
@@ -42,207 +46,34 @@ In 1990, 1991 and 2024 there were 12345 of them; 3.14159 is not 22/7, and 1,000,
 the the the of of and and to to a a in in that that it it is is was was he he for for on on
 """
 
-WORDS = [
-    "the",
-    "tern",
-    "it's",
-    "don't",
-    "I'M",
-    "WE'RE",
-    "you'Ll",
-    "they'Ve",
-    "he'D",
-    "she'ſ",
-    "'sa",
-    "'tx",
-    "'re've",
-    "O'Neill",
-    "rock'n'roll",
-    "being",
-    "Größe",
-    "été",
-    "l’été",
-    "море",
-    "θάλασσα",
-    "海",
-    "大海",
-    "바다",
-    "समुद्र",
-    "البحر",
-    "naïve",
-    "co-op",
-    "x_y",
-    "a.b",
-    "é",
-    "ǟ",
-    "ﬁ",
-    "ſ",
-    "K",
-    "ŉ",
-    "Ǆ",
-    "ª",
-    "º",
-    "ʰ",
-    "ᴬ",
-    "Ⅷ",
-    "②",
-    "½",
-    "²",
-    "₂",
-    "١٢٣",
-    "१२३",
-    "12",
-    "123",
-    "1234",
-    "12345678",
-    "3.14",
-    "1,000",
-    "1e9",
-    "0x1F",
-]
+WORDS = (
+    "the tern it's don't I'M WE'RE you'Ll they'Ve he'D she'ſ 'sa 'tx 're've O'Neill rock'n'roll "
+    "being Größe été l’été море θάλασσα 海 大海 바다 समुद्र البحر naïve co-op x_y a.b "
+    "e\u0301 a\u0308\u0304 ﬁ ſ K ŉ Ǆ ª º ʰ ᴬ Ⅷ ② ½ ² ₂ ١٢٣ १२३ "
+    "12 123 1234 12345678 3.14 1,000 1e9 0x1F"
+).split()
 MARKS = [
     *"!?.,;:'\"`~@#$%^&*()-_=+[]{}|\\/<>§°€£¥×÷→∑√∞≠—–…“”‘’«»、。！？，：「」～・",
-    *"'''",
-    "''",
-    "...",
-    "--",
-    "==>",
-    "://",
-    "\u0301",
-    "\u200d",
-    "\ufe0f",
-    "\u200b",
-    "\ufeff",
-    "\x00",
-    "\x07",
-    "\x1c",
-    "\x1f",
-    "\x7f",
-    "\x80",
-    "\xad",
-    "🐦",
-    "👩‍👩‍👧",
-    "👍🏽",
-    "🇩🇪",
-    "\ue000",
-    "\ufffd",
-    "\uffff",
-    "\U0010ffff",
-    "\u0378",
-    "\U000323b0",
+    *"'''", "''", "...", "--", "==>", "://", "\u0301", "\u200d", "\ufe0f", "\u200b", "\ufeff",
+    "\x00", "\x07", "\x1c", "\x1f", "\x7f", "\x80", "\xad", "🐦", "👩‍👩‍👧", "👍🏽", "🇩🇪",
+    "\ue000", "\ufffd", "\uffff", "\U0010ffff", "\u0378", "\U000323b0",
 ]
 SPACES = [
-    *([" "] * 8),
-    "  ",
-    "   ",
-    "     ",
-    *(["\n"] * 4),
-    "\n\n",
-    "\r\n",
-    "\r",
-    "\t",
-    "\t\t",
-    " \n",
-    "\n ",
-    " \n  \n ",
-    "\x0b",
-    "\x0c",
-    "\x85",
-    "\xa0",
-    "\u1680",
-    "\u2003",
-    "\u2028",
-    "\u2029",
-    "\u202f",
-    "\u205f",
-    "\u3000",
-    "\u180e",
+    *([" "] * 8), "  ", "   ", "     ", *(["\n"] * 4), "\n\n", "\r\n", "\r", "\t", "\t\t", " \n",
+    "\n ", " \n  \n ", "\x0b", "\x0c", "\x85", "\xa0", "\u1680", "\u2003", "\u2028", "\u2029",
+    "\u202f", "\u205f", "\u3000", "\u180e",
 ]
 FIXED = [
-    "",
-    " ",
-    "  ",
-    "\n",
-    "\n\n",
-    " \n",
-    "\n ",
-    " \n ",
-    "\t \n\t x",
-    "a",
-    " a",
-    "  a",
-    "\na",
-    "\r\na",
-    "'",
-    "'s",
-    "'S",
-    "'ſ",
-    "'ſt",
-    "'ll",
-    "'lL",
-    "'LL",
-    "'l",
-    "'r",
-    "'re",
-    "'rE",
-    "'v",
-    "'ve",
-    "'x",
-    "''s",
-    " 's",
-    "a's",
-    "a 's",
-    "!'s",
-    "1's",
-    "\n's",
-    "'\u0301s",
-    "1",
-    "12",
-    "123",
-    "1234",
-    "1234567",
-    " 1",
-    " 12",
-    "  123",
-    "a1",
-    "1a",
-    "!1",
-    "1!",
-    " !",
-    "  !",
-    "!\n",
-    "!\n\n",
-    "!\r\n\n x",
-    "! \n",
-    " !\n a",
-    "\xa0a",
-    "\xa0\xa0a",
-    "\x85a",
-    "\u2028a",
-    "\na b",
-    "a\n\n\nb",
-    "a \n \n b",
-    "a  \n  b",
-    "a   ",
-    "a   b",
-    "a \t b",
-    "\u3000\u3000a",
-    "\u200ba",
-    "\u0301a",
-    "🐦a",
-    "a🐦",
-    "a\u0301b",
-    "\x00a",
-    "<|eot_id|>",
-    "a<|eot_id|>b",
-    "<|eot_id|>x",
-    "<|eot_id|><|eot_id|>",
-    "<|eot_id|",
-    "<<|eot_id|>>",
-    "<|begin_of_text|>a <|end_of_text|>",
-    "<|eot_id|> x",
-    "it's <|eot_id|> it's",
+    "", " ", "  ", "\n", "\n\n", " \n", "\n ", " \n ", "\t \n\t x", "a", " a", "  a", "\na", "\r\na",
+    "'", "'s", "'S", "'ſ", "'ſt", "'ll", "'lL", "'LL", "'l", "'r", "'re", "'rE", "'v", "'ve", "'x",
+    "''s", " 's", "a's", "a 's", "!'s", "1's", "\n's", "'\u0301s", "1", "12", "123", "1234", "1234567",
+    " 1", " 12", "  123", "a1", "1a", "!1", "1!", " !", "  !", "!\n", "!\n\n", "!\r\n\n x", "! \n",
+    " !\n a", "\xa0a", "\xa0\xa0a", "\x85a", "\u2028a", "\na b", "a\n\n\nb", "a \n \n b", "a  \n  b",
+    "a   ", "a   b", "a \t b", "\u3000\u3000a", "\u200ba", "\u0301a", "🐦a", "a🐦", "a\u0301b", "\x00a",
+    "<|eot_id|>", "a<|eot_id|>b", "<|eot_id|>x", "<|eot_id|><|eot_id|>", "<|eot_id|", "<<|eot_id|>>",
+    "<|begin_of_text|>a <|end_of_text|>", "<|eot_id|> x", "it's <|eot_id|> it's",
 ]
+# fmt: on
 
 
 def load_tool(name):
@@ -257,12 +88,9 @@ def make_tokenizer(pre):
     if pre == "gpt-2":
         splitter = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     else:
-        splitter = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Split(Regex(LLAMA3), behavior="isolated"),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
+        by_pattern = pre_tokenizers.Split(Regex(LLAMA3), behavior="isolated")
+        to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        splitter = pre_tokenizers.Sequence([by_pattern, to_bytes])
     tokenizer = Tokenizer(models.BPE(ignore_merges=pre == "llama-bpe"))
     tokenizer.pre_tokenizer = splitter
     tokenizer.decoder = decoders.ByteLevel()
@@ -277,8 +105,6 @@ def make_tokenizer(pre):
 
 
 def write_vocabulary(path, pre, tokenizer):
-    import json
-
     model = json.loads(tokenizer.to_str())["model"]
     tokens = sorted(model["vocab"], key=model["vocab"].get)
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
