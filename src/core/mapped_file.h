@@ -1,4 +1,5 @@
-// A file mapped read-only into memory. Move-only; unmaps when destroyed.
+// A file mapped read-only into memory. Move-only; unmaps when destroyed. The file must not shrink
+// meanwhile: the system answers a read of a page that is gone with SIGBUS. Replace, never truncate.
 #pragma once
 
 #include <cstddef>

@@ -196,7 +196,7 @@ TEST_F(GgufWriterTest, AFailedWriteLeavesTheFormerFile) {
   });
   const auto result = bad.write(path_);
   ASSERT_FALSE(result.ok());
-  EXPECT_EQ(result.error().to_string(), "source: the disk is gone");
+  EXPECT_EQ(result.error().to_string(), path_.string() + ": source: the disk is gone");
   EXPECT_EQ(content(path_), before);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_.path()), {}), 1);
 }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "core/atomic_file.h"
 #include "format/gguf/gguf_parser.h"
 #include "format/gguf/gguf_text.h"
 
@@ -30,6 +29,11 @@ constexpr GgufType type_of() {
   if constexpr (std::is_same_v<T, bool>) return GgufType::kBool;
   if constexpr (std::is_same_v<T, std::string>) return GgufType::kString;
   return GgufType::kArray;
+}
+
+// The zeros that follow `bytes` bytes.
+std::uint64_t padding(std::uint64_t bytes, std::uint64_t alignment) {
+  return (alignment - bytes % alignment) % alignment;
 }
 
 class ByteBuffer {
@@ -59,12 +63,11 @@ class ByteBuffer {
                       bytes_.begin() + static_cast<std::ptrdiff_t>(at));
   }
 
-  void pad_to(std::uint64_t alignment) {
-    bytes_.resize((bytes_.size() + alignment - 1) / alignment * alignment);
-  }
+  void pad_to(std::uint64_t alignment) { bytes_.resize(size() + padding(size(), alignment)); }
 
   std::size_t size() const { return bytes_.size(); }
   std::span<const std::byte> bytes() const { return bytes_; }
+  std::vector<std::byte> take() { return std::move(bytes_); }
 
  private:
   std::vector<std::byte> bytes_;
@@ -78,11 +81,6 @@ void put_value(ByteBuffer& out, const std::string& key, const GgufWriterValue& v
         out.put(held);
       },
       value);
-}
-
-Result<void> pad_file(AtomicFile& file, std::uint64_t alignment) {
-  const std::vector<std::byte> padding((alignment - file.size() % alignment) % alignment);
-  return file.write(padding);
 }
 
 }  // namespace
@@ -102,50 +100,63 @@ void GgufWriter::add_tensor(std::string name, TensorType type, std::vector<std::
              Source([bytes](const Sink& sink) { return sink(bytes); }));
 }
 
-Result<void> GgufWriter::write(const std::filesystem::path& path) const {
-  ByteBuffer head;
+Result<GgufWriter::Head> GgufWriter::make_head() const {
+  ByteBuffer out;
   const bool record_alignment = alignment_ != kGgufDefaultAlignment;
-  for (const char c : {'G', 'G', 'U', 'F'}) head.put(c);
-  head.put(kVersion);
-  head.put(std::uint64_t{tensors_.size()});
-  head.put(std::uint64_t{values_.size() + (record_alignment ? 1 : 0)});
-  if (record_alignment) put_value(head, "general.alignment", alignment_);
-  for (const auto& [key, value] : values_) put_value(head, key, value);
+  for (const char c : {'G', 'G', 'U', 'F'}) out.put(c);
+  out.put(kVersion);
+  out.put(std::uint64_t{tensors_.size()});
+  out.put(std::uint64_t{values_.size()} + (record_alignment ? 1 : 0));
+  if (record_alignment) put_value(out, "general.alignment", alignment_);
+  for (const auto& [key, value] : values_) put_value(out, key, value);
   std::vector<std::size_t> offset_fields;
   for (const Entry& tensor : tensors_) {
-    head.put(tensor.name);
-    head.put(static_cast<std::uint32_t>(tensor.shape.size()));
-    for (const std::uint64_t dimension : tensor.shape) head.put(dimension);
-    head.put(tensor.type);
-    offset_fields.push_back(head.size());
-    head.put(std::uint64_t{0});
+    out.put(tensor.name);
+    out.put(static_cast<std::uint32_t>(tensor.shape.size()));
+    for (const std::uint64_t dimension : tensor.shape) out.put(dimension);
+    out.put(tensor.type);
+    offset_fields.push_back(out.size());
+    out.put(std::uint64_t{0});
   }
 
-  auto sizes = GgufParser::data_sizes(head.bytes());
-  if (!sizes) {
-    sizes.error().code = ErrorCode::kUsage;
-    return in_context(path.string(), std::move(sizes.error()));
-  }
+  Head head;
+  TERN_ASSIGN(head.sizes, GgufParser::data_sizes(out.bytes()));
   std::uint64_t offset = 0;
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    head.overwrite(offset_fields[i], offset);
-    offset += ((*sizes)[i] + alignment_ - 1) / alignment_ * alignment_;
+    out.overwrite(offset_fields[i], offset);
+    offset += head.sizes[i] + padding(head.sizes[i], alignment_);
   }
-  head.pad_to(alignment_);
+  out.pad_to(alignment_);
+  head.bytes = out.take();
+  return head;
+}
 
+Result<void> GgufWriter::write_tensor(AtomicFile& file, const Entry& tensor,
+                                      std::uint64_t bytes) const {
+  const std::uint64_t start = file.size();
+  TERN_TRY(tensor.source([&](std::span<const std::byte> part) { return file.write(part); }));
+  const std::uint64_t given = file.size() - start;
+  if (given != bytes) {
+    return Error{ErrorCode::kUsage,
+                 fmt::format("expected {} bytes of data, the source gave {}", bytes, given),
+                 fmt::format("tensor {}", in_quotes(tensor.name))};
+  }
+  const std::vector<std::byte> zeros(padding(bytes, alignment_));
+  return file.write(zeros);
+}
+
+Result<void> GgufWriter::write(const std::filesystem::path& path) const {
+  auto head = make_head();
+  if (!head) {
+    head.error().code = ErrorCode::kUsage;
+    return in_context(path.string(), std::move(head.error()));
+  }
   TERN_ASSIGN(AtomicFile file, AtomicFile::create(path));
-  TERN_TRY(file.write(head.bytes()));
+  TERN_TRY(file.write(head->bytes));
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    const std::uint64_t start = file.size();
-    TERN_TRY(
-        tensors_[i].source([&](std::span<const std::byte> bytes) { return file.write(bytes); }));
-    if (file.size() - start != (*sizes)[i]) {
-      return Error{ErrorCode::kUsage,
-                   fmt::format("expected {} bytes of data, the source gave {}", (*sizes)[i],
-                               file.size() - start),
-                   fmt::format("{}: tensor {}", path.string(), in_quotes(tensors_[i].name))};
+    if (auto written = write_tensor(file, tensors_[i], head->sizes[i]); !written) {
+      return in_context(path.string(), std::move(written.error()));
     }
-    TERN_TRY(pad_file(file, alignment_));
   }
   return file.commit();
 }

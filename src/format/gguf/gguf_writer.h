@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/atomic_file.h"
 #include "core/result.h"
 #include "format/tensor.h"
 
@@ -57,6 +58,14 @@ class GgufWriter {
     std::vector<std::uint64_t> shape;
     Source source;
   };
+  // All in front of the data section, checked, and the data bytes of each tensor.
+  struct Head {
+    std::vector<std::byte> bytes;
+    std::vector<std::uint64_t> sizes;
+  };
+
+  Result<Head> make_head() const;
+  Result<void> write_tensor(AtomicFile& file, const Entry& tensor, std::uint64_t bytes) const;
 
   std::uint32_t alignment_;
   std::vector<std::pair<std::string, GgufWriterValue>> values_;
