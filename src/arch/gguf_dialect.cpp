@@ -46,15 +46,14 @@ Result<const Family*> find_family(const GgufFile& file, std::string_view archite
     known += family.architecture;
   }
   const std::string name = "'" + std::string(architecture) + "'";
+  const std::string remedy = "; this version runs " + known;
   for (const std::string_view other : kKnownButUnsupported) {
     if (other == architecture) {
-      return unsupported(
-          file, "general.architecture",
-          "the family " + name + " is not supported yet; this version runs " + known);
+      return unsupported(file, "general.architecture",
+                         "the family " + name + " is not supported yet" + remedy);
     }
   }
-  return unsupported(file, "general.architecture",
-                     "unknown architecture " + name + "; this version runs " + known);
+  return unsupported(file, "general.architecture", "unknown architecture " + name + remedy);
 }
 
 // Reads the keys of one architecture; each look-up checks its range.

@@ -33,8 +33,8 @@ void JsonLinesSink::receive(const Event& event) {
   boost::json::object object;
   object["event"] = event.name;
   object["time"] = std::chrono::duration<double>(now).count();
-  for (const auto& [name, value] : event.fields) {
-    std::visit([&](const auto& v) { object[name] = v; }, value);
+  for (const auto& field : event.fields) {
+    std::visit([&](const auto& value) { object[field.first] = value; }, field.second);
   }
   out_ << boost::json::serialize(object) << '\n' << std::flush;
 }
