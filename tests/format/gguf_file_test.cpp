@@ -16,6 +16,7 @@ class GgufLookup : public ::testing::Test {
     GgufWriter writer;
     writer.set("uint", std::uint32_t{7});
     writer.set("int", std::int32_t{9});
+    writer.set("zero", std::int32_t{0});
     writer.set("negative", std::int32_t{-3});
     writer.set("float", 0.5f);
     writer.set("yes", true);
@@ -46,6 +47,7 @@ class GgufLookup : public ::testing::Test {
 TEST_F(GgufLookup, FindsTypedValues) {
   EXPECT_EQ(*file_->get_uint("uint"), 7u);
   EXPECT_EQ(*file_->get_uint("int"), 9u);
+  EXPECT_EQ(*file_->get_uint("zero"), 0u);
   EXPECT_EQ(*file_->get_float("float"), 0.5);
   EXPECT_EQ(*file_->get_string("text"), "words");
   EXPECT_THAT(*file_->get_strings("list"), ::testing::ElementsAre("a", "b"));

@@ -18,7 +18,6 @@ using test::Bytes;
 using test::GgufBuilder;
 using test::MalformedGguf;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 // Parses a copy on the heap that ends exactly where the file does, so that AddressSanitizer sees a
 // read of even one byte too many.
@@ -55,7 +54,7 @@ TEST(MalformedFiles, EachHaveAMessageOfTheirOwn) {
     for (std::size_t j = 0; j < files.size(); ++j) {
       if (i == j) continue;
       EXPECT_NE(files[i].name, files[j].name);
-      EXPECT_THAT(messages[j], Not(HasSubstr(files[i].fragment)))
+      EXPECT_EQ(messages[j].find(files[i].fragment), std::string::npos)
           << files[j].name << " reads like " << files[i].name;
     }
   }
@@ -105,7 +104,7 @@ TEST(RichFile, SurvivesRandomDamage) {
   std::mt19937 generator(42);
   const auto good = rich_file();
   int accepted = 0;
-  for (int round = 0; round < 20000; ++round) {
+  for (int round = 0; round < 5000; ++round) {
     auto bytes = good;
     for (std::uint32_t hit = 0; hit <= generator() % 3; ++hit) {
       constexpr std::uint8_t kValues[] = {0, 1, 0x7f, 0x80, 0xff};
@@ -122,7 +121,7 @@ TEST(RichFile, SurvivesRandomDamage) {
       ASSERT_LE(tensor.data.data() + tensor.data.size(), home.get() + bytes.size());
     }
   }
-  EXPECT_GT(accepted, 1000);  // damage to data or names is no damage to the form
+  EXPECT_GT(accepted, 250);  // damage to data or names is no damage to the form
 }
 
 class AtTheLimit : public ::testing::Test {

@@ -107,7 +107,12 @@ TEST(I2s, NamesTheFirstOfTwoCode3) {
   // In byte order the one at 100 (byte 4) stands before the one at 40 (byte 8).
   (*bytes)[4] |= std::byte{0b00'00'00'11};
   (*bytes)[8] |= std::byte{0b00'11'00'00};
+  // And one more in the next block, and one at a ragged end.
+  (*bytes)[33] |= std::byte{0b11'00'00'00};
   EXPECT_EQ(bound(*bytes, 2, 128).find_code3(0, 2), 40u);
+  EXPECT_EQ(bound(*bytes, 2, 128).find_code3(1, 1), 129u);
+  EXPECT_EQ(bound(*bytes, 4, 64).find_code3(0, 3), 40u);
+  EXPECT_EQ(bound(*bytes, 4, 64).find_code3(1, 2), 100u);
 }
 
 void expect_error(const auto& result, ErrorCode code, std::string_view fragment) {
@@ -123,6 +128,9 @@ TEST(I2s, BindRefusesWhatDoesNotFit) {
   expect_error(I2sMatrix::bind(bytes, 0, 128), kMalformed, "found 0 rows of 128");
   constexpr std::uint64_t kHuge = std::uint64_t{1} << 63;
   expect_error(I2sMatrix::bind(bytes, kHuge, 256), kMalformed, "found 9223372036854775808 rows");
+  // 2^64 + 128 elements: cut to 64 bits they would fit the bytes.
+  expect_error(I2sMatrix::bind(std::span(bytes).first(64), (std::uint64_t{1} << 57) + 1, 128),
+               kMalformed, "found 144115188075855873 rows of 128");
   expect_error(I2sMatrix::bind(std::span(bytes).first(95), 2, 128), kMalformed,
                "expected 96 bytes for 256 elements, found 95");
   expect_error(I2sMatrix::bind(bytes, 1, 128), kMalformed, "expected 64 bytes");

@@ -86,7 +86,8 @@ std::vector<MalformedGguf> bad_values() {
        padded().array("k", kU64, (1ull << 61) + 1, Bytes().zeros(8)).head()},
       {"StringArrayLongerThanFile", "expected at most 2 elements of string in the rest of the file",
        padded().array("k", kString, 3, Bytes().zeros(23)).head()},
-      {"ArrayOverLimit", "expected at most 8388608 array elements in a file, found 1 more",
+      {"ArrayOverLimit",
+       "expected at most 8388608 array elements in a file, found 1 more than that (at offset 41)",
        GgufBuilder().array("k", kU8, kLimit + 1, Bytes().zeros(kLimit + 1)).head()},
       {"ArraysOverLimitTogether", "array elements in a file, found 2 more",
        GgufBuilder()

@@ -118,7 +118,7 @@ Result<void> GgufParser::place_tensors() {
   const std::uint64_t ragged = reader_.offset() % file_.alignment_;
   const std::uint64_t padding = ragged == 0 ? 0 : file_.alignment_ - ragged;
   const std::uint64_t start = reader_.offset() + padding;
-  const std::uint64_t size = reader_.remaining() > padding ? reader_.remaining() - padding : 0;
+  const std::uint64_t size = reader_.remaining() - std::min(padding, reader_.remaining());
   for (std::size_t i = 0; i < placements_.size(); ++i) {
     Tensor& tensor = file_.tensors_[i];
     const auto [offset, bytes] = placements_[i];

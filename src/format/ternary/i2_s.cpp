@@ -140,10 +140,8 @@ std::optional<std::uint64_t> I2sMatrix::find_code3(std::uint64_t first, std::uin
         const auto words = words_of(codes_ + element / kI2sBlockElements * kI2sBlockBytes);
         const bool suspect = std::ranges::any_of(
             words, [](std::uint64_t word) { return (word & (word >> 1) & kLowBits) != 0; });
-        for (std::uint64_t i = 0; suspect && i < kI2sBlockElements; ++i) {
-          if (!look_at(element + i)) return false;
-        }
-        return true;
+        while (suspect && look_at(element)) ++element;  // it is in this block
+        return !suspect;
       },
       look_at);
   return found;
