@@ -1,12 +1,15 @@
 // One subcommand of `tern`: its options in the parser, and what it does once they are parsed.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 
 #include "cli/exit_code.h"
 #include "cli/streams.h"
 #include "core/result.h"
+
+namespace CLI {
+class App;
+}
 
 namespace tern::cli {
 

@@ -1,4 +1,5 @@
 // tern inspect: what a GGUF file holds, whether Tern can run it or not.
+#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "cli/command.h"
@@ -27,8 +28,9 @@ Command add_inspect_command(CLI::App& tern) {
   const auto options = std::make_shared<InspectOptions>();
   CLI::App* parser = tern.add_subcommand(
       "inspect",
-      "Show what a GGUF file holds: format, configuration, metadata, tensors. Every check of the\n"
-      "reader is made; whether Tern runs such a model is said, and is no error.\n");
+      "Show what a GGUF file holds.\n"
+                         "Format, configuration, metadata, tensors. Every check of the reader is "
+                         "made; whether Tern\nruns such a model is said, and is no error.\n");
   parser->footer(
       "Examples:\n"
       "  tern inspect -m model.gguf\n"

@@ -8,6 +8,7 @@
 #include "cli/build_info.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
+#include "cli/help.h"
 #include "cli/printable.h"
 #include "cli/streams.h"
 
@@ -15,8 +16,8 @@ namespace tern::cli {
 namespace {
 
 constexpr const char* kAbout =
-    "Tern runs BitNet language models: ternary weights, 8-bit activations, the same bits on every "
-    "tier and\nnumber of threads.\n";
+    "Tern runs BitNet language models: ternary weights, 8-bit activations, the same bits on every\n"
+    "tier and number of threads.\n";
 
 constexpr const char* kExamples =
     "Examples:\n"
@@ -48,9 +49,11 @@ Result<ExitCode> dispatch(std::span<const Command> commands, Output& output) {
 
 Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
   CLI::App tern(kAbout, "tern");
+  tern.formatter(help_formatter());
   tern.footer(std::string(kExamples) + kExitCodeHelp);
   tern.require_subcommand(0, 1);
-  tern.set_version_flag("--version", std::string("tern ") + kVersion);
+  tern.set_version_flag("--version", std::string("tern ") + kVersion, "Print the version and exit");
+  tern.set_help_flag("-h,--help", "Print this help and exit");
   const std::array commands{add_run_command(tern), add_inspect_command(tern),
                             add_tokenize_command(tern), add_verify_command(tern),
                             add_version_command(tern)};

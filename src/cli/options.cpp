@@ -1,5 +1,6 @@
 #include "cli/options.h"
 
+#include <CLI/CLI.hpp>
 #include <cstdlib>
 
 #include "core/cpu_features.h"
@@ -18,13 +19,13 @@ void add_compute_options(CLI::App& parser, ComputeOptions& options) {
   constexpr std::uint32_t kMostThreads = 1024;
   parser
       .add_option("-t,--threads", options.threads,
-                  "Threads; without it as many as cores may be used. No number changes a result")
+                  "Threads; without it one for each core that may be used")
       ->type_name("N")
       ->check(CLI::Range(1u, kMostThreads));
   parser
       .add_option("--tier", options.tier,
-                  "Instruction set to compute with (see `tern version`); without it "
-                  "$TERN_FORCE_ISA, else the fastest. No tier changes a result")
+                  "Instruction set, of those that `tern version` lists; without it\n"
+                  "$TERN_FORCE_ISA, else the fastest")
       ->type_name("NAME");
 }
 

@@ -1,13 +1,16 @@
 // Options that commands share: which model, on which tier, with how many threads.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 
 #include "core/result.h"
 #include "format/gguf/gguf_file.h"
 #include "kernels/kernel_table.h"
+
+namespace CLI {
+class App;
+}
 
 namespace tern::cli {
 

@@ -1,5 +1,6 @@
 #include "cli/run_options.h"
 
+#include <CLI/CLI.hpp>
 #include <limits>
 
 namespace tern::cli {
@@ -28,14 +29,14 @@ void add_prompt_options(CLI::App& parser, RunOptions& options) {
           ->type_name("PROMPT");
   CLI::Option* file =
       parser
-          .add_option(
-              "-f,--file", options.prompt_file,
-              "Read the prompt from a file, - for standard input; a last newline is dropped")
+          .add_option("-f,--file", options.prompt_file,
+                      "Read the prompt from a file; -: standard input. A last newline is\n"
+                      "dropped")
           ->type_name("FILE");
   alone->type_name("")->excludes(flag)->excludes(file);
   flag->excludes(file);
   parser.add_flag("--special", options.parse_special,
-                  "Names of special tokens in the prompt, like <|eot_id|>, are these tokens");
+                  "A name like <|eot_id|> in the prompt is that token, not text");
 }
 
 void add_length_options(CLI::App& parser, RunOptions& options) {
@@ -47,7 +48,8 @@ void add_length_options(CLI::App& parser, RunOptions& options) {
       ->capture_default_str();
   parser
       .add_option("-c,--ctx-size", options.context,
-                  "Tokens of prompt and continuation together; 0: as the model was trained")
+                  "Most tokens, prompt and continuation together; 0: what the model\n"
+                  "was trained for")
       ->type_name("N")
       ->capture_default_str();
   parser.add_option("--stop", options.stops, "End before this text; can be given repeatedly")
@@ -65,7 +67,8 @@ void add_sampling_options(CLI::App& parser, engine::SamplingOptions& sampling) {
   add("--temp", sampling.temperature, "Temperature; 0: always the likeliest token");
   add("--top-k", sampling.top_k, "Only the K likeliest tokens; 0: all");
   add("--top-p", sampling.top_p, "Only the likeliest tokens of this probability in sum; 1: all");
-  add("--min-p", sampling.min_p, "Only tokens of this part of the likeliest's probability; 0: all");
+  add("--min-p", sampling.min_p,
+      "Only tokens of at least this share of the likeliest's probability;\n0: all");
   add("--repeat-penalty", sampling.repeat_penalty, "Divides the logits of recent tokens; 1: off");
   add("--repeat-last-n", sampling.repeat_last_n, "How many tokens are recent");
 }
@@ -81,11 +84,12 @@ CLI::App* add_run_options(CLI::App& tern, RunOptions& options) {
   add_sampling_options(*parser, options.sampling);
   parser
       ->add_option("--seed", options.seed,
-                   "The same seed gives the same text on any machine; -1: a random one")
+                   "The same seed gives the same text, on any tier; -1: random")
       ->type_name("N")
       ->capture_default_str();
   add_compute_options(*parser, options.compute);
-  parser->add_flag("!--no-verify", options.verify, "Skip the self-proof of the model");
+  parser->add_flag_callback(
+      "--no-verify", [&options] { options.verify = false; }, "Skip the self-proof of the model");
   parser->add_flag("--json", options.json, "One JSON object at the end instead of text");
   parser->add_option("--events", options.events, "Write events there, a JSON object a line")
       ->type_name("FILE");

@@ -1,7 +1,6 @@
 // The options of `tern run`.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,6 +8,10 @@
 
 #include "cli/options.h"
 #include "engine/sampler.h"
+
+namespace CLI {
+class App;
+}
 
 namespace tern::cli {
 

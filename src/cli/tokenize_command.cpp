@@ -1,6 +1,7 @@
 // tern tokenize: the tokens of a text, by the vocabulary of a GGUF file.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <iterator>
 #include <memory>
 
@@ -67,7 +68,7 @@ Command add_tokenize_command(CLI::App& tern) {
   parser->add_flag("--ids", options->ids, "The ids on one line, with spaces between them");
   parser->add_flag("--no-bos", options->no_bos, "No begin-of-text token in front");
   parser->add_flag("--special", options->parse_special,
-                   "Names of special tokens in the text, like <|eot_id|>, are these tokens");
+                   "A name like <|eot_id|> in the text is that token, not text");
   return {parser, [options](Output& output) { return tokenize(*options, output); }};
 }
 

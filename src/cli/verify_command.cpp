@@ -2,6 +2,7 @@
 // on every tier, with any number of threads and in any chunks.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <bit>
 #include <boost/json.hpp>
@@ -121,9 +122,10 @@ Command add_verify_command(CLI::App& tern) {
   const auto options = std::make_shared<VerifyOptions>();
   CLI::App* parser = tern.add_subcommand(
       "verify",
-      "Prove a model on this machine: its ternary tensors hold what they should, the tier computes "
-      "what\nthe definition says, and the SHA-256 of the logits of every position of a text can be "
-      "compared\nwith that of another tier, thread count or machine: it is the same.\n");
+      "Prove a model on this machine.\n"
+      "Its ternary tensors hold what they should; the tier computes what the definition says; and "
+      "the\nSHA-256 of the logits of every position of a text is printed: it is the same on every "
+      "tier, with\nany number of threads, on every machine.\n");
   parser->footer(
       "Examples:\n"
       "  tern verify -m model.gguf\n"

@@ -1,6 +1,7 @@
 // tern version: what this program is and what it found under it.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "cli/build_info.h"
