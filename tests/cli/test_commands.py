@@ -19,8 +19,13 @@ def vocabulary_only() -> bytes:
 class InspectTest(CliTest):
     def test_text_names_format_configuration_and_types(self) -> None:
         shown = self.succeed("inspect").stdout.decode()
-        for words in ("GGUF version 3", "bitnet-b1.58", "i2_s", "tokenizer.ggml.tokens = [",
-                      "in all]"):
+        for words in (
+            "GGUF version 3",
+            "bitnet-b1.58",
+            "i2_s",
+            "tokenizer.ggml.tokens = [",
+            "in all]",
+        ):
             self.assertIn(words, shown)
         self.assertNotIn("blk.0.attn_q.weight", shown)
         self.assertIn("blk.0.attn_q.weight", self.succeed("inspect", "--tensors").stdout.decode())
@@ -97,8 +102,15 @@ class VerifyTest(CliTest):
     def test_hash_depends_on_the_text_alone(self) -> None:
         first = self.report()
         self.assertRegex(str(first["logits_sha256"]), r"\A[0-9a-f]{64}\Z")
-        for arguments in (("-t", "1"), ("-t", "3"), ("--chunk", "1"), ("--chunk", "7"),
-                          ("--chunk", "512"), ("--tier", "scalar"), ("-m", str(MODEL))):
+        for arguments in (
+            ("-t", "1"),
+            ("-t", "3"),
+            ("--chunk", "1"),
+            ("--chunk", "7"),
+            ("--chunk", "512"),
+            ("--tier", "scalar"),
+            ("-m", str(MODEL)),
+        ):
             self.assertEqual(self.report(*arguments)["logits_sha256"], first["logits_sha256"])
         other = self.folder / "text"
         other.write_text("The king", encoding="utf-8")

@@ -43,7 +43,7 @@ class ExitCodeTest(CliTest):
     def test_usage_of_nothing_is_help(self) -> None:
         outcome = tern()
         self.assertEqual((outcome.returncode, outcome.stdout), (2, b""))
-        self.assertIn(b"tern run \"Once upon a time\"", outcome.stderr)
+        self.assertIn(b'tern run "Once upon a time"', outcome.stderr)
 
     def test_usage_of_the_environment(self) -> None:
         for command in (("run", "a"), ("verify",), ("version",)):
@@ -99,13 +99,14 @@ class ExitCodeTest(CliTest):
     def test_out_of_memory_of_the_system_is_7(self) -> None:
         if "asan" in TERN or "tsan" in TERN:
             return  # sanitizers reserve terabytes of addresses
+
         def limit() -> None:
             resource.setrlimit(resource.RLIMIT_AS, (64 << 20, 64 << 20))
 
         large = self.folder / "large"
         with large.open("wb") as file:
             file.truncate(100 << 20)
-        outcome = tern("run", "-f", large, preexec_fn=limit)  # noqa: PLW1509
+        outcome = tern("run", "-f", large, preexec_fn=limit)
         self.assert_fails(outcome, 7, "memory")
 
     def test_numeric_is_8(self) -> None:

@@ -100,8 +100,15 @@ class StreamsTest(CliTest):
         self.assertIn(b"cancelled", statistics)
 
     def test_full_disk_is_an_error(self) -> None:
-        for command in (("run", "Once", "-n", "4"), ("run", "Once", "-n", "4", "--json"),
-                        ("inspect",), ("tokenize", "a"), ("verify",), ("version",), ("--help",)):
+        for command in (
+            ("run", "Once", "-n", "4"),
+            ("run", "Once", "-n", "4", "--json"),
+            ("inspect",),
+            ("tokenize", "a"),
+            ("verify",),
+            ("version",),
+            ("--help",),
+        ):
             with open("/dev/full", "wb") as full:  # noqa: PTH123
                 outcome = tern(*command, stdout=full)
             self.assertEqual(outcome.returncode, 3, command)
@@ -110,14 +117,19 @@ class StreamsTest(CliTest):
     def test_closed_stdout_is_an_error(self) -> None:
         for command in ("run Once -n 4", "version", f"run Once -n 4 --events {self.folder}/events"):
             shell = f'"$0" {command} >&-'
-            outcome = subprocess.run(["sh", "-c", shell, TERN], capture_output=True, timeout=60,
-                                     env=environment())
+            outcome = subprocess.run(
+                ["sh", "-c", shell, TERN], capture_output=True, timeout=60, env=environment()
+            )
             self.assertEqual(outcome.returncode, 3, outcome)
             self.assertIn(b"standard output: cannot write", outcome.stderr)
 
     def test_closed_stdin_is_an_error_where_it_is_read(self) -> None:
-        outcome = subprocess.run(["sh", "-c", '"$0" run -f - <&-', TERN], capture_output=True,
-                                 timeout=60, env=environment())
+        outcome = subprocess.run(
+            ["sh", "-c", '"$0" run -f - <&-', TERN],
+            capture_output=True,
+            timeout=60,
+            env=environment(),
+        )
         self.assert_fails(outcome, 3, "standard input: cannot read")
 
     def test_full_disk_of_events_is_an_error(self) -> None:
@@ -135,8 +147,9 @@ class StreamsTest(CliTest):
     def test_progress_leaves_nothing_behind(self) -> None:
         words = self.folder / "prompt"
         words.write_text("and then " * 65, encoding="utf-8")
-        status, shown = terminal_output("run", "-f", str(words), "-n", "1", "--tier", "scalar",
-                                        "-t", "1", "--seed", "3")
+        status, shown = terminal_output(
+            "run", "-f", str(words), "-n", "1", "--tier", "scalar", "-t", "1", "--seed", "3"
+        )
         self.assertEqual(status, 0, shown)
         for line in re.findall(rb"\r\x1b\[K([^\r]*)", shown):
             self.assertRegex(line, rb"\A(?:(?:load|prefill) \[#*\.*\] +[0-9]+%|[^\[]*)")
