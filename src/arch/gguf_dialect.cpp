@@ -1,6 +1,9 @@
 #include "arch/gguf_dialect.h"
 
+#include <algorithm>
 #include <array>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace tern::arch {
@@ -148,8 +151,9 @@ Result<void> check_rope(const GgufFile& file, const KeyReader& keys, const Decod
                            " (RoPE over a part of a head is not supported), found " +
                            std::to_string(dimensions));
   }
+  // A factor without a type scales linearly.
   TERN_ASSIGN(const std::string_view scaling,
-              file.get_string_or(keys.key("rope.scaling.type"), "none"));
+              file.get_string_or(keys.key("rope.scaling.type"), "linear"));
   TERN_ASSIGN(const double factor, file.get_float_or(keys.key("rope.scaling.factor"), 1.0));
   if (scaling != "none" && !(scaling == "linear" && factor == 1.0)) {
     return unsupported(file, keys.key("rope.scaling.type"),
@@ -176,16 +180,42 @@ Result<void> read_vocab(const GgufFile& file, const KeyReader& keys, DecoderConf
   return {};
 }
 
-// Tensors that change the arithmetic of a block without a key that says so.
-Result<void> check_known_tensors(const GgufFile& file) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kForeign{{
+// Whether the model of `config` reads the tensor, or its loader judges it.
+bool has_a_place(std::string_view name, const std::set<std::string, std::less<>>& block_names) {
+  return name == kTokenEmbedding || name == kOutputNorm || name == kOutput ||
+         block_names.contains(name);
+}
+
+// Names of all blocks' tensors, and of the scales that may stand beside the ternary ones.
+std::set<std::string, std::less<>> block_tensor_names(std::uint32_t layers) {
+  using enum BlockTensor;
+  std::set<std::string, std::less<>> names;
+  for (std::uint32_t layer = 0; layer < layers; ++layer) {
+    for (const auto role : {kAttentionNorm, kAttentionSubNorm, kFfnNorm, kFfnSubNorm}) {
+      names.insert(block_tensor_name(layer, role));
+    }
+    for (const auto role : {kQuery, kKey, kValue, kAttentionOutput, kGate, kUp, kDown}) {
+      std::string name = block_tensor_name(layer, role);
+      names.insert(name.substr(0, name.rfind('.')) + ".scale");
+      names.insert(std::move(name));
+    }
+  }
+  return names;
+}
+
+// Every tensor must have a place in the block: one that is passed over may have changed the
+// arithmetic without a key that says so.
+Result<void> check_known_tensors(const GgufFile& file, const DecoderConfig& config) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kForeign{{
       {".attn_q_norm.", "query and key norms"},
       {".attn_k_norm.", "query and key norms"},
       {"_norm_in.", "per-projection input norms"},
       {".post_attention_norm.", "post-attention norms"},
       {".post_ffw_norm.", "post-FFN norms"},
       {"_exps.", "a mixture of experts"},
+      {"rope_freqs.", "RoPE factors"},
   }};
+  const auto block_names = block_tensor_names(config.layers);
   for (const format::Tensor& tensor : file.tensors()) {
     for (const auto& [part, meaning] : kForeign) {
       if (tensor.name.find(part) == std::string::npos) continue;
@@ -194,6 +224,11 @@ Result<void> check_known_tensors(const GgufFile& file) {
     }
     if (tensor.name.ends_with(".bias")) {
       return unsupported(file, tensor.name, "biases are not supported");
+    }
+    if (!has_a_place(tensor.name, block_names)) {
+      return unsupported(file, tensor.name,
+                         "the tensor has no place in a " + config.architecture + " model of " +
+                             std::to_string(config.layers) + " blocks");
     }
   }
   for (const std::string_view key : file.keys()) {
@@ -221,7 +256,7 @@ Result<DecoderConfig> read_decoder_config(const GgufFile& file) {
   TERN_TRY(check_heads(file, keys, config));
   TERN_TRY(check_rope(file, keys, config));
   TERN_TRY(read_vocab(file, keys, config));
-  TERN_TRY(check_known_tensors(file));
+  TERN_TRY(check_known_tensors(file, config));
   return config;
 }
 

@@ -12,8 +12,8 @@
 namespace tern::arch {
 
 // Reads and checks the configuration. Errors: kMalformed for keys that are missing, out of range or
-// contradict each other or the tensors; kUnsupported, by name, for an architecture or a feature
-// that Tern does not run.
+// contradict each other or the tensors; kUnsupported, by name, for an architecture, a feature or a
+// tensor that Tern does not run.
 Result<DecoderConfig> read_decoder_config(const format::GgufFile& file);
 
 // Tensors outside of the blocks.

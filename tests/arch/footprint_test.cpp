@@ -1,0 +1,58 @@
+#include "arch/footprint.h"
+
+#include <gtest/gtest.h>
+
+namespace tern::arch {
+namespace {
+
+DecoderConfig shape_of_2b_4t() {
+  DecoderConfig config;
+  config.layers = 30;
+  config.hidden = 2560;
+  config.ffn = 6912;
+  config.heads = 20;
+  config.kv_heads = 5;
+  config.head_dim = 128;
+  return config;
+}
+
+// By hand, for one layer: query and output 2560 x 2560 each, key and value 2560 x 640 each, gate,
+// up and down 2560 x 6912 each:
+//   2 * 6,553,600 + 2 * 1,638,400 + 3 * 17,694,720 = 69,468,160; times 30 = 2,084,044,800.
+TEST(Footprint, MacsOf2B4T) { EXPECT_EQ(ternary_macs_per_token(shape_of_2b_4t()), 2'084'044'800u); }
+
+// Keys and values: 2 * 30 layers * 5 heads * 128 * 2 bytes.
+TEST(Footprint, KvBytesOf2B4T) {
+  EXPECT_EQ(kv_bytes_per_token(shape_of_2b_4t(), 2), 76'800u);
+  EXPECT_EQ(kv_bytes_per_token(shape_of_2b_4t(), 1), 38'400u);
+}
+
+// heads * head_dim need not be the hidden size: 1 layer, 64 x (2 * 3 * 32 + 2 * 1 * 32) + 3 * 64 *
+// 100.
+TEST(Footprint, QueryWidthIsNotTheHiddenSize) {
+  DecoderConfig config;
+  config.layers = 1;
+  config.hidden = 64;
+  config.ffn = 100;
+  config.heads = 3;
+  config.kv_heads = 1;
+  config.head_dim = 32;
+  EXPECT_EQ(ternary_macs_per_token(config), 64u * 256 + 19200);
+  EXPECT_EQ(kv_bytes_per_token(config, 2), 128u);
+}
+
+// The largest shape that the dialect lets through stays within 64 bits.
+TEST(Footprint, LargeShapesDoNotWrap) {
+  DecoderConfig config;
+  config.layers = 1024;
+  config.hidden = 131072;
+  config.ffn = 131072;
+  config.heads = 1024;
+  config.kv_heads = 1024;
+  config.head_dim = 128;
+  EXPECT_EQ(ternary_macs_per_token(config), 1024ull * 7 * 131072 * 131072);
+  EXPECT_EQ(kv_bytes_per_token(config, 2), 4ull * 1024 * 131072);
+}
+
+}  // namespace
+}  // namespace tern::arch
