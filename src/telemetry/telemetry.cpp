@@ -1,8 +1,20 @@
 #include "telemetry/telemetry.h"
 
 #include <boost/json.hpp>
+#include <cmath>
 
 namespace tern::telemetry {
+namespace {
+
+boost::json::value to_json(std::uint64_t value) { return value; }
+boost::json::value to_json(const std::string& value) { return boost::json::string(value); }
+// JSON has no NaN and no infinity.
+boost::json::value to_json(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return value;
+}
+
+}  // namespace
 
 Counter& Telemetry::counter(std::string_view name) {
   const std::lock_guard lock(mutex_);
@@ -34,7 +46,7 @@ void JsonLinesSink::receive(const Event& event) {
   object["event"] = event.name;
   object["time"] = std::chrono::duration<double>(now).count();
   for (const auto& field : event.fields) {
-    std::visit([&](const auto& value) { object[field.first] = value; }, field.second);
+    std::visit([&](const auto& value) { object[field.first] = to_json(value); }, field.second);
   }
   out_ << boost::json::serialize(object) << '\n' << std::flush;
 }

@@ -59,8 +59,8 @@ class Telemetry {
   std::vector<std::unique_ptr<EventSink>> sinks_;
 };
 
-// Writes an event a line: {"event": name, "time": seconds since the epoch, fields...}. The stream
-// outlives the sink.
+// Writes an event a line: {"event": name, "time": seconds since the epoch, fields...}. A
+// number that JSON lacks (NaN, infinity) is null. The stream outlives the sink.
 class JsonLinesSink final : public EventSink {
  public:
   explicit JsonLinesSink(std::ostream& out) : out_(out) {}
