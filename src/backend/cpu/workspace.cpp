@@ -15,6 +15,11 @@ std::size_t slot_bytes(const SlotSpec& slot, std::uint32_t rows) {
          2 * round_up(rows * sizeof(float), 64);  // scales, sums
 }
 
+// Cosines and sines of each row's position.
+std::size_t rope_bytes(const Plan& plan, std::uint32_t rows) {
+  return round_up(std::size_t{rows} * plan.head_dim * sizeof(float), 64);
+}
+
 // Enough for a dequantised row of any float slot, and for two padded attention states.
 std::size_t scratch_floats(const Plan& plan) {
   std::size_t most = 2 * round_up(plan.head_dim, kernels::kValueAlign);
@@ -25,7 +30,7 @@ std::size_t scratch_floats(const Plan& plan) {
 }  // namespace
 
 std::uint64_t CpuWorkspace::bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads) {
-  std::uint64_t total = std::uint64_t{rows} * plan.head_dim * sizeof(float);
+  std::uint64_t total = rope_bytes(plan, rows);
   for (const SlotSpec& slot : plan.slots) total += slot_bytes(slot, rows);
   return total + threads * scratch_floats(plan) * sizeof(float);
 }
@@ -44,9 +49,7 @@ Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::
     offset += slot_bytes(spec, rows);
   }
   TERN_ASSIGN(workspace->memory_, AlignedBuffer::allocate(offset, "workspace"));
-  TERN_ASSIGN(
-      workspace->rope_,
-      AlignedBuffer::allocate(std::size_t{rows} * plan.head_dim * sizeof(float), "workspace"));
+  TERN_ASSIGN(workspace->rope_, AlignedBuffer::allocate(rope_bytes(plan, rows), "workspace"));
   TERN_ASSIGN(
       workspace->scratch_,
       AlignedBuffer::allocate(threads * workspace->scratch_floats_ * sizeof(float), "workspace"));

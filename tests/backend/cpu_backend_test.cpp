@@ -1,0 +1,362 @@
+// The CPU backend on plans made by hand: what it computes, and how it fails.
+#include "backend/cpu/cpu_backend.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/kv_cache.h"
+#include "backend/cpu/workspace.h"
+#include "backend/tensors.h"
+#include "core/cpu_features.h"
+#include "core/float16.h"
+#include "kernels/registry.h"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace tern::backend {
+namespace {
+
+using test::make_floats;
+using test::make_ternary;
+using test::must;
+using test::random_trits;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// `values` for each row in turn, as a matrix of `columns`.
+test::OwnedTensor table_of(std::uint64_t columns, const std::vector<float>& values) {
+  return make_floats("token_embd.weight", {columns, values.size() / columns}, values);
+}
+
+class CpuBackendTest : public ::testing::TestWithParam<std::uint32_t> {
+ protected:
+  CpuBackendTest() : backend_(kernels::best_table(detect_cpu_features()), GetParam()) {}
+
+  // Row i of the batch is token i at position first + i of one sequence.
+  Result<void> submit(const Plan& plan, std::uint32_t rows, std::uint32_t first = 0) {
+    if (!cache_) cache_ = backend_.make_cache(plan);
+    must(cache_->reserve(first + rows));
+    workspace_ = must(backend_.make_workspace(plan, rows));
+    rows_.clear();
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      rows_.push_back({static_cast<std::int32_t>(i), first + i, cache_.get()});
+    }
+    return backend_.submit(plan, {rows_, logit_rows_, logits_}, *workspace_);
+  }
+  CpuWorkspace& workspace() { return static_cast<CpuWorkspace&>(*workspace_); }
+  CpuKvCache& cache() { return static_cast<CpuKvCache&>(*cache_); }
+
+  CpuBackend backend_;
+  std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<Workspace> workspace_;
+  std::vector<BatchRow> rows_;
+  std::vector<std::uint32_t> logit_rows_;
+  std::vector<float> logits_;
+};
+
+TEST_P(CpuBackendTest, SaysWhatItIs) {
+  EXPECT_EQ(backend_.name(), "cpu");
+  EXPECT_EQ(backend_.tier(), kernels::best_table(detect_cpu_features()).name);
+  EXPECT_EQ(backend_.threads(), GetParam());
+  EXPECT_TRUE(backend_.supports({.code = OpCode::kEmbed}));
+  EXPECT_TRUE(backend_.supports({.code = OpCode::kHead}));
+  const auto next = static_cast<OpCode>(static_cast<int>(OpCode::kHead) + 1);
+  EXPECT_FALSE(backend_.supports({.code = next}));
+}
+
+// Rows of `hidden` are embedded and quantised in layer 7; their doubles are quantised in layer 8.
+Plan quantize_plan(std::uint32_t hidden, WeightId table) {
+  Plan plan;
+  plan.slots = {{hidden, false}, {hidden, true}, {hidden, false}, {hidden, true}};
+  plan.ops = {{.code = OpCode::kEmbed, .out = 0, .weight = table},
+              {.code = OpCode::kEmbed, .out = 2, .weight = table},
+              {.code = OpCode::kQuantize, .in = 0, .out = 1, .layer = 7},
+              {.code = OpCode::kAdd, .in = 0, .out = 2, .layer = 7},
+              {.code = OpCode::kQuantize, .in = 2, .out = 3, .layer = 8}};
+  plan.layers = 9;
+  plan.heads = plan.kv_heads = 1;
+  plan.head_dim = 2;
+  plan.rope_frequencies = {1.0};
+  return plan;
+}
+
+TEST_P(CpuBackendTest, NonFiniteActivationsNameLayerAndPosition) {
+  for (const float bad : {kNan, kInfinity, -kInfinity}) {
+    std::vector<float> values(5 * 8, 1.0f);
+    values[3 * 8 + 5] = bad;
+    const auto owned = table_of(8, values);
+    const Plan plan = quantize_plan(8, must(backend_.load_matrix(owned.tensor)));
+    const auto outcome = submit(plan, 5, 100);
+    ASSERT_FALSE(outcome.ok());
+    EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
+    EXPECT_EQ(outcome.error().to_string(),
+              "layer 7, position 103: an activation is a NaN or an infinity");
+  }
+}
+
+// Every row fails twice, each on its own worker: the first operation and its first row are named.
+TEST_P(CpuBackendTest, TheFirstFailureIsNamedWhicheverThreadMeetsIt) {
+  const auto owned = table_of(8, std::vector<float>(16 * 8, kNan));
+  const Plan plan = quantize_plan(8, must(backend_.load_matrix(owned.tensor)));
+  for (int again = 0; again < 20; ++again) {
+    const auto outcome = submit(plan, 16, 40);
+    ASSERT_FALSE(outcome.ok());
+    ASSERT_EQ(outcome.error().context, "layer 7, position 40");
+  }
+}
+
+// The last row fails in the first operation, all others in a later one.
+TEST_P(CpuBackendTest, AnEarlierOperationOutranksAnEarlierRow) {
+  constexpr float kLarge = 3e38f;  // finite, and infinite when doubled
+  std::vector<float> values(8 * 8, kLarge);
+  values[7 * 8] = kNan;
+  const auto owned = table_of(8, values);
+  const Plan plan = quantize_plan(8, must(backend_.load_matrix(owned.tensor)));
+  const auto outcome = submit(plan, 8);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().context, "layer 7, position 7");
+}
+
+TEST_P(CpuBackendTest, AFailureDoesNotOutliveItsSubmit) {
+  const auto bad = table_of(8, std::vector<float>(2 * 8, kNan));
+  const auto good = table_of(8, std::vector<float>(2 * 8, 1.0f));
+  EXPECT_FALSE(submit(quantize_plan(8, must(backend_.load_matrix(bad.tensor))), 2).ok());
+  EXPECT_TRUE(submit(quantize_plan(8, must(backend_.load_matrix(good.tensor))), 2).ok());
+}
+
+// Rows are embedded and stored as keys and values of layer 1.
+Plan store_plan(WeightId keys, WeightId values) {
+  Plan plan;
+  plan.slots = {{8, false}, {8, false}};
+  plan.ops = {{.code = OpCode::kEmbed, .out = 0, .weight = keys},
+              {.code = OpCode::kEmbed, .out = 1, .weight = values},
+              {.code = OpCode::kStoreKv, .in = 0, .in2 = 1, .layer = 1}};
+  plan.layers = 2;
+  plan.heads = plan.kv_heads = 2;
+  plan.head_dim = 4;
+  plan.rope_frequencies = {1.0, 0.1};
+  return plan;
+}
+
+TEST_P(CpuBackendTest, KeysLieByDimensionAndValuesByPosition) {
+  std::vector<float> k(40 * 8), v(40 * 8);
+  for (std::size_t i = 0; i < k.size(); ++i) {
+    k[i] = static_cast<float>(i);
+    v[i] = -static_cast<float>(i) - 0.5f;
+  }
+  const auto keys = table_of(8, k);
+  const auto values = table_of(8, v);
+  const Plan plan = store_plan(must(backend_.load_matrix(keys.tensor)),
+                               must(backend_.load_matrix(values.tensor)));
+  must(submit(plan, 40));
+  for (std::size_t position = 0; position < 40; ++position) {
+    const std::size_t page = position / 32;
+    for (std::uint32_t head = 0; head < 2; ++head) {
+      for (std::size_t d = 0; d < 4; ++d) {
+        const std::size_t at = position * 8 + head * 4 + d;
+        ASSERT_EQ(cache().keys(page, 1, head)[d * 32 + position % 32], f32_to_f16(k[at])) << at;
+        ASSERT_EQ(cache().values(page, 1, head)[position % 32 * 16 + d], f32_to_f16(v[at])) << at;
+      }
+      EXPECT_EQ(cache().keys(page, 0, head)[position % 32], 0);  // the other layer is untouched
+      for (std::size_t d = 4; d < 16; ++d) {
+        EXPECT_EQ(cache().values(page, 1, head)[position % 32 * 16 + d], 0);  // padding
+      }
+    }
+  }
+}
+
+TEST_P(CpuBackendTest, KeysAndValuesBeyondF16AreRefused) {
+  for (const bool in_keys : {true, false}) {
+    for (const float bad : {65520.0f, -1e6f, kNan}) {
+      std::vector<float> one(3 * 8, 1.0f);
+      std::vector<float> other = one;
+      other[1 * 8 + 6] = bad;
+      const auto keys = table_of(8, in_keys ? other : one);
+      const auto values = table_of(8, in_keys ? one : other);
+      const Plan plan = store_plan(must(backend_.load_matrix(keys.tensor)),
+                                   must(backend_.load_matrix(values.tensor)));
+      const auto outcome = submit(plan, 3);
+      ASSERT_FALSE(outcome.ok());
+      EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
+      EXPECT_EQ(outcome.error().to_string(),
+                "layer 1, position 1: a key or value does not fit into f16, the type of the KV "
+                "cache");
+    }
+  }
+}
+
+// One head of two dimensions turns by position times frequency.
+TEST_P(CpuBackendTest, RopeTurnsByTheRowsPosition) {
+  const auto owned = table_of(4, {1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1});
+  Plan plan;
+  plan.slots = {{4, false}};
+  plan.ops = {
+      {.code = OpCode::kEmbed, .out = 0, .weight = must(backend_.load_matrix(owned.tensor))},
+      {.code = OpCode::kRope, .out = 0}};
+  plan.layers = plan.heads = plan.kv_heads = 1;
+  plan.head_dim = 4;
+  plan.rope_frequencies = {1.0, 0.01};
+  must(submit(plan, 3, 50));
+  for (std::size_t row = 0; row < 3; ++row) {
+    const double fast = static_cast<double>(50 + row);
+    const double slow = fast * 0.01;
+    const float* x = workspace().row(0, row);
+    EXPECT_NEAR(x[0], std::cos(fast), 1e-6);  // (1, 0) turned
+    EXPECT_NEAR(x[2], std::sin(fast), 1e-6);
+    EXPECT_NEAR(x[1], -std::sin(slow), 1e-6);  // (0, 1) turned
+    EXPECT_NEAR(x[3], std::cos(slow), 1e-6);
+  }
+}
+
+// Two query heads share a KV head; keys are all alike, so attention is the mean of the values up to
+// the row's own position, and never sees a later one.
+TEST_P(CpuBackendTest, AttentionSeesThePositionsUpToItsOwn) {
+  constexpr std::uint32_t kRows = 300;  // more than one chunk of keys
+  std::vector<float> v(kRows * 2);
+  for (std::uint32_t i = 0; i < kRows; ++i) v[2 * i] = v[2 * i + 1] = static_cast<float>(i);
+  const auto keys = table_of(2, std::vector<float>(kRows * 2, 0.0f));
+  const auto values = table_of(2, v);
+  const auto queries = table_of(4, std::vector<float>(kRows * 4, 1.0f));
+  Plan plan;
+  plan.slots = {{4, false}, {2, false}, {2, false}, {4, false}};
+  const auto embed = [&](SlotId slot, const test::OwnedTensor& table) {
+    plan.ops.push_back(
+        {.code = OpCode::kEmbed, .out = slot, .weight = must(backend_.load_matrix(table.tensor))});
+  };
+  embed(0, queries);
+  embed(1, keys);
+  embed(2, values);
+  plan.ops.push_back({.code = OpCode::kStoreKv, .in = 1, .in2 = 2});
+  plan.ops.push_back({.code = OpCode::kAttention, .in = 0, .out = 3});
+  plan.layers = plan.kv_heads = 1;
+  plan.heads = 2;
+  plan.head_dim = 2;
+  plan.rope_frequencies = {1.0};
+  must(submit(plan, kRows));
+  for (std::uint32_t row = 0; row < kRows; ++row) {
+    for (std::size_t i = 0; i < 4; ++i) {
+      ASSERT_NEAR(workspace().row(3, row)[i], row / 2.0, 1e-4 * kRows) << row;
+    }
+  }
+}
+
+// Integers small enough that every step is exact; logits of some rows, in the order asked for.
+TEST_P(CpuBackendTest, TernaryLinearAndHead) {
+  constexpr std::size_t kColumns = 200, kRows = 48, kVocab = 19;
+  const auto trits = random_trits(kColumns * kRows, 9);
+  const auto weight = make_ternary("w", trits, kColumns, 0.5f);
+  std::vector<float> x(3 * kColumns);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<float>(static_cast<int>(i * 37 % 255) - 127);
+  }
+  for (std::size_t row = 0; row < 3; ++row) x[row * kColumns] = 127.0f;  // codes are x itself
+  std::vector<float> head(kVocab * kRows);
+  for (std::size_t i = 0; i < head.size(); ++i) head[i] = static_cast<float>(i % 5) - 2.0f;
+  const auto table = table_of(kColumns, x);
+  const auto head_table = table_of(kRows, head);
+  Plan plan;
+  plan.slots = {{kColumns, false}, {kColumns, true}, {kRows, false}};
+  plan.ops = {
+      {.code = OpCode::kEmbed, .out = 0, .weight = must(backend_.load_matrix(table.tensor))},
+      {.code = OpCode::kQuantize, .in = 0, .out = 1},
+      {.code = OpCode::kTernaryLinear,
+       .in = 1,
+       .out = 2,
+       .weight = must(backend_.load_ternary(weight.tensor))},
+      {.code = OpCode::kHead, .in = 2, .weight = must(backend_.load_matrix(head_table.tensor))}};
+  plan.layers = plan.heads = plan.kv_heads = 1;
+  plan.head_dim = 2;
+  plan.vocab = kVocab;
+  plan.rope_frequencies = {1.0};
+  logit_rows_ = {2, 0};
+  logits_.assign(2 * kVocab, kNan);
+  must(submit(plan, 3));
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::size_t row = logit_rows_[i];
+    std::vector<double> y(kRows);
+    for (std::size_t r = 0; r < kRows; ++r) {
+      int acc = 0;
+      for (std::size_t c = 0; c < kColumns; ++c) {
+        acc += trits[r * kColumns + c] * static_cast<int>(x[row * kColumns + c]);
+      }
+      y[r] = 0.5 * acc;
+      ASSERT_EQ(workspace().row(2, row)[r], y[r]);
+    }
+    for (std::size_t token = 0; token < kVocab; ++token) {
+      double logit = 0.0;  // exact: small multiples of one half
+      for (std::size_t r = 0; r < kRows; ++r) logit += y[r] * head[token * kRows + r];
+      ASSERT_EQ(logits_[i * kVocab + token], logit) << row << ", " << token;
+    }
+  }
+}
+
+TEST_P(CpuBackendTest, TernaryRowsAreTheScalarArithmetic) {
+  constexpr std::size_t kColumns = 160, kRows = 8;
+  const auto trits = random_trits(kColumns * kRows, 4);
+  const auto owned = make_ternary("w", trits, kColumns, 0.75f);
+  const WeightId id = must(backend_.load_ternary(owned.tensor));
+  std::vector<float> x(kColumns);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i)) * 3.0f;
+  float m = 0.0f;
+  for (const float v : x) m = std::max(m, std::fabs(v));
+  std::vector<float> y(3, kNan);
+  must(backend_.ternary_rows(id, 5, x, y));
+  for (std::size_t r = 0; r < 3; ++r) {
+    int acc = 0;
+    for (std::size_t c = 0; c < kColumns; ++c) {
+      acc += trits[(5 + r) * kColumns + c] * static_cast<int>(std::rint(x[c] * (127.0f / m)));
+    }
+    EXPECT_EQ(y[r], static_cast<float>(acc) * (0.75f * (m / 127.0f))) << r;
+  }
+}
+
+TEST_P(CpuBackendTest, TernaryRowsRefuseNonFiniteInput) {
+  const auto owned = make_ternary("w", random_trits(128, 4), 128, 1.0f);
+  const WeightId id = must(backend_.load_ternary(owned.tensor));
+  std::vector<float> x(128, 1.0f);
+  x[127] = kNan;
+  std::vector<float> y(1);
+  const auto outcome = backend_.ternary_rows(id, 0, x, y);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
+  EXPECT_EQ(outcome.error().to_string(), "ternary_rows: the input has a NaN or an infinity");
+}
+
+// Refusals of make_*_weight come through, and leave no weight behind.
+TEST_P(CpuBackendTest, LoadingRefusesWhatItCannotCompute) {
+  const auto floats = make_floats("f", {4, 2}, std::vector<float>(8));
+  const auto ternary = make_ternary("t", random_trits(128, 4), 128, 1.0f);
+  EXPECT_FALSE(backend_.load_ternary(floats.tensor).ok());
+  EXPECT_FALSE(backend_.load_matrix(ternary.tensor).ok());
+  EXPECT_FALSE(backend_.load_vector(floats.tensor).ok());
+  EXPECT_EQ(must(backend_.load_matrix(floats.tensor)), 0u);
+  EXPECT_EQ(must(backend_.load_ternary(ternary.tensor)), 1u);
+}
+
+#if defined(__x86_64__)
+// A host with flush-to-zero gets the same bits: 2^-130 doubled is kept by submit().
+TEST_P(CpuBackendTest, ComputesInTheDefaultFpEnvironment) {
+  const float denormal = std::ldexp(1.0f, -130);
+  const auto owned = table_of(8, std::vector<float>(4 * 8, denormal));
+  const Plan plan = quantize_plan(8, must(backend_.load_matrix(owned.tensor)));
+  const unsigned former = _mm_getcsr();
+  _mm_setcsr(former | 0x8040u);
+  const auto outcome = submit(plan, 4);
+  _mm_setcsr(former);
+  must(outcome);
+  for (std::size_t row = 0; row < 4; ++row) {
+    EXPECT_EQ(workspace().row(2, row)[3], std::ldexp(1.0f, -129));
+  }
+}
+#endif
+
+INSTANTIATE_TEST_SUITE_P(Threads, CpuBackendTest, ::testing::Values(1, 2, 3, 8));
+
+}  // namespace
+}  // namespace tern::backend
