@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "core/cpu_features.h"
@@ -235,6 +236,10 @@ TEST_P(Tier, SiluOverTheWholeRange) {
     g.push_back(x);
     g.push_back(-x);
   }
+  for (float x = 120.0f; x < 3000.0f; x += 7.3f) {  // exponents that no float has
+    g.push_back(x);
+    g.push_back(-x);
+  }
   const std::vector<float> u(g.size(), 1.0f);
   std::vector<float> expected(g.size()), found(g.size());
   scalar().silu_gate(g.data(), u.data(), g.size(), expected.data());
@@ -368,6 +373,24 @@ TEST_P(Tier, AttentionOfEqualScoresIsTheMean) {
   for (const float v : y) EXPECT_EQ(v, 1.0f);
 }
 
+// A key whose score lies below the largest by the very cut-off of exp still counts; one float
+// further it does not. The other key's values are zero, so the output shows its weight.
+TEST_P(Tier, AttentionAtTheCutOffOfExp) {
+  const std::size_t head_dim = 16;
+  Pages pages = random_pages(2, head_dim, head_dim);
+  std::fill(pages.k[0].begin(), pages.k[0].end(), std::uint16_t{0});
+  std::fill(pages.v[0].begin(), pages.v[0].end(), std::uint16_t{0});
+  pages.k[0][1] = f32_to_f16(-4.0f);  // key 1 in dimension 0, which undoes the scale of 1/4
+  pages.v[0][head_dim] = kF16One;
+  std::vector<float> q(head_dim, 0.0f);
+  q[0] = 87.33654f;
+  const float weight = attend(tier(), q, pages, 2, head_dim)[0];
+  EXPECT_GT(weight, 1.17e-38f);
+  EXPECT_LT(weight, 1.18e-38f);
+  q[0] = std::nextafterf(q[0], 100.0f);
+  EXPECT_EQ(attend(tier(), q, pages, 2, head_dim)[0], 0.0f);
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, Tier,
                          ::testing::ValuesIn(all_tables().begin(), all_tables().end()),
                          [](const auto& tier_case) { return tier_case.param->name; });
@@ -377,11 +400,18 @@ TEST(Registry, ForcedTierNeverFallsBack) {
   const auto unknown = table_by_name("sse9", ~0u);
   ASSERT_FALSE(unknown.ok());
   EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
+  std::string names;
+  for (const KernelTable* table : all_tables())
+    names += (names.empty() ? "" : ", ") + std::string(table->name);
+  EXPECT_EQ(unknown.error().to_string(), "tier sse9: unknown tier; this build has " + names);
   for (const KernelTable* table : all_tables()) {
     if (table->required_features == 0) continue;
     const auto missing = table_by_name(table->name, 0);
     ASSERT_FALSE(missing.ok());
     EXPECT_EQ(missing.error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(missing.error().to_string(),
+              "tier " + std::string(table->name) + ": this CPU lacks " +
+                  describe_cpu_features(table->required_features) + ", which the tier needs");
     EXPECT_EQ(table_by_name(table->name, ~0u).value(), table);
   }
 }

@@ -187,8 +187,7 @@ float dot_bf16(const float* x, const std::uint16_t* w, std::size_t n) {
 
 float fixed_expf(float x) {
   if (x < kExpLow) return 0.0f;
-  if (x > kExpHigh) return std::numeric_limits<float>::infinity();
-  if (std::isnan(x)) return x;
+  if (!(x <= kExpHigh)) return x > kExpHigh ? std::numeric_limits<float>::infinity() : x;  // NaN
   const float n = std::rint(x * kLog2E);
   const float r = std::fma(-n, kLn2Low, std::fma(-n, kLn2High, x));
   float p = kExpTerms[0];
