@@ -96,7 +96,7 @@ class KeyReader {
   std::string prefix_;
 };
 
-Result<void> read_shape(const KeyReader& keys, DecoderConfig& config) {
+Result<void> read_shape(const GgufFile& file, const KeyReader& keys, DecoderConfig& config) {
   TERN_ASSIGN(config.layers, keys.count("block_count", kMaxLayers));
   TERN_ASSIGN(config.hidden, keys.count("embedding_length", kMaxWidth));
   TERN_ASSIGN(config.ffn, keys.count("feed_forward_length", kMaxWidth));
@@ -109,6 +109,10 @@ Result<void> read_shape(const KeyReader& keys, DecoderConfig& config) {
   TERN_ASSIGN(const double epsilon, keys.positive("attention.layer_norm_rms_epsilon", 1.0));
   config.norm_epsilon = static_cast<float>(epsilon);
   TERN_ASSIGN(config.rope_theta, keys.positive("rope.freq_base", 1e12));
+  if (config.rope_theta < 1.0) {
+    return malformed(file, keys.key("rope.freq_base"),
+                     "expected at least 1, found " + std::to_string(config.rope_theta));
+  }
   return {};
 }
 
@@ -177,6 +181,36 @@ Result<void> read_vocab(const GgufFile& file, const KeyReader& keys, DecoderConf
                          std::to_string(embedding->rows()) + "]");
   }
   config.tied_embedding = file.tensor(kOutput) == nullptr;
+  return {};
+}
+
+// Every key of the architecture must be one that is read: another may change the arithmetic. A zero
+// switches its feature off.
+Result<void> check_known_keys(const GgufFile& file, const KeyReader& keys) {
+  constexpr std::array<std::string_view, 14> kRead{"block_count",
+                                                   "context_length",
+                                                   "embedding_length",
+                                                   "feed_forward_length",
+                                                   "attention.head_count",
+                                                   "attention.head_count_kv",
+                                                   "attention.key_length",
+                                                   "attention.value_length",
+                                                   "attention.layer_norm_rms_epsilon",
+                                                   "rope.freq_base",
+                                                   "rope.dimension_count",
+                                                   "rope.scaling.type",
+                                                   "rope.scaling.factor",
+                                                   "vocab_size"};
+  const std::string prefix = keys.key("");
+  for (const std::string_view key : file.keys()) {
+    if (!key.starts_with(prefix)) continue;
+    const std::string_view suffix = key.substr(prefix.size());
+    if (std::find(kRead.begin(), kRead.end(), suffix) != kRead.end()) continue;
+    const auto* number = std::get_if<std::uint64_t>(file.find(key));
+    if (number != nullptr && *number == 0) continue;
+    return unsupported(file, std::string(key),
+                       "the key is not understood, and it may change what the model computes");
+  }
   return {};
 }
 
@@ -252,7 +286,8 @@ Result<DecoderConfig> read_decoder_config(const GgufFile& file) {
   config.norms.attention_sub = true;
   config.norms.ffn_sub = true;
   const KeyReader keys(file, architecture);
-  TERN_TRY(read_shape(keys, config));
+  TERN_TRY(check_known_keys(file, keys));
+  TERN_TRY(read_shape(file, keys, config));
   TERN_TRY(check_heads(file, keys, config));
   TERN_TRY(check_rope(file, keys, config));
   TERN_TRY(read_vocab(file, keys, config));

@@ -57,6 +57,9 @@ class Backend {
   virtual Result<WeightId> load_matrix(const format::Tensor& tensor) = 0;  // for kEmbed and kHead
   virtual Result<WeightId> load_vector(const format::Tensor& tensor) = 0;  // for kNorm
 
+  // Bytes that loading the tensor allocates; 0 where its bytes are borrowed.
+  virtual std::uint64_t weight_bytes(const format::Tensor& tensor) const = 0;
+
   virtual bool supports(const Op& op) const = 0;
 
   virtual std::unique_ptr<KvCache> make_cache(const Plan& plan) = 0;
@@ -71,9 +74,10 @@ class Backend {
   // layer and position, for a NaN, an infinity, or a value beyond the KV type.
   virtual Result<void> submit(const Plan& plan, const Batch& batch, Workspace& workspace) = 0;
 
-  // y[r] = row first_row + r of a ternary weight times quantise(x): the arithmetic of kQuantize and
-  // kTernaryLinear alone, for proofs.
-  virtual Result<void> ternary_rows(WeightId weight, std::uint64_t first_row,
+  // y[t][r] = row first_row + r of a ternary weight times quantise(x[t]), for y.size() / tokens
+  // rows: the arithmetic of kQuantize and kTernaryLinear alone, as submit() does it, for proofs.
+  // Any number of threads may call it at once. Errors: kNumeric.
+  virtual Result<void> ternary_rows(WeightId weight, std::uint64_t first_row, std::size_t tokens,
                                     std::span<const float> x, std::span<float> y) = 0;
 };
 

@@ -26,11 +26,11 @@ Result<ExitCode> inspect(const InspectOptions& options, Output& output) {
 
 Command add_inspect_command(CLI::App& tern) {
   const auto options = std::make_shared<InspectOptions>();
-  CLI::App* parser = tern.add_subcommand(
-      "inspect",
-      "Show what a GGUF file holds.\n"
-                         "Format, configuration, metadata, tensors. Every check of the reader is "
-                         "made; whether Tern\nruns such a model is said, and is no error.\n");
+  CLI::App* parser =
+      tern.add_subcommand("inspect",
+                          "Show what a GGUF file holds.\n"
+                          "Format, configuration, metadata, tensors. Every check of the reader is "
+                          "made; whether Tern\nruns such a model is said, and is no error.\n");
   parser->footer(
       "Examples:\n"
       "  tern inspect -m model.gguf\n"

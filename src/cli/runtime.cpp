@@ -1,11 +1,25 @@
 #include "cli/runtime.h"
 
 #include <chrono>
+#include <string>
 #include <utility>
 
 #include "core/machine.h"
 
 namespace tern::cli {
+namespace {
+
+// The embedding may be padded beyond the vocabulary, but every token needs its row.
+Result<void> require_embeddings(const model::Model& model, const text::Tokenizer& tokenizer) {
+  if (tokenizer.vocab_size() <= model.config().vocab) return {};
+  return Error{ErrorCode::kMalformed,
+               "the vocabulary has " + std::to_string(tokenizer.vocab_size()) +
+                   " tokens, but the embedding has rows for " +
+                   std::to_string(model.config().vocab) + "; convert the model again",
+               model.file().source() + ": tokenizer.ggml.tokens"};
+}
+
+}  // namespace
 
 Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& compute, bool verify,
                              Progress& progress) {
@@ -13,8 +27,9 @@ Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& comp
   TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(compute.tier));
   TERN_ASSIGN(format::GgufFile file, open_model(path));
   TERN_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
-  auto backend = std::make_unique<backend::CpuBackend>(
-      *tier, compute.threads == 0 ? usable_cores() : compute.threads);
+  TERN_ASSIGN(std::unique_ptr<backend::CpuBackend> backend,
+              backend::CpuBackend::create(
+                  *tier, compute.threads == 0 ? usable_cores() : compute.threads));
   model::LoadOptions options;
   options.verify = verify;
   options.available_memory = available_memory();
@@ -22,6 +37,7 @@ Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& comp
     progress.show("load", done, total);
   };
   TERN_ASSIGN(model::Model model, model::Model::load(std::move(file), *backend, options));
+  TERN_TRY(require_embeddings(model, tokenizer));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return Runtime{std::move(backend), std::move(model), std::move(tokenizer), seconds.count()};
 }

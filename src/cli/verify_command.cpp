@@ -83,7 +83,7 @@ std::string to_text(const VerifyOptions& options, const Runtime& runtime, const 
       printable(model_name(runtime.model)), runtime.model.config().architecture,
       printable(runtime.model.file().source()), runtime.backend->tier(), runtime.backend->threads(),
       1e3 * proof.seconds, proof.tensors, proof.rows_compared, share(0), share(1), share(2),
-      proof.scale_mean, options.text_file.empty() ? "built-in" : printable(options.text_file),
+      proof.median_scale, options.text_file.empty() ? "built-in" : printable(options.text_file),
       hash.positions, hash.sha256);
 }
 
@@ -99,7 +99,7 @@ std::string to_json(const Runtime& runtime, const Hash& hash) {
                      {"tensors", proof.tensors},
                      {"rows_compared", proof.rows_compared},
                      {"trits", boost::json::value_from(proof.trits)},
-                     {"scale_mean", proof.scale_mean}};
+                     {"median_scale", proof.median_scale}};
   object["positions"] = hash.positions;
   object["vocab"] = runtime.model.config().vocab;
   object["logits_sha256"] = hash.sha256;

@@ -16,7 +16,7 @@ Result<AlignedBuffer> AlignedBuffer::allocate(std::size_t bytes, std::string_vie
     return Error{ErrorCode::kOutOfMemory,
                  "cannot allocate " + std::to_string(rounded >> 20) + " MiB", std::string(what)};
   }
-  std::memset(buffer.memory_.get(), 0, rounded);
+  if (rounded != 0) std::memset(buffer.memory_.get(), 0, rounded);
   buffer.size_ = rounded;
   return buffer;
 }

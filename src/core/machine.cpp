@@ -10,6 +10,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <thread>
 
 namespace tern {
 namespace {
@@ -158,11 +159,13 @@ Result<void> require_memory(std::string_view what, std::uint64_t bytes, std::uin
 std::uint32_t usable_cores(const fs::path& root) {
   std::uint32_t cores = 1;
 #if defined(__linux__)
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
-    cores = static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&set)));
+  constexpr std::size_t kMostCpus = 8192;  // the kernel refuses a set smaller than its own
+  std::array<cpu_set_t, kMostCpus / CPU_SETSIZE> sets{};
+  if (sched_getaffinity(0, sizeof(sets), sets.data()) == 0) {
+    cores = static_cast<std::uint32_t>(std::max(1, CPU_COUNT_S(sizeof(sets), sets.data())));
   }
+#else
+  cores = std::max(1u, std::thread::hardware_concurrency());
 #endif
   const fs::path mount = root / "sys/fs/cgroup";
   each_cgroup(mount, own_cgroup(root, ""),

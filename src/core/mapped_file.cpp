@@ -20,7 +20,7 @@ Error io_error(const std::filesystem::path& path, const char* what, int error_nu
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return io_error(path, "cannot open the file", errno);
   struct stat info {};
   if (::fstat(fd, &info) != 0) {

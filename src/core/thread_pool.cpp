@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
+#include <system_error>
 
 #include "core/fp_env.h"
 
@@ -34,10 +36,28 @@ void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
 
 ThreadPool::ThreadPool(std::uint32_t threads) : size_(std::max(threads, 1u)) {
   threads_.reserve(size_ - 1);
-  for (std::uint32_t i = 1; i < size_; ++i) threads_.emplace_back([this, i] { work(i); });
+  try {
+    for (std::uint32_t i = 1; i < size_; ++i) threads_.emplace_back([this, i] { work(i); });
+  } catch (const std::system_error&) {
+    stop();  // those that did start
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+Result<std::unique_ptr<ThreadPool>> ThreadPool::create(std::uint32_t threads) {
+  try {
+    return std::make_unique<ThreadPool>(threads);
+  } catch (const std::system_error& error) {
+    return Error{ErrorCode::kOutOfMemory,
+                 "cannot start " + std::to_string(threads) + " threads (" + error.what() +
+                     "); ask for fewer",
+                 "threads"};
+  }
+}
+
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stopping_ = true;
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();

@@ -8,8 +8,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <thread>
 #include <vector>
+
+#include "core/result.h"
 
 namespace tern {
 
@@ -31,7 +34,10 @@ class ThreadPool {
   };
   using Task = std::function<void(Worker&)>;
 
-  explicit ThreadPool(std::uint32_t threads);  // 0 counts as 1
+  // 0 counts as 1. Throws std::system_error where the machine gives no more threads; create() says
+  // so in an Error instead (kOutOfMemory).
+  explicit ThreadPool(std::uint32_t threads);
+  static Result<std::unique_ptr<ThreadPool>> create(std::uint32_t threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -45,6 +51,7 @@ class ThreadPool {
  private:
   void barrier();
   void work(std::uint32_t index);
+  void stop();
 
   std::uint32_t size_;
   std::vector<std::thread> threads_;

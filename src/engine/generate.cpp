@@ -1,5 +1,6 @@
 #include "engine/generate.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -46,6 +47,8 @@ class TextStream {
 Result<EndReason> decode(Sequence& sequence, const text::Tokenizer& tokenizer,
                          const GenerateRequest& request, Sampler& sampler, TextStream& stream,
                          Generation& generation) {
+  // An embedding may be padded beyond the vocabulary: those rows are no tokens.
+  const std::size_t texts = std::min(sequence.logits().size(), tokenizer.vocab_size());
   for (;;) {
     if (request.cancel.stop_requested()) return EndReason::kCancelled;
     if (request.max_tokens && generation.tokens.size() >= *request.max_tokens) {
@@ -53,7 +56,7 @@ Result<EndReason> decode(Sequence& sequence, const text::Tokenizer& tokenizer,
     }
     const auto position = static_cast<std::uint32_t>(sequence.tokens().size());
     TERN_ASSIGN(const TokenId token,
-                sampler.sample(sequence.logits(), position, sequence.tokens()));
+                sampler.sample(sequence.logits().first(texts), position, sequence.tokens()));
     if (!request.ignore_end && tokenizer.is_end_of_generation(token)) {
       return EndReason::kEndOfSequence;
     }

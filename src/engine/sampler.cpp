@@ -32,8 +32,8 @@ Result<Sampler> Sampler::create(const SamplingOptions& options) {
   if (!(options.min_p >= 0.0f && options.min_p <= 1.0f)) {
     return out_of_range("min-p", "0 to 1", options.min_p);
   }
-  if (!(options.repeat_penalty > 0.0f && options.repeat_penalty <= 100.0f)) {
-    return out_of_range("repeat-penalty", "more than 0 and at most 100", options.repeat_penalty);
+  if (!(options.repeat_penalty >= 0.01f && options.repeat_penalty <= 100.0f)) {
+    return out_of_range("repeat-penalty", "0.01 to 100", options.repeat_penalty);
   }
   return Sampler(options);
 }
@@ -43,11 +43,12 @@ Result<TokenId> Sampler::sample(std::span<const float> logits, std::uint32_t pos
   const ScopedFpEnv fp_env;
   candidates_.clear();
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (std::isnan(logits[i])) {
-      return Error{ErrorCode::kNumeric, "the logit of token " + std::to_string(i) + " is a NaN",
+    if (logits[i] == -std::numeric_limits<float>::infinity()) continue;  // a masked token
+    if (!std::isfinite(logits[i])) {
+      return Error{ErrorCode::kNumeric,
+                   "the logit of token " + std::to_string(i) + " is a NaN or an infinity",
                    "position " + std::to_string(position)};
     }
-    if (std::isinf(logits[i])) continue;  // no distribution over infinities: -inf is a masked token
     candidates_.push_back({logits[i], static_cast<TokenId>(i)});
   }
   if (candidates_.empty()) {

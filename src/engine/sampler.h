@@ -33,7 +33,8 @@ class Sampler {
   const SamplingOptions& options() const { return options_; }
 
   // The token for `position` (its index in the sequence). `history` are the tokens before it.
-  // Errors: kNumeric where a logit is a NaN or no logit is finite.
+  // A logit of -infinity masks its token. Errors: kNumeric where one is a NaN or +infinity, or
+  // where all are masked.
   Result<text::TokenId> sample(std::span<const float> logits, std::uint32_t position,
                                std::span<const text::TokenId> history);
 

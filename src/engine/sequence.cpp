@@ -10,6 +10,16 @@ namespace tern::engine {
 
 using text::TokenId;
 
+namespace {
+
+constexpr std::uint64_t kMostLogitBytes = 32u << 20;
+
+std::uint64_t logit_row_bytes(const model::Model& model) {
+  return std::uint64_t{model.config().vocab} * sizeof(float);
+}
+
+}  // namespace
+
 Result<Sequence> Sequence::create(const model::Model& model, const SequenceOptions& options) {
   const std::uint32_t trained = model.config().context;
   const std::uint32_t context = options.context == 0 ? trained : options.context;
@@ -26,7 +36,8 @@ Result<Sequence> Sequence::create(const model::Model& model, const SequenceOptio
   backend::Backend& backend = model.backend();
   TERN_TRY(require_memory("KV cache of " + std::to_string(context) + " tokens and workspace",
                           backend.cache_bytes(model.plan(), context) +
-                              backend.workspace_bytes(model.plan(), sequence.chunk_),
+                              backend.workspace_bytes(model.plan(), sequence.chunk_) +
+                              std::max(kMostLogitBytes, logit_row_bytes(model)),
                           options.available_memory));
   sequence.cache_ = backend.make_cache(model.plan());
   TERN_ASSIGN(sequence.workspace_, backend.make_workspace(model.plan(), sequence.chunk_));
@@ -54,9 +65,14 @@ Result<void> Sequence::check(std::span<const TokenId> tokens) const {
 Result<std::size_t> Sequence::append(std::span<const TokenId> tokens,
                                      const AppendOptions& options) {
   TERN_TRY(check(tokens));
+  // All logits of a chunk stand in memory at once.
+  const std::size_t chunk =
+      options.every_logit
+          ? std::clamp<std::size_t>(kMostLogitBytes / logit_row_bytes(*model_), 1, chunk_)
+          : chunk_;
   std::size_t done = 0;
   while (done < tokens.size() && !options.stop.stop_requested()) {
-    const std::size_t count = std::min<std::size_t>(chunk_, tokens.size() - done);
+    const std::size_t count = std::min(chunk, tokens.size() - done);
     TERN_TRY(append_chunk(tokens.subspan(done, count), options.every_logit));
     done += count;
     if (options.progress) options.progress(done, tokens.size());

@@ -1,5 +1,9 @@
 #include "model/decoder_plan.h"
 
+#include <array>
+#include <string>
+#include <utility>
+
 #include "core/fixed_math.h"
 
 namespace tern::model {
@@ -94,9 +98,33 @@ void add_ffn(BlockBuilder& block, const BlockWeights& w, Activation activation) 
   block.push({.code = OpCode::kAdd, .in = kProjected, .out = kResidual});
 }
 
+// Settings of other families, which this block would pass over.
+Result<void> require_known_settings(const DecoderConfig& c) {
+  const arch::BlockNorms& norms = c.norms;
+  const std::array<std::pair<bool, const char*>, 10> foreign{{
+      {c.activation == Activation::kGelu, "GELU"},
+      {c.rope_pairing != arch::RopePairing::kHalves, "RoPE over neighbouring elements"},
+      {c.query_scale.has_value(), "a scale of the queries"},
+      {c.embedding_scale != 1.0f, "a scale of the embedding"},
+      {!norms.attention_sub || !norms.ffn_sub, "a block without sub-norms"},
+      {norms.query_key, "query and key norms"},
+      {norms.projection_input, "per-projection input norms"},
+      {norms.post_attention, "post-attention norms"},
+      {norms.post_ffn, "post-FFN norms"},
+      {norms.weight_offset, "norms by 1 + w"},
+  }};
+  for (const auto& [present, what] : foreign) {
+    if (!present) continue;
+    return Error{ErrorCode::kUnsupported, std::string(what) + " is not supported yet",
+                 c.architecture};
+  }
+  return {};
+}
+
 }  // namespace
 
-Plan build_decoder_plan(const DecoderConfig& config, const DecoderWeights& weights) {
+Result<Plan> build_decoder_plan(const DecoderConfig& config, const DecoderWeights& weights) {
+  TERN_TRY(require_known_settings(config));
   Plan plan;
   plan.slots = slot_specs(config);
   plan.layers = config.layers;

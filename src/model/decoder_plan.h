@@ -5,6 +5,7 @@
 
 #include "arch/decoder_config.h"
 #include "backend/plan.h"
+#include "core/result.h"
 
 namespace tern::model {
 
@@ -29,6 +30,8 @@ struct DecoderWeights {
   backend::WeightId head;
 };
 
-backend::Plan build_decoder_plan(const arch::DecoderConfig& config, const DecoderWeights& weights);
+// Errors: kUnsupported for a setting of the configuration that no operation carries out.
+Result<backend::Plan> build_decoder_plan(const arch::DecoderConfig& config,
+                                         const DecoderWeights& weights);
 
 }  // namespace tern::model

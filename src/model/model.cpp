@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "arch/gguf_dialect.h"
+#include "core/fp_env.h"
 #include "core/machine.h"
 #include "model/decoder_plan.h"
 
@@ -137,14 +138,19 @@ Result<void> require_support(const backend::Backend& backend, const backend::Pla
 
 Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
                           const LoadOptions& options) {
+  const ScopedFpEnv fp_env;
   Model model(std::move(file), backend);
   TERN_ASSIGN(model.config_, arch::read_decoder_config(model.file_));
-  for (const Tensor& tensor : model.file_.tensors()) model.weight_bytes_ += tensor.data.size();
-  TERN_TRY(require_memory("weights of " + model.file_.source(), model.weight_bytes_,
+  std::uint64_t copies = 0;
+  for (const Tensor& tensor : model.file_.tensors()) {
+    model.weight_bytes_ += tensor.data.size();
+    copies += backend.weight_bytes(tensor);
+  }
+  TERN_TRY(require_memory("weights of " + model.file_.source(), model.weight_bytes_ + copies,
                           options.available_memory));
   WeightLoader loader(model.file_, backend, options, model.weight_bytes_);
   TERN_ASSIGN(const DecoderWeights weights, load_decoder(loader, model.config_));
-  model.plan_ = build_decoder_plan(model.config_, weights);
+  TERN_ASSIGN(model.plan_, build_decoder_plan(model.config_, weights));
   TERN_TRY(require_support(backend, model.plan_));
   // An untied embedding is read one row a token, a tied one in whole as the head.
   model.bytes_per_token_ = model.weight_bytes_;

@@ -17,7 +17,9 @@
 namespace tern::model {
 
 struct LoadOptions {
-  bool verify = true;  // the self-proof; turn off only for files that were verified before
+  // The self-proof. Turn it off only for files that were verified before: what it would refuse runs
+  // then, and a code 3 in the weights may give other results on another tier.
+  bool verify = true;
   std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
   // Called after each tensor with the bytes loaded so far and in all.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = nullptr;

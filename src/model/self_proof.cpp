@@ -4,11 +4,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <mutex>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "core/fixed_math.h"
 #include "core/fp_env.h"
 #include "core/thread_pool.h"
 #include "format/ternary/i2_s.h"
@@ -22,11 +21,13 @@ using format::I2sMatrix;
 // A multiplicative scale is about the mean magnitude of the trained weights; its inverse, by which
 // some checkpoints divide, is tens. The bound leaves room for models whose norms allow large
 // weights.
-constexpr double kLargestMeanScale = 8.0;
+constexpr float kLargestScale = 8.0f;
+constexpr float kLargestScaleRatio = 64.0f;         // of a tensor's scale to the median, either way
 constexpr double kLeastShare = 0.01;                // of zeros, and of non-zeros
 constexpr double kMostLopsided = 0.5;               // |plus - minus| / (plus + minus)
 constexpr std::uint64_t kSampledValues = 1u << 14;  // of a tensor, for the histogram
-constexpr std::uint64_t kSampledRows = 3;           // of a tensor, against the definition
+constexpr std::uint64_t kProbedRows = 5;            // of a tensor, in one call
+constexpr std::size_t kProbedTokens = 5;
 
 Error failed(const format::Tensor& tensor, std::string message) {
   return Error{ErrorCode::kProofFailed, std::move(message), tensor.name};
@@ -72,9 +73,9 @@ Result<void> check_histogram(const format::Tensor& tensor, const I2sMatrix& matr
   return {};
 }
 
-// Fixed values of both signs whose largest magnitude is not the first.
-std::vector<float> probe_input(std::uint64_t columns) {
-  std::vector<float> x(columns);
+// Fixed values of both signs, another row for each token, the largest magnitude not first.
+std::vector<float> probe_input(std::uint64_t values) {
+  std::vector<float> x(values);
   std::uint32_t state = 0x2545f491u;
   for (float& value : x) {
     state = state * 1664525u + 1013904223u;
@@ -84,34 +85,43 @@ std::vector<float> probe_input(std::uint64_t columns) {
 }
 
 // The definition on decoded trits: nothing is shared with the tier but the formula.
-float defined_row(const std::vector<std::int8_t>& trits, const std::vector<std::int8_t>& q,
-                  float scale, float d) {
+float defined_value(const std::int8_t* trits, const std::vector<std::int8_t>& q, float scale,
+                    float d) {
   std::int32_t acc = 0;
-  for (std::size_t c = 0; c < trits.size(); ++c) acc += q[c] * trits[c];
+  for (std::size_t c = 0; c < q.size(); ++c) acc += q[c] * trits[c];
   return static_cast<float>(acc) * (scale * d);
 }
 
+// Some rows in one call, for some tokens: enough of both to reach every path of a tier's blocking.
+struct Probe {
+  std::uint64_t first_row;
+  std::uint64_t rows;
+  std::size_t tokens;
+};
+
 Result<void> compare_rows(const TernaryTensor& entry, const I2sMatrix& matrix,
-                          backend::Backend& backend, std::uint64_t& compared) {
-  const std::vector<float> x = probe_input(matrix.columns());
-  std::vector<std::int8_t> q(matrix.columns());
-  float d = 0.0f;
-  std::int32_t sum = 0;
-  kernels::scalar_table().quantize(x.data(), x.size(), x.size(), q.data(), &d, &sum);
-  std::vector<std::int8_t> trits(matrix.columns());
-  for (std::uint64_t i = 0; i < std::min(kSampledRows, matrix.rows()); ++i) {
-    const std::uint64_t row = i * (matrix.rows() - 1) / (kSampledRows - 1);
-    matrix.decode_rows(row, 1, trits.data());
-    const float expected = defined_row(trits, q, matrix.scale(), d);
-    float found = 0.0f;
-    TERN_TRY(backend.ternary_rows(entry.weight, row, x, {&found, 1}));
-    if (std::memcmp(&expected, &found, sizeof(float)) != 0) {
-      return failed(*entry.tensor,
-                    "row " + std::to_string(row) + " gives " + std::to_string(found) + " on tier " +
-                        std::string(backend.tier()) + ", " + std::to_string(expected) +
-                        " by the definition: do not use this tier on this machine");
+                          backend::Backend& backend, const Probe& probe) {
+  const std::uint64_t columns = matrix.columns();
+  const std::vector<float> x = probe_input(probe.tokens * columns);
+  std::vector<float> found(probe.tokens * probe.rows);
+  TERN_TRY(backend.ternary_rows(entry.weight, probe.first_row, probe.tokens, x, found));
+  std::vector<std::int8_t> trits(probe.rows * columns);
+  matrix.decode_rows(probe.first_row, probe.rows, trits.data());
+  std::vector<std::int8_t> q(columns);
+  for (std::size_t t = 0; t < probe.tokens; ++t) {
+    float d = 0.0f;
+    std::int32_t sum = 0;
+    kernels::scalar_table().quantize(x.data() + t * columns, columns, columns, q.data(), &d, &sum);
+    for (std::uint64_t r = 0; r < probe.rows; ++r) {
+      const float expected = defined_value(trits.data() + r * columns, q, matrix.scale(), d);
+      const float value = found[t * probe.rows + r];
+      if (std::memcmp(&expected, &value, sizeof(float)) == 0) continue;
+      return failed(*entry.tensor, "row " + std::to_string(probe.first_row + r) + " gives " +
+                                       std::to_string(value) + " on tier " +
+                                       std::string(backend.tier()) + ", " +
+                                       std::to_string(expected) +
+                                       " by the definition: do not use this tier on this machine");
     }
-    ++compared;
   }
   return {};
 }
@@ -122,10 +132,45 @@ Result<void> prove_one(const TernaryTensor& entry, backend::Backend& backend, Pr
               I2sMatrix::bind(tensor.data, tensor.rows(), tensor.columns()));
   TERN_TRY(check_codes(tensor, matrix));
   TERN_TRY(check_histogram(tensor, matrix, report.trits));
-  TERN_TRY(compare_rows(entry, matrix, backend, report.rows_compared));
-  report.scale_mean += fixed_log(std::max(matrix.scale(), 1e-30f));
+  const std::uint64_t rows = std::min(kProbedRows, matrix.rows());
+  const Probe decode{matrix.rows() - rows, rows, 1};
+  const Probe prefill{0, rows, kProbedTokens};
+  TERN_TRY(compare_rows(entry, matrix, backend, decode));
+  TERN_TRY(compare_rows(entry, matrix, backend, prefill));
+  report.rows_compared += 2 * rows;
   ++report.tensors;
   return {};
+}
+
+// Scales of one model are of one size, and that size is one of weights, not of their inverse.
+Result<float> check_scales(std::span<const TernaryTensor> tensors) {
+  std::vector<float> scales;
+  for (const TernaryTensor& entry : tensors) {
+    const format::Tensor& tensor = *entry.tensor;
+    TERN_ASSIGN(const I2sMatrix matrix,
+                I2sMatrix::bind(tensor.data, tensor.rows(), tensor.columns()));
+    scales.push_back(matrix.scale());
+  }
+  std::vector<float> sorted = scales;
+  std::sort(sorted.begin(), sorted.end());
+  const float median = sorted[sorted.size() / 2];
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    if (scales[i] > median / kLargestScaleRatio && scales[i] < median * kLargestScaleRatio)
+      continue;
+    return failed(*tensors[i].tensor, "the scale is " + std::to_string(scales[i]) +
+                                          " where the model's median is " + std::to_string(median) +
+                                          ", expected within a factor of " +
+                                          std::to_string(std::lround(kLargestScaleRatio)) +
+                                          ": an inverse among multiplicative scales, or damage");
+  }
+  if (median > kLargestScale) {
+    return failed(*tensors.front().tensor,
+                  "the scales have a median of " + std::to_string(median) + ", expected at most " +
+                      std::to_string(kLargestScale) +
+                      ": they look like the inverse that the layer divides by; convert the model "
+                      "again with multiplicative scales");
+  }
+  return median;
 }
 
 }  // namespace
@@ -133,31 +178,23 @@ Result<void> prove_one(const TernaryTensor& entry, backend::Backend& backend, Pr
 Result<ProofReport> prove(std::span<const TernaryTensor> tensors, backend::Backend& backend) {
   const ScopedFpEnv fp_env;
   const auto start = std::chrono::steady_clock::now();
+  ProofReport report;
+  if (!tensors.empty()) {
+    TERN_ASSIGN(report.median_scale, check_scales(tensors));
+  }
   std::vector<ProofReport> parts(backend.threads());
   std::vector<Result<void>> outcomes(tensors.size());
-  ThreadPool pool(backend.threads());
-  pool.run([&](ThreadPool::Worker& worker) {
+  TERN_ASSIGN(const std::unique_ptr<ThreadPool> pool, ThreadPool::create(backend.threads()));
+  pool->run([&](ThreadPool::Worker& worker) {
     for (std::size_t i = worker.index(); i < tensors.size(); i += worker.count()) {
       outcomes[i] = prove_one(tensors[i], backend, parts[worker.index()]);
     }
   });
-  ProofReport report;
   for (auto& outcome : outcomes) TERN_TRY(std::move(outcome));
   for (const ProofReport& part : parts) {
     report.tensors += part.tensors;
     report.rows_compared += part.rows_compared;
-    report.scale_mean += part.scale_mean;
     for (std::size_t i = 0; i < report.trits.size(); ++i) report.trits[i] += part.trits[i];
-  }
-  if (report.tensors > 0) {
-    report.scale_mean = fixed_exp(report.scale_mean / static_cast<double>(report.tensors));
-  }
-  if (report.scale_mean > kLargestMeanScale) {
-    return failed(*tensors.front().tensor,
-                  "the scales average " + std::to_string(report.scale_mean) +
-                      ", expected at most " + std::to_string(kLargestMeanScale) +
-                      ": they look like the inverse that the layer divides by; convert the model "
-                      "again with multiplicative scales");
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.proved = true;

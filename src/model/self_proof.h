@@ -24,7 +24,7 @@ struct ProofReport {
   std::uint64_t tensors = 0;
   std::uint64_t rows_compared = 0;       // tier against definition
   std::array<std::uint64_t, 3> trits{};  // -1, 0, +1 in the sampled rows
-  double scale_mean = 0.0;               // geometric mean of the tensors' scales
+  float median_scale = 0.0f;
 };
 
 // Checks every ternary tensor: code 3 occurs nowhere; the trits of sampled rows are neither all

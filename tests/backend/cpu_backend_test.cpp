@@ -306,7 +306,7 @@ TEST_P(CpuBackendTest, TernaryRowsAreTheScalarArithmetic) {
   float m = 0.0f;
   for (const float v : x) m = std::max(m, std::fabs(v));
   std::vector<float> y(3, kNan);
-  must(backend_.ternary_rows(id, 5, x, y));
+  must(backend_.ternary_rows(id, 5, 1, x, y));
   for (std::size_t r = 0; r < 3; ++r) {
     int acc = 0;
     for (std::size_t c = 0; c < kColumns; ++c) {
@@ -322,7 +322,7 @@ TEST_P(CpuBackendTest, TernaryRowsRefuseNonFiniteInput) {
   std::vector<float> x(128, 1.0f);
   x[127] = kNan;
   std::vector<float> y(1);
-  const auto outcome = backend_.ternary_rows(id, 0, x, y);
+  const auto outcome = backend_.ternary_rows(id, 0, 1, x, y);
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
   EXPECT_EQ(outcome.error().to_string(), "ternary_rows: the input has a NaN or an infinity");

@@ -47,6 +47,7 @@ double ulps(const std::vector<float>& found, const std::vector<float>& expected)
   float largest = 0.0f;
   double difference = 0.0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
+    if (!std::isfinite(found[i])) return std::numeric_limits<double>::infinity();
     largest = std::max(largest, std::abs(expected[i]));
     difference = std::max(difference, std::abs(static_cast<double>(found[i]) - expected[i]));
   }
@@ -295,6 +296,9 @@ std::vector<double> range_shares(const std::vector<float>& found, const Array& e
     const auto [low, high] = std::minmax_element(row, row + expected.columns);
     double difference = 0.0;
     for (std::size_t n = 0; n < expected.columns; ++n) {
+      if (!std::isfinite(found[t * expected.columns + n])) {
+        difference = std::numeric_limits<double>::infinity();
+      }
       difference = std::max(
           difference, std::abs(static_cast<double>(row[n]) - found[t * expected.columns + n]));
     }

@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cfenv>
 #include <cstring>
 
 #include "backend/cpu/cpu_backend.h"
 #include "kernels/registry.h"
+#include "model/decoder_plan.h"
 #include "support/temporary_directory.h"
 #include "support/tiny_model.h"
 
@@ -59,8 +61,8 @@ TEST_F(ModelLoad, ReportsWhatItProved) {
   const ProofReport& proof = model->proof();
   EXPECT_TRUE(proof.proved);
   EXPECT_EQ(proof.tensors, 14u);
-  EXPECT_EQ(proof.rows_compared, 14u * 3u);
-  EXPECT_NEAR(proof.scale_mean, 0.05, 1e-6);
+  EXPECT_EQ(proof.rows_compared, 14u * 10u);
+  EXPECT_EQ(proof.median_scale, 0.05f);
   const double trits = static_cast<double>(proof.trits[0] + proof.trits[1] + proof.trits[2]);
   for (const auto count : proof.trits)
     EXPECT_NEAR(static_cast<double>(count) / trits, 1.0 / 3, 0.02);
@@ -183,22 +185,113 @@ TEST_F(ModelLoad, InverseScalesAreRefused) {
   EXPECT_TRUE(load({.scale = 4.0f}).ok());
 }
 
-// A table that is the scalar one but for the last bit of each product.
-void broken_linear(const kernels::TernaryRows& w, std::size_t rows, const kernels::QuantizedRows& x,
-                   std::size_t tokens, float* y, std::size_t y_stride) {
+// Sets the scale in the tail of an I2_S tensor.
+bool set_scale(std::vector<std::byte>& bytes, float scale) {
+  std::memcpy(bytes.data() + bytes.size() - 32, &scale, sizeof(scale));
+  return true;
+}
+
+TEST_F(ModelLoad, OneInverseScaleAmongOthersIsRefused) {
+  for (const float scale : {20.0f, 0.0f, 3e38f, 1e-4f}) {
+    const Error error = refusal({.tamper = on("blk.1.ffn_down.weight", [&](auto& bytes) {
+                                   return set_scale(bytes, scale);
+                                 })});
+    EXPECT_EQ(error.code, ErrorCode::kProofFailed) << scale;
+    EXPECT_THAT(error.to_string(), HasSubstr("blk.1.ffn_down.weight: the scale is")) << scale;
+  }
+}
+
+TEST_F(ModelLoad, ZeroScalesAreRefused) {
+  EXPECT_EQ(refusal({.scale = 0.0f}).code, ErrorCode::kProofFailed);
+}
+
+// Tables that are the scalar one but for the last bit of some products: of one token alone, and of
+// the rows and tokens that only a blocked kernel computes apart.
+void wrong_for_one_token(const kernels::TernaryRows& w, std::size_t rows,
+                         const kernels::QuantizedRows& x, std::size_t tokens, float* y,
+                         std::size_t y_stride) {
   kernels::scalar_table().ternary_linear(w, rows, x, tokens, y, y_stride);
-  for (std::size_t r = 0; r < rows; ++r) y[r] *= 1.0f + 0x1p-22f;
+  if (tokens == 1 && rows >= 4) y[3] *= 1.0f + 0x1p-22f;
+}
+
+void wrong_for_four_tokens(const kernels::TernaryRows& w, std::size_t rows,
+                           const kernels::QuantizedRows& x, std::size_t tokens, float* y,
+                           std::size_t y_stride) {
+  kernels::scalar_table().ternary_linear(w, rows, x, tokens, y, y_stride);
+  if (tokens >= 4) y[3 * y_stride] *= 1.0f + 0x1p-22f;
 }
 
 TEST_F(ModelLoad, ATierThatContradictsTheDefinitionIsRefused) {
-  kernels::KernelTable broken = kernels::scalar_table();
-  broken.name = "broken";
-  broken.ternary_linear = broken_linear;
-  backend::CpuBackend backend(broken, 1);
+  for (const auto linear : {wrong_for_one_token, wrong_for_four_tokens}) {
+    kernels::KernelTable broken = kernels::scalar_table();
+    broken.name = "broken";
+    broken.ternary_linear = linear;
+    backend::CpuBackend backend(broken, 1);
+    const auto model = load({}, backend);
+    ASSERT_FALSE(model.ok());
+    EXPECT_EQ(model.error().code, ErrorCode::kProofFailed);
+    EXPECT_THAT(model.error().to_string(), HasSubstr("on tier broken"));
+  }
+}
+
+class HeadlessBackend final : public backend::CpuBackend {
+ public:
+  using CpuBackend::CpuBackend;
+  bool supports(const backend::Op& op) const override { return op.code != backend::OpCode::kHead; }
+};
+
+TEST_F(ModelLoad, AnOperationThatTheBackendLacksIsRefused) {
+  HeadlessBackend backend(kernels::scalar_table(), 1);
   const auto model = load({}, backend);
   ASSERT_FALSE(model.ok());
-  EXPECT_EQ(model.error().code, ErrorCode::kProofFailed);
-  EXPECT_THAT(model.error().to_string(), HasSubstr("on tier broken"));
+  EXPECT_EQ(model.error().code, ErrorCode::kUnsupported);
+  EXPECT_THAT(model.error().to_string(), HasSubstr("backend cpu"));
+}
+
+TEST_F(ModelLoad, MemoryForRepackedRowsIsCounted) {
+  // 800 columns are repacked to 896: beside the file's bytes their copy is needed.
+  const TinyModel tiny{.hidden = 800, .ffn = 800, .heads = 8, .kv_heads = 8, .head_dim = 100};
+  const auto loaded = load(tiny);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().to_string();
+  EXPECT_EQ(refusal(tiny, {.available_memory = loaded->weight_bytes()}).code,
+            ErrorCode::kOutOfMemory);
+}
+
+// The host may have changed the rounding mode: the plan's frequencies must not notice.
+TEST_F(ModelLoad, TheCallersRoundingModeChangesNothing) {
+  const auto expected = load({});
+  ASSERT_TRUE(expected.ok());
+  std::fesetround(FE_UPWARD);
+  const auto model = load({});
+  const bool kept = std::fegetround() == FE_UPWARD;
+  std::fesetround(FE_TONEAREST);
+  ASSERT_TRUE(model.ok());
+  EXPECT_EQ(model->plan().rope_frequencies, expected->plan().rope_frequencies);
+  EXPECT_TRUE(kept);
+}
+
+TEST(DecoderPlan, SettingsWithoutAnOperationAreRefused) {
+  arch::DecoderConfig good;
+  good.head_dim = 2;
+  good.norms.attention_sub = good.norms.ffn_sub = true;
+  EXPECT_TRUE(build_decoder_plan(good, {}).ok());
+  const auto refused = [&](const std::function<void(arch::DecoderConfig&)>& change) {
+    arch::DecoderConfig config = good;
+    change(config);
+    const auto plan = build_decoder_plan(config, {});
+    return !plan.ok() && plan.error().code == ErrorCode::kUnsupported;
+  };
+  EXPECT_TRUE(refused([](auto& c) { c.activation = arch::Activation::kGelu; }));
+  EXPECT_TRUE(refused([](auto& c) { c.rope_pairing = arch::RopePairing::kNeighbours; }));
+  EXPECT_TRUE(refused([](auto& c) { c.query_scale = 0.5f; }));
+  EXPECT_TRUE(refused([](auto& c) { c.embedding_scale = 2.0f; }));
+  EXPECT_TRUE(refused([](auto& c) { c.norms.attention_sub = false; }));
+  EXPECT_TRUE(refused([](auto& c) { c.norms.ffn_sub = false; }));
+  EXPECT_TRUE(refused([](auto& c) { c.norms.query_key = true; }));
+  EXPECT_TRUE(refused([](auto& c) { c.norms.projection_input = true; }));
+  EXPECT_TRUE(refused([](auto& c) { c.norms.post_attention = true; }));
+  EXPECT_TRUE(refused([](auto& c) { c.norms.post_ffn = true; }));
+  EXPECT_TRUE(refused([](auto& c) { c.norms.weight_offset = true; }));
 }
 
 TEST_F(ModelLoad, TheFileStaysMappedWhileTheModelMoves) {
@@ -207,7 +300,7 @@ TEST_F(ModelLoad, TheFileStaysMappedWhileTheModelMoves) {
   const Model moved = std::move(*model);
   float y = 0.0f;
   const std::vector<float> x(128, 1.0f);
-  EXPECT_TRUE(moved.backend().ternary_rows(moved.plan().ops[3].weight, 0, x, {&y, 1}).ok());
+  EXPECT_TRUE(moved.backend().ternary_rows(moved.plan().ops[3].weight, 0, 1, x, {&y, 1}).ok());
 }
 
 }  // namespace

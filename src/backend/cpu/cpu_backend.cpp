@@ -32,6 +32,16 @@ Result<WeightId> CpuBackend::load_vector(const format::Tensor& tensor) {
   return keep(std::move(weight));
 }
 
+Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const kernels::KernelTable& table,
+                                                       std::uint32_t threads) {
+  TERN_ASSIGN(std::unique_ptr<ThreadPool> pool, ThreadPool::create(threads));
+  return std::unique_ptr<CpuBackend>(new CpuBackend(table, std::move(pool)));
+}
+
+std::uint64_t CpuBackend::weight_bytes(const format::Tensor& tensor) const {
+  return allocated_bytes(tensor);
+}
+
 bool CpuBackend::supports(const Op& op) const { return op.code <= OpCode::kHead; }
 
 std::unique_ptr<KvCache> CpuBackend::make_cache(const Plan& plan) {
@@ -55,23 +65,28 @@ Result<std::unique_ptr<Workspace>> CpuBackend::make_workspace(const Plan& plan,
 
 Result<void> CpuBackend::submit(const Plan& plan, const Batch& batch, Workspace& workspace) {
   Execution execution(table_, weights_, plan, batch, static_cast<CpuWorkspace&>(workspace));
-  pool_.run([&](ThreadPool::Worker& worker) { execution.run(worker); });
+  pool_->run([&](ThreadPool::Worker& worker) { execution.run(worker); });
   return execution.outcome();
 }
 
-Result<void> CpuBackend::ternary_rows(WeightId weight, std::uint64_t first_row,
+Result<void> CpuBackend::ternary_rows(WeightId weight, std::uint64_t first_row, std::size_t tokens,
                                       std::span<const float> x, std::span<float> y) {
   const ScopedFpEnv fp_env;
   const auto& ternary = std::get<TernaryWeight>(weights_[weight]);
+  const std::size_t columns = x.size() / tokens;
+  const std::size_t rows = y.size() / tokens;
   const std::size_t padded = ternary.rows.blocks * kernels::kBlockValues;
-  std::vector<std::int8_t> q(padded);
-  float d = 0.0f;
-  std::int32_t sum = 0;
-  if (!table_.quantize(x.data(), x.size(), padded, q.data(), &d, &sum)) {
-    return Error{ErrorCode::kNumeric, "the input has a NaN or an infinity", "ternary_rows"};
+  std::vector<std::int8_t> q(tokens * padded);
+  std::vector<float> d(tokens);
+  std::vector<std::int32_t> sums(tokens);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    if (!table_.quantize(x.data() + t * columns, columns, padded, q.data() + t * padded, &d[t],
+                         &sums[t])) {
+      return Error{ErrorCode::kNumeric, "the input has a NaN or an infinity", "ternary_rows"};
+    }
   }
-  table_.ternary_linear(ternary.from(first_row), y.size(), {q.data(), padded, &d, &sum}, 1,
-                        y.data(), y.size());
+  table_.ternary_linear(ternary.from(first_row), rows, {q.data(), padded, d.data(), sums.data()},
+                        tokens, y.data(), rows);
   return {};
 }
 

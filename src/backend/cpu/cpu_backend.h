@@ -15,18 +15,24 @@
 
 namespace tern::backend {
 
-class CpuBackend final : public Backend {
+class CpuBackend : public Backend {
  public:
+  // Throws std::system_error where the threads cannot be started; create() gives an Error instead.
   CpuBackend(const kernels::KernelTable& table, std::uint32_t threads)
-      : table_(table), pool_(threads) {}
+      : table_(table), pool_(std::make_unique<ThreadPool>(threads)) {}
+  // Errors: kOutOfMemory.
+  static Result<std::unique_ptr<CpuBackend>> create(const kernels::KernelTable& table,
+                                                    std::uint32_t threads);
 
   std::string_view name() const override { return "cpu"; }
   std::string_view tier() const override { return table_.name; }
-  std::uint32_t threads() const override { return pool_.size(); }
+  std::uint32_t threads() const override { return pool_->size(); }
 
   Result<WeightId> load_ternary(const format::Tensor& tensor) override;
   Result<WeightId> load_matrix(const format::Tensor& tensor) override;
   Result<WeightId> load_vector(const format::Tensor& tensor) override;
+
+  std::uint64_t weight_bytes(const format::Tensor& tensor) const override;
 
   bool supports(const Op& op) const override;
 
@@ -37,14 +43,16 @@ class CpuBackend final : public Backend {
 
   Result<void> submit(const Plan& plan, const Batch& batch, Workspace& workspace) override;
 
-  Result<void> ternary_rows(WeightId weight, std::uint64_t first_row, std::span<const float> x,
-                            std::span<float> y) override;
+  Result<void> ternary_rows(WeightId weight, std::uint64_t first_row, std::size_t tokens,
+                            std::span<const float> x, std::span<float> y) override;
 
  private:
+  CpuBackend(const kernels::KernelTable& table, std::unique_ptr<ThreadPool> pool)
+      : table_(table), pool_(std::move(pool)) {}
   WeightId keep(Weight weight);
 
   const kernels::KernelTable& table_;
-  ThreadPool pool_;
+  std::unique_ptr<ThreadPool> pool_;
   std::deque<Weight> weights_;
 };
 

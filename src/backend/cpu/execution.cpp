@@ -188,9 +188,11 @@ void Execution::head(const Op& op, ThreadPool::Worker& worker) {
     if (!is_f16 && !is_bf16) format::dequantize_row(matrix.type, bytes, columns, scratch);
     for (std::size_t i = 0; i < batch_.logit_rows.size(); ++i) {
       const float* x = workspace_.row(op.in, batch_.logit_rows[i]);
-      batch_.logits[i * plan_.vocab + r] = is_f16    ? table_.dot_f16(x, halves, columns)
-                                           : is_bf16 ? table_.dot_bf16(x, halves, columns)
-                                                     : table_.dot_f32(x, scratch, columns);
+      float& logit = batch_.logits[i * plan_.vocab + r];
+      logit = is_f16    ? table_.dot_f16(x, halves, columns)
+              : is_bf16 ? table_.dot_bf16(x, halves, columns)
+                        : table_.dot_f32(x, scratch, columns);
+      if (!std::isfinite(logit)) fail(op, batch_.logit_rows[i]);
     }
   }
 }
@@ -208,10 +210,14 @@ Result<void> Execution::outcome() const {
   if (failure == kNoFailure) return {};
   const Op& op = plan_.ops[failure >> 32];
   const std::uint32_t position = batch_.rows[failure & 0xffffffffu].position;
-  const bool storing = op.code == OpCode::kStoreKv;
-  return Error{ErrorCode::kNumeric,
-               storing ? "a key or value does not fit into f16, the type of the KV cache"
-                       : "an activation is a NaN or an infinity",
+  const auto what = [&] {
+    if (op.code == OpCode::kStoreKv) {
+      return "a key or value does not fit into f16, the type of the KV cache";
+    }
+    return op.code == OpCode::kHead ? "a logit is a NaN or an infinity"
+                                    : "an activation is a NaN or an infinity";
+  };
+  return Error{ErrorCode::kNumeric, what(),
                "layer " + std::to_string(op.layer) + ", position " + std::to_string(position)};
 }
 

@@ -45,6 +45,14 @@ kernels::TernaryRows TernaryWeight::from(std::uint64_t first) const {
   return part;
 }
 
+std::uint64_t allocated_bytes(const format::Tensor& tensor) {
+  if (tensor.type == format::TensorType::kI2_S) {
+    if (tensor.columns() % kBlockValues == 0) return 0;
+    return tensor.rows() * ((tensor.columns() + kBlockValues - 1) / kBlockValues) * kBlockBytes;
+  }
+  return tensor.rank == 1 ? tensor.elements() * sizeof(float) : 0;
+}
+
 Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor) {
   if (tensor.type != format::TensorType::kI2_S || tensor.rank != 2) {
     return unsupported(tensor, "expected a matrix of type i2_s, found rank " +

@@ -34,6 +34,9 @@ struct VectorWeight {
 
 using Weight = std::variant<TernaryWeight, MatrixWeight, VectorWeight>;
 
+// Bytes that the functions below allocate for the tensor.
+std::uint64_t allocated_bytes(const format::Tensor& tensor);
+
 // Errors: kUnsupported for another type or shape, kOutOfMemory.
 Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor);
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor);

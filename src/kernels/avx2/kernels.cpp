@@ -186,8 +186,8 @@ const KernelTable kAvx2Table{
     .attention_fold = attention_fold,
     .attention_output = attention_output,
     .dot_f32 = dot_f32,
-    .dot_f16 = dot_half<load_f16, f16_value>,
-    .dot_bf16 = dot_half<load_bf16, bf16_value>,
+    .dot_f16 = dot_f16,
+    .dot_bf16 = dot_bf16,
 };
 
 }  // namespace tern::kernels

@@ -3,10 +3,9 @@
 // internal linkage. No standard headers: a shared inline function must not be compiled with a
 // tier's flags.
 //
-// The vocabulary: Vec of kLanes floats with load, store, splat, add, sub, mul, div, fmadd, max_of
-// (a > b ? a : b), relu (a > 0 ? a : +0), load_f16, load_bf16, rint, pow2_mul (a * 2^rint(n) in two
-// steps), where_less(a, b, x, y) (a < b ? x : y); Ints of kLanes int32 with magnitude bits; and the
-// scalar fma1, sqrt1.
+// The vocabulary: Vec of kLanes floats with load, store, splat, add, sub, mul, div, fmadd, negate,
+// relu (a > 0 ? a : +0), load_f16, load_bf16, rint, pow2_mul (a * 2^n in two steps) and
+// where_less(a, b, x, y) (a < b ? x : y); and for one value f16_value, bf16_value, fma1, sqrt1.
 
 inline constexpr int kRegisters = kSumLanes / kLanes;
 
@@ -60,9 +59,10 @@ float dot_f32(const float* x, const float* w, std::size_t n) {
   return i == n ? sum_total(sum) : sum_total_with_tail(sum, x + i, w + i, n - i);
 }
 
-// Half-width weights: `widen` is load_f16 or load_bf16, `widen1` the same for one value.
-template <Vec (*widen)(const std::uint16_t*), float (*widen1)(std::uint16_t)>
-float dot_half(const float* x, const std::uint16_t* w, std::size_t n) {
+// Half-width weights: `widen` is load_f16 or load_bf16, `widen1` the same for one value; both are
+// constants where this is inlined.
+TERN_INLINE float dot_half(const float* x, const std::uint16_t* w, std::size_t n,
+                           Vec (*widen)(const std::uint16_t*), float (*widen1)(std::uint16_t)) {
   Sum64 sum = sum_zero();
   std::size_t i = 0;
   for (; i + kSumLanes <= n; i += kSumLanes) {
@@ -75,6 +75,14 @@ float dot_half(const float* x, const std::uint16_t* w, std::size_t n) {
   float tail[kSumLanes];
   for (std::size_t k = i; k < n; ++k) tail[k - i] = widen1(w[k]);
   return sum_total_with_tail(sum, x + i, tail, n - i);
+}
+
+float dot_f16(const float* x, const std::uint16_t* w, std::size_t n) {
+  return dot_half(x, w, n, load_f16, f16_value);
+}
+
+float dot_bf16(const float* x, const std::uint16_t* w, std::size_t n) {
+  return dot_half(x, w, n, load_bf16, bf16_value);
 }
 
 void rms_norm(const float* x, const float* w, std::size_t n, float eps, float* y) {
