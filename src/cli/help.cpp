@@ -22,12 +22,11 @@ class HelpFormatter final : public CLI::Formatter {
     return out.str();
   }
 
-  // "N (-1)": the value's name and its default, without validators and exclusions.
+  // "N (-1)": the value's name and its default, without exclusions.
   std::string make_option_opts(const CLI::Option* option) const override {
     if (option->get_type_size() == 0) return "";
-    const std::string type = option->get_type_name();
     const std::string fallback = option->get_default_str();
-    std::string out = " " + type.substr(0, type.find(':'));
+    std::string out = " " + option->get_type_name();
     if (!fallback.empty()) out += " (" + fallback + ")";
     return out;
   }

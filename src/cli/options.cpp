@@ -21,7 +21,7 @@ void add_compute_options(CLI::App& parser, ComputeOptions& options) {
       .add_option("-t,--threads", options.threads,
                   "Threads; without it one for each core that may be used")
       ->type_name("N")
-      ->check(CLI::Range(1u, kMostThreads));
+      ->check(CLI::Range(1u, kMostThreads).description(""));
   parser
       .add_option("--tier", options.tier,
                   "Instruction set, of those that `tern version` lists; without it\n"

@@ -68,14 +68,14 @@ class TextWriter {
   Result<void> result_;
 };
 
-Result<std::unique_ptr<std::ofstream>> open_events(const std::string& path,
-                                                   telemetry::Telemetry& telemetry) {
-  auto file = std::make_unique<std::ofstream>();
-  if (path.empty()) return file;
-  file->open(path, std::ios::binary);
-  if (!*file) return Error{ErrorCode::kIo, "cannot open for writing", path};
-  telemetry.add_sink(std::make_unique<telemetry::JsonLinesSink>(*file));
-  return file;
+// `file` outlives `telemetry`.
+Result<void> open_events(const std::string& path, std::ofstream& file,
+                         telemetry::Telemetry& telemetry) {
+  if (path.empty()) return {};
+  file.open(path, std::ios::binary);
+  if (!file) return Error{ErrorCode::kIo, "cannot open for writing", path};
+  telemetry.add_sink(std::make_unique<telemetry::JsonLinesSink>(file));
+  return {};
 }
 
 Result<ExitCode> run(const RunOptions& options, Output& output) {
@@ -83,8 +83,9 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   std::stop_source stop;
   Interrupt interrupt(stop);  // before threads are made
   Progress progress;
+  std::ofstream events;
   telemetry::Telemetry telemetry;
-  TERN_ASSIGN(const auto events, open_events(options.events, telemetry));
+  TERN_TRY(open_events(options.events, events, telemetry));
   TERN_ASSIGN(const Runtime runtime,
               load_runtime(options.model, options.compute, options.verify, progress));
 
@@ -109,7 +110,7 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   if (options.json) written = output.write(to_json(report, telemetry) + "\n");
   write_stderr(to_line(report) + "\n");
   TERN_TRY(written);
-  if (!*events) return Error{ErrorCode::kIo, "cannot write the events", options.events};
+  if (!events) return Error{ErrorCode::kIo, "cannot write the events", options.events};
   return interrupt.happened() ? ExitCode::kInterrupted : ExitCode::kOk;
 }
 

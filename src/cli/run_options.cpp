@@ -6,6 +6,9 @@
 namespace tern::cli {
 namespace {
 
+// One less than the largest: what the parser makes of any larger number.
+constexpr std::int64_t kMostSeed = std::numeric_limits<std::int64_t>::max() - 1;
+
 constexpr const char* kAbout =
     "Continue a prompt.\n"
     "The continuation, and nothing else, goes to standard output as it is made. Standard error "
@@ -44,7 +47,8 @@ void add_length_options(CLI::App& parser, RunOptions& options) {
       .add_option("-n,--predict", options.max_tokens,
                   "At most so many tokens; -1: until the text or the context ends")
       ->type_name("N")
-      ->check(CLI::Range(std::int64_t{-1}, std::int64_t{std::numeric_limits<std::int32_t>::max()}))
+      ->check(CLI::Range(std::int64_t{-1}, std::int64_t{std::numeric_limits<std::int32_t>::max()})
+                  .description(""))
       ->capture_default_str();
   parser
       .add_option("-c,--ctx-size", options.context,
@@ -86,6 +90,7 @@ CLI::App* add_run_options(CLI::App& tern, RunOptions& options) {
       ->add_option("--seed", options.seed,
                    "The same seed gives the same text, on any tier; -1: random")
       ->type_name("N")
+      ->check(CLI::Range(std::int64_t{-1}, kMostSeed).description(""))
       ->capture_default_str();
   add_compute_options(*parser, options.compute);
   parser->add_flag_callback(

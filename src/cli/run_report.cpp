@@ -22,7 +22,8 @@ std::string rate_and_share(const RunReport& report) {
   if (!report.tokens_per_second) return "nothing decoded";
   const std::string rate = fmt::format("{:.1f} tok/s", *report.tokens_per_second);
   if (!report.share) return rate + ", limit not measurable";
-  return rate + fmt::format(", {:.0f}% of this machine's limit", 100.0 * *report.share);
+  const int digits = *report.share < 0.1 ? 1 : 0;
+  return rate + fmt::format(", {:.{}f}% of this machine's limit", 100.0 * *report.share, digits);
 }
 
 template <typename T>

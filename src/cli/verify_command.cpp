@@ -138,7 +138,7 @@ Command add_verify_command(CLI::App& tern) {
       ->type_name("FILE");
   parser->add_option("--chunk", options->chunk, "Tokens computed at once; changes no result")
       ->type_name("N")
-      ->check(CLI::Range(1u, 1u << 16))
+      ->check(CLI::Range(1u, 1u << 16).description(""))
       ->capture_default_str();
   add_compute_options(*parser, options->compute);
   parser->add_flag("--json", options->json, "One JSON object instead of text");
