@@ -234,6 +234,25 @@ TEST_F(Dialect, EpsilonAndThetaArePositiveAndBounded) {
                "expected a positive number up to 1000000000000.000000, found inf");
 }
 
+// Below one, frequencies would grow with the dimension.
+TEST_F(Dialect, ThetaIsAtLeastOne) {
+  expect_error({.theta = 0.5f}, kMalformed, "bitnet-b1.58.rope.freq_base",
+               "expected at least 1, found 0.500000");
+  EXPECT_TRUE(read({.theta = 1.0f}).ok());
+}
+
+TEST_F(Dialect, KeysThatAreNotUnderstood) {
+  const auto with = [](const char* key, auto value) {
+    return [=](GgufWriter& w) { w.set(std::string("bitnet-b1.58.") + key, value); };
+  };
+  const char* why = "the key is not understood, and it may change what the model computes";
+  expect_error({.more = with("attention.scale", 0.5f)}, kUnsupported,
+               "bitnet-b1.58.attention.scale", why);
+  expect_error({.more = with("expert_count", 8u)}, kUnsupported, "bitnet-b1.58.expert_count", why);
+  EXPECT_TRUE(read({.more = with("expert_count", 0u)}).ok());  // switched off
+  EXPECT_TRUE(read({.more = [](GgufWriter& w) { w.set("other.attention.scale", 0.5f); }}).ok());
+}
+
 TEST_F(Dialect, HeadsThatDoNotDivide) {
   expect_error({.heads = 4, .kv_heads = 3}, kMalformed, "bitnet-b1.58.attention.head_count_kv",
                "expected a divisor of the 4 query heads, found 3");

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <utility>
@@ -68,6 +69,9 @@ TEST_F(MappedFileTest, RefusesWhatIsNoFileOfBytes) {
   const Error device = refusal("/dev/null");
   EXPECT_EQ(device.code, ErrorCode::kIo);
   EXPECT_EQ(device.to_string(), "/dev/null: expected a regular file");
+  const auto fifo = directory_ / "fifo";  // opening one that nobody writes to must not wait
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  EXPECT_EQ(refusal(fifo).message, "expected a regular file");
   const Error empty = refusal(written("empty", ""));
   EXPECT_EQ(empty.code, ErrorCode::kIo);
   EXPECT_THAT(empty.to_string(), EndsWith("/empty: the file is empty"));

@@ -1,13 +1,16 @@
 #include "core/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -180,6 +183,22 @@ TEST(SliceOf, MoreWorkersThanGrains) {
   }
   EXPECT_EQ(busy, 3);  // 16, 16 and 1
 }
+
+// In a child whose address space is nearly used up: an Error, and the threads that did start are
+// stopped. Sanitizers take terabytes of address space for themselves.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(ThreadPoolCreate, MoreThreadsThanTheMachineGivesIsAnError) {
+  const auto child = [] {
+    const rlimit limit{1u << 30, 1u << 30};
+    setrlimit(RLIMIT_AS, &limit);
+    const auto pool = ThreadPool::create(4096);
+    const bool refused = !pool.ok() && pool.error().code == ErrorCode::kOutOfMemory &&
+                         pool.error().message.find("4096 threads") != std::string::npos;
+    std::_Exit(refused && ThreadPool::create(2).ok() ? 0 : 1);
+  };
+  EXPECT_EXIT(child(), ::testing::ExitedWithCode(0), "");
+}
+#endif
 
 }  // namespace
 }  // namespace tern

@@ -167,6 +167,8 @@ TEST(Sampler, RefusesWhatIsNoDistribution) {
   auto sampler = *Sampler::create(plain(1.0f));
   const std::vector<float> nan{0.0f, std::nanf("")};
   EXPECT_EQ(sampler.sample(nan, 3, {}).error().code, ErrorCode::kNumeric);
+  const std::vector<float> large{0.0f, std::numeric_limits<float>::infinity()};
+  EXPECT_EQ(sampler.sample(large, 3, {}).error().code, ErrorCode::kNumeric);
   const std::vector<float> none(2, -std::numeric_limits<float>::infinity());
   EXPECT_EQ(sampler.sample(none, 3, {}).error().code, ErrorCode::kNumeric);
 }
@@ -182,7 +184,8 @@ TEST(Sampler, RefusesOptionsOutOfRange) {
   EXPECT_TRUE(refused({.top_p = 1.1f}));
   EXPECT_TRUE(refused({.min_p = -0.1f}));
   EXPECT_TRUE(refused({.min_p = 1.1f}));
-  EXPECT_TRUE(refused({.repeat_penalty = 0.0f}));
+  EXPECT_TRUE(refused({.repeat_penalty = 0.009f}));
+  EXPECT_FALSE(refused({.repeat_penalty = 0.01f}));
   EXPECT_FALSE(refused({}));
 }
 

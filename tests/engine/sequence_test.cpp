@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "backend/cpu/cpu_backend.h"
 #include "kernels/registry.h"
 #include "support/temporary_directory.h"
@@ -96,6 +98,24 @@ TEST_F(SequenceTest, TokensOutsideOfTheVocabularyAreRefused) {
     ASSERT_FALSE(done.ok());
     EXPECT_EQ(done.error().code, ErrorCode::kUsage);
   }
+}
+
+// A NaN behind the last activation reaches nothing but the logits, and those are looked at.
+TEST_F(SequenceTest, LogitsThatAreNoNumbersAreRefused) {
+  tiny_.tamper = [](const std::string& name, std::vector<std::byte>& bytes) {
+    if (name == "output_norm.weight") std::fill_n(bytes.begin(), 4, std::byte{0xff});
+    return true;
+  };
+  auto file = format::GgufFile::open(write_tiny_model(directory_.path(), tiny_));
+  ASSERT_TRUE(file.ok());
+  const auto model = model::Model::load(std::move(*file), backend_);
+  ASSERT_TRUE(model.ok());
+  auto s = Sequence::create(*model);
+  ASSERT_TRUE(s.ok());
+  const auto done = s->append(test::tiny_tokens(tiny_, 3));
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.error().code, ErrorCode::kNumeric);
+  EXPECT_THAT(done.error().to_string(), HasSubstr("a logit is a NaN"));
 }
 
 TEST_F(SequenceTest, OptionsOutOfRangeAreRefused) {
