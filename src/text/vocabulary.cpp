@@ -179,6 +179,24 @@ Result<void> read_special_ids(const GgufFile& file, Vocabulary& vocabulary) {
   return {};
 }
 
+// The published BitNet-b1.58-2B-4T files leave the key out. Llama 3's vocabulary, which is theirs,
+// is known by its first special token; nothing else is guessed.
+Result<std::string> read_pre_tokenizer(const GgufFile& file,
+                                       std::span<const std::string_view> texts) {
+  constexpr std::size_t kLlama3BeginOfText = 128000;
+  if (file.find(kPreKey) == nullptr && texts.size() > kLlama3BeginOfText &&
+      texts[kLlama3BeginOfText] == "<|begin_of_text|>") {
+    return std::string("llama-bpe");
+  }
+  if (file.find(kPreKey) == nullptr) {
+    return malformed(file, kPreKey,
+                     "the key is missing and the vocabulary is not that of Llama 3; convert the "
+                     "model again with the name of its pre-tokenizer");
+  }
+  TERN_ASSIGN(const std::string_view pre, file.get_string(kPreKey));
+  return std::string(pre);
+}
+
 void mark_end_tokens(Vocabulary& vocabulary) {
   std::vector<bool> made(vocabulary.tokens.size());
   for (const Merge& merge : vocabulary.merges) made[static_cast<std::size_t>(merge.result)] = true;
@@ -205,8 +223,8 @@ Result<Vocabulary> read_vocabulary(const GgufFile& file) {
     error.code = ErrorCode::kUnsupported;
     return error;
   }
-  TERN_ASSIGN(vocabulary.pre_tokenizer, file.get_string(kPreKey));
   TERN_ASSIGN(const auto texts, file.get_strings(kTokensKey));
+  TERN_ASSIGN(vocabulary.pre_tokenizer, read_pre_tokenizer(file, texts));
   TERN_TRY(read_tokens(file, texts, vocabulary));
   TERN_TRY(read_merges(file, texts, vocabulary));
   mark_end_tokens(vocabulary);
