@@ -348,6 +348,7 @@ constexpr Case kCases[] = {
     {"mha-untied-64", "tests/reference/data/mha-untied-64.model.gguf"},
     {"gqa-untied-128", "tests/reference/data/gqa-untied-128.model.gguf"},
     {"mha-tied-128", "tests/reference/data/mha-tied-128.model.gguf"},
+    {"tern-tales", "models/tern-tales.gguf"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Transformers, Parity, ::testing::ValuesIn(kCases), [](const auto& c) {
