@@ -82,7 +82,7 @@ def make_case(case: Case, data: Path) -> None:
 def make_tales(folder: Path, gguf: Path, data: Path) -> None:
     """Write the golden vectors of tern-tales."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    text = "Once upon a time there was a king who had a great forest near his palace."
+    text = "There was once a poor miller who had a"  # clear of rounding ties, see README.md
     tokens = [tokenizer.bos_token_id, *tokenizer(text).input_ids][:10]
     write_golden(folder, gguf, tokens, data / "tern-tales.golden.gguf", "autobitlinear")
 
