@@ -7,7 +7,7 @@
 #include "cli/streams.h"
 #include "core/result.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT: not ours to name
 class App;
 }
 

@@ -8,7 +8,7 @@
 #include "format/gguf/gguf_file.h"
 #include "kernels/kernel_table.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT: not ours to name
 class App;
 }
 

@@ -9,7 +9,7 @@
 #include "cli/options.h"
 #include "engine/sampler.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT: not ours to name
 class App;
 }
 

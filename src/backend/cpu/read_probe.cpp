@@ -53,8 +53,8 @@ std::uint64_t sum(std::span<const Words> words, std::uint32_t streams) {
 
 class Probe {
  public:
-  Probe(std::unique_ptr<Words[]> words, std::size_t count, std::uint32_t threads)
-      : words_(std::move(words)), count_(count), pool_(threads), sums_(pool_.size()) {
+  Probe(std::unique_ptr<Words[]> words, std::size_t count, ThreadPool& pool)
+      : words_(std::move(words)), count_(count), pool_(pool), sums_(pool.size()) {
     pool_.run([this](ThreadPool::Worker& worker) {  // first touch: memory near its reader
       const auto [begin, end] = slice_of(count_, kGrain, worker.index(), worker.count());
       std::fill(words_.get() + begin, words_.get() + end, Words{1, 1});
@@ -90,7 +90,7 @@ class Probe {
 
   std::unique_ptr<Words[]> words_;
   std::size_t count_;
-  ThreadPool pool_;
+  ThreadPool& pool_;
   std::vector<Sum> sums_;
 };
 
@@ -106,7 +106,8 @@ Result<ReadRate> probe_read_rate(std::uint64_t bytes, std::uint32_t threads) {
                  "cannot allocate " + std::to_string(grains * kGrainBytes) + " bytes",
                  "read probe"};
   }
-  Probe probe(std::move(words), count, threads);
+  TERN_ASSIGN(const std::unique_ptr<ThreadPool> pool, ThreadPool::create(threads));
+  Probe probe(std::move(words), count, *pool);
   ReadRate best;
   best.buffer_bytes = grains * kGrainBytes;
   const auto end = Clock::now() + kBudget;
