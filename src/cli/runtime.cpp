@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "cli/printable.h"
 #include "core/machine.h"
 
 namespace tern::cli {
@@ -43,7 +44,7 @@ Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& comp
 }
 
 std::string model_name(const model::Model& model) {
-  return model.config().name.empty() ? model.file().source() : model.config().name;
+  return printable(model.config().name.empty() ? model.file().source() : model.config().name);
 }
 
 }  // namespace tern::cli
