@@ -1,6 +1,5 @@
 #include "text/tokenizer.h"
 
-#include <limits>
 #include <utility>
 
 #include "format/gguf/gguf_text.h"
@@ -15,6 +14,9 @@ namespace {
 // At each place of a text a name is compared up to its end, so that names must be short for the
 // time to stay linear.
 constexpr std::size_t kLongestName = 1024;
+
+// Four times as many as any vocabulary that is known; far below the limit of TokenId.
+constexpr std::size_t kMostTokens = 1 << 20;
 
 std::string context_of(std::string_view key) {
   return "key " + format::in_quotes("tokenizer.ggml." + std::string(key));
@@ -194,9 +196,11 @@ Result<Tokenizer> Tokenizer::create(Vocabulary vocabulary) {
                      format::in_quotes(vocabulary.pre_tokenizer),
                  context_of("pre")};
   }
-  if (vocabulary.tokens.size() > static_cast<std::size_t>(std::numeric_limits<TokenId>::max())) {
-    return malformed("tokens", "expected fewer than 2^31 tokens, found " +
-                                   std::to_string(vocabulary.tokens.size()));
+  if (vocabulary.tokens.size() > kMostTokens) {
+    return Error{ErrorCode::kUnsupported,
+                 "expected at most " + std::to_string(kMostTokens) + " tokens, found " +
+                     std::to_string(vocabulary.tokens.size()),
+                 context_of("tokens")};
   }
   state->tokens = std::move(vocabulary.tokens);
   state->bos = vocabulary.bos;
@@ -212,7 +216,9 @@ Result<Tokenizer> Tokenizer::create(Vocabulary vocabulary) {
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   std::vector<TokenId> out;
-  if (state_->bos && options.add_bos.value_or(state_->adds_bos)) out.push_back(*state_->bos);
+  if (state_->bos.has_value() && options.add_bos.value_or(state_->adds_bos)) {
+    out.push_back(*state_->bos);
+  }
 
   BpeEncoder bpe(state_->byte_tokens, state_->merges);
   const TokenTrie& names = options.parse_special ? state_->special : state_->user_defined;
@@ -230,7 +236,9 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
   }
   state_->encode_plain(text.substr(begin), bpe, out);
 
-  if (state_->eos && options.add_eos.value_or(state_->adds_eos)) out.push_back(*state_->eos);
+  if (state_->eos.has_value() && options.add_eos.value_or(state_->adds_eos)) {
+    out.push_back(*state_->eos);
+  }
   return out;
 }
 

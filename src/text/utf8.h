@@ -16,7 +16,7 @@ enum class Utf8Status : std::uint8_t {
 };
 
 struct Utf8Sequence {
-  char32_t code_point = 0;  // of a valid sequence
+  char32_t code_point = 0;  // of a valid sequence, else 0
   std::size_t length = 0;   // in bytes, at least 1
   Utf8Status status = Utf8Status::kInvalid;
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -68,10 +67,6 @@ Result<std::vector<TokenKind>> read_kinds(const GgufFile& file) {
 
 Result<void> read_tokens(const GgufFile& file, std::span<const std::string_view> texts,
                          Vocabulary& vocabulary) {
-  if (texts.size() > static_cast<std::size_t>(std::numeric_limits<TokenId>::max())) {
-    return malformed(file, kTokensKey,
-                     "expected fewer than 2^31 tokens, found " + std::to_string(texts.size()));
-  }
   TERN_ASSIGN(const auto kinds, read_kinds(file));
   if (kinds.size() != texts.size()) {
     return malformed(file, kKindsKey,

@@ -99,6 +99,9 @@ TEST(Tokenizer, AddsBosAndEosAsTheFileSaysUnlessTold) {
   EXPECT_THAT(habit.encode("a", options), ElementsAre('a', *v.eos));
   EXPECT_THAT(habit.encode(""), ElementsAre(*v.bos));
 
+  options.add_bos = true;  // where there are no such tokens
+  EXPECT_THAT(make(byte_vocabulary()).encode("a", options), ElementsAre('a'));
+
   v.add_bos = false;
   v.add_eos = true;
   EXPECT_THAT(make(v).encode("a"), ElementsAre('a', *v.eos));
@@ -143,6 +146,22 @@ TEST(Tokenizer, KnowsWhereAGenerationEnds) {
   EXPECT_EQ(t.eos(), '!');
   EXPECT_EQ(t.eot(), '?');
   EXPECT_EQ(t.bos(), std::nullopt);
+}
+
+// A text that ends at the end of its allocation: AddressSanitizer sees a read beyond it.
+TEST(Tokenizer, ReadsNothingBeyondTheText) {
+  for (const char* pre_tokenizer : {"gpt-2", "llama-bpe"}) {
+    Vocabulary v = byte_vocabulary(pre_tokenizer);
+    v.add_bos = false;
+    add_token(v, "<|c|>", TokenKind::kControl);
+    const Tokenizer t = make(std::move(v));
+    for (const std::string_view text : {"a", "1", "!", " ", "\n", "'", "'l", "'r", "!\n", " \n",
+                                        "  ", " !", "\xE6", "\xE6\xB5", "<|c", "<|c|>", "a<"}) {
+      const std::vector<char> exact(text.begin(), text.end());
+      const auto ids = t.encode(std::string_view(exact.data(), exact.size()), parsing());
+      EXPECT_EQ(t.decode(ids, true), text);
+    }
+  }
 }
 
 TEST(Tokenizer, AnyBytesRoundTrip) {
@@ -199,6 +218,13 @@ TEST(Tokenizer, RefusesVocabulariesThatContradictThemselves) {
   add_token(v, "a");
   malformed(v, "tokens", "token 256: expected each token once, found 'a' again");
   v = byte_vocabulary();
+  add_token(v, std::string_view("\0", 1));  // again token 0
+  malformed(v, "tokens", "token 256: expected each token once, found '\\x00' again");
+  v = byte_vocabulary();
+  v.tokens.insert(v.tokens.begin(), {"<c>", TokenKind::kControl});
+  add_token(v, "<c>", TokenKind::kControl);
+  malformed(v, "tokens", "token 257: expected each token once, found '<c>' again");
+  v = byte_vocabulary();
   add_token(v, "<c>", TokenKind::kControl);
   add_token(v, "<c>", TokenKind::kUserDefined);
   malformed(v, "tokens", "token 257: expected each token once, found '<c>' again");
@@ -208,6 +234,8 @@ TEST(Tokenizer, RefusesVocabulariesThatContradictThemselves) {
   v = byte_vocabulary();
   add_token(v, std::string(1025, 'x'), TokenKind::kControl);
   expect_refused(v, ErrorCode::kUnsupported, "tokens", "at most 1024 bytes, found 1025");
+  v.tokens.back().bytes.pop_back();
+  EXPECT_TRUE(Tokenizer::create(v).ok());
 
   v = byte_vocabulary();
   v.merges.push_back({'a', 'b', 256, 0});
@@ -224,12 +252,25 @@ TEST(Tokenizer, RefusesVocabulariesThatContradictThemselves) {
               "expected that 'a' and 'b' make one token, found '" + std::string(result) + "'");
   }
   v = byte_vocabulary();
+  const TokenId aa = add_merge(v, "a", "a");
+  v.merges.push_back({aa, aa, add_token(v, "aaa"), 1});
+  malformed(v, "merges", "expected that 'aa' and 'aa' make one token, found 'aaa'");
+  v = byte_vocabulary();
   add_merge(v, "a", "b");
   v.merges.push_back({'a', 'b', 256, 1});
   malformed(v, "merges", "expected each pair once, found 'a' and 'b' again");
   v.merges.pop_back();
   v.merges[0].rank = 0xFFFFFFFF;
   malformed(v, "merges", "expected a rank below 4294967295");
+}
+
+TEST(Tokenizer, RefusesMoreThanAMillionTokens) {
+  Vocabulary v = byte_vocabulary();
+  v.tokens.resize(1 << 20, {"", TokenKind::kUnused});
+  EXPECT_TRUE(Tokenizer::create(v).ok());
+  v.tokens.push_back({"", TokenKind::kUnused});
+  expect_refused(std::move(v), ErrorCode::kUnsupported, "tokens",
+                 "expected at most 1048576 tokens, found 1048577");
 }
 
 TEST(Tokenizer, RefusesSpecialIdsThatAreNone) {

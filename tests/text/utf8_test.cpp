@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace tern::text {
 namespace {
 
@@ -39,6 +41,14 @@ TEST(Utf8, ReplacesMaximalSubparts) {
   EXPECT_EQ(replaced("\xF0\x9F\x90"), r);
   EXPECT_EQ(replaced("\xF0\x9F\x90 "), r + " ");
   EXPECT_EQ(replaced("\xE6\xB5\xE6\xB5\xB7"), r + "海");
+}
+
+TEST(Utf8, ReadsNothingBeyondTheText) {
+  for (const std::string_view text : {"a", "\xC3\xA9", "\xF0\x9F\x90", "\xFF"}) {
+    const std::vector<char> exact(text.begin(), text.end());
+    EXPECT_EQ(replace_invalid_utf8(std::string_view(exact.data(), exact.size())),
+              replace_invalid_utf8(text));
+  }
 }
 
 TEST(Utf8, KnowsWhatMayStillBecomeValid) {

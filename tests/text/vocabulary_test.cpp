@@ -146,6 +146,22 @@ TEST(Vocabulary, EndTokensAreControlTokensWhateverTheFileSays) {
   t = file.load();
   ASSERT_TRUE(t.ok()) << t.error().to_string();
   EXPECT_FALSE(t->is_special(259));
+  // Nor one that the file calls user defined: that is text, too.
+  file.set("merges", Strings{});
+  file.get<Ints>("token_type")[259] = 4;
+  t = file.load();
+  ASSERT_TRUE(t.ok()) << t.error().to_string();
+  EXPECT_FALSE(t->is_special(259));
+}
+
+TEST(Vocabulary, NamesAreNotInTheByteAlphabet) {
+  VocabularyFile file;
+  file.get<Strings>("tokens")[258] = "<｜begin of Ġtext｜>";
+  file.get<Ints>("token_type")[259] = 5;
+  const auto t = file.load();
+  ASSERT_TRUE(t.ok()) << t.error().to_string();
+  EXPECT_EQ(t->token_bytes(258), "<｜begin of Ġtext｜>");
+  EXPECT_EQ(t->token_bytes(259), "<|eot_id|>");
 }
 
 TEST(Vocabulary, RefusesOtherModels) {
