@@ -3,8 +3,7 @@
 #include <algorithm>
 
 #include "arch/footprint.h"
-#include "backend/cpu/read_probe.h"
-#include "core/machine.h"
+#include "diagnose/measure/read_ceiling.h"
 
 namespace tern::cli {
 
@@ -16,10 +15,10 @@ Result<Limit> measure_limit(const model::Model& model, std::uint64_t prompt, std
   Limit limit;
   limit.bytes_per_token = static_cast<double>(model.bytes_per_token()) + positions * kv;
   const auto size =
-      std::min(static_cast<std::uint64_t>(limit.bytes_per_token), backend::kLargestReadProbe);
-  TERN_TRY(require_memory("read probe", size, available_memory()));
-  TERN_ASSIGN(const backend::ReadRate rate,
-              backend::probe_read_rate(size, model.backend().threads()));
+      std::min(static_cast<std::uint64_t>(limit.bytes_per_token), diagnose::kShortReadBuffer);
+  TERN_ASSIGN(
+      const diagnose::ReadCeiling rate,
+      diagnose::measure_read_ceiling(size, model.backend().threads(), diagnose::kShortReadBudget));
   limit.bytes_per_second = rate.bytes_per_second;
   limit.tokens_per_second = rate.bytes_per_second / limit.bytes_per_token;
   return limit;
