@@ -67,9 +67,9 @@ Tokenizer make(const char* pre_tokenizer) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const Tokenizer tokenizers[] = {make("gpt-2"), make("llama-bpe")};
+  static const Tokenizer tokenizers[] = {make("gpt-2"), make("llama-bpe"), make("falcon")};
   if (size == 0) return 0;
-  const Tokenizer& tokenizer = tokenizers[data[0] & 1];
+  const Tokenizer& tokenizer = tokenizers[(data[0] & 4) != 0 ? 2 : data[0] & 1];
   tern::text::EncodeOptions options;
   options.parse_special = (data[0] & 2) != 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);

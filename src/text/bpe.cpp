@@ -41,16 +41,15 @@ MergeTable::Entry MergeTable::find(TokenId left, TokenId right) const {
   return slots_[slot_of(pair_of(left, right))].entry;
 }
 
-void BpeEncoder::load(std::string_view pre_token) {
+void BpeEncoder::load(const MergeTable& merges, std::span<const TokenId> symbols) {
   symbols_.clear();
   heap_.clear();
-  const std::size_t size = pre_token.size();
+  const std::size_t size = symbols.size();
   for (std::size_t i = 0; i < size; ++i) {
-    const TokenId token = byte_tokens_[static_cast<unsigned char>(pre_token[i])];
-    symbols_.push_back({i == 0 ? kNone : i - 1, i + 1 == size ? kNone : i + 1, token, {}});
+    symbols_.push_back({i == 0 ? kNone : i - 1, i + 1 == size ? kNone : i + 1, symbols[i], {}});
   }
   for (std::size_t i = 0; i + 1 < size; ++i) {
-    symbols_[i].merge = merges_.find(symbols_[i].token, symbols_[i + 1].token);
+    symbols_[i].merge = merges.find(symbols_[i].token, symbols_[i + 1].token);
     if (symbols_[i].merge.rank != kNoRank) heap_.push_back({symbols_[i].merge.rank, i});
   }
   std::make_heap(heap_.begin(), heap_.end(), GoesLater{});
@@ -59,10 +58,10 @@ void BpeEncoder::load(std::string_view pre_token) {
 
 // Looks up the pair that begins at `left` anew; a candidate of before that no longer agrees with
 // the symbol's rank is dropped when it comes up.
-void BpeEncoder::renew_candidate(std::size_t left) {
+void BpeEncoder::renew_candidate(const MergeTable& merges, std::size_t left) {
   Symbol& symbol = symbols_[left];
   symbol.merge = symbol.next == kNone ? MergeTable::Entry{}
-                                      : merges_.find(symbol.token, symbols_[symbol.next].token);
+                                      : merges.find(symbol.token, symbols_[symbol.next].token);
   ++steps_;
   if (symbol.merge.rank == kNoRank) return;
   heap_.push_back({symbol.merge.rank, left});
@@ -70,26 +69,27 @@ void BpeEncoder::renew_candidate(std::size_t left) {
   ++steps_;
 }
 
-void BpeEncoder::merge_with_next(std::size_t left) {
+void BpeEncoder::merge_with_next(const MergeTable& merges, std::size_t left) {
   Symbol& symbol = symbols_[left];
   Symbol& gone = symbols_[symbol.next];
   symbol.token = symbol.merge.result;
   gone.merge = {};
   symbol.next = gone.next;
   if (symbol.next != kNone) symbols_[symbol.next].previous = left;
-  renew_candidate(left);
-  if (symbol.previous != kNone) renew_candidate(symbol.previous);
+  renew_candidate(merges, left);
+  if (symbol.previous != kNone) renew_candidate(merges, symbol.previous);
 }
 
-void BpeEncoder::encode(std::string_view pre_token, std::vector<TokenId>& out) {
-  if (pre_token.empty()) return;
-  load(pre_token);
+void BpeEncoder::encode(const MergeTable& merges, std::span<const TokenId> symbols,
+                        std::vector<TokenId>& out) {
+  if (symbols.empty()) return;
+  load(merges, symbols);
   while (!heap_.empty()) {
     std::pop_heap(heap_.begin(), heap_.end(), GoesLater{});
     const Candidate best = heap_.back();
     heap_.pop_back();
     ++steps_;
-    if (symbols_[best.left].merge.rank == best.rank) merge_with_next(best.left);
+    if (symbols_[best.left].merge.rank == best.rank) merge_with_next(merges, best.left);
   }
   for (std::size_t i = 0; i != kNone; i = symbols_[i].next) out.push_back(symbols_[i].token);
 }

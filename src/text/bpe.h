@@ -1,13 +1,11 @@
-// Byte-pair encoding of one pre-token: of all neighbouring pairs that the vocabulary merges, the
-// one of the lowest rank becomes one token, the leftmost of equals, until no pair is left.
-// O(n log n) for n bytes: a linked list of symbols and a heap of candidates.
+// Byte-pair encoding of a run of symbols: of all neighbouring pairs that the vocabulary merges, the
+// one of the lowest rank becomes one symbol, the leftmost of equals, until no pair is left.
+// O(n log n) for n symbols: a linked list of them and a heap of candidates.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "text/token.h"
@@ -41,16 +39,12 @@ class MergeTable {
   std::vector<Slot> slots_;
 };
 
-using ByteTokens = std::array<TokenId, 256>;
-
-// Encodes pre-tokens; its buffers are kept from one to the next. One per thread.
+// Encodes runs of symbols; its buffers are kept from one to the next. One per thread.
 class BpeEncoder {
  public:
-  // Both must outlive the encoder.
-  BpeEncoder(const ByteTokens& byte_tokens, const MergeTable& merges)
-      : byte_tokens_(byte_tokens), merges_(merges) {}
-
-  void encode(std::string_view pre_token, std::vector<TokenId>& out);
+  // Appends what the merges make of the symbols.
+  void encode(const MergeTable& merges, std::span<const TokenId> symbols,
+              std::vector<TokenId>& out);
 
   // Look-ups and heap operations so far: the measure of the work, for tests.
   std::uint64_t steps() const { return steps_; }
@@ -73,12 +67,10 @@ class BpeEncoder {
     }
   };
 
-  void load(std::string_view pre_token);
-  void merge_with_next(std::size_t left);
-  void renew_candidate(std::size_t left);
+  void load(const MergeTable& merges, std::span<const TokenId> symbols);
+  void merge_with_next(const MergeTable& merges, std::size_t left);
+  void renew_candidate(const MergeTable& merges, std::size_t left);
 
-  const ByteTokens& byte_tokens_;
-  const MergeTable& merges_;
   std::vector<Symbol> symbols_;
   std::vector<Candidate> heap_;
   std::uint64_t steps_ = 0;

@@ -2,11 +2,12 @@
 
 #include <utility>
 
-#include "format/gguf/gguf_text.h"
 #include "text/bpe.h"
+#include "text/byte_level.h"
 #include "text/pre_tokenizer.h"
 #include "text/token_index.h"
 #include "text/token_trie.h"
+#include "text/vocabulary_error.h"
 
 namespace tern::text {
 namespace {
@@ -18,12 +19,12 @@ constexpr std::size_t kLongestName = 1024;
 // Four times as many as any vocabulary that is known; far below the limit of TokenId.
 constexpr std::size_t kMostTokens = 1 << 20;
 
-std::string context_of(std::string_view key) {
-  return "key " + format::in_quotes("tokenizer.ggml." + std::string(key));
+Error malformed(std::string_view key, std::string message) {
+  return vocabulary_error(ErrorCode::kMalformed, key, std::move(message));
 }
 
-Error malformed(std::string_view key, std::string message) {
-  return {ErrorCode::kMalformed, std::move(message), context_of(key)};
+Error unsupported(std::string_view key, std::string message) {
+  return vocabulary_error(ErrorCode::kUnsupported, key, std::move(message));
 }
 
 std::string token_at(std::size_t id) { return "token " + std::to_string(id); }
@@ -39,11 +40,9 @@ struct Tokenizer::State {
   std::vector<Token> tokens;
   // The normal tokens by their bytes; the views are into `tokens`, which never changes.
   TokenIndex words{0};
-  ByteTokens byte_tokens{};
-  MergeTable merges{0};
   TokenTrie user_defined;  // what encode() finds in any text
   TokenTrie special;       // what it finds where parse_special is set
-  const PreTokenizer* pre_tokenizer = nullptr;
+  std::unique_ptr<const TextModel> model;
   std::optional<TokenId> bos;
   std::optional<TokenId> eos;
   std::optional<TokenId> eot;
@@ -51,12 +50,9 @@ struct Tokenizer::State {
   bool adds_eos = false;
 
   Result<void> index_tokens();
-  Result<void> check_merge(const Merge& merge) const;
-  Result<void> index_merges(const std::vector<Merge>& list);
   Result<void> check_ids() const;
 
   const Token* find(TokenId token) const;
-  void encode_plain(std::string_view text, BpeEncoder& bpe, std::vector<TokenId>& out) const;
 };
 
 Result<void> Tokenizer::State::index_tokens() {
@@ -73,59 +69,12 @@ Result<void> Tokenizer::State::index_tokens() {
       continue;
     }
     if (token.bytes.size() > kLongestName) {
-      return Error{ErrorCode::kUnsupported,
-                   token_at(i) + ": expected a name of at most " + std::to_string(kLongestName) +
-                       " bytes, found " + std::to_string(token.bytes.size()),
-                   context_of("tokens")};
+      return unsupported("tokens", token_at(i) + ": expected a name of at most " +
+                                       std::to_string(kLongestName) + " bytes, found " +
+                                       std::to_string(token.bytes.size()));
     }
     if (!special.insert(token.bytes, id)) return duplicated(i, token);
     if (token.kind == TokenKind::kUserDefined) user_defined.insert(token.bytes, id);
-  }
-  for (std::size_t byte = 0; byte < byte_tokens.size(); ++byte) {
-    const char c = static_cast<char>(byte);
-    const auto found = words.find(std::string_view(&c, 1));
-    if (!found) {
-      return malformed("tokens",
-                       "expected a normal token for each of the 256 bytes, found none "
-                       "for byte " +
-                           format::in_quotes(std::string_view(&c, 1)));
-    }
-    byte_tokens[byte] = *found;
-  }
-  return {};
-}
-
-Result<void> Tokenizer::State::check_merge(const Merge& merge) const {
-  for (const TokenId id : {merge.left, merge.right, merge.result}) {
-    const Token* token = find(id);
-    if (token == nullptr || token->kind != TokenKind::kNormal) {
-      return malformed("merges", "expected ids of normal tokens, found " + std::to_string(id));
-    }
-  }
-  const std::string_view left = find(merge.left)->bytes;
-  const std::string_view right = find(merge.right)->bytes;
-  const std::string_view result = find(merge.result)->bytes;
-  if (result.size() != left.size() + right.size() || !result.starts_with(left) ||
-      !result.ends_with(right)) {
-    return malformed("merges", "expected that " + format::in_quotes(left) + " and " +
-                                   format::in_quotes(right) + " make one token, found " +
-                                   format::in_quotes(result));
-  }
-  if (merge.rank == kNoRank) {
-    return malformed("merges", "expected a rank below 4294967295, found that");
-  }
-  return {};
-}
-
-Result<void> Tokenizer::State::index_merges(const std::vector<Merge>& list) {
-  merges = MergeTable(list.size());
-  for (const Merge& merge : list) {
-    TERN_TRY(check_merge(merge));
-    if (!merges.insert(merge)) {
-      return malformed("merges", "expected each pair once, found " +
-                                     format::in_quotes(find(merge.left)->bytes) + " and " +
-                                     format::in_quotes(find(merge.right)->bytes) + " again");
-    }
   }
   return {};
 }
@@ -157,24 +106,6 @@ const Token* Tokenizer::State::find(TokenId token) const {
   return token >= 0 && index < tokens.size() ? &tokens[index] : nullptr;
 }
 
-void Tokenizer::State::encode_plain(std::string_view text, BpeEncoder& bpe,
-                                    std::vector<TokenId>& out) const {
-  std::vector<std::size_t> ends;
-  pre_tokenizer->split(text, ends);
-  std::size_t begin = 0;
-  for (const std::size_t end : ends) {
-    const std::string_view word = text.substr(begin, end - begin);
-    begin = end;
-    if (pre_tokenizer->takes_whole_tokens) {
-      if (const auto whole = words.find(word)) {
-        out.push_back(*whole);
-        continue;
-      }
-    }
-    bpe.encode(word, out);
-  }
-}
-
 Tokenizer::Tokenizer(std::unique_ptr<const State> state) : state_(std::move(state)) {}
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
@@ -189,27 +120,24 @@ Result<Tokenizer> Tokenizer::from_gguf(const format::GgufFile& file) {
 
 Result<Tokenizer> Tokenizer::create(Vocabulary vocabulary) {
   auto state = std::make_unique<State>();
-  state->pre_tokenizer = find_pre_tokenizer(vocabulary.pre_tokenizer);
-  if (state->pre_tokenizer == nullptr) {
-    return Error{ErrorCode::kUnsupported,
-                 "expected one of " + pre_tokenizer_names() + ", found " +
-                     format::in_quotes(vocabulary.pre_tokenizer),
-                 context_of("pre")};
+  const PreTokenizer* pre_tokenizer = find_pre_tokenizer(vocabulary.pre_tokenizer);
+  if (pre_tokenizer == nullptr) {
+    return unsupported("pre", "expected one of " + pre_tokenizer_names() + ", found " +
+                                  format::in_quotes(vocabulary.pre_tokenizer));
   }
   if (vocabulary.tokens.size() > kMostTokens) {
-    return Error{ErrorCode::kUnsupported,
-                 "expected at most " + std::to_string(kMostTokens) + " tokens, found " +
-                     std::to_string(vocabulary.tokens.size()),
-                 context_of("tokens")};
+    return unsupported("tokens", "expected at most " + std::to_string(kMostTokens) +
+                                     " tokens, found " + std::to_string(vocabulary.tokens.size()));
   }
   state->tokens = std::move(vocabulary.tokens);
   state->bos = vocabulary.bos;
   state->eos = vocabulary.eos;
   state->eot = vocabulary.eot;
-  state->adds_bos = vocabulary.add_bos.value_or(state->pre_tokenizer->adds_bos);
+  state->adds_bos = vocabulary.add_bos.value_or(pre_tokenizer->adds_bos);
   state->adds_eos = vocabulary.add_eos;
   TERN_TRY(state->index_tokens());
-  TERN_TRY(state->index_merges(vocabulary.merges));
+  TERN_ASSIGN(state->model,
+              ByteLevelBpe::create(*pre_tokenizer, state->tokens, vocabulary.merges, state->words));
   TERN_TRY(state->check_ids());
   return Tokenizer(std::move(state));
 }
@@ -220,7 +148,7 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
     out.push_back(*state_->bos);
   }
 
-  BpeEncoder bpe(state_->byte_tokens, state_->merges);
+  BpeEncoder bpe;
   const TokenTrie& names = options.parse_special ? state_->special : state_->user_defined;
   std::size_t begin = 0;
   for (std::size_t at = names.empty() ? text.size() : 0; at < text.size();) {
@@ -229,12 +157,12 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
       ++at;
       continue;
     }
-    state_->encode_plain(text.substr(begin, at - begin), bpe, out);
+    state_->model->encode(text.substr(begin, at - begin), bpe, out);
     out.push_back(match.token);
     at += match.length;
     begin = at;
   }
-  state_->encode_plain(text.substr(begin), bpe, out);
+  state_->model->encode(text.substr(begin), bpe, out);
 
   if (state_->eos.has_value() && options.add_eos.value_or(state_->adds_eos)) {
     out.push_back(*state_->eos);

@@ -1,6 +1,7 @@
 // From text to the token ids of a model and back: byte-level BPE.
 //
-// Any bytes can be encoded, valid UTF-8 or not, and decode(encode(text)) gives the same bytes back.
+// Any bytes can be encoded, valid UTF-8 or not, and decode(encode(text)) gives the same bytes back;
+// only where a vocabulary has no token for a byte there is U+FFFD in its place.
 // The time is O(n log n) in the length of the text, whatever the text.
 //
 // A Tokenizer owns all that it needs (the GGUF file may go), never changes after its construction

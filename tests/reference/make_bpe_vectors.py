@@ -84,15 +84,23 @@ def load_tool(name):
     return module
 
 
-def make_tokenizer(pre):
+def make_splitter(pre):
+    gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     if pre == "gpt-2":
-        splitter = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    else:
-        by_pattern = pre_tokenizers.Split(Regex(LLAMA3), behavior="isolated")
-        to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        splitter = pre_tokenizers.Sequence([by_pattern, to_bytes])
+        return gpt2
+    if pre == "falcon":
+        threes = pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), behavior="isolated")
+        punctuation = pre_tokenizers.Punctuation(behavior="contiguous")
+        digits = pre_tokenizers.Digits(individual_digits=False)
+        return pre_tokenizers.Sequence([punctuation, gpt2, digits, threes])
+    by_pattern = pre_tokenizers.Split(Regex(LLAMA3), behavior="isolated")
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre_tokenizers.Sequence([by_pattern, to_bytes])
+
+
+def make_tokenizer(pre):
     tokenizer = Tokenizer(models.BPE(ignore_merges=pre == "llama-bpe"))
-    tokenizer.pre_tokenizer = splitter
+    tokenizer.pre_tokenizer = make_splitter(pre)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=1000,
@@ -167,7 +175,7 @@ def main():
     directory = Path(sys.argv[1])
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 600
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    for pre in ("gpt-2", "llama-bpe"):
+    for pre in ("gpt-2", "llama-bpe", "falcon"):
         tokenizer = make_tokenizer(pre)
         write_vocabulary(str(directory / f"bpe_{pre}.gguf"), pre, tokenizer)
         rng = random.Random(seed)

@@ -14,25 +14,22 @@ namespace {
 using testing::ElementsAre;
 
 struct Model {
-  ByteTokens bytes{};
-  MergeTable table{0};
+  MergeTable table;
 
   explicit Model(const Vocabulary& v) : table(v.merges.size()) {
-    for (std::size_t i = 0; i < 256; ++i) bytes[i] = static_cast<TokenId>(i);
     for (const Merge& m : v.merges) EXPECT_TRUE(table.insert(m));
   }
 
   std::vector<TokenId> encode(std::string_view word) const {
     std::vector<TokenId> out;
-    BpeEncoder(bytes, table).encode(word, out);
+    BpeEncoder().encode(table, ids_of_bytes(word), out);
     return out;
   }
 };
 
 // The definition, word for word: again and again the leftmost pair of the lowest rank.
 std::vector<TokenId> by_definition(const Vocabulary& v, std::string_view word) {
-  std::vector<TokenId> tokens;
-  for (const char c : word) tokens.push_back(static_cast<unsigned char>(c));
+  std::vector<TokenId> tokens = ids_of_bytes(word);
   while (true) {
     const Merge* best = nullptr;
     std::size_t where = 0;

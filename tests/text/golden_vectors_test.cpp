@@ -1,13 +1,15 @@
 // Strings and their ids as Hugging Face tokenizers give them; tests/reference/make_bpe_vectors.py
 // made both files. TERN_BPE_VECTORS names another directory to take them from, such as one with
-// 100,000 random strings.
+// 100,000 random strings. And the vectors of published vocabularies, where they are at hand.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "text/shared_data.h"
 #include "text/tokenizer.h"
 
 namespace tern::text {
@@ -65,10 +67,35 @@ TEST_P(GoldenVectors, AreExact) {
   EXPECT_GE(specials, 50);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenVectors, testing::Values("gpt-2", "llama-bpe"),
-                         [](const auto& each) {
-                           return std::string(each.param) == "gpt-2" ? "gpt2" : "llama_bpe";
-                         });
+std::string test_name(const testing::TestParamInfo<const char*>& each) {
+  std::string name = each.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GoldenVectors, testing::Values("gpt-2", "llama-bpe", "falcon"),
+                         test_name);
+
+class SharedVectors : public testing::TestWithParam<const char*> {};
+
+TEST_P(SharedVectors, AreExact) {
+  const auto folder = shared_data() / "tokenizers" / GetParam();
+  if (!std::filesystem::exists(folder / "vocab.gguf")) {
+    GTEST_SKIP() << "no vocabulary in " << folder << "; set TERN_SHARED_DATA";
+  }
+  const auto file = format::GgufFile::open(folder / "vocab.gguf");
+  ASSERT_TRUE(file.ok()) << file.error().to_string();
+  const auto tokenizer = Tokenizer::from_gguf(*file);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().to_string();
+  const auto vectors = read_vectors(folder);
+  for (const auto& [text, expected] : vectors) {
+    EXPECT_EQ(tokenizer->encode(text, {.add_bos = false}), expected) << text;
+    EXPECT_EQ(tokenizer->decode(expected), text);
+  }
+  EXPECT_EQ(vectors.size(), 46u);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SharedVectors, testing::Values("falcon"), test_name);
 
 }  // namespace
 }  // namespace tern::text

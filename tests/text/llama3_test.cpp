@@ -4,29 +4,17 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <random>
-#include <sstream>
 #include <unordered_map>
 
 #include "support/temporary_directory.h"
+#include "text/shared_data.h"
 #include "text/tokenizer.h"
 
 namespace tern::text {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path shared_data() {
-  const char* given = std::getenv("TERN_SHARED_DATA");
-  return given != nullptr ? fs::path(given) : fs::path(TERN_SOURCE_DIR) / "../shared/data";
-}
-
-std::string read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::string from_base64(std::string_view text) {
   constexpr std::string_view kDigits =
@@ -119,26 +107,13 @@ Tokenizer* Llama3::from_tiktoken_ = nullptr;
 Tokenizer* Llama3::from_gguf_ = nullptr;
 
 TEST_F(Llama3, VectorsAreExact) {
-  const std::string texts = read_file(folder() / "vectors.inp");
-  std::istringstream lines(read_file(folder() / "vectors.out"));
-  const std::string divider = "\n__ggml_vocab_test__\n";
-  int count = 0;
-  for (std::size_t begin = 0; begin < texts.size(); ++count) {
-    const std::size_t end = texts.find(divider, begin);
-    ASSERT_NE(end, std::string::npos);
-    const std::string text = texts.substr(begin, end - begin);
-    begin = end + divider.size();
-
-    std::string line;
-    ASSERT_TRUE(std::getline(lines, line));
-    std::istringstream in(line);
-    std::vector<TokenId> expected;
-    for (TokenId id = 0; in >> id;) expected.push_back(id);
+  const auto vectors = read_vectors(folder());
+  for (const auto& [text, expected] : vectors) {
     EXPECT_EQ(ids(*from_tiktoken_, text), expected) << text;
     EXPECT_EQ(ids(*from_gguf_, text), expected) << text;
     EXPECT_EQ(from_gguf_->decode(expected), text);
   }
-  EXPECT_EQ(count, 46);
+  EXPECT_EQ(vectors.size(), 46u);
 }
 
 TEST_F(Llama3, BothSourcesAgreeOnBooksAndNoise) {

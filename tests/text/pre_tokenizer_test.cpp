@@ -27,9 +27,10 @@ Pieces split(std::string_view name, std::string_view text) {
 
 Pieces gpt2(std::string_view text) { return split("gpt-2", text); }
 Pieces llama(std::string_view text) { return split("llama-bpe", text); }
+Pieces falcon(std::string_view text) { return split("falcon", text); }
 
 TEST(PreTokenizer, IsFoundByTheNamesOfTheFiles) {
-  for (const char* name : {"gpt-2", "llama-bpe", "llama3", "llama-v3"}) {
+  for (const char* name : {"gpt-2", "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon"}) {
     ASSERT_NE(find_pre_tokenizer(name), nullptr) << name;
     EXPECT_EQ(find_pre_tokenizer(name)->name, name);
     EXPECT_NE(pre_tokenizer_names().find(name), std::string::npos);
@@ -42,6 +43,7 @@ TEST(PreTokenizer, IsFoundByTheNamesOfTheFiles) {
 TEST(PreTokenizer, NothingForNoText) {
   EXPECT_THAT(gpt2(""), ElementsAre());
   EXPECT_THAT(llama(""), ElementsAre());
+  EXPECT_THAT(falcon(""), ElementsAre());
 }
 
 TEST(PreTokenizerGpt2, WordsTakeOneSpace) {
@@ -109,6 +111,28 @@ TEST(PreTokenizerLlama3, SpacesEndAtTheirLastLineBreak) {
   EXPECT_THAT(llama("a   "), ElementsAre("a", "   "));
   EXPECT_THAT(llama("a   1"), ElementsAre("a", "  ", " ", "1"));
   EXPECT_THAT(llama("a \u2028\u2029b"), ElementsAre("a", " \u2028", "\u2029b"));
+}
+
+TEST(PreTokenizerFalcon, PunctuationStandsAlone) {
+  EXPECT_THAT(falcon("it's a--b ...c"),
+              ElementsAre("it", "'", "s", " a", "--", "b", " ", "...", "c"));
+  EXPECT_THAT(falcon("a$b`c` €1×2"),
+              ElementsAre("a", "$", "b", "`", "c", "`", " €", "1", "×", "2"));
+  EXPECT_THAT(falcon("a、b！"), ElementsAre("a", "、", "b", "！"));
+  EXPECT_THAT(falcon("!"), ElementsAre("!"));
+}
+
+TEST(PreTokenizerFalcon, PiecesBetweenPunctuationAreTextsOfTheirOwn) {
+  EXPECT_THAT(falcon("a,  b"), ElementsAre("a", ",", " ", " b"));
+  EXPECT_THAT(falcon("a  ,b"), ElementsAre("a", "  ", ",", "b"));
+  EXPECT_THAT(falcon("x\n\n,\n y"), ElementsAre("x", "\n\n", ",", "\n", " y"));
+}
+
+TEST(PreTokenizerFalcon, DigitsInThrees) {
+  EXPECT_THAT(falcon("12345 123 12"), ElementsAre("123", "45", " ", "123", " 12"));
+  EXPECT_THAT(falcon("1234567"), ElementsAre("123", "456", "7"));
+  EXPECT_THAT(falcon("٤123٤"), ElementsAre("٤", "123", "٤"));
+  EXPECT_THAT(falcon("١٢٣٤ 3.1415"), ElementsAre("١٢٣٤", " 3", ".", "141", "5"));
 }
 
 TEST(PreTokenizer, BytesThatAreNoUtf8AreOthers) {

@@ -86,6 +86,16 @@ TEST(Tokenizer, UserDefinedTokensAreAlwaysFoundTheLongestFirst) {
   EXPECT_EQ(t.decode(std::vector<TokenId>{two, 'x'}), "  x");
 }
 
+// The vocabulary of Falcon lacks 28 bytes.
+TEST(Tokenizer, BytesWithoutATokenBecomeAReplacementCharacter) {
+  Vocabulary v = byte_vocabulary();
+  v.tokens[0x03].kind = TokenKind::kControl;
+  const TokenId ef_bf = add_merge(v, "\xEF", "\xBF");
+  const Tokenizer t = make(std::move(v));
+  EXPECT_THAT(t.encode("a\x03!"), ElementsAre('a', ef_bf, 0xBD, '!'));
+  EXPECT_EQ(t.decode(t.encode("a\x03!")), "a\uFFFD!");
+}
+
 TEST(Tokenizer, AddsBosAndEosAsTheFileSaysUnlessTold) {
   Vocabulary v = byte_vocabulary("llama-bpe");
   v.bos = add_token(v, "<s>", TokenKind::kControl);
@@ -150,7 +160,7 @@ TEST(Tokenizer, KnowsWhereAGenerationEnds) {
 
 // A text that ends at the end of its allocation: AddressSanitizer sees a read beyond it.
 TEST(Tokenizer, ReadsNothingBeyondTheText) {
-  for (const char* pre_tokenizer : {"gpt-2", "llama-bpe"}) {
+  for (const char* pre_tokenizer : {"gpt-2", "llama-bpe", "falcon"}) {
     Vocabulary v = byte_vocabulary(pre_tokenizer);
     v.add_bos = false;
     add_token(v, "<|c|>", TokenKind::kControl);
@@ -166,7 +176,7 @@ TEST(Tokenizer, ReadsNothingBeyondTheText) {
 
 TEST(Tokenizer, AnyBytesRoundTrip) {
   std::mt19937 random(4);
-  for (const char* pre_tokenizer : {"gpt-2", "llama-bpe"}) {
+  for (const char* pre_tokenizer : {"gpt-2", "llama-bpe", "falcon"}) {
     Vocabulary v = byte_vocabulary(pre_tokenizer);
     v.add_bos = false;
     add_merge(v, "\xC3", "\xA9");
@@ -208,8 +218,9 @@ TEST(Tokenizer, RefusesVocabulariesThatContradictThemselves) {
   };
   Vocabulary v = byte_vocabulary();
   v.pre_tokenizer = "default";
-  expect_refused(v, ErrorCode::kUnsupported, "pre",
-                 "expected one of gpt-2, llama-bpe, llama3, llama-v3, found 'default'");
+  expect_refused(
+      v, ErrorCode::kUnsupported, "pre",
+      "expected one of gpt-2, llama-bpe, llama3, llama-v3, falcon3, falcon, found 'default'");
 
   v = byte_vocabulary();
   add_token(v, "");
@@ -230,7 +241,8 @@ TEST(Tokenizer, RefusesVocabulariesThatContradictThemselves) {
   malformed(v, "tokens", "token 257: expected each token once, found '<c>' again");
   v = byte_vocabulary();
   v.tokens[0xFE].kind = TokenKind::kControl;
-  malformed(v, "tokens", "for each of the 256 bytes, found none for byte '\\xfe'");
+  v.tokens[0xBF].kind = TokenKind::kControl;
+  malformed(v, "tokens", "or at least for those of U+FFFD, found none for byte '\\xbf'");
   v = byte_vocabulary();
   add_token(v, std::string(1025, 'x'), TokenKind::kControl);
   expect_refused(v, ErrorCode::kUnsupported, "tokens", "at most 1024 bytes, found 1025");

@@ -24,6 +24,24 @@ TEST(UnicodeTables, EqualTheClassesOfTheReference) {
   EXPECT_EQ(hash, 0x48B1698009766D10u);
 }
 
+// As above, from the pre-tokenizer Punctuation of the same version.
+TEST(UnicodeTables, PunctuationEqualsTheReference) {
+  int count = 0;
+  std::uint64_t hash = 0xCBF29CE484222325u;
+  for (char32_t c = 0; c <= 0x10FFFF; ++c) {
+    count += is_punctuation(c) ? 1 : 0;
+    hash = (hash ^ (is_punctuation(c) ? 1u : 0u)) * 0x100000001B3u;
+  }
+  EXPECT_EQ(count, 726);
+  EXPECT_EQ(hash, 0x62D9A6D8C535DE1Bu);
+  for (const char32_t c : {U'!', U'$', U'`', U'~', U'_', U'«', U'、', U'！'}) {
+    EXPECT_TRUE(is_punctuation(c)) << std::hex << static_cast<std::uint32_t>(c);
+  }
+  for (const char32_t c : {U'a', U'0', U' ', U'€', U'×', U'\uFFFD'}) {
+    EXPECT_FALSE(is_punctuation(c)) << std::hex << static_cast<std::uint32_t>(c);
+  }
+}
+
 TEST(UnicodeTables, KnownCharacters) {
   for (const char32_t c : {U'a', U'Z', U'ª', U'ß', U'ſ', U'ʰ', U'海', U'ﬁ', U'ǅ'}) {
     EXPECT_EQ(char_class(c), CharClass::kLetter) << std::hex << static_cast<std::uint32_t>(c);

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "text/vocabulary.h"
 
@@ -18,6 +19,13 @@ inline Vocabulary byte_vocabulary(std::string pre_tokenizer = "gpt-2") {
   }
   v.pre_tokenizer = std::move(pre_tokenizer);
   return v;
+}
+
+// The tokens of its bytes in such a vocabulary.
+inline std::vector<TokenId> ids_of_bytes(std::string_view text) {
+  std::vector<TokenId> ids;
+  for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+  return ids;
 }
 
 inline TokenId add_token(Vocabulary& v, std::string_view bytes,

@@ -173,7 +173,7 @@ TEST(Vocabulary, RefusesOtherModels) {
 
 TEST(Vocabulary, RefusesUnknownPreTokenizers) {
   VocabularyFile file;
-  expect_refused(file.set("pre", std::string("falcon")), "pre", "found 'falcon'",
+  expect_refused(file.set("pre", std::string("qwen2")), "pre", "found 'qwen2'",
                  ErrorCode::kUnsupported);
 }
 
