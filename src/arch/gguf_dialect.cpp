@@ -295,6 +295,25 @@ Result<DecoderConfig> read_decoder_config(const GgufFile& file) {
   return config;
 }
 
+void write_decoder_config(const DecoderConfig& config, format::GgufWriter& writer) {
+  const auto set = [&](std::string_view suffix, format::GgufWriterValue value) {
+    writer.set(config.architecture + "." + std::string(suffix), std::move(value));
+  };
+  writer.set("general.architecture", config.architecture);
+  if (!config.name.empty()) writer.set("general.name", config.name);
+  set("block_count", config.layers);
+  set("context_length", config.context);
+  set("embedding_length", config.hidden);
+  set("feed_forward_length", config.ffn);
+  set("attention.head_count", config.heads);
+  set("attention.head_count_kv", config.kv_heads);
+  if (config.query_width() != config.hidden) set("attention.key_length", config.head_dim);
+  set("attention.layer_norm_rms_epsilon", config.norm_epsilon);
+  set("rope.freq_base", static_cast<float>(config.rope_theta));
+  set("rope.dimension_count", config.head_dim);
+  set("vocab_size", config.vocab);
+}
+
 std::string block_tensor_name(std::uint32_t layer, BlockTensor tensor) {
   constexpr std::array<std::string_view, 11> kNames{
       "attn_norm", "attn_q",   "attn_k", "attn_v",       "attn_sub_norm", "attn_output",

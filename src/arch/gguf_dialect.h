@@ -8,6 +8,7 @@
 #include "arch/decoder_config.h"
 #include "core/result.h"
 #include "format/gguf/gguf_file.h"
+#include "format/gguf/gguf_writer.h"
 
 namespace tern::arch {
 
@@ -15,6 +16,10 @@ namespace tern::arch {
 // contradict each other or the tensors; kUnsupported, by name, for an architecture, a feature or a
 // tensor that Tern does not run.
 Result<DecoderConfig> read_decoder_config(const format::GgufFile& file);
+
+// Sets the keys that read_decoder_config reads. What a family implies (activation, norms) has no
+// key.
+void write_decoder_config(const DecoderConfig& config, format::GgufWriter& writer);
 
 // Tensors outside of the blocks.
 inline constexpr std::string_view kTokenEmbedding = "token_embd.weight";

@@ -1,6 +1,7 @@
 #include "core/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -56,6 +57,17 @@ AtomicFile& AtomicFile::operator=(AtomicFile&& other) noexcept {
 AtomicFile::~AtomicFile() {
   if (fd_ >= 0) ::close(fd_);
   if (!beside_.empty()) ::unlink(beside_.c_str());
+}
+
+Result<void> AtomicFile::require_space(std::uint64_t bytes) const {
+  struct statvfs room {};
+  if (::fstatvfs(fd_, &room) != 0) return io_error(path_, "cannot ask for free space", errno);
+  const std::uint64_t free = std::uint64_t{room.f_bavail} * room.f_frsize;
+  if (bytes <= free) return {};
+  return Error{ErrorCode::kIo,
+               "the file needs " + std::to_string(bytes) + " bytes and its file system has " +
+                   std::to_string(free) + " free; free some, or write elsewhere",
+               path_.string()};
 }
 
 Result<void> AtomicFile::write(std::span<const std::byte> bytes) {

@@ -24,6 +24,10 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile();
 
+  // An error where the file system has no room for `bytes` more: better known before an hour's work
+  // than behind it.
+  Result<void> require_space(std::uint64_t bytes) const;
+
   Result<void> write(std::span<const std::byte> bytes);
 
   // The bytes written so far.

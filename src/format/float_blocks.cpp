@@ -122,4 +122,25 @@ void quantize_row_q8_0(const float* values, std::size_t columns, std::byte* row)
   }
 }
 
+void pack_q8_0(std::uint16_t d, const std::int8_t* quants, std::byte* block) {
+  std::memcpy(block, &d, sizeof d);
+  std::memcpy(block + sizeof d, quants, kQ8Elements);
+}
+
+void pack_q6_k(std::uint16_t d, const std::int8_t* scales, const std::int8_t* quants,
+               std::byte* block) {
+  std::memset(block, 0, kQ6ScaleOffset);
+  for (std::size_t half = 0; half < 2; ++half) {
+    for (std::size_t g = 0; g < 4; ++g) {
+      for (std::size_t i = 0; i < 32; ++i) {
+        const auto q = static_cast<unsigned>(quants[128 * half + 32 * g + i] + 32);
+        block[64 * half + 32 * (g % 2) + i] |= static_cast<std::byte>((q & 15u) << (g < 2 ? 0 : 4));
+        block[kQ6HighOffset + 32 * half + i] |= static_cast<std::byte>(q >> 4 << (2 * g));
+      }
+    }
+  }
+  std::memcpy(block + kQ6ScaleOffset, scales, kQ6Elements / 16);
+  std::memcpy(block + kQ6DOffset, &d, sizeof d);
+}
+
 }  // namespace tern::format

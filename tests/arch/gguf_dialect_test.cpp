@@ -65,6 +65,15 @@ class Dialect : public ::testing::Test {
     return open(test::write_tiny_model(directory_.path(), model));
   }
 
+  Result<DecoderConfig> read(const DecoderConfig& config) {
+    GgufWriter writer;
+    write_decoder_config(config, writer);
+    const std::vector<std::byte> embedding(std::size_t{config.hidden} * config.vocab * 4);
+    writer.add_tensor("token_embd.weight", format::TensorType::kF32, {config.hidden, config.vocab},
+                      embedding);
+    return read(writer);
+  }
+
   void expect_error(const KeyFile& file, ErrorCode code, const std::string& context,
                     const std::string& message) {
     const auto config = read(file);
@@ -93,6 +102,38 @@ class Dialect : public ::testing::Test {
 
 constexpr auto kMalformed = ErrorCode::kMalformed;
 constexpr auto kUnsupported = ErrorCode::kUnsupported;
+
+TEST_F(Dialect, WhatIsWrittenIsRead) {
+  for (const std::uint32_t head_dim : {32u, 16u}) {
+    DecoderConfig written;
+    written.architecture = "bitnet";
+    written.name = "one";
+    written.layers = 3;
+    written.hidden = 64;
+    written.ffn = 192;
+    written.heads = 2;
+    written.kv_heads = 1;
+    written.head_dim = head_dim;
+    written.vocab = 8;
+    written.context = 99;
+    written.norm_epsilon = 1e-6f;
+    written.rope_theta = 5e5;
+    const auto config = read(written);
+    ASSERT_TRUE(config.ok()) << config.error().to_string();
+    EXPECT_EQ(config->architecture, "bitnet");
+    EXPECT_EQ(config->name, "one");
+    EXPECT_EQ(config->layers, 3u);
+    EXPECT_EQ(config->hidden, 64u);
+    EXPECT_EQ(config->ffn, 192u);
+    EXPECT_EQ(config->heads, 2u);
+    EXPECT_EQ(config->kv_heads, 1u);
+    EXPECT_EQ(config->head_dim, head_dim);
+    EXPECT_EQ(config->vocab, 8u);
+    EXPECT_EQ(config->context, 99u);
+    EXPECT_EQ(config->norm_epsilon, 1e-6f);
+    EXPECT_EQ(config->rope_theta, 5e5);
+  }
+}
 
 TEST_F(Dialect, EachFamilyHasItsActivationAndTheSubNorms) {
   const std::pair<const char*, Activation> families[] = {

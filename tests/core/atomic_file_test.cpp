@@ -31,6 +31,20 @@ class AtomicFileTest : public ::testing::Test {
   std::filesystem::path path_ = directory_ / "file";
 };
 
+TEST_F(AtomicFileTest, KnowsWhenThereIsNoRoom) {
+  auto file = AtomicFile::create(path_);
+  ASSERT_TRUE(file.ok()) << file.error().to_string();
+  EXPECT_TRUE(file->require_space(0).ok());
+  EXPECT_TRUE(file->require_space(1 << 12).ok());
+  const auto refused = file->require_space(std::uint64_t{1} << 62);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kIo);
+  EXPECT_EQ(refused.error().context, path_.string());
+  EXPECT_THAT(refused.error().message,
+              ::testing::MatchesRegex("the file needs 4611686018427387904 bytes and its file "
+                                      "system has [0-9]+ free; free some, or write elsewhere"));
+}
+
 TEST_F(AtomicFileTest, AppearsWholeOnCommit) {
   auto file = AtomicFile::create(path_);
   ASSERT_TRUE(file.ok()) << file.error().to_string();

@@ -64,6 +64,29 @@ TEST(FloatBlocks, Q8QuantisesByTheReferenceRule) {
   for (std::size_t i = 34; i < 68; ++i) EXPECT_EQ(row[i], std::byte{0}) << i;
 }
 
+TEST(FloatBlocks, PackedQuantsComeBack) {
+  const std::uint16_t d = f32_to_f16(0x1p-9f);
+  std::vector<std::int8_t> quants(256);
+  std::vector<float> values(256);
+  std::vector<std::byte> block(210);
+  for (int i = 0; i < 32; ++i)
+    quants[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(8 * i - 127);
+  pack_q8_0(d, quants.data(), block.data());
+  dequantize_row(TensorType::kQ8_0, block.data(), 32, values.data());
+  for (std::size_t i = 0; i < 32; ++i)
+    EXPECT_EQ(values[i], static_cast<float>(quants[i]) * 0x1p-9f);
+  std::vector<std::int8_t> scales(16);
+  for (int i = 0; i < 16; ++i)
+    scales[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(i * 15 - 120);
+  for (int i = 0; i < 256; ++i)
+    quants[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(i * 37 % 64 - 32);
+  pack_q6_k(d, scales.data(), quants.data(), block.data());
+  dequantize_row(TensorType::kQ6_K, block.data(), 256, values.data());
+  for (std::size_t i = 0; i < 256; ++i) {
+    EXPECT_EQ(values[i], static_cast<float>(scales[i / 16] * quants[i]) * 0x1p-9f) << i;
+  }
+}
+
 TEST(FloatBlocks, I2sHasNoRows) {
   float out = 42;
   const std::byte row[32]{};

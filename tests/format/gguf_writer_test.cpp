@@ -201,6 +201,33 @@ TEST_F(GgufWriterTest, AFailedWriteLeavesTheFormerFile) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_.path()), {}), 1);
 }
 
+TEST_F(GgufWriterTest, AsksForRoomBeforeItAsksForBytes) {
+  bool asked = false;
+  const auto never = [&](const GgufWriter::Sink&) -> Result<void> {
+    asked = true;
+    return {};
+  };
+  constexpr std::uint64_t kRows = std::uint64_t{1} << 60;
+  GgufWriter large;
+  large.add_tensor("t", TensorType::kF32, {1, kRows}, never);
+  auto result = large.write(path_);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, ErrorCode::kIo);
+  EXPECT_THAT(result.error().to_string(), HasSubstr("the file needs 461168601842738"));
+  // Their sum wraps to nearly nothing.
+  GgufWriter wrapping;
+  for (const char* name : {"a", "b", "c", "d"}) {
+    wrapping.add_tensor(name, TensorType::kF32, {1, kRows}, never);
+  }
+  result = wrapping.write(path_);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(result.error().to_string(),
+              HasSubstr("tensor 'd': the tensors together do not fit into 64 bits"));
+  EXPECT_FALSE(asked);
+  EXPECT_TRUE(std::filesystem::is_empty(directory_.path()));
+}
+
 TEST_F(GgufWriterTest, ADirectoryThatDoesNotExistIsNamed) {
   const auto result = GgufWriter().write(directory_ / "absent/model.gguf");
   ASSERT_FALSE(result.ok());

@@ -124,9 +124,14 @@ Result<GgufWriter::Head> GgufWriter::make_head() const {
   std::uint64_t offset = 0;
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     out.overwrite(offset_fields[i], offset);
-    offset += head.sizes[i] + padding(head.sizes[i], alignment_);
+    const std::uint64_t bytes = head.sizes[i] + padding(head.sizes[i], alignment_);
+    if (__builtin_add_overflow(offset, bytes, &offset)) {
+      return Error{ErrorCode::kUsage, "the tensors together do not fit into 64 bits",
+                   fmt::format("tensor {}", in_quotes(tensors_[i].name))};
+    }
   }
   out.pad_to(alignment_);
+  head.file_bytes = out.size() + offset;
   head.bytes = out.take();
   return head;
 }
@@ -152,6 +157,7 @@ Result<void> GgufWriter::write(const std::filesystem::path& path) const {
     return in_context(path.string(), std::move(head.error()));
   }
   TERN_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  TERN_TRY(file.require_space(head->file_bytes));
   TERN_TRY(file.write(head->bytes));
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     if (auto written = write_tensor(file, tensors_[i], head->sizes[i]); !written) {

@@ -48,7 +48,8 @@ class GgufWriter {
                   std::span<const std::byte> bytes);
 
   // Errors: kUsage for what no reader would accept (a name twice, a shape that the type cannot
-  // have, a source that gives too few or too many bytes), kIo.
+  // have, a source that gives too few or too many bytes), kIo (before any tensor's bytes are asked
+  // for where the file system lacks the room), those of the sources.
   Result<void> write(const std::filesystem::path& path) const;
 
  private:
@@ -62,6 +63,7 @@ class GgufWriter {
   struct Head {
     std::vector<std::byte> bytes;
     std::vector<std::uint64_t> sizes;
+    std::uint64_t file_bytes = 0;
   };
 
   Result<Head> make_head() const;

@@ -147,6 +147,26 @@ std::optional<std::uint64_t> I2sMatrix::find_code3(std::uint64_t first, std::uin
   return found;
 }
 
+void encode_i2_s_blocks(const std::int8_t* trits, std::uint64_t blocks, std::byte* codes) {
+  for (std::uint64_t i = 0; i < blocks; ++i) {
+    const std::int8_t* from = trits + i * kI2sBlockElements;
+    std::byte* to = codes + i * kI2sBlockBytes;
+    for (std::uint64_t b = 0; b < kI2sBlockBytes; ++b) {
+      unsigned packed = 0;
+      for (unsigned g = 0; g < kGroups; ++g) {
+        packed |= static_cast<unsigned>(from[g * kGroupElements + b] + 1) << group_shift(g);
+      }
+      to[b] = static_cast<std::byte>(packed);
+    }
+  }
+}
+
+std::array<std::byte, kI2sTailBytes> i2_s_tail(float scale) {
+  std::array<std::byte, kI2sTailBytes> tail{};
+  std::memcpy(tail.data(), &scale, sizeof scale);
+  return tail;
+}
+
 Result<std::vector<std::byte>> encode_i2_s(std::span<const std::int8_t> trits, float scale) {
   if (trits.empty() || trits.size() % kI2sBlockElements != 0) {
     return Error{
@@ -158,20 +178,17 @@ Result<std::vector<std::byte>> encode_i2_s(std::span<const std::int8_t> trits, f
     return Error{ErrorCode::kUsage,
                  "i2_s: expected a finite scale of at least 0, found " + std::to_string(scale), ""};
   }
-  std::vector<std::byte> bytes(i2_s_bytes(trits.size()));
-  for (std::size_t i = 0; i < trits.size(); ++i) {
-    if (trits[i] < -1 || trits[i] > 1) {
-      return Error{ErrorCode::kUsage,
-                   "i2_s: expected a trit of -1, 0 or 1, found " + std::to_string(trits[i]) +
-                       " at position " + std::to_string(i),
-                   ""};
-    }
-    const std::uint64_t in_block = i % kI2sBlockElements;
-    const auto group = static_cast<unsigned>(in_block / kGroupElements);
-    bytes[i / kI2sBlockElements * kI2sBlockBytes + in_block % kGroupElements] |=
-        static_cast<std::byte>(static_cast<unsigned>(trits[i] + 1) << group_shift(group));
+  const auto wrong =
+      std::ranges::find_if(trits, [](std::int8_t trit) { return trit < -1 || trit > 1; });
+  if (wrong != trits.end()) {
+    return Error{ErrorCode::kUsage,
+                 "i2_s: expected a trit of -1, 0 or 1, found " + std::to_string(*wrong) +
+                     " at position " + std::to_string(wrong - trits.begin()),
+                 ""};
   }
-  std::memcpy(bytes.data() + bytes.size() - kI2sTailBytes, &scale, sizeof scale);
+  std::vector<std::byte> bytes(i2_s_bytes(trits.size()));
+  encode_i2_s_blocks(trits.data(), trits.size() / kI2sBlockElements, bytes.data());
+  std::ranges::copy(i2_s_tail(scale), bytes.end() - kI2sTailBytes);
   return bytes;
 }
 

@@ -63,6 +63,11 @@ class I2sMatrix {
   float scale_;
 };
 
+// A matrix in parts, for who streams it: `blocks` whole blocks, 32 bytes of codes for each 128
+// trits, every trit -1, 0 or +1; and, behind the last block, the tail.
+void encode_i2_s_blocks(const std::int8_t* trits, std::uint64_t blocks, std::byte* codes);
+std::array<std::byte, kI2sTailBytes> i2_s_tail(float scale);
+
 // The bytes of a matrix in row order. Errors: kUsage when the number of trits is not a positive
 // multiple of 128, when one is not -1, 0 or +1, or when the scale is negative or not finite.
 Result<std::vector<std::byte>> encode_i2_s(std::span<const std::int8_t> trits, float scale);
