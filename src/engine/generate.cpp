@@ -21,7 +21,10 @@ double seconds_since(Clock::time_point start) {
 class TextStream {
  public:
   TextStream(const text::Tokenizer& tokenizer, const GenerateRequest& request, std::string& text)
-      : decoder_(tokenizer), scanner_(request.stops), on_text_(request.on_text), text_(text) {}
+      : decoder_(tokenizer, false, request.prompt),
+        scanner_(request.stops),
+        on_text_(request.on_text),
+        text_(text) {}
 
   void push(TokenId token) { show(scanner_.push(decoder_.push(token))); }
   void finish() {

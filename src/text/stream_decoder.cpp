@@ -1,6 +1,5 @@
 #include "text/stream_decoder.h"
 
-#include <array>
 #include <utility>
 
 #include "text/utf8.h"
@@ -8,7 +7,7 @@
 namespace tern::text {
 
 std::string StreamDecoder::push(TokenId token) {
-  pending_ += tokenizer_->decode(std::array{token}, render_special_);
+  pending_ += tokenizer_->text_of(token, begins_, render_special_);
   std::string out;
   std::size_t at = 0;
   while (at < pending_.size()) {
@@ -24,6 +23,7 @@ std::string StreamDecoder::push(TokenId token) {
 }
 
 std::string StreamDecoder::finish() {
+  begins_ = true;
   return replace_invalid_utf8(std::exchange(pending_, std::string()));
 }
 

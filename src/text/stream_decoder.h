@@ -3,9 +3,13 @@
 // maximal subpart (Unicode, section 3.9). All pieces together equal replace_invalid_utf8() of
 // Tokenizer::decode().
 //
+// A text that continues a prompt does not begin with a space to drop (Tokenizer::text_of) unless
+// the prompt ends with a special token: `before` are the tokens that it continues.
+//
 // One per sequence, used by one thread at a time; the Tokenizer must outlive it.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "text/token.h"
@@ -15,8 +19,11 @@ namespace tern::text {
 
 class StreamDecoder {
  public:
-  explicit StreamDecoder(const Tokenizer& tokenizer, bool render_special = false)
-      : tokenizer_(&tokenizer), render_special_(render_special) {}
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool render_special = false,
+                         std::span<const TokenId> before = {})
+      : tokenizer_(&tokenizer),
+        render_special_(render_special),
+        begins_(before.empty() || tokenizer.is_special(before.back())) {}
 
   // The text that this token completes; often empty for a part of a character.
   std::string push(TokenId token);
@@ -26,6 +33,7 @@ class StreamDecoder {
  private:
   const Tokenizer* tokenizer_;
   bool render_special_;
+  bool begins_;
   std::string pending_;  // the beginning of one UTF-8 sequence, at most 3 bytes
 };
 

@@ -20,6 +20,7 @@ class TokenTrie {
 
   // False where the name is there already. The name is not empty.
   bool insert(std::string_view name, TokenId token);
+  bool contains(std::string_view name) const { return longest_at(name, 0).length == name.size(); }
   bool empty() const { return nodes_.size() == 1; }
 
   // The longest name that text begins with at `at`; costs at most the length of the longest name.

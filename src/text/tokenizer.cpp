@@ -5,6 +5,7 @@
 #include "text/bpe.h"
 #include "text/byte_level.h"
 #include "text/pre_tokenizer.h"
+#include "text/sentence_piece.h"
 #include "text/token_index.h"
 #include "text/token_trie.h"
 #include "text/vocabulary_error.h"
@@ -27,6 +28,25 @@ Error unsupported(std::string_view key, std::string message) {
   return vocabulary_error(ErrorCode::kUnsupported, key, std::move(message));
 }
 
+// Calls on_text for each run between names and on_name for each name, in order; runs may be empty.
+template <typename OnText, typename OnName>
+void split_at_names(const TokenTrie& names, std::string_view text, const OnText& on_text,
+                    const OnName& on_name) {
+  std::size_t begin = 0;
+  for (std::size_t at = names.empty() ? text.size() : 0; at < text.size();) {
+    const TokenTrie::Match match = names.longest_at(text, at);
+    if (match.length == 0) {
+      ++at;
+      continue;
+    }
+    on_text(text.substr(begin, at - begin));
+    on_name(match.token);
+    at += match.length;
+    begin = at;
+  }
+  on_text(text.substr(begin));
+}
+
 std::string token_at(std::size_t id) { return "token " + std::to_string(id); }
 
 Error duplicated(std::size_t id, const Token& token) {
@@ -40,19 +60,23 @@ struct Tokenizer::State {
   std::vector<Token> tokens;
   // The normal tokens by their bytes; the views are into `tokens`, which never changes.
   TokenIndex words{0};
-  TokenTrie user_defined;  // what encode() finds in any text
-  TokenTrie special;       // what it finds where parse_special is set
+  TokenTrie special;       // what encode() finds where parse_special is set
+  TokenTrie user_defined;  // what it finds between them in any text
   std::unique_ptr<const TextModel> model;
   std::optional<TokenId> bos;
   std::optional<TokenId> eos;
   std::optional<TokenId> eot;
   bool adds_bos = false;
   bool adds_eos = false;
+  bool spaces_are_u2581 = false;  // SentencePiece: both mean a space
+  bool adds_space = false;        // ... and a section begins with one of its own
 
   Result<void> index_tokens();
   Result<void> check_ids() const;
 
+  Result<void> make_model(const Vocabulary& vocabulary);
   const Token* find(TokenId token) const;
+  void encode_section(std::string_view text, BpeEncoder& bpe, std::vector<TokenId>& out) const;
 };
 
 Result<void> Tokenizer::State::index_tokens() {
@@ -60,7 +84,7 @@ Result<void> Tokenizer::State::index_tokens() {
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const Token& token = tokens[i];
     const auto id = static_cast<TokenId>(i);
-    if (token.kind == TokenKind::kUnused) continue;
+    if (token.kind == TokenKind::kUnused || token.kind == TokenKind::kByte) continue;
     if (token.bytes.empty()) {
       return malformed("tokens", token_at(i) + ": expected a text, found an empty one");
     }
@@ -73,8 +97,10 @@ Result<void> Tokenizer::State::index_tokens() {
                                        std::to_string(kLongestName) + " bytes, found " +
                                        std::to_string(token.bytes.size()));
     }
-    if (!special.insert(token.bytes, id)) return duplicated(i, token);
-    if (token.kind == TokenKind::kUserDefined) user_defined.insert(token.bytes, id);
+    if (special.contains(token.bytes) || user_defined.contains(token.bytes)) {
+      return duplicated(i, token);
+    }
+    (token.kind == TokenKind::kUserDefined ? user_defined : special).insert(token.bytes, id);
   }
   return {};
 }
@@ -106,6 +132,39 @@ const Token* Tokenizer::State::find(TokenId token) const {
   return token >= 0 && index < tokens.size() ? &tokens[index] : nullptr;
 }
 
+// After the tokens are in their place and indexed.
+Result<void> Tokenizer::State::make_model(const Vocabulary& vocabulary) {
+  if (vocabulary.model == TokenizerModel::kSentencePiece) {
+    adds_bos = vocabulary.add_bos.value_or(true);
+    spaces_are_u2581 = true;
+    adds_space = vocabulary.add_space_prefix;
+    TERN_ASSIGN(model, SentencePieceBpe::create(tokens, words));
+    return {};
+  }
+  const PreTokenizer* pre_tokenizer = find_pre_tokenizer(vocabulary.pre_tokenizer);
+  if (pre_tokenizer == nullptr) {
+    return unsupported("pre", "expected one of " + pre_tokenizer_names() + ", found " +
+                                  format::in_quotes(vocabulary.pre_tokenizer));
+  }
+  adds_bos = vocabulary.add_bos.value_or(pre_tokenizer->adds_bos);
+  TERN_ASSIGN(model, ByteLevelBpe::create(*pre_tokenizer, tokens, vocabulary.merges, words));
+  return {};
+}
+
+// A section is what lies between special tokens.
+void Tokenizer::State::encode_section(std::string_view text, BpeEncoder& bpe,
+                                      std::vector<TokenId>& out) const {
+  if (text.empty()) return;
+  std::string normal;
+  if (spaces_are_u2581) {
+    normal = (adds_space ? " " : "") + spaces_of_sentence_piece(text);
+    text = normal;
+  }
+  split_at_names(
+      user_defined, text, [&](std::string_view run) { model->encode(run, bpe, out); },
+      [&](TokenId token) { out.push_back(token); });
+}
+
 Tokenizer::Tokenizer(std::unique_ptr<const State> state) : state_(std::move(state)) {}
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
@@ -120,11 +179,6 @@ Result<Tokenizer> Tokenizer::from_gguf(const format::GgufFile& file) {
 
 Result<Tokenizer> Tokenizer::create(Vocabulary vocabulary) {
   auto state = std::make_unique<State>();
-  const PreTokenizer* pre_tokenizer = find_pre_tokenizer(vocabulary.pre_tokenizer);
-  if (pre_tokenizer == nullptr) {
-    return unsupported("pre", "expected one of " + pre_tokenizer_names() + ", found " +
-                                  format::in_quotes(vocabulary.pre_tokenizer));
-  }
   if (vocabulary.tokens.size() > kMostTokens) {
     return unsupported("tokens", "expected at most " + std::to_string(kMostTokens) +
                                      " tokens, found " + std::to_string(vocabulary.tokens.size()));
@@ -133,11 +187,9 @@ Result<Tokenizer> Tokenizer::create(Vocabulary vocabulary) {
   state->bos = vocabulary.bos;
   state->eos = vocabulary.eos;
   state->eot = vocabulary.eot;
-  state->adds_bos = vocabulary.add_bos.value_or(pre_tokenizer->adds_bos);
   state->adds_eos = vocabulary.add_eos;
   TERN_TRY(state->index_tokens());
-  TERN_ASSIGN(state->model,
-              ByteLevelBpe::create(*pre_tokenizer, state->tokens, vocabulary.merges, state->words));
+  TERN_TRY(state->make_model(vocabulary));
   TERN_TRY(state->check_ids());
   return Tokenizer(std::move(state));
 }
@@ -149,20 +201,11 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
   }
 
   BpeEncoder bpe;
-  const TokenTrie& names = options.parse_special ? state_->special : state_->user_defined;
-  std::size_t begin = 0;
-  for (std::size_t at = names.empty() ? text.size() : 0; at < text.size();) {
-    const TokenTrie::Match match = names.longest_at(text, at);
-    if (match.length == 0) {
-      ++at;
-      continue;
-    }
-    state_->model->encode(text.substr(begin, at - begin), bpe, out);
-    out.push_back(match.token);
-    at += match.length;
-    begin = at;
-  }
-  state_->model->encode(text.substr(begin), bpe, out);
+  const TokenTrie none;
+  split_at_names(
+      options.parse_special ? state_->special : none, text,
+      [&](std::string_view section) { state_->encode_section(section, bpe, out); },
+      [&](TokenId token) { out.push_back(token); });
 
   if (state_->eos.has_value() && options.add_eos.value_or(state_->adds_eos)) {
     out.push_back(*state_->eos);
@@ -172,10 +215,20 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
 
 std::string Tokenizer::decode(std::span<const TokenId> tokens, bool render_special) const {
   std::string out;
-  for (const TokenId token : tokens) {
-    if (render_special || !is_special(token)) out += token_bytes(token);
-  }
+  bool begins = true;
+  for (const TokenId token : tokens) out += text_of(token, begins, render_special);
   return out;
+}
+
+std::string_view Tokenizer::text_of(TokenId token, bool& begins, bool render_special) const {
+  std::string_view text = token_bytes(token);
+  if (is_special(token)) {
+    begins = true;
+    return render_special ? text : std::string_view();
+  }
+  if (state_->adds_space && begins && text.starts_with(' ')) text.remove_prefix(1);
+  if (state_->find(token) != nullptr) begins = false;
+  return text;
 }
 
 std::string_view Tokenizer::token_bytes(TokenId token) const {
@@ -192,7 +245,7 @@ bool Tokenizer::adds_bos() const { return state_->adds_bos; }
 bool Tokenizer::is_special(TokenId token) const {
   const Token* found = state_->find(token);
   return found != nullptr && found->kind != TokenKind::kNormal &&
-         found->kind != TokenKind::kUserDefined;
+         found->kind != TokenKind::kUserDefined && found->kind != TokenKind::kByte;
 }
 
 bool Tokenizer::is_end_of_generation(TokenId token) const {

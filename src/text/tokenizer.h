@@ -1,7 +1,8 @@
-// From text to the token ids of a model and back: byte-level BPE.
+// From text to the token ids of a model and back: byte-level BPE, or SentencePiece's BPE.
 //
 // Any bytes can be encoded, valid UTF-8 or not, and decode(encode(text)) gives the same bytes back;
-// only where a vocabulary has no token for a byte there is U+FFFD in its place.
+// only where a byte-level vocabulary has no token for a byte there is U+FFFD in its place, and
+// SentencePiece gives a space for U+2581, by which it writes one.
 // The time is O(n log n) in the length of the text, whatever the text.
 //
 // A Tokenizer owns all that it needs (the GGUF file may go), never changes after its construction
@@ -48,8 +49,14 @@ class Tokenizer {
 
   // The bytes of all tokens, end to end; they may be cut inside of a UTF-8 sequence (a
   // StreamDecoder is not). Special tokens give their names where `render_special`, else nothing.
-  // Ids outside of the vocabulary give nothing.
+  // Ids outside of the vocabulary give nothing. Most SentencePiece vocabularies put a space before
+  // a text, and before what follows a special token: the first space there is dropped again.
   std::string decode(std::span<const TokenId> tokens, bool render_special = false) const;
+
+  // The share of one token in that. `begins` says whether a text begins with it, which is so for
+  // the first token and after a special one, and is brought up to date for the next. The view lives
+  // as long as the Tokenizer.
+  std::string_view text_of(TokenId token, bool& begins, bool render_special) const;
 
   // The bytes of one token, the name of a special one; empty outside of the vocabulary. Lives as
   // long as the Tokenizer.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <set>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -20,6 +22,9 @@ constexpr std::string_view kPreKey = "tokenizer.ggml.pre";
 constexpr std::string_view kTokensKey = "tokenizer.ggml.tokens";
 constexpr std::string_view kKindsKey = "tokenizer.ggml.token_type";
 constexpr std::string_view kMergesKey = "tokenizer.ggml.merges";
+constexpr std::string_view kScoresKey = "tokenizer.ggml.scores";
+constexpr std::string_view kExtraSpacesKey = "tokenizer.ggml.remove_extra_whitespaces";
+constexpr std::string_view kCharsmapKey = "tokenizer.ggml.precompiled_charsmap";
 constexpr std::string_view kAddBosKey = "tokenizer.ggml.add_bos_token";
 
 // Tokens that end a text or a turn. Some files call them normal; as no merge makes them, they can
@@ -34,53 +39,84 @@ Error malformed(const GgufFile& file, std::string_view key, std::string message)
           file.source() + ": key " + format::in_quotes(key)};
 }
 
+Error unsupported(const GgufFile& file, std::string_view key, std::string message) {
+  Error error = malformed(file, key, std::move(message));
+  error.code = ErrorCode::kUnsupported;
+  return error;
+}
+
 std::string element(std::size_t i) { return "element " + std::to_string(i); }
 
 // The integers of an array, whatever their width; the reader widens them to 64 bits.
 template <typename T>
-Result<std::vector<TokenKind>> to_kinds(const GgufFile& file, const std::vector<T>& values) {
+Result<std::vector<TokenKind>> to_kinds(const GgufFile& file, TokenizerModel model,
+                                        const std::vector<T>& values) {
+  const bool has_bytes = model == TokenizerModel::kSentencePiece;
   std::vector<TokenKind> kinds;
   kinds.reserve(values.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (values[i] < 1 || values[i] > 5) {
+    if (values[i] < 1 || values[i] > (has_bytes ? 6 : 5)) {
       return malformed(file, kKindsKey,
                        element(i) + ": expected 1 (normal), 2 (unknown), 3 (control), 4 (user " +
-                           "defined) or 5 (unused), found " + std::to_string(values[i]));
+                           "defined), 5 (unused)" + (has_bytes ? " or 6 (byte)" : "") + ", found " +
+                           std::to_string(values[i]));
     }
     kinds.push_back(static_cast<TokenKind>(values[i]));
   }
   return kinds;
 }
 
-Result<std::vector<TokenKind>> read_kinds(const GgufFile& file) {
-  const format::GgufValue* value = file.find(kKindsKey);
-  if (value != nullptr) {
-    if (const auto* array = std::get_if<format::GgufArray>(value)) {
-      if (const auto* s = std::get_if<std::vector<std::int64_t>>(array)) return to_kinds(file, *s);
-      if (const auto* u = std::get_if<std::vector<std::uint64_t>>(array)) return to_kinds(file, *u);
+// The array at a key; nullptr where there is none or another value.
+const format::GgufArray* find_array(const GgufFile& file, std::string_view key) {
+  const format::GgufValue* value = file.find(key);
+  return value == nullptr ? nullptr : std::get_if<format::GgufArray>(value);
+}
+
+Error no_array(const GgufFile& file, std::string_view key, std::string_view of) {
+  const format::GgufValue* value = file.find(key);
+  return malformed(file, key,
+                   "expected an array of " + std::string(of) + ", found " +
+                       std::string(value == nullptr ? "none" : format::type_name(*value)));
+}
+
+Error wrong_length(const GgufFile& file, std::string_view key, std::size_t tokens,
+                   std::size_t found) {
+  return malformed(file, key,
+                   "expected " + std::to_string(tokens) + " elements, as many as in " +
+                       std::string(kTokensKey) + ", found " + std::to_string(found));
+}
+
+Result<std::vector<TokenKind>> read_kinds(const GgufFile& file, TokenizerModel model) {
+  if (const format::GgufArray* array = find_array(file, kKindsKey)) {
+    if (const auto* s = std::get_if<std::vector<std::int64_t>>(array)) {
+      return to_kinds(file, model, *s);
+    }
+    if (const auto* u = std::get_if<std::vector<std::uint64_t>>(array)) {
+      return to_kinds(file, model, *u);
     }
   }
-  return malformed(file, kKindsKey,
-                   "expected an array of integers, found " +
-                       std::string(value == nullptr ? "none" : format::type_name(*value)));
+  return no_array(file, kKindsKey, "integers");
 }
 
 Result<void> read_tokens(const GgufFile& file, std::span<const std::string_view> texts,
                          Vocabulary& vocabulary) {
-  TERN_ASSIGN(const auto kinds, read_kinds(file));
+  TERN_ASSIGN(const auto kinds, read_kinds(file, vocabulary.model));
   if (kinds.size() != texts.size()) {
-    return malformed(file, kKindsKey,
-                     "expected " + std::to_string(texts.size()) + " elements, as many as in " +
-                         std::string(kTokensKey) + ", found " + std::to_string(kinds.size()));
+    return wrong_length(file, kKindsKey, texts.size(), kinds.size());
   }
   vocabulary.tokens.resize(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
+    vocabulary.tokens[i].kind = kinds[i];
+    vocabulary.tokens[i].bytes = texts[i];
+  }
+  return {};
+}
+
+Result<void> decode_byte_alphabet(const GgufFile& file, std::span<const std::string_view> texts,
+                                  Vocabulary& vocabulary) {
+  for (std::size_t i = 0; i < texts.size(); ++i) {
     Token& token = vocabulary.tokens[i];
-    token.kind = kinds[i];
-    if (token.kind != TokenKind::kNormal) {
-      token.bytes = texts[i];
-      continue;
-    }
+    if (token.kind != TokenKind::kNormal) continue;
     auto bytes = bytes_of_alphabet_text(texts[i]);
     if (!bytes) {
       return malformed(file, kTokensKey,
@@ -203,7 +239,115 @@ void mark_end_tokens(Vocabulary& vocabulary) {
   }
 }
 
+Result<void> read_byte_level(const GgufFile& file, Vocabulary& vocabulary) {
+  TERN_ASSIGN(const auto texts, file.get_strings(kTokensKey));
+  TERN_ASSIGN(vocabulary.pre_tokenizer, read_pre_tokenizer(file, texts));
+  TERN_TRY(read_tokens(file, texts, vocabulary));
+  TERN_TRY(decode_byte_alphabet(file, texts, vocabulary));
+  TERN_TRY(read_merges(file, texts, vocabulary));
+  mark_end_tokens(vocabulary);
+  return {};
+}
+
+Result<void> read_scores(const GgufFile& file, Vocabulary& vocabulary) {
+  const format::GgufArray* array = find_array(file, kScoresKey);
+  const auto* scores = array == nullptr ? nullptr : std::get_if<std::vector<double>>(array);
+  if (scores == nullptr) return no_array(file, kScoresKey, "floats");
+  if (scores->size() != vocabulary.tokens.size()) {
+    return wrong_length(file, kScoresKey, vocabulary.tokens.size(), scores->size());
+  }
+  std::set<float> different;
+  std::size_t normal = 0;
+  for (std::size_t i = 0; i < scores->size(); ++i) {
+    Token& token = vocabulary.tokens[i];
+    token.score = static_cast<float>((*scores)[i]);
+    if (!std::isfinite(token.score)) {
+      return malformed(file, kScoresKey,
+                       element(i) + ": expected a number, found " + std::to_string(token.score));
+    }
+    if (token.kind != TokenKind::kNormal) continue;
+    ++normal;
+    if (different.size() < 2) different.insert(token.score);
+  }
+  if (normal > 1 && different.size() < 2) {
+    return malformed(file, kScoresKey,
+                     "expected scores that differ, found one for all normal tokens: the file was "
+                     "converted without its scores; convert the model again");
+  }
+  return {};
+}
+
+// The byte that "<0x0A>" names.
+std::optional<char> byte_of_name(std::string_view name) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  if (name.size() != 6 || !name.starts_with("<0x") || name[5] != '>') return std::nullopt;
+  const std::size_t high = kDigits.find(name[3]);
+  const std::size_t low = kDigits.find(name[4]);
+  if (high == std::string_view::npos || low == std::string_view::npos) return std::nullopt;
+  return static_cast<char>(high << 4 | low);
+}
+
+// The texts of SentencePiece have U+2581 for a space, and the names of bytes.
+Result<void> decode_pieces(const GgufFile& file, Vocabulary& vocabulary) {
+  for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
+    Token& token = vocabulary.tokens[i];
+    if (token.kind == TokenKind::kNormal || token.kind == TokenKind::kUserDefined) {
+      token.bytes = spaces_of_sentence_piece(token.bytes);
+    } else if (token.kind == TokenKind::kByte) {
+      const auto byte = byte_of_name(token.bytes);
+      if (!byte) {
+        return malformed(file, kTokensKey,
+                         element(i) + ": expected a byte token such as '<0x0A>', found " +
+                             format::in_quotes(token.bytes));
+      }
+      token.bytes = *byte;
+    }
+  }
+  return {};
+}
+
+Result<void> read_sentence_piece(const GgufFile& file, Vocabulary& vocabulary) {
+  vocabulary.model = TokenizerModel::kSentencePiece;
+  TERN_ASSIGN(const auto pre, file.get_string_or(kPreKey, "default"));
+  if (pre != "default") {
+    return unsupported(file, kPreKey,
+                       "expected 'default' or no such key, as SentencePiece has no "
+                       "pre-tokenizer, found " +
+                           format::in_quotes(pre));
+  }
+  if (file.find(kCharsmapKey) != nullptr) {
+    return unsupported(file, kCharsmapKey,
+                       "expected no such key: Tern does not normalise texts, and a text that is "
+                       "not would become other tokens");
+  }
+  TERN_ASSIGN(const bool removes_spaces, file.get_bool_or(kExtraSpacesKey, false));
+  if (removes_spaces) {
+    return unsupported(file, kExtraSpacesKey, "expected false, found true: Tern keeps each space");
+  }
+  TERN_ASSIGN(vocabulary.add_space_prefix,
+              file.get_bool_or("tokenizer.ggml.add_space_prefix", true));
+  TERN_ASSIGN(const auto texts, file.get_strings(kTokensKey));
+  TERN_TRY(read_tokens(file, texts, vocabulary));
+  TERN_TRY(read_scores(file, vocabulary));
+  return decode_pieces(file, vocabulary);
+}
+
 }  // namespace
+
+std::string spaces_of_sentence_piece(std::string_view text) {
+  constexpr std::string_view kSpace = "\u2581";
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    if (text.substr(at, kSpace.size()) == kSpace) {
+      out += ' ';
+      at += kSpace.size();
+    } else {
+      out += text[at++];
+    }
+  }
+  return out;
+}
 
 bool is_end_name(std::string_view name) {
   return std::find(kEndNames.begin(), kEndNames.end(), name) != kEndNames.end();
@@ -212,17 +356,15 @@ bool is_end_name(std::string_view name) {
 Result<Vocabulary> read_vocabulary(const GgufFile& file) {
   Vocabulary vocabulary;
   TERN_ASSIGN(const std::string_view model, file.get_string(kModelKey));
-  if (model != "gpt2") {
-    Error error = malformed(file, kModelKey,
-                            "expected 'gpt2' (byte-level BPE), found " + format::in_quotes(model));
-    error.code = ErrorCode::kUnsupported;
-    return error;
+  if (model == "gpt2") {
+    TERN_TRY(read_byte_level(file, vocabulary));
+  } else if (model == "llama") {
+    TERN_TRY(read_sentence_piece(file, vocabulary));
+  } else {
+    return unsupported(file, kModelKey,
+                       "expected 'gpt2' (byte-level BPE) or 'llama' (SentencePiece BPE), found " +
+                           format::in_quotes(model));
   }
-  TERN_ASSIGN(const auto texts, file.get_strings(kTokensKey));
-  TERN_ASSIGN(vocabulary.pre_tokenizer, read_pre_tokenizer(file, texts));
-  TERN_TRY(read_tokens(file, texts, vocabulary));
-  TERN_TRY(read_merges(file, texts, vocabulary));
-  mark_end_tokens(vocabulary);
   TERN_TRY(read_special_ids(file, vocabulary));
   return vocabulary;
 }

@@ -13,7 +13,8 @@ from typing import Any
 
 TERN = os.environ["TERN"]  # the executable
 TIMEOUT = 300  # emulators and sanitizers are slow
-MODEL = Path(__file__).resolve().parents[2] / "models" / "tern-tales.gguf"
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "models" / "tern-tales.gguf"
 STATISTICS = (
     r"\A[0-9.]+ tok/s, (?:[0-9]+(?:[.][0-9])?% of this machine's limit|limit not measurable), \w+, "
     r"(?:proved|not proved \(--no-verify\)), [0-9]+ \+ [0-9]+ tokens, [a-z ]+, seed [0-9]+\n\Z"

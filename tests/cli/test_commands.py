@@ -4,8 +4,9 @@ import hashlib
 import json
 import re
 import struct
+from pathlib import Path
 
-from tern import MODEL, CliTest, environment, main, tern
+from tern import MODEL, ROOT, CliTest, environment, main, tern
 
 
 def vocabulary_only() -> bytes:
@@ -54,7 +55,7 @@ class InspectTest(CliTest):
 
 
 class TokenizeTest(CliTest):
-    def ids(self, *arguments: str, **options: bytes) -> list[int]:
+    def ids(self, *arguments: str | Path, **options: bytes) -> list[int]:
         line = self.succeed("tokenize", "--ids", *arguments, **options).stdout.decode()
         self.assertRegex(line, r"\A[0-9 ]*\n\Z")
         return [int(word) for word in line.split()]
@@ -91,6 +92,25 @@ class TokenizeTest(CliTest):
         file = self.folder / "vocabulary.gguf"
         file.write_bytes(vocabulary_only())
         self.assertEqual(self.ids("-m", str(file), "a king"), self.ids("a king"))
+
+    def test_sentence_piece(self) -> None:
+        file = ROOT / "tests/reference/data/spm_prefix.gguf"
+        self.assertEqual(self.ids("-m", file, "a<|user|>b"), [266, 3, 567])
+        self.assertEqual(self.ids("-m", file, input=b"a\x00\xff"), [266, 6, 261])
+        self.assertEqual(self.ids("-m", file, ""), [])
+
+    def test_vocabularies_that_are_none(self) -> None:
+        content = (ROOT / "tests/reference/data/spm_prefix.gguf").read_bytes()
+        for old, new, status, words in (
+            (b"ggml.scores", b"ggml.scorex", 4, "tokenizer.ggml.scores': expected an array"),
+            (b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0plamo", 5, "found 'plamo'"),
+            (b"default", b"unknown", 5, "tokenizer.ggml.pre': expected 'default'"),
+            (b"<0x0A>", b"<0x0B>", 4, "expected one byte token for each of the 256 bytes"),
+        ):
+            file = self.folder / "vocabulary.gguf"
+            self.assertIn(old, content)
+            file.write_bytes(content.replace(old, new))
+            self.assert_fails(tern("tokenize", "-m", file, "a"), status, words)
 
 
 class VerifyTest(CliTest):

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "text/bpe.h"
+#include "text/sentence_piece.h"
 #include "text/tokenizer.h"
 #include "text/vocabularies.h"
 
@@ -64,6 +65,52 @@ TEST(LinearTime, AMegabyteOfAnything) {
       const std::string text = repeat(unit, kMegabyte) + "x";
       EXPECT_TRUE(tokenizer->decode(tokenizer->encode(text)) == text) << pre_tokenizer << unit;
     }
+  }
+}
+
+// Runs of one character up to 64 long, words, and characters that are no tokens.
+Vocabulary runs_of_pieces() {
+  Vocabulary v = sentence_piece_vocabulary();
+  float score = 0;
+  for (const std::string character : {"a", " ", "\n", "海"}) {
+    for (std::string run = character; run.size() <= 64 * character.size(); run += character) {
+      add_piece(v, run, --score);
+    }
+  }
+  for (const char* piece : {"ab", "ba", "abab", "cé", "abcé"}) add_piece(v, piece, --score);
+  return v;
+}
+
+TEST(LinearTime, StepsOfSentencePieceGrowWithTheTextNotItsSquare) {
+  const Vocabulary v = runs_of_pieces();
+  TokenIndex words(v.tokens.size());
+  for (std::size_t i = 256; i < v.tokens.size(); ++i) {
+    words.insert(v.tokens[i].bytes, static_cast<TokenId>(i));
+  }
+  const auto model = SentencePieceBpe::create(v.tokens, words);
+  ASSERT_TRUE(model.ok()) << model.error().to_string();
+  for (const char* unit : {"a", " ", "ab", "海", "cé", "abcé", "\xF0", "xyz"}) {
+    const auto steps = [&](std::size_t size) {
+      BpeEncoder encoder;
+      std::vector<TokenId> out;
+      (*model)->encode(repeat(unit, size), encoder, out);
+      return encoder.steps();
+    };
+    const auto one = steps(kMegabyte / 4);
+    const auto two = steps(kMegabyte / 2);
+    EXPECT_LE(two, 2 * one + one / 100) << unit;
+    EXPECT_LE(one, 2 * kMegabyte) << unit;
+  }
+}
+
+TEST(LinearTime, AMegabyteOfAnythingForSentencePiece) {
+  Vocabulary v = runs_of_pieces();
+  add_token(v, "<|" + std::string(1000, '|') + ">", TokenKind::kUserDefined);
+  const auto tokenizer = Tokenizer::create(std::move(v));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().to_string();
+  for (const char* unit : {"a", " ", "\n", "海", "\xF0", "\xE2\x96", "<|", "|", "é", "cé"}) {
+    const std::string text = repeat(unit, kMegabyte) + "x";
+    EXPECT_TRUE(tokenizer->decode(tokenizer->encode(text)) == text) << unit;
   }
 }
 

@@ -51,4 +51,20 @@ inline TokenId add_merge(Vocabulary& v, std::string_view left, std::string_view 
   return result;
 }
 
+// SentencePiece: the 256 byte tokens, the id of each being its value; what is added has no score.
+inline Vocabulary sentence_piece_vocabulary() {
+  Vocabulary v;
+  v.model = TokenizerModel::kSentencePiece;
+  v.add_bos = false;
+  for (int byte = 0; byte < 256; ++byte) {
+    v.tokens.push_back({std::string(1, static_cast<char>(byte)), TokenKind::kByte});
+  }
+  return v;
+}
+
+inline TokenId add_piece(Vocabulary& v, std::string_view bytes, float score) {
+  v.tokens.push_back({std::string(bytes), TokenKind::kNormal, score});
+  return static_cast<TokenId>(v.tokens.size() - 1);
+}
+
 }  // namespace tern::text

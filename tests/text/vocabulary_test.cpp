@@ -1,8 +1,10 @@
 #include "text/vocabulary.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 
 #include "format/gguf/gguf_writer.h"
@@ -69,6 +71,30 @@ class VocabularyFile {
  private:
   std::map<std::string, GgufWriterValue> values_;
   test::TemporaryDirectory directory_;
+};
+
+// One of SentencePiece: <unk>, <s>, the 256 bytes from id 2 on, "▁", "▁a" (259), "▁▁" for the user.
+class PieceFile : public VocabularyFile {
+ public:
+  PieceFile() {
+    Strings tokens{"<unk>", "<s>"};
+    for (int byte = 0; byte < 256; ++byte) tokens.push_back(fmt::format("<0x{:02X}>", byte));
+    for (const char* more : {"▁", "▁a", "▁▁"}) tokens.emplace_back(more);
+    Ints kinds(tokens.size(), 6);
+    std::vector<float> scores(tokens.size(), 0.0f);
+    kinds[0] = 2;
+    kinds[1] = 3;
+    kinds[258] = kinds[259] = 1;
+    kinds[260] = 4;
+    scores[258] = -1.0f;
+    scores[259] = -2.0f;
+    for (const char* key : {"pre", "merges", "eos_token_id"}) drop(key);
+    set("model", std::string("llama"));
+    set("tokens", tokens);
+    set("token_type", kinds);
+    set("scores", scores);
+    set("bos_token_id", std::uint32_t{1});
+  }
 };
 
 void expect_refused(const VocabularyFile& file, const std::string& key, const std::string& message,
@@ -167,8 +193,9 @@ TEST(Vocabulary, NamesAreNotInTheByteAlphabet) {
 TEST(Vocabulary, RefusesOtherModels) {
   VocabularyFile file;
   expect_refused(file.drop("model"), "model", "expected a string, found none");
-  expect_refused(file.set("model", std::string("llama")), "model",
-                 "expected 'gpt2' (byte-level BPE), found 'llama'", ErrorCode::kUnsupported);
+  expect_refused(file.set("model", std::string("t5")), "model",
+                 "expected 'gpt2' (byte-level BPE) or 'llama' (SentencePiece BPE), found 't5'",
+                 ErrorCode::kUnsupported);
 }
 
 TEST(Vocabulary, RefusesUnknownPreTokenizers) {
@@ -241,6 +268,64 @@ TEST(Vocabulary, RefusesFlagsThatAreNone) {
   expect_refused(file.set("add_bos_token", std::uint32_t{1}), "add_bos_token", "expected a bool");
   file.set("add_bos_token", true);
   expect_refused(file.set("add_eos_token", std::string("x")), "add_eos_token", "expected a bool");
+}
+
+TEST(PieceVocabulary, IsReadFromAFileWithoutTensors) {
+  PieceFile file;
+  auto t = file.load();
+  ASSERT_TRUE(t.ok()) << t.error().to_string();
+  EXPECT_EQ(t->vocab_size(), 261u);
+  EXPECT_EQ(t->token_bytes(2 + '\n'), "\n");
+  EXPECT_EQ(t->token_bytes(259), " a");
+  EXPECT_EQ(t->encode("a a  "), (std::vector<TokenId>{1, 259, 259, 260}));
+  EXPECT_EQ(t->encode("\u2581"), (std::vector<TokenId>{1, 260}));
+  EXPECT_TRUE(t->is_special(0));
+  EXPECT_FALSE(t->is_special(2));
+
+  t = file.set("pre", std::string("default")).set("add_space_prefix", false).load();
+  ASSERT_TRUE(t.ok()) << t.error().to_string();
+  EXPECT_EQ(t->encode("a a", {.add_bos = false}), (std::vector<TokenId>{2 + 'a', 259}));
+}
+
+TEST(PieceVocabulary, RefusesWhatTernDoesNotDo) {
+  const auto unsupported = [](PieceFile file, const char* key, GgufWriterValue value,
+                              const char* message) {
+    expect_refused(file.set(key, std::move(value)), key, message, ErrorCode::kUnsupported);
+  };
+  unsupported({}, "pre", std::string("llama-bpe"), "expected 'default' or no such key");
+  unsupported({}, "precompiled_charsmap", std::vector<std::uint8_t>{1}, "does not normalise");
+  unsupported({}, "remove_extra_whitespaces", true, "expected false, found true");
+  PieceFile file;
+  expect_refused(file.set("add_space_prefix", std::uint32_t{1}), "add_space_prefix",
+                 "expected a bool");
+}
+
+TEST(PieceVocabulary, RefusesScoresThatAreNone) {
+  PieceFile file;
+  file.get<std::vector<float>>("scores").pop_back();
+  expect_refused(file, "scores", "expected 261 elements, as many as in tokenizer.ggml.tokens");
+  file.get<std::vector<float>>("scores").push_back(std::numeric_limits<float>::quiet_NaN());
+  expect_refused(file, "scores", "element 260: expected a number, found nan");
+  file.set("scores", std::vector<float>(261, -1000.0f));
+  expect_refused(file, "scores", "converted without its scores");
+  file.set("scores", Ints(261, 1));
+  expect_refused(file, "scores", "expected an array of floats, found array of");
+  expect_refused(file.drop("scores"), "scores", "expected an array of floats, found none");
+}
+
+TEST(PieceVocabulary, RefusesBytesThatAreNone) {
+  for (const char* name : {"<0x0a>", "<0x0G>", "<0x0A", "0x0A>", "<0x00A>", "a", "<0y0A>"}) {
+    PieceFile file;
+    file.get<Strings>("tokens")[2 + '\n'] = name;
+    expect_refused(file, "tokens", "element 12: expected a byte token such as '<0x0A>'");
+  }
+  PieceFile file;
+  file.get<Strings>("tokens")[2 + '\n'] = "<0x0B>";
+  expect_refused(file, "tokens", "found another for '\\x0b'");
+  file.get<Ints>("token_type")[2 + '\n'] = 1;
+  expect_refused(file, "tokens", "found none for '\\x0a'");
+  file.get<Ints>("token_type")[2] = 7;
+  expect_refused(file, "token_type", "5 (unused) or 6 (byte), found 7");
 }
 
 }  // namespace
