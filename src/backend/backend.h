@@ -51,13 +51,14 @@ class Backend {
   virtual std::string_view tier() const = 0;  // "avx2"
   virtual std::uint32_t threads() const = 0;
 
-  // Weights borrow the tensor's bytes where the layout allows it: the file must outlive them.
+  // Float matrices borrow the tensor's bytes: the file must outlive them. Of ternary matrices and
+  // vectors the backend keeps its own copy, so their bytes may be released.
   // Errors: kUnsupported for a type or shape that the backend cannot compute with, kOutOfMemory.
   virtual Result<WeightId> load_ternary(const format::Tensor& tensor) = 0;
   virtual Result<WeightId> load_matrix(const format::Tensor& tensor) = 0;  // for kEmbed and kHead
   virtual Result<WeightId> load_vector(const format::Tensor& tensor) = 0;  // for kNorm
 
-  // Bytes that loading the tensor allocates; 0 where its bytes are borrowed.
+  // Bytes that loading the tensor allocates; 0 where its bytes are borrowed and must stay.
   virtual std::uint64_t weight_bytes(const format::Tensor& tensor) const = 0;
 
   virtual bool supports(const Op& op) const = 0;

@@ -1,8 +1,15 @@
 #include "core/aligned_buffer.h"
 
+#include <sys/mman.h>
+
 #include <cstring>
 
 namespace tern {
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+}  // namespace
 
 Result<AlignedBuffer> AlignedBuffer::allocate(std::size_t bytes, std::string_view what) {
   constexpr std::size_t kAlignment = 64;
@@ -11,10 +18,14 @@ Result<AlignedBuffer> AlignedBuffer::allocate(std::size_t bytes, std::string_vie
   if (rounded < bytes) {
     return Error{ErrorCode::kOutOfMemory, "the size overflows", std::string(what)};
   }
-  buffer.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded)));
+  const std::size_t alignment = rounded >= kHugePage ? kHugePage : kAlignment;
+  buffer.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)));
   if (buffer.memory_ == nullptr && rounded != 0) {
     return Error{ErrorCode::kOutOfMemory,
                  "cannot allocate " + std::to_string(rounded >> 20) + " MiB", std::string(what)};
+  }
+  if (rounded >= kHugePage) {  // advice: without it, smaller pages serve as well, more slowly
+    static_cast<void>(::madvise(buffer.memory_.get(), rounded, MADV_HUGEPAGE));
   }
   if (rounded != 0) std::memset(buffer.memory_.get(), 0, rounded);
   buffer.size_ = rounded;

@@ -1,4 +1,5 @@
-// Zeroed memory aligned to 64 bytes whose allocation can fail without an exception.
+// Zeroed memory aligned to 64 bytes whose allocation can fail without an exception. From 2 MiB on
+// it is aligned to, and asks the system for, huge pages.
 #pragma once
 
 #include <cstddef>

@@ -10,6 +10,13 @@ enum CpuFeature : std::uint32_t {
   kCpuAvx2 = 1u << 0,
   kCpuFma = 1u << 1,
   kCpuF16c = 1u << 2,
+  kCpuAvxVnni = 1u << 3,
+  kCpuAvx512F = 1u << 4,
+  kCpuAvx512Bw = 1u << 5,
+  kCpuAvx512Vl = 1u << 6,
+  kCpuAvx512Vnni = 1u << 7,
+  kCpuDotprod = 1u << 8,
+  kCpuI8mm = 1u << 9,
 };
 
 }  // namespace tern

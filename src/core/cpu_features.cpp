@@ -6,15 +6,25 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace tern {
 namespace {
 
-constexpr std::array<std::pair<std::uint32_t, const char*>, 3> kNames{{
+constexpr std::array<std::pair<std::uint32_t, const char*>, 10> kNames{{
     {kCpuAvx2, "avx2"},
     {kCpuFma, "fma"},
     {kCpuF16c, "f16c"},
+    {kCpuAvxVnni, "avx_vnni"},
+    {kCpuAvx512F, "avx512f"},
+    {kCpuAvx512Bw, "avx512bw"},
+    {kCpuAvx512Vl, "avx512vl"},
+    {kCpuAvx512Vnni, "avx512_vnni"},
+    {kCpuDotprod, "asimddp"},
+    {kCpuI8mm, "i8mm"},
 }};
 
 }  // namespace
@@ -22,17 +32,38 @@ constexpr std::array<std::pair<std::uint32_t, const char*>, 3> kNames{{
 #if defined(__x86_64__)
 
 std::uint32_t detect_cpu_features() {
+  constexpr std::uint32_t kSavesAvx = 0x6;
+  constexpr std::uint32_t kSavesAvx512 = 0xe6;
   unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return 0;
-  const bool os_saves_registers = (c & bit_OSXSAVE) != 0;
-  if (!os_saves_registers) return 0;
-  std::uint32_t xcr0_low = 0, xcr0_high = 0;
-  __asm__("xgetbv" : "=a"(xcr0_low), "=d"(xcr0_high) : "c"(0));
-  if ((xcr0_low & 0x6u) != 0x6u) return 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0) return 0;
+  std::uint32_t saved = 0, saved_high = 0;
+  __asm__("xgetbv" : "=a"(saved), "=d"(saved_high) : "c"(0));
+  if ((saved & kSavesAvx) != kSavesAvx) return 0;
   std::uint32_t mask = 0;
   if ((c & bit_FMA) != 0) mask |= kCpuFma;
   if ((c & bit_F16C) != 0) mask |= kCpuF16c;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX2) != 0) mask |= kCpuAvx2;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return mask;
+  const unsigned subleaves = a;
+  if ((b & bit_AVX2) != 0) mask |= kCpuAvx2;
+  if ((saved & kSavesAvx512) == kSavesAvx512) {
+    if ((b & bit_AVX512F) != 0) mask |= kCpuAvx512F;
+    if ((b & bit_AVX512BW) != 0) mask |= kCpuAvx512Bw;
+    if ((b & bit_AVX512VL) != 0) mask |= kCpuAvx512Vl;
+    if ((c & bit_AVX512VNNI) != 0) mask |= kCpuAvx512Vnni;
+  }
+  constexpr unsigned kAvxVnniBit = 1u << 4;  // of subleaf 1; older <cpuid.h> do not name it
+  if (subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnniBit) != 0) {
+    mask |= kCpuAvxVnni;
+  }
+  return mask;
+}
+
+#elif defined(__aarch64__)
+
+std::uint32_t detect_cpu_features() {
+  std::uint32_t mask = 0;
+  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) mask |= kCpuDotprod;
+  if ((getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0) mask |= kCpuI8mm;
   return mask;
 }
 

@@ -18,22 +18,29 @@ namespace tern::kernels {
 inline constexpr std::size_t kChunkKeys = 256;
 inline constexpr std::size_t kPageKeys = 32;
 inline constexpr std::size_t kPagesPerChunk = kChunkKeys / kPageKeys;
-// Ternary rows and quantised activations are padded to whole blocks.
-inline constexpr std::size_t kBlockValues = 128;
-inline constexpr std::size_t kBlockBytes = kBlockValues / 4;
+// Trits are stored in tiles of 16 rows by 16 columns, two bits each.
+inline constexpr std::size_t kTileRows = 16;
+inline constexpr std::size_t kTileColumns = 16;
+inline constexpr std::size_t kTileBytes = kTileRows * kTileColumns / 4;
+// Queries that one attention call takes at most.
+inline constexpr std::size_t kMaxQueries = 8;
 // Rows of V are padded to whole vectors: round_up(head_dim, kValueAlign) floats.
 inline constexpr std::size_t kValueAlign = 16;
 
-// Rows of trits as codes 0, 1, 2 (-1, 0, +1), 128 columns in 32 bytes: byte b of a block holds
-// columns b, 32+b, 64+b, 96+b in bits 7:6, 5:4, 3:2, 1:0. Columns beyond the matrix hold code 1.
-struct TernaryRows {
-  const std::uint8_t* codes;
-  std::size_t row_bytes;  // blocks * kBlockBytes
-  std::size_t blocks;     // of 128 columns in a row
-  float scale;            // multiplicative
+// A ternary matrix as codes 0, 1, 2 (-1, 0, +1) in tiles. Byte 4*r + c of a tile holds row r and
+// the columns c, 4+c, 8+c, 12+c in bits 1:0, 3:2, 5:4, 7:6, so that plane p (bits 2p+1:2p of all
+// bytes) has four neighbouring columns of each row, as the four-way dot products of all CPUs take
+// them. The tiles of 16 rows stand one after the other along the columns, then come the next 16
+// rows. Rows and columns beyond the matrix hold code 1.
+struct TernaryTiles {
+  const std::uint8_t* codes;  // [ceil(rows / kTileRows)][tiles][kTileBytes]
+  std::size_t tiles;          // ceil(columns / kTileColumns)
+  float scale;                // multiplicative
+
+  std::size_t group_bytes() const { return tiles * kTileBytes; }  // of kTileRows rows
 };
 
-// Activations quantised to int8, one row a token, padded with zeros to whole blocks.
+// Activations quantised to int8, one row a token, padded with zeros to whole tiles.
 struct QuantizedRows {
   const std::int8_t* values;  // [tokens][stride]
   std::size_t stride;         // bytes between tokens
@@ -49,21 +56,30 @@ struct AttentionState {
   float* out;
 };
 
-// One chunk: `keys` keys (1 to kChunkKeys) in ceil(keys / kPageKeys) pages.
+// One query head over the first `keys` keys (1 to kChunkKeys) of a chunk.
+struct AttentionQuery {
+  const float* q;  // [head_dim]
+  std::size_t keys;
+};
+
+// The keys and values of one KV head in a chunk, in as many pages as the queries' keys need.
 struct KeyValueChunk {
   const std::uint16_t* const* k_pages;  // each [head_dim][kPageKeys] f16
   const std::uint16_t* const* v_pages;  // each [kPageKeys][round_up(head_dim, kValueAlign)] f16
-  std::size_t keys;
   std::size_t head_dim;
 };
 
 struct KernelTable {
-  const char* name;                 // "scalar", "avx2"
+  const char* name;                 // "scalar", "avx2", "avx512-vnni"
   std::uint32_t required_features;  // CpuFeature bits
 
   // y[t*y_stride + r] = f32(acc) * (scale * d[t]) for rows [0, rows) of `w`.
-  void (*ternary_linear)(const TernaryRows& w, std::size_t rows, const QuantizedRows& x,
+  void (*ternary_linear)(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,
                          std::size_t tokens, float* y, std::size_t y_stride);
+
+  // Runs the instructions by which ternary_linear multiplies and accumulates, `steps` times on
+  // registers alone, and returns the multiply-accumulates done: the ceiling of this tier.
+  std::uint64_t (*multiply_accumulate_loop)(std::uint64_t steps);
 
   // Quantises n floats to int8 and zeroes q[n, padded). Writes d = m/127 and the sum of q. Returns
   // false, leaving the outputs unspecified, if any x is a NaN or an infinity.
@@ -86,19 +102,21 @@ struct KernelTable {
   // Rounds n floats to f16, `out_stride` elements apart. Returns false on overflow or NaN.
   bool (*store_f16)(const float* x, std::size_t n, std::uint16_t* out, std::size_t out_stride);
 
-  // One query head over one chunk: `q` has head_dim floats, `scale` is f32(1/sqrt(head_dim)).
-  // Overwrites all of `part`.
-  void (*attention_chunk)(const float* q, float scale, const KeyValueChunk& kv,
-                          AttentionState* part);
+  // `count` queries (1 to kMaxQueries) over one chunk; `scale` is f32(1/sqrt(head_dim)).
+  // Overwrites all of the first `count` parts.
+  void (*attention_chunk)(const AttentionQuery* queries, std::size_t count, float scale,
+                          const KeyValueChunk& kv, AttentionState* parts);
   // Folds the next chunk into the running state. Chunks fold strictly in ascending order.
   void (*attention_fold)(const AttentionState& part, std::size_t head_dim, AttentionState* total);
   // y = out / sum.
   void (*attention_output)(const AttentionState& total, std::size_t head_dim, float* y);
 
-  // Sum rule over x[i] * w[i].
-  float (*dot_f32)(const float* x, const float* w, std::size_t n);
-  float (*dot_f16)(const float* x, const std::uint16_t* w, std::size_t n);
-  float (*dot_bf16)(const float* x, const std::uint16_t* w, std::size_t n);
+  // y[r] = sum rule over x[i] * w[r][i] for `rows` rows of n weights that follow each other.
+  void (*dot_rows_f32)(const float* x, const float* w, std::size_t n, std::size_t rows, float* y);
+  void (*dot_rows_f16)(const float* x, const std::uint16_t* w, std::size_t n, std::size_t rows,
+                       float* y);
+  void (*dot_rows_bf16)(const float* x, const std::uint16_t* w, std::size_t n, std::size_t rows,
+                        float* y);
 };
 
 }  // namespace tern::kernels

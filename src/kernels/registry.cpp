@@ -12,7 +12,9 @@ namespace {
 constexpr std::array kTables {
   &kScalarTable,
 #if defined(__x86_64__)
-      &kAvx2Table,
+      &kAvx2Table, &kAvxVnniTable, &kAvx512VnniTable,
+#elif defined(__aarch64__)
+      &kNeonTable, &kNeonDotprodTable, &kNeonI8mmTable,
 #endif
 };
 

@@ -28,6 +28,7 @@ class WeightLoader {
     TERN_ASSIGN(const Tensor* tensor, find(name, columns, rows));
     TERN_TRY(refuse_second_scale(name));
     TERN_ASSIGN(const WeightId id, loaded(*tensor, backend_.load_ternary(*tensor)));
+    file_.release(*tensor);  // the backend has its own copy
     ternaries_.push_back({tensor, id});
     return id;
   }
@@ -141,13 +142,13 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
   const ScopedFpEnv fp_env;
   Model model(std::move(file), backend);
   TERN_ASSIGN(model.config_, arch::read_decoder_config(model.file_));
-  std::uint64_t copies = 0;
+  std::uint64_t needed = 0;
   for (const Tensor& tensor : model.file_.tensors()) {
     model.weight_bytes_ += tensor.data.size();
-    copies += backend.weight_bytes(tensor);
+    const std::uint64_t copy = backend.weight_bytes(tensor);
+    needed += copy != 0 ? copy : tensor.data.size();
   }
-  TERN_TRY(require_memory("weights of " + model.file_.source(), model.weight_bytes_ + copies,
-                          options.available_memory));
+  TERN_TRY(require_memory("weights of " + model.file_.source(), needed, options.available_memory));
   WeightLoader loader(model.file_, backend, options, model.weight_bytes_);
   TERN_ASSIGN(const DecoderWeights weights, load_decoder(loader, model.config_));
   TERN_ASSIGN(model.plan_, build_decoder_plan(model.config_, weights));
@@ -158,7 +159,7 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
     model.bytes_per_token_ -= model.file_.tensor(arch::kTokenEmbedding)->data.size();
   }
   if (options.verify) {
-    auto proof = prove(loader.ternaries(), backend);
+    auto proof = prove(model.file_, loader.ternaries(), backend);
     if (!proof) return in_context(model.file_.source(), std::move(proof.error()));
     model.proof_ = *proof;
   }

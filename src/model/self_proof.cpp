@@ -175,7 +175,8 @@ Result<float> check_scales(std::span<const TernaryTensor> tensors) {
 
 }  // namespace
 
-Result<ProofReport> prove(std::span<const TernaryTensor> tensors, backend::Backend& backend) {
+Result<ProofReport> prove(const format::GgufFile& file, std::span<const TernaryTensor> tensors,
+                          backend::Backend& backend) {
   const ScopedFpEnv fp_env;
   const auto start = std::chrono::steady_clock::now();
   ProofReport report;
@@ -188,6 +189,7 @@ Result<ProofReport> prove(std::span<const TernaryTensor> tensors, backend::Backe
   pool->run([&](ThreadPool::Worker& worker) {
     for (std::size_t i = worker.index(); i < tensors.size(); i += worker.count()) {
       outcomes[i] = prove_one(tensors[i], backend, parts[worker.index()]);
+      file.release(*tensors[i].tensor);
     }
   });
   for (auto& outcome : outcomes) TERN_TRY(std::move(outcome));

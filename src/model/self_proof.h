@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "core/result.h"
+#include "format/gguf/gguf_file.h"
 #include "format/tensor.h"
 
 namespace tern::model {
@@ -30,7 +31,8 @@ struct ProofReport {
 // Checks every ternary tensor: code 3 occurs nowhere; the trits of sampled rows are neither all
 // zero nor all alike nor lopsided; the scales can be multiplicative; and the backend's result on
 // rows of the real tensor equals the definition bit for bit. Errors: kProofFailed naming the
-// tensor.
-Result<ProofReport> prove(std::span<const TernaryTensor> tensors, backend::Backend& backend);
+// tensor. The tensors are of `file`, whose pages are released again.
+Result<ProofReport> prove(const format::GgufFile& file, std::span<const TernaryTensor> tensors,
+                          backend::Backend& backend);
 
 }  // namespace tern::model

@@ -51,8 +51,8 @@ std::vector<Part> parts_of(CpuWorkspace& w, const Plan& plan, std::uint32_t rows
     parts.push_back({w.cosines(r), plan.head_dim / 2 * sizeof(float)});
     parts.push_back({w.sines(r), plan.head_dim / 2 * sizeof(float)});
   }
-  // Two padded attention states, and any float slot's row.
-  const std::size_t scratch = std::max<std::size_t>(2 * 64, 129) * sizeof(float);
+  // Two padded attention states of eight queries, and four rows of any float slot.
+  const std::size_t scratch = std::max<std::size_t>(2 * 8 * 64, 4 * 129) * sizeof(float);
   for (std::uint32_t t = 0; t < threads; ++t) parts.push_back({w.scratch(t), scratch});
   return parts;
 }
@@ -81,11 +81,11 @@ TEST(CpuWorkspace, WidthsAndStrides) {
   EXPECT_EQ(w->width(0), 100u);
   EXPECT_EQ(w->width(1), 100u);
   EXPECT_EQ(w->padded_width(1), 128u);
-  EXPECT_EQ(w->padded_width(3), 256u);
+  EXPECT_EQ(w->padded_width(3), 192u);
   EXPECT_EQ(w->row(0, 1), w->row(0, 0) + 100);
   const kernels::QuantizedRows q = w->quantized(3);
-  EXPECT_EQ(q.stride, 256u);
-  EXPECT_EQ(q.values + 3 * 256, w->codes(3, 3));
+  EXPECT_EQ(q.stride, 192u);
+  EXPECT_EQ(q.values + 3 * 192, w->codes(3, 3));
   EXPECT_EQ(q.scales + 3, w->scale(3, 3));
   EXPECT_EQ(q.sums + 3, w->sum(3, 3));
 }

@@ -16,60 +16,63 @@ using test::make_ternary;
 using test::must;
 using test::random_trits;
 
-// The trit of a row of blocks, read as kernel_table.h states the layout.
-int trit_at(const kernels::TernaryRows& rows, std::size_t row, std::size_t column) {
-  const std::size_t byte = column / 128 * 32 + column % 32;
-  const unsigned shift = 6 - 2 * static_cast<unsigned>(column % 128 / 32);
-  return static_cast<int>((rows.codes[row * rows.row_bytes + byte] >> shift) & 3u) - 1;
+// The trit of a matrix in tiles, read as kernel_table.h states the layout.
+int trit_at(const kernels::TernaryTiles& w, std::size_t row, std::size_t column) {
+  const std::size_t tile = row / 16 * w.tiles + column / 16;
+  const std::uint8_t byte = w.codes[tile * 64 + row % 16 * 4 + column % 4];
+  return static_cast<int>((byte >> (column % 16 / 4 * 2)) & 3u) - 1;
 }
 
-TEST(TernaryWeight, WholeBlocksAreBorrowed) {
-  const auto trits = random_trits(256 * 5, 1);
-  const auto owned = make_ternary("w", trits, 256, 0.5f);
-  const TernaryWeight weight = must(make_ternary_weight(owned.tensor));
-  EXPECT_EQ(static_cast<const void*>(weight.rows.codes), owned.tensor.data.data());
-  EXPECT_EQ(weight.repacked.size(), 0u);
-  EXPECT_EQ(weight.rows.blocks, 2u);
-  EXPECT_EQ(weight.rows.row_bytes, 64u);
-  EXPECT_EQ(weight.rows.scale, 0.5f);
-  EXPECT_EQ(weight.row_count, 5u);
-  EXPECT_EQ(weight.columns, 256u);
-  for (std::size_t r = 0; r < 5; ++r) {
-    for (std::size_t c = 0; c < 256; ++c) {
-      ASSERT_EQ(trit_at(weight.rows, r, c), trits[r * 256 + c]) << r << ", " << c;
-    }
-  }
+Result<TernaryWeight> make(const format::Tensor& tensor, std::uint32_t threads = 1) {
+  ThreadPool pool(threads);
+  return make_ternary_weight(tensor, pool);
 }
 
-TEST(TernaryWeight, OtherWidthsAreRepackedAndPaddedWithZeros) {
-  for (const std::size_t columns : {32u, 96u, 160u, 200u, 8640u}) {
-    const std::size_t rows = 16;  // rows * columns is whole blocks of the file
-    const auto trits = random_trits(rows * columns, static_cast<std::uint32_t>(columns));
-    const auto owned = make_ternary("w", trits, columns, 0.25f);
-    const TernaryWeight weight = must(make_ternary_weight(owned.tensor));
-    EXPECT_EQ(static_cast<const void*>(weight.rows.codes), weight.repacked.data());
-    EXPECT_EQ(weight.rows.blocks, (columns + 127) / 128);
-    EXPECT_EQ(weight.rows.row_bytes, weight.rows.blocks * 32);
-    EXPECT_EQ(weight.row_count, rows);
-    EXPECT_EQ(weight.columns, columns);
-    EXPECT_EQ(weight.rows.scale, 0.25f);
-    for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t c = 0; c < weight.rows.blocks * 128; ++c) {
-        const int expected = c < columns ? trits[r * columns + c] : 0;
-        ASSERT_EQ(trit_at(weight.rows, r, c), expected) << columns << ": " << r << ", " << c;
+// Every shape, rows and columns beyond the matrix included, whatever the number of threads.
+TEST(TernaryWeight, IsPackedInTilesAndPaddedWithZeros) {
+  for (const std::size_t columns : {32u, 96u, 160u, 200u, 256u, 8640u}) {
+    for (const std::size_t rows : {16u, 48u, 80u}) {
+      const auto trits = random_trits(rows * columns, static_cast<std::uint32_t>(columns));
+      const auto owned = make_ternary("w", trits, columns, 0.25f);
+      for (const std::uint32_t threads : {1u, 3u}) {
+        const TernaryWeight weight = must(make(owned.tensor, threads));
+        EXPECT_EQ(static_cast<const void*>(weight.tiles.codes), weight.packed.data());
+        EXPECT_EQ(weight.tiles.tiles, (columns + 15) / 16);
+        EXPECT_EQ(weight.packed.size(), (rows + 15) / 16 * weight.tiles.tiles * 64);
+        EXPECT_EQ(weight.rows, rows);
+        EXPECT_EQ(weight.columns, columns);
+        EXPECT_EQ(weight.tiles.scale, 0.25f);
+        for (std::size_t r = 0; r < (rows + 15) / 16 * 16; ++r) {
+          for (std::size_t c = 0; c < weight.tiles.tiles * 16; ++c) {
+            const int expected = r < rows && c < columns ? trits[r * columns + c] : 0;
+            ASSERT_EQ(trit_at(weight.tiles, r, c), expected) << columns << ": " << r << ", " << c;
+          }
+        }
       }
     }
   }
 }
 
-TEST(TernaryWeight, FromSkipsRows) {
-  const auto trits = random_trits(128 * 4, 3);
+TEST(TernaryWeight, RowsBeyondTheMatrixAreZeros) {
+  const auto trits = random_trits(std::size_t{128} * 21, 9);
   const auto owned = make_ternary("w", trits, 128, 1.0f);
-  const TernaryWeight weight = must(make_ternary_weight(owned.tensor));
-  const kernels::TernaryRows last = weight.from(3);
-  EXPECT_EQ(last.codes, weight.rows.codes + 3 * 32);
+  const TernaryWeight weight = must(make(owned.tensor, 2));
+  for (std::size_t r = 0; r < 32; ++r) {
+    for (std::size_t c = 0; c < 128; ++c) {
+      ASSERT_EQ(trit_at(weight.tiles, r, c), r < 21 ? trits[r * 128 + c] : 0) << r << ", " << c;
+    }
+  }
+}
+
+TEST(TernaryWeight, FromSkipsGroupsOfRows) {
+  const auto trits = random_trits(std::size_t{128} * 64, 3);
+  const auto owned = make_ternary("w", trits, 128, 1.0f);
+  const TernaryWeight weight = must(make(owned.tensor));
+  const kernels::TernaryTiles last = weight.from(48);
   EXPECT_EQ(last.scale, 1.0f);
-  for (std::size_t c = 0; c < 128; ++c) EXPECT_EQ(trit_at(last, 0, c), trits[3 * 128 + c]);
+  for (std::size_t c = 0; c < 128; ++c) {
+    EXPECT_EQ(trit_at(last, 15, c), trits[std::size_t{63} * 128 + c]);
+  }
 }
 
 void expect_refused(const Result<TernaryWeight>& weight, ErrorCode code,
@@ -81,13 +84,13 @@ void expect_refused(const Result<TernaryWeight>& weight, ErrorCode code,
 
 TEST(TernaryWeight, RefusesOtherTypesAndRanks) {
   const auto floats = make_floats("blk.0.attn_q.weight", {64, 2}, std::vector<float>(128));
-  expect_refused(make_ternary_weight(floats.tensor), ErrorCode::kUnsupported,
+  expect_refused(make(floats.tensor), ErrorCode::kUnsupported,
                  "blk.0.attn_q.weight: expected a matrix of type i2_s, found rank 2 of type f32");
   auto ternary = make_ternary("w", random_trits(512, 1), 128, 1.0f);
   for (const std::uint32_t rank : {1u, 3u}) {
     ternary.tensor.rank = rank;
     expect_refused(
-        make_ternary_weight(ternary.tensor), ErrorCode::kUnsupported,
+        make(ternary.tensor), ErrorCode::kUnsupported,
         "w: expected a matrix of type i2_s, found rank " + std::to_string(rank) + " of type i2_s");
   }
 }
@@ -96,16 +99,16 @@ TEST(TernaryWeight, RefusesOtherTypesAndRanks) {
 TEST(TernaryWeight, RefusesSumsThatF32CannotHold) {
   auto wide = make_ternary("w", random_trits(128, 1), 128, 1.0f);
   wide.tensor.shape = {132105, 128, 1, 1};
-  expect_refused(make_ternary_weight(wide.tensor), ErrorCode::kUnsupported,
+  expect_refused(make(wide.tensor), ErrorCode::kUnsupported,
                  "w: expected at most 132104 columns (sums stay exact), found 132105");
   const auto widest = make_ternary("w", random_trits(std::size_t{132104} * 16, 1), 132104, 1.0f);
-  EXPECT_TRUE(make_ternary_weight(widest.tensor).ok());
+  EXPECT_TRUE(make(widest.tensor).ok());
 }
 
 TEST(TernaryWeight, RefusesBytesThatDoNotFit) {
   auto cut = make_ternary("w", random_trits(512, 1), 128, 1.0f);
   cut.tensor.data = cut.tensor.data.first(cut.tensor.data.size() - 1);
-  const auto weight = make_ternary_weight(cut.tensor);
+  const auto weight = make(cut.tensor);
   ASSERT_FALSE(weight.ok());
   EXPECT_EQ(weight.error().code, ErrorCode::kMalformed);
 }

@@ -16,7 +16,7 @@ TIMEOUT = 300  # emulators and sanitizers are slow
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "tern-tales.gguf"
 STATISTICS = (
-    r"\A[0-9.]+ tok/s, (?:[0-9]+(?:[.][0-9])?% of this machine's limit|limit not measurable), \w+, "
+    r"\A[0-9.]+ tok/s, (?:[0-9]+(?:[.][0-9])?% of this machine's limit|limit not measurable), [\w-]+, "
     r"(?:proved|not proved \(--no-verify\)), [0-9]+ \+ [0-9]+ tokens, [a-z ]+, seed [0-9]+\n\Z"
 )
 

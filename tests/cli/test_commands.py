@@ -163,7 +163,7 @@ class VersionTest(CliTest):
     def test_names_commit_compiler_and_tiers(self) -> None:
         shown = self.succeed("version").stdout.decode()
         self.assertRegex(shown, r"\Atern \d+\.\d+\.\d+ \(commit ([0-9a-f]{12}|unknown)\)\n")
-        self.assertRegex(shown, r"tiers +scalar.*; chosen: \w+\n")
+        self.assertRegex(shown, r"tiers +scalar.*; chosen: [\w-]+\n")
         self.assertEqual(self.succeed("--version").stdout.decode().split()[1], shown.split()[1])
 
     def test_shows_the_forced_tier(self) -> None:

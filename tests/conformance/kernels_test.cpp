@@ -1,6 +1,7 @@
 // Every tier that this CPU can run equals the scalar definition bit for bit, on unfriendly shapes.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -14,6 +15,11 @@
 #include "kernels/registry.h"
 
 namespace tern::kernels {
+
+#if defined(__x86_64__)
+extern const KernelTable kAvxVnniEvexTable;  // the AVX-VNNI tier in the encoding of AVX-512
+#endif
+
 namespace {
 
 constexpr std::uint16_t kF16One = 0x3c00;
@@ -41,9 +47,14 @@ std::vector<std::uint16_t> halves(const std::vector<float>& x) {
   return ::testing::AssertionSuccess();
 }
 
-bool same_bits(float a, float b) { return std::memcmp(&a, &b, sizeof(float)) == 0; }
+std::size_t padded(std::size_t n) { return (n + kTileColumns - 1) / kTileColumns * kTileColumns; }
 
-std::size_t padded(std::size_t n) { return (n + kBlockValues - 1) / kBlockValues * kBlockValues; }
+}  // namespace
+
+// For the names of the tests: a tier is its name.
+void PrintTo(const KernelTable* table, std::ostream* out) { *out << table->name; }
+
+namespace {
 
 class Tier : public ::testing::TestWithParam<const KernelTable*> {
  protected:
@@ -58,28 +69,29 @@ class Tier : public ::testing::TestWithParam<const KernelTable*> {
   ScopedFpEnv fp_env_;
 };
 
-// Random trits, packed as TernaryRows lays them out.
+// Random trits, packed as TernaryTiles lays them out.
 struct Weights {
   std::vector<std::uint8_t> codes;
-  TernaryRows rows;
+  TernaryTiles tiles;
 };
 
 Weights random_weights(std::size_t rows, std::size_t columns, std::uint32_t seed, int fixed = -1) {
   std::mt19937 generator(seed);
-  const std::size_t blocks = padded(columns) / kBlockValues;
+  const std::size_t tiles = padded(columns) / kTileColumns;
+  const std::size_t padded_rows = (rows + kTileRows - 1) / kTileRows * kTileRows;
   Weights w;
-  w.codes.assign(rows * blocks * kBlockBytes, 0);
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t c = 0; c < blocks * kBlockValues; ++c) {
+  w.codes.assign(padded_rows * tiles * kTileBytes / kTileRows, 0);
+  for (std::size_t r = 0; r < padded_rows; ++r) {
+    for (std::size_t c = 0; c < tiles * kTileColumns; ++c) {
       const auto random =
           static_cast<unsigned>(fixed >= 0 ? static_cast<unsigned long>(fixed) : generator() % 3u);
-      const unsigned code = c < columns ? random : 1u;
-      const std::size_t within = c % kBlockValues;
-      w.codes[r * blocks * kBlockBytes + c / kBlockValues * kBlockBytes + within % kBlockBytes] |=
-          static_cast<std::uint8_t>(code << (6 - 2 * (within / kBlockBytes)));
+      const unsigned code = r < rows && c < columns ? random : 1u;
+      const std::size_t tile = r / kTileRows * tiles + c / kTileColumns;
+      w.codes[tile * kTileBytes + r % kTileRows * 4 + c % 4] |=
+          static_cast<std::uint8_t>(code << (c % kTileColumns / 4 * 2));
     }
   }
-  w.rows = TernaryRows{w.codes.data(), blocks * kBlockBytes, blocks, 0.0371f};
+  w.tiles = TernaryTiles{w.codes.data(), tiles, 0.0371f};
   return w;
 }
 
@@ -106,16 +118,17 @@ Activations quantized(const KernelTable& table, const std::vector<float>& x, std
 }
 
 TEST_P(Tier, TernaryLinear) {
-  for (const std::size_t columns : {1u, 127u, 128u, 129u, 2048u, 2176u, 8640u}) {
-    for (const std::size_t rows : {1u, 3u, 4u, 13u}) {
-      for (const std::size_t tokens : {1u, 2u, 4u, 7u}) {
+  for (const std::size_t columns : {1u, 15u, 16u, 17u, 128u, 272u, 2048u, 8640u}) {
+    for (const std::size_t rows : {1u, 3u, 8u, 16u, 29u, 64u, 150u}) {
+      for (const std::size_t tokens : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 13u}) {
+        if (columns * rows > 100000u && tokens > 2u && tokens != 7u) continue;  // the scalar's time
         const Weights w = random_weights(rows, columns, static_cast<std::uint32_t>(columns + rows));
         const Activations x = quantized(scalar(), normals(tokens * columns, 5), columns);
         const std::size_t y_stride = rows + 3;
         std::vector<float> expected(tokens * y_stride, -7.0f);
         std::vector<float> found = expected;
-        scalar().ternary_linear(w.rows, rows, x.rows, tokens, expected.data(), y_stride);
-        tier().ternary_linear(w.rows, rows, x.rows, tokens, found.data(), y_stride);
+        scalar().ternary_linear(w.tiles, rows, x.rows, tokens, expected.data(), y_stride);
+        tier().ternary_linear(w.tiles, rows, x.rows, tokens, found.data(), y_stride);
         ASSERT_TRUE(same_bits(expected, found)) << columns << " x " << rows << " x " << tokens;
       }
     }
@@ -128,13 +141,13 @@ TEST_P(Tier, TernaryLinearDoesNotOverflow) {
   for (const int code : {0, 2}) {
     for (const std::int8_t q : {std::int8_t{127}, std::int8_t{-127}}) {
       Weights w = random_weights(4, columns, 1, code);
-      w.rows.scale = 1.0f;
+      w.tiles.scale = 1.0f;
       const std::vector<std::int8_t> values(columns, q);
       const float d = 1.0f;
       const std::int32_t sum = q * static_cast<std::int32_t>(columns);
       std::vector<float> y(4);
-      tier().ternary_linear(w.rows, 4, QuantizedRows{values.data(), columns, &d, &sum}, 1, y.data(),
-                            4);
+      tier().ternary_linear(w.tiles, 4, QuantizedRows{values.data(), columns, &d, &sum}, 1,
+                            y.data(), 4);
       for (const float v : y) EXPECT_EQ(v, static_cast<float>((code - 1) * sum));
     }
   }
@@ -165,7 +178,7 @@ TEST_P(Tier, QuantizeRoundsHalfToEvenAndKeepsTheRange) {
 
 TEST_P(Tier, QuantizeOfZerosIsZero) {
   const Activations a = quantized(tier(), std::vector<float>(40, 0.0f), 40);
-  EXPECT_EQ(a.values, std::vector<std::int8_t>(128, 0));
+  EXPECT_EQ(a.values, std::vector<std::int8_t>(48, 0));
   EXPECT_EQ(a.scales[0], 1e-5f / 127.0f);
 }
 
@@ -265,19 +278,25 @@ TEST_P(Tier, StoreF16) {
   }
 }
 
-TEST_P(Tier, Dots) {
+TEST_P(Tier, DotRows) {
   for (const std::size_t n : {1u, 63u, 64u, 65u, 100u, 256u, 2560u, 2571u}) {
-    const auto x = normals(n, 9);
-    const auto w = normals(n, 10);
-    const auto h = halves(w);
-    std::vector<std::uint16_t> b(n);
-    for (std::size_t i = 0; i < n; ++i) b[i] = f32_to_bf16(w[i]);
-    EXPECT_TRUE(
-        same_bits(scalar().dot_f32(x.data(), w.data(), n), tier().dot_f32(x.data(), w.data(), n)));
-    EXPECT_TRUE(
-        same_bits(scalar().dot_f16(x.data(), h.data(), n), tier().dot_f16(x.data(), h.data(), n)));
-    EXPECT_TRUE(same_bits(scalar().dot_bf16(x.data(), b.data(), n),
-                          tier().dot_bf16(x.data(), b.data(), n)));
+    for (const std::size_t rows : {1u, 3u, 4u, 9u}) {
+      const auto x = normals(n, 9);
+      const auto w = normals(n * rows, 10);
+      const auto h = halves(w);
+      std::vector<std::uint16_t> b(w.size());
+      for (std::size_t i = 0; i < w.size(); ++i) b[i] = f32_to_bf16(w[i]);
+      std::vector<float> expected(rows + 1, -7.0f), found(rows + 1, -7.0f);
+      scalar().dot_rows_f32(x.data(), w.data(), n, rows, expected.data());
+      tier().dot_rows_f32(x.data(), w.data(), n, rows, found.data());
+      EXPECT_TRUE(same_bits(expected, found)) << "f32 " << n << " x " << rows;
+      scalar().dot_rows_f16(x.data(), h.data(), n, rows, expected.data());
+      tier().dot_rows_f16(x.data(), h.data(), n, rows, found.data());
+      EXPECT_TRUE(same_bits(expected, found)) << "f16 " << n << " x " << rows;
+      scalar().dot_rows_bf16(x.data(), b.data(), n, rows, expected.data());
+      tier().dot_rows_bf16(x.data(), b.data(), n, rows, found.data());
+      EXPECT_TRUE(same_bits(expected, found)) << "bf16 " << n << " x " << rows;
+    }
   }
 }
 
@@ -289,10 +308,21 @@ TEST_P(Tier, SumRuleOrder) {
   x[64] = 1.0f;   // lane 0 again: absorbed
   x[32] = -1e8f;  // lane 32 meets lane 0 first in the tree
   x[1] = 3.0f;
-  EXPECT_EQ(tier().dot_f32(x.data(), ones.data(), x.size()), 3.0f);
+  float sum = 0.0f;
+  tier().dot_rows_f32(x.data(), ones.data(), x.size(), 1, &sum);
+  EXPECT_EQ(sum, 3.0f);
   x[64] = 0.0f;
   x[129] = 1.0f;  // a tail element of lane 1
-  EXPECT_EQ(tier().dot_f32(x.data(), ones.data(), x.size()), 4.0f);
+  tier().dot_rows_f32(x.data(), ones.data(), x.size(), 1, &sum);
+  EXPECT_EQ(sum, 4.0f);
+}
+
+// The loop that measures a tier's ceiling says truly how much it did: twice the steps, twice the
+// products, and whole vectors of them.
+TEST_P(Tier, MultiplyAccumulateLoopCounts) {
+  const std::uint64_t one = tier().multiply_accumulate_loop(1000);
+  EXPECT_GE(one, 1000u);
+  EXPECT_EQ(tier().multiply_accumulate_loop(3000), 3 * one);
 }
 
 TEST_P(Tier, DenormalsAreKept) {
@@ -324,22 +354,37 @@ Pages random_pages(std::size_t keys, std::size_t head_dim, std::size_t width) {
   return pages;
 }
 
-// Attention over `keys` keys as the backend runs it: chunk after chunk, folded.
+// Attention of queries over their first keys as the backend runs it: chunk after chunk, folded.
+// Query i is q[i * head_dim...) and sees keys[i], ascending.
 std::vector<float> attend(const KernelTable& table, const std::vector<float>& q, const Pages& pages,
-                          std::size_t keys, std::size_t width) {
-  std::vector<float> part_out(width), total_out(width, 0.0f), y(q.size());
-  AttentionState part{0, 0, part_out.data()};
-  AttentionState total{-std::numeric_limits<float>::infinity(), 0.0f, total_out.data()};
-  const float scale = 1.0f / std::sqrt(static_cast<float>(q.size()));
-  for (std::size_t first = 0; first < keys; first += kChunkKeys) {
-    const std::size_t page = first / kPageKeys;
-    table.attention_chunk(q.data(), scale,
-                          KeyValueChunk{&pages.k_pointers[page], &pages.v_pointers[page],
-                                        std::min(kChunkKeys, keys - first), q.size()},
-                          &part);
-    table.attention_fold(part, q.size(), &total);
+                          const std::vector<std::size_t>& keys, std::size_t head_dim) {
+  const std::size_t width = (head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
+  const std::size_t count = keys.size();
+  std::vector<float> part_out(count * width, 5.0f), total_out(count * width, 0.0f), y(q.size());
+  std::vector<AttentionState> parts(count), totals(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    parts[i].out = &part_out[i * width];
+    totals[i] = {-std::numeric_limits<float>::infinity(), 0.0f, &total_out[i * width]};
   }
-  table.attention_output(total, q.size(), y.data());
+  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  for (std::size_t first = 0; first < keys.back(); first += kChunkKeys) {
+    std::size_t active = 0;
+    while (keys[active] <= first) ++active;
+    std::vector<AttentionQuery> queries;
+    for (std::size_t i = active; i < count; ++i) {
+      queries.push_back({&q[i * head_dim], std::min(kChunkKeys, keys[i] - first)});
+    }
+    const std::size_t page = first / kPageKeys;
+    table.attention_chunk(queries.data(), queries.size(), scale,
+                          KeyValueChunk{&pages.k_pointers[page], &pages.v_pointers[page], head_dim},
+                          &parts[active]);
+    for (std::size_t i = active; i < count; ++i) {
+      table.attention_fold(parts[i], head_dim, &totals[i]);
+    }
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    table.attention_output(totals[i], head_dim, &y[i * head_dim]);
+  }
   return y;
 }
 
@@ -349,9 +394,32 @@ TEST_P(Tier, Attention) {
     for (const std::size_t keys : {1u, 31u, 32u, 33u, 255u, 256u, 257u, 700u}) {
       const Pages pages = random_pages(keys, head_dim, width);
       const auto q = normals(head_dim, 11, 3.0f);
-      const auto expected = attend(scalar(), q, pages, keys, width);
-      const auto found = attend(tier(), q, pages, keys, width);
+      const auto expected = attend(scalar(), q, pages, {keys}, head_dim);
+      const auto found = attend(tier(), q, pages, {keys}, head_dim);
       ASSERT_TRUE(same_bits(expected, found)) << head_dim << " dims, " << keys << " keys";
+    }
+  }
+}
+
+// Several queries in one call, each with its own number of keys, give what each gives alone.
+TEST_P(Tier, AttentionOfSeveralQueries) {
+  for (const std::size_t head_dim : {64u, 100u}) {
+    const std::size_t width = (head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
+    const Pages pages = random_pages(300, head_dim, width);
+    for (std::size_t count = 1; count <= kMaxQueries; ++count) {
+      for (const std::size_t most : {count, std::size_t{66}, std::size_t{259}}) {
+        const auto q = normals(count * head_dim, 12, 3.0f);
+        std::vector<std::size_t> keys(count);
+        for (std::size_t i = 0; i < count; ++i) keys[i] = most - (count - 1 - i);
+        const auto together = attend(tier(), q, pages, keys, head_dim);
+        for (std::size_t i = 0; i < count; ++i) {
+          const std::vector<float> own(&q[i * head_dim], &q[i * head_dim] + head_dim);
+          const std::vector<float> part(&together[i * head_dim],
+                                        &together[i * head_dim] + head_dim);
+          ASSERT_TRUE(same_bits(attend(scalar(), own, pages, {keys[i]}, head_dim), part))
+              << head_dim << " dims, query " << i << " of " << count << ", " << keys[i] << " keys";
+        }
+      }
     }
   }
 }
@@ -361,7 +429,7 @@ TEST_P(Tier, AttentionOfEqualScoresIsTheMean) {
   const std::size_t head_dim = 64;
   Pages pages = random_pages(300, head_dim, head_dim);
   for (auto& page : pages.v) std::fill(page.begin(), page.end(), kF16One);
-  const auto y = attend(tier(), std::vector<float>(head_dim, 0.0f), pages, 300, head_dim);
+  const auto y = attend(tier(), std::vector<float>(head_dim, 0.0f), pages, {300}, head_dim);
   for (const float v : y) EXPECT_EQ(v, 1.0f);
 }
 
@@ -376,16 +444,27 @@ TEST_P(Tier, AttentionAtTheCutOffOfExp) {
   pages.v[0][head_dim] = kF16One;
   std::vector<float> q(head_dim, 0.0f);
   q[0] = 87.33654f;
-  const float weight = attend(tier(), q, pages, 2, head_dim)[0];
+  const float weight = attend(tier(), q, pages, {2}, head_dim)[0];
   EXPECT_GT(weight, 1.17e-38f);
   EXPECT_LT(weight, 1.18e-38f);
   q[0] = std::nextafterf(q[0], 100.0f);
-  EXPECT_EQ(attend(tier(), q, pages, 2, head_dim)[0], 0.0f);
+  EXPECT_EQ(attend(tier(), q, pages, {2}, head_dim)[0], 0.0f);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, Tier,
-                         ::testing::ValuesIn(all_tables().begin(), all_tables().end()),
-                         [](const auto& tier_case) { return tier_case.param->name; });
+std::vector<const KernelTable*> tested_tables() {
+  std::vector<const KernelTable*> tables(all_tables().begin(), all_tables().end());
+#if defined(__x86_64__)
+  tables.push_back(&kAvxVnniEvexTable);
+#endif
+  return tables;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Tier, ::testing::ValuesIn(tested_tables()),
+                         [](const auto& tier_case) {
+                           std::string name = tier_case.param->name;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 TEST(Registry, ForcedTierNeverFallsBack) {
   EXPECT_STREQ(table_by_name("scalar", 0).value()->name, "scalar");
@@ -409,8 +488,12 @@ TEST(Registry, ForcedTierNeverFallsBack) {
 }
 
 TEST(Registry, BestTableRunsOnTheFeaturesGiven) {
-  EXPECT_STREQ(best_table(0).name, "scalar");
+  EXPECT_EQ(best_table(0).required_features, 0u);
   EXPECT_EQ(&best_table(~0u), all_tables().back());
+  for (const KernelTable* table : all_tables()) {
+    EXPECT_EQ(best_table(table->required_features).required_features & ~table->required_features,
+              0u);
+  }
 }
 
 }  // namespace

@@ -122,6 +122,7 @@ TEST_P(Parity, Norms) {
 }
 
 TEST_P(Parity, TernaryLinears) {
+  ThreadPool pool(1);
   for (const std::string name :
        {"blk.0.attn_q", "blk.0.attn_k", "blk.0.attn_v", "blk.0.attn_output", "blk.0.ffn_gate",
         "blk.0.ffn_up", "blk.0.ffn_down"}) {
@@ -129,8 +130,8 @@ TEST_P(Parity, TernaryLinears) {
     const Array q = golden(name + ".q");
     const Array factor = golden(name + ".scale");
     const Array acc = golden(name + ".acc");
-    const auto weight = must(backend::make_ternary_weight(*file_->tensor(name + ".weight")));
-    const std::size_t padded = weight.rows.blocks * kernels::kBlockValues;
+    const auto weight = must(backend::make_ternary_weight(*file_->tensor(name + ".weight"), pool));
+    const std::size_t padded = weight.tiles.tiles * kernels::kTileColumns;
     for (const KernelTable* tier : tiers_) {
       std::vector<float> y(acc.values.size());
       for (std::size_t r = 0; r < x.rows(); ++r) {
@@ -140,11 +141,11 @@ TEST_P(Parity, TernaryLinears) {
         ASSERT_TRUE(tier->quantize(x.row(r), x.columns, padded, codes.data(), &d, &sum));
         for (std::size_t i = 0; i < x.columns; ++i) ASSERT_EQ(codes[i], q.row(r)[i]) << name << i;
         EXPECT_NEAR(d * factor.values[r], 1.0, 3e-7);
-        tier->ternary_linear(weight.rows, acc.columns, {codes.data(), padded, &d, &sum}, 1,
+        tier->ternary_linear(weight.tiles, acc.columns, {codes.data(), padded, &d, &sum}, 1,
                              y.data() + r * acc.columns, acc.columns);
         // With unit scales the output is the accumulator.
         const float one = 1.0f;
-        kernels::TernaryRows unit = weight.rows;
+        kernels::TernaryTiles unit = weight.tiles;
         unit.scale = 1.0f;
         std::vector<float> integers(acc.columns);
         tier->ternary_linear(unit, acc.columns, {codes.data(), padded, &one, &sum}, 1,
@@ -234,8 +235,9 @@ TEST_P(Parity, Attention) {
       std::vector<float> part_out(dim), total_out(dim, 0.0f);
       kernels::AttentionState part{0, 0, part_out.data()};
       kernels::AttentionState total{-std::numeric_limits<float>::infinity(), 0, total_out.data()};
-      tier->attention_chunk(q.row(row), scale,
-                            {pages.k_pointers.data(), pages.v_pointers.data(), t + 1, dim}, &part);
+      const kernels::AttentionQuery query{q.row(row), t + 1};
+      tier->attention_chunk(&query, 1, scale,
+                            {pages.k_pointers.data(), pages.v_pointers.data(), dim}, &part);
       tier->attention_fold(part, dim, &total);
       tier->attention_output(total, dim, y.data() + row * dim);
     }
@@ -266,7 +268,7 @@ TEST_P(Parity, Head) {
     for (std::size_t n = 0; n < head->rows(); ++n) {
       format::dequantize_row(head->type, head->data.data() + n * row_bytes, w.size(), w.data());
       for (std::size_t r = 0; r < x.rows(); ++r) {
-        y[r * head->rows() + n] = tier->dot_f32(x.row(r), w.data(), w.size());
+        tier->dot_rows_f32(x.row(r), w.data(), w.size(), 1, &y[r * head->rows() + n]);
       }
     }
     expect_close("head", *tier, y, golden("output.y_exact"));

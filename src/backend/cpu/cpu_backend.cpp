@@ -1,5 +1,7 @@
 #include "backend/cpu/cpu_backend.h"
 
+#include <algorithm>
+
 #include "backend/cpu/execution.h"
 #include "backend/cpu/kv_cache.h"
 #include "backend/cpu/workspace.h"
@@ -18,7 +20,7 @@ WeightId CpuBackend::keep(Weight weight) {
 }
 
 Result<WeightId> CpuBackend::load_ternary(const format::Tensor& tensor) {
-  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor));
+  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor, *pool_));
   return keep(std::move(weight));
 }
 
@@ -75,7 +77,7 @@ Result<void> CpuBackend::ternary_rows(WeightId weight, std::uint64_t first_row, 
   const auto& ternary = std::get<TernaryWeight>(weights_[weight]);
   const std::size_t columns = x.size() / tokens;
   const std::size_t rows = y.size() / tokens;
-  const std::size_t padded = ternary.rows.blocks * kernels::kBlockValues;
+  const std::size_t padded = ternary.tiles.tiles * kernels::kTileColumns;
   std::vector<std::int8_t> q(tokens * padded);
   std::vector<float> d(tokens);
   std::vector<std::int32_t> sums(tokens);
@@ -85,8 +87,16 @@ Result<void> CpuBackend::ternary_rows(WeightId weight, std::uint64_t first_row, 
       return Error{ErrorCode::kNumeric, "the input has a NaN or an infinity", "ternary_rows"};
     }
   }
-  table_.ternary_linear(ternary.from(first_row), rows, {q.data(), padded, d.data(), sums.data()},
-                        tokens, y.data(), rows);
+  const std::uint64_t skipped = first_row % kernels::kTileRows;  // the kernels start at a group
+  const std::size_t computed = rows + skipped;
+  std::vector<float> outputs(tokens * computed);
+  table_.ternary_linear(ternary.from(first_row - skipped), computed,
+                        {q.data(), padded, d.data(), sums.data()}, tokens, outputs.data(),
+                        computed);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    const auto first = outputs.begin() + static_cast<std::ptrdiff_t>(t * computed + skipped);
+    std::copy_n(first, rows, y.begin() + static_cast<std::ptrdiff_t>(t * rows));
+  }
   return {};
 }
 

@@ -1,5 +1,6 @@
 #include "backend/cpu/execution.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -11,8 +12,10 @@
 namespace tern::backend {
 namespace {
 
+using kernels::AttentionQuery;
 using kernels::AttentionState;
 using kernels::kChunkKeys;
+using kernels::kMaxQueries;
 using kernels::kPageKeys;
 using kernels::kPagesPerChunk;
 
@@ -32,7 +35,8 @@ bool needs_barrier(const Op& previous, const Op& next) {
 }
 
 // Output rows a worker takes at least: whole groups of the kernels' row blocking.
-constexpr std::size_t kRowGrain = 16;
+constexpr std::size_t kRowGrain = 64;
+static_assert(kRowGrain % kernels::kTileRows == 0);
 
 }  // namespace
 
@@ -132,46 +136,79 @@ bool Execution::store_kv(const Op& op, std::size_t row) {
 
 void Execution::linear(const Op& op, ThreadPool::Worker& worker) {
   const auto& weight = std::get<TernaryWeight>(weights_[op.weight]);
-  const Slice slice = slice_of(weight.row_count, kRowGrain, worker.index(), worker.count());
+  const Slice slice = slice_of(weight.rows, kRowGrain, worker.index(), worker.count());
   if (slice.begin == slice.end) return;
   table_.ternary_linear(weight.from(slice.begin), slice.end - slice.begin,
                         workspace_.quantized(op.in), batch_.rows.size(),
                         workspace_.row(op.out, 0) + slice.begin, workspace_.width(op.out));
 }
 
+// A unit of work is some rows of one sequence and some query heads of one KV head, at most
+// kMaxQueries queries in all: they read the same keys and values. Units go to the workers in turn,
+// because later rows see more keys.
 void Execution::attention(const Op& op, ThreadPool::Worker& worker) {
-  const std::size_t pairs = batch_.rows.size() * plan_.heads;
-  const Slice slice = slice_of(pairs, 1, worker.index(), worker.count());
-  for (std::size_t pair = slice.begin; pair < slice.end; ++pair) {
-    attend(op, pair / plan_.heads, static_cast<std::uint32_t>(pair % plan_.heads),
-           workspace_.scratch(worker.index()));
+  const std::uint32_t shared = plan_.heads / plan_.kv_heads;  // query heads of a KV head
+  const auto heads = std::min<std::uint32_t>(shared, kMaxQueries);
+  const std::size_t most_rows = kMaxQueries / heads;
+  std::size_t unit = 0;
+  for (std::size_t row = 0; row < batch_.rows.size();) {
+    std::size_t last = row + 1;
+    while (last < batch_.rows.size() && last - row < most_rows &&
+           batch_.rows[last].cache == batch_.rows[row].cache) {
+      ++last;
+    }
+    for (std::uint32_t head = 0; head < plan_.heads; ++unit) {
+      const std::uint32_t count = std::min(heads, shared - head % shared);
+      if (unit % worker.count() == worker.index()) {
+        attend(op, {row, last}, head, count, workspace_.scratch(worker.index()));
+      }
+      head += count;
+    }
+    row = last;
   }
 }
 
-void Execution::attend(const Op& op, std::size_t row, std::uint32_t head, float* scratch) {
-  auto& cache = static_cast<CpuKvCache&>(*batch_.rows[row].cache);
+void Execution::attend(const Op& op, const Slice& rows, std::uint32_t head, std::uint32_t heads,
+                       float* scratch) {
+  auto& cache = static_cast<CpuKvCache&>(*batch_.rows[rows.begin].cache);
   const std::size_t width = cache.shape().value_width();
   const std::uint32_t kv_head = head / (plan_.heads / plan_.kv_heads);
-  const std::size_t keys = std::size_t{batch_.rows[row].position} + 1;
-  const float* query = workspace_.row(op.in, row) + std::size_t{head} * plan_.head_dim;
   const float scale = 1.0f / std::sqrt(static_cast<float>(plan_.head_dim));
+  const std::size_t count = (rows.end - rows.begin) * heads;
+  const auto row_of = [&](std::size_t i) { return rows.begin + i / heads; };
+  const auto at = [&](std::size_t i) { return (head + i % heads) * std::size_t{plan_.head_dim}; };
 
-  AttentionState part{0.0f, 0.0f, scratch};
-  AttentionState total{-std::numeric_limits<float>::infinity(), 0.0f, scratch + width};
-  std::memset(total.out, 0, width * sizeof(float));
+  AttentionState parts[kMaxQueries];
+  AttentionState totals[kMaxQueries];
+  for (std::size_t i = 0; i < count; ++i) {
+    parts[i].out = scratch + 2 * i * width;
+    totals[i] = {-std::numeric_limits<float>::infinity(), 0.0f, parts[i].out + width};
+    std::memset(totals[i].out, 0, width * sizeof(float));
+  }
+  const std::size_t keys = std::size_t{batch_.rows[rows.end - 1].position} + 1;
+  std::size_t active = 0;  // queries before it see no key of this chunk: rows ascend
   for (std::size_t first = 0; first < keys; first += kChunkKeys) {
-    const std::size_t count = std::min(kChunkKeys, keys - first);
     const std::uint16_t* k_pages[kPagesPerChunk];
     const std::uint16_t* v_pages[kPagesPerChunk];
-    for (std::size_t page = 0; page * kPageKeys < count; ++page) {
+    for (std::size_t page = 0; page < kPagesPerChunk && first + page * kPageKeys < keys; ++page) {
       k_pages[page] = cache.keys(first / kPageKeys + page, op.layer, kv_head);
       v_pages[page] = cache.values(first / kPageKeys + page, op.layer, kv_head);
     }
-    table_.attention_chunk(query, scale, {k_pages, v_pages, count, plan_.head_dim}, &part);
-    table_.attention_fold(part, plan_.head_dim, &total);
+    while (batch_.rows[row_of(active)].position < first) ++active;
+    AttentionQuery queries[kMaxQueries];
+    for (std::size_t i = active; i < count; ++i) {
+      queries[i] = {workspace_.row(op.in, row_of(i)) + at(i),
+                    std::min(kChunkKeys, batch_.rows[row_of(i)].position + 1 - first)};
+    }
+    table_.attention_chunk(queries + active, count - active, scale,
+                           {k_pages, v_pages, plan_.head_dim}, parts + active);
+    for (std::size_t i = active; i < count; ++i) {
+      table_.attention_fold(parts[i], plan_.head_dim, &totals[i]);
+    }
   }
-  float* out = workspace_.row(op.out, row) + std::size_t{head} * plan_.head_dim;
-  table_.attention_output(total, plan_.head_dim, out);
+  for (std::size_t i = 0; i < count; ++i) {
+    table_.attention_output(totals[i], plan_.head_dim, workspace_.row(op.out, row_of(i)) + at(i));
+  }
 }
 
 void Execution::head(const Op& op, ThreadPool::Worker& worker) {
@@ -179,20 +216,30 @@ void Execution::head(const Op& op, ThreadPool::Worker& worker) {
   const std::size_t columns = matrix.columns();
   const std::size_t row_bytes = format::row_bytes(matrix.type, columns);
   const Slice slice = slice_of(matrix.rows(), kRowGrain, worker.index(), worker.count());
+  const bool is_f16 = matrix.type == format::TensorType::kF16;
+  const bool is_bf16 = matrix.type == format::TensorType::kBF16;
   float* scratch = workspace_.scratch(worker.index());
-  for (std::size_t r = slice.begin; r < slice.end; ++r) {
-    const std::byte* bytes = matrix.data.data() + r * row_bytes;
+  constexpr std::size_t kRows = CpuWorkspace::kScratchRows;
+  for (std::size_t first = slice.begin; first < slice.end; first += kRows) {
+    const std::size_t count = std::min(kRows, slice.end - first);
+    const std::byte* bytes = matrix.data.data() + first * row_bytes;
     const auto* halves = reinterpret_cast<const std::uint16_t*>(bytes);
-    const bool is_f16 = matrix.type == format::TensorType::kF16;
-    const bool is_bf16 = matrix.type == format::TensorType::kBF16;
-    if (!is_f16 && !is_bf16) format::dequantize_row(matrix.type, bytes, columns, scratch);
+    for (std::size_t r = 0; r < count && !is_f16 && !is_bf16; ++r) {
+      format::dequantize_row(matrix.type, bytes + r * row_bytes, columns, scratch + r * columns);
+    }
     for (std::size_t i = 0; i < batch_.logit_rows.size(); ++i) {
       const float* x = workspace_.row(op.in, batch_.logit_rows[i]);
-      float& logit = batch_.logits[i * plan_.vocab + r];
-      logit = is_f16    ? table_.dot_f16(x, halves, columns)
-              : is_bf16 ? table_.dot_bf16(x, halves, columns)
-                        : table_.dot_f32(x, scratch, columns);
-      if (!std::isfinite(logit)) fail(op, batch_.logit_rows[i]);
+      float* logits = &batch_.logits[i * plan_.vocab + first];
+      if (is_f16) {
+        table_.dot_rows_f16(x, halves, columns, count, logits);
+      } else if (is_bf16) {
+        table_.dot_rows_bf16(x, halves, columns, count, logits);
+      } else {
+        table_.dot_rows_f32(x, scratch, columns, count, logits);
+      }
+      const bool finite =
+          std::all_of(logits, logits + count, [](float v) { return std::isfinite(v); });
+      if (!finite) fail(op, batch_.logit_rows[i]);
     }
   }
 }

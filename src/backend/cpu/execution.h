@@ -30,7 +30,8 @@ class Execution {
   bool store_kv(const Op& op, std::size_t row);
   void linear(const Op& op, ThreadPool::Worker& worker);
   void attention(const Op& op, ThreadPool::Worker& worker);
-  void attend(const Op& op, std::size_t row, std::uint32_t head, float* scratch);
+  void attend(const Op& op, const Slice& rows, std::uint32_t head, std::uint32_t heads,
+              float* scratch);
   void head(const Op& op, ThreadPool::Worker& worker);
   void fill_rope_table(const Slice& rows);
   void fail(const Op& op, std::size_t row);

@@ -1,5 +1,6 @@
 #include "backend/cpu/weights.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "format/float_blocks.h"
@@ -8,8 +9,9 @@
 namespace tern::backend {
 namespace {
 
-using kernels::kBlockBytes;
-using kernels::kBlockValues;
+using kernels::kTileBytes;
+using kernels::kTileColumns;
+using kernels::kTileRows;
 
 // |acc| <= 127 * columns stays exact in f32 below this.
 constexpr std::uint64_t kMaxColumns = (1u << 24) / 127;
@@ -18,42 +20,65 @@ Error unsupported(const format::Tensor& tensor, std::string message) {
   return Error{ErrorCode::kUnsupported, std::move(message), tensor.name};
 }
 
-// Rows of I2_S bytes as padded rows of blocks.
-Result<AlignedBuffer> repack(const format::I2sMatrix& matrix, std::size_t blocks) {
-  const std::size_t row_bytes = blocks * kBlockBytes;
-  TERN_ASSIGN(AlignedBuffer codes,
-              AlignedBuffer::allocate(matrix.rows() * row_bytes, "repacked ternary weights"));
-  std::vector<std::int8_t> trits(blocks * kBlockValues, 0);
-  for (std::uint64_t r = 0; r < matrix.rows(); ++r) {
-    matrix.decode_rows(r, 1, trits.data());
-    auto* row = codes.as<std::uint8_t>(r * row_bytes);
-    for (std::size_t c = 0; c < trits.size(); ++c) {
-      const std::size_t within = c % kBlockValues;
-      const auto code = static_cast<unsigned>(trits[c] + 1);
-      row[c / kBlockValues * kBlockBytes + within % kBlockBytes] |=
-          static_cast<std::uint8_t>(code << (6 - 2 * (within / kBlockBytes)));
+constexpr std::uint64_t ceil_div(std::uint64_t n, std::uint64_t by) { return (n + by - 1) / by; }
+
+std::uint64_t packed_bytes(std::uint64_t rows, std::uint64_t columns) {
+  return ceil_div(rows, kTileRows) * ceil_div(columns, kTileColumns) * kTileBytes;
+}
+
+// Four trits as four codes, side by side in a word.
+std::uint32_t codes_of(const std::int8_t* trits) {
+  std::uint32_t word;
+  std::memcpy(&word, trits, sizeof word);
+  return ((word & 0x7f7f7f7fu) + 0x01010101u) ^ (word & 0x80808080u);  // no carry between bytes
+}
+
+// One group of rows: `trits` has kTileRows rows of tiles * kTileColumns trits.
+void pack_group(const std::int8_t* trits, std::size_t tiles, std::byte* packed) {
+  const std::size_t stride = tiles * kTileColumns;
+  for (std::size_t r = 0; r < kTileRows; ++r) {
+    for (std::size_t tile = 0; tile < tiles; ++tile) {
+      const std::int8_t* from = trits + r * stride + tile * kTileColumns;
+      const std::uint32_t word = codes_of(from) | codes_of(from + 4) << 2 |
+                                 codes_of(from + 8) << 4 | codes_of(from + 12) << 6;
+      std::memcpy(packed + tile * kTileBytes + r * sizeof word, &word, sizeof word);
     }
   }
-  return codes;
+}
+
+// Every worker packs groups of rows of its own. Trits beyond the matrix are zeros.
+void pack(const format::I2sMatrix& matrix, std::size_t tiles, std::byte* packed, ThreadPool& pool) {
+  const std::size_t stride = tiles * kTileColumns;
+  pool.run([&](ThreadPool::Worker& worker) {
+    const Slice slice = slice_of(matrix.rows(), kTileRows, worker.index(), worker.count());
+    std::vector<std::int8_t> trits(kTileRows * stride, 0);
+    for (std::uint64_t row = slice.begin; row < slice.end; row += kTileRows) {
+      const std::uint64_t count = std::min<std::uint64_t>(kTileRows, slice.end - row);
+      for (std::uint64_t r = 0; r < count; ++r) {
+        matrix.decode_rows(row + r, 1, trits.data() + r * stride);
+      }
+      if (count < kTileRows) std::fill(trits.begin() + count * stride, trits.end(), 0);
+      pack_group(trits.data(), tiles, packed + row / kTileRows * tiles * kTileBytes);
+    }
+  });
 }
 
 }  // namespace
 
-kernels::TernaryRows TernaryWeight::from(std::uint64_t first) const {
-  kernels::TernaryRows part = rows;
-  part.codes += first * rows.row_bytes;
+kernels::TernaryTiles TernaryWeight::from(std::uint64_t first) const {
+  kernels::TernaryTiles part = tiles;
+  part.codes += first / kTileRows * tiles.group_bytes();
   return part;
 }
 
 std::uint64_t allocated_bytes(const format::Tensor& tensor) {
   if (tensor.type == format::TensorType::kI2_S) {
-    if (tensor.columns() % kBlockValues == 0) return 0;
-    return tensor.rows() * ((tensor.columns() + kBlockValues - 1) / kBlockValues) * kBlockBytes;
+    return packed_bytes(tensor.rows(), tensor.columns());
   }
   return tensor.rank == 1 ? tensor.elements() * sizeof(float) : 0;
 }
 
-Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor) {
+Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, ThreadPool& pool) {
   if (tensor.type != format::TensorType::kI2_S || tensor.rank != 2) {
     return unsupported(tensor, "expected a matrix of type i2_s, found rank " +
                                    std::to_string(tensor.rank) + " of type " +
@@ -66,15 +91,12 @@ Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor) {
   }
   TERN_ASSIGN(const format::I2sMatrix matrix,
               format::I2sMatrix::bind(tensor.data, tensor.rows(), tensor.columns()));
-  const std::size_t blocks = (tensor.columns() + kBlockValues - 1) / kBlockValues;
-  TernaryWeight weight{
-      {nullptr, blocks * kBlockBytes, blocks, matrix.scale()}, tensor.rows(), tensor.columns(), {}};
-  if (tensor.columns() % kBlockValues == 0) {
-    weight.rows.codes = reinterpret_cast<const std::uint8_t*>(tensor.data.data());
-  } else {
-    TERN_ASSIGN(weight.repacked, repack(matrix, blocks));
-    weight.rows.codes = weight.repacked.as<std::uint8_t>();
-  }
+  const std::size_t tiles = ceil_div(tensor.columns(), kTileColumns);
+  TernaryWeight weight{{nullptr, tiles, matrix.scale()}, tensor.rows(), tensor.columns(), {}};
+  TERN_ASSIGN(weight.packed, AlignedBuffer::allocate(packed_bytes(tensor.rows(), tensor.columns()),
+                                                     "ternary weights"));
+  pack(matrix, tiles, weight.packed.data(), pool);
+  weight.tiles.codes = weight.packed.as<std::uint8_t>();
   return weight;
 }
 

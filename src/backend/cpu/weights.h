@@ -6,21 +6,21 @@
 
 #include "core/aligned_buffer.h"
 #include "core/result.h"
+#include "core/thread_pool.h"
 #include "format/tensor.h"
 #include "kernels/kernel_table.h"
 
 namespace tern::backend {
 
-// A ternary matrix as rows of whole 128-blocks. Where the columns are a multiple of 128, an I2_S
-// file already has that layout and its bytes are borrowed; else the rows are repacked with padding.
+// A ternary matrix in the kernels' tiles, packed once from the file's codes.
 struct TernaryWeight {
-  kernels::TernaryRows rows;
-  std::uint64_t row_count;
+  kernels::TernaryTiles tiles;  // in `packed`
+  std::uint64_t rows;
   std::uint64_t columns;
-  AlignedBuffer repacked;  // empty where the file's bytes are borrowed
+  AlignedBuffer packed;
 
-  // Rows from `first` on.
-  kernels::TernaryRows from(std::uint64_t first) const;
+  // Rows from `first` on, a multiple of kTileRows.
+  kernels::TernaryTiles from(std::uint64_t first) const;
 };
 
 // A float matrix in the file's own blocks.
@@ -34,11 +34,11 @@ struct VectorWeight {
 
 using Weight = std::variant<TernaryWeight, MatrixWeight, VectorWeight>;
 
-// Bytes that the functions below allocate for the tensor.
+// Bytes that the functions below allocate for the tensor; 0 where they borrow its bytes.
 std::uint64_t allocated_bytes(const format::Tensor& tensor);
 
 // Errors: kUnsupported for another type or shape, kOutOfMemory.
-Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor);
+Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, ThreadPool& pool);
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor);
 Result<VectorWeight> make_vector_weight(const format::Tensor& tensor);
 

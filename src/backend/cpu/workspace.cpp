@@ -5,13 +5,15 @@
 namespace tern::backend {
 namespace {
 
-using kernels::kBlockValues;
+// Rows of codes are whole lines, hence whole tiles.
+constexpr std::size_t kCodeAlign = 64;
+static_assert(kCodeAlign % kernels::kTileColumns == 0);
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
 std::size_t slot_bytes(const SlotSpec& slot, std::uint32_t rows) {
   if (!slot.quantized) return round_up(std::size_t{rows} * slot.width * sizeof(float), 64);
-  return rows * round_up(slot.width, kBlockValues) +
+  return rows * round_up(slot.width, kCodeAlign) +
          2 * round_up(rows * sizeof(float), 64);  // scales, sums
 }
 
@@ -20,10 +22,13 @@ std::size_t rope_bytes(const Plan& plan, std::uint32_t rows) {
   return round_up(std::size_t{rows} * plan.head_dim * sizeof(float), 64);
 }
 
-// Enough for a dequantised row of any float slot, and for two padded attention states.
+// Enough for kScratchRows dequantised rows of any float slot, and for two padded attention states
+// of each query.
 std::size_t scratch_floats(const Plan& plan) {
-  std::size_t most = 2 * round_up(plan.head_dim, kernels::kValueAlign);
-  for (const SlotSpec& slot : plan.slots) most = std::max<std::size_t>(most, slot.width);
+  std::size_t most = 2 * kernels::kMaxQueries * round_up(plan.head_dim, kernels::kValueAlign);
+  for (const SlotSpec& slot : plan.slots) {
+    most = std::max<std::size_t>(most, CpuWorkspace::kScratchRows * slot.width);
+  }
   return round_up(most, 16);
 }
 
@@ -43,7 +48,7 @@ Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::
   workspace->scratch_floats_ = scratch_floats(plan);
   std::size_t offset = 0;
   for (const SlotSpec& spec : plan.slots) {
-    const std::size_t padded = round_up(spec.width, kBlockValues);
+    const std::size_t padded = round_up(spec.width, kCodeAlign);
     workspace->slots_.push_back(
         {spec.width, padded, offset, offset + rows * padded, spec.quantized});
     offset += slot_bytes(spec, rows);

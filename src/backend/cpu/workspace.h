@@ -33,7 +33,8 @@ class CpuWorkspace final : public Workspace {
   float* cosines(std::size_t row) { return rope_.as<float>() + row * 2 * half_; }
   float* sines(std::size_t row) { return cosines(row) + half_; }
 
-  // A thread's own floats: a dequantised row, or two attention states.
+  // A thread's own floats: kScratchRows dequantised rows, or two attention states a query.
+  static constexpr std::size_t kScratchRows = 4;
   float* scratch(std::uint32_t worker) { return scratch_.as<float>() + worker * scratch_floats_; }
 
  private:

@@ -61,6 +61,12 @@ class GgufFile {
   std::span<const Tensor> tensors() const { return tensors_; }
   const Tensor* tensor(std::string_view name) const;
 
+  // Takes the tensor's pages out of this process's memory, for a reader that has made its own copy.
+  // They can still be read. Does nothing for bytes that were not mapped by open().
+  void release(const Tensor& tensor) const {
+    if (mapping_) mapping_->release(tensor.data);
+  }
+
  private:
   friend class GgufParser;
   GgufFile() = default;

@@ -36,24 +36,34 @@ class LaneSum {
   float lanes_[kSumLanes] = {};
 };
 
-int trit(const TernaryRows& w, std::size_t row, std::size_t column) {
-  const std::size_t within = column % kBlockValues;
-  const std::uint8_t byte =
-      w.codes[row * w.row_bytes + column / kBlockValues * kBlockBytes + within % kBlockBytes];
-  const unsigned plane = static_cast<unsigned>(within / kBlockBytes);
-  return static_cast<int>((byte >> (6 - 2 * plane)) & 3u) - 1;
+int trit(const TernaryTiles& w, std::size_t row, std::size_t column) {
+  const std::uint8_t* tile =
+      w.codes + row / kTileRows * w.group_bytes() + column / kTileColumns * kTileBytes;
+  const std::size_t within = column % kTileColumns;
+  return static_cast<int>((tile[row % kTileRows * 4 + within % 4] >> (within / 4 * 2)) & 3u) - 1;
 }
 
-void ternary_linear(const TernaryRows& w, std::size_t rows, const QuantizedRows& x,
+void ternary_linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,
                     std::size_t tokens, float* y, std::size_t y_stride) {
   for (std::size_t t = 0; t < tokens; ++t) {
     const std::int8_t* q = x.values + t * x.stride;
     for (std::size_t r = 0; r < rows; ++r) {
       std::int32_t acc = 0;
-      for (std::size_t c = 0; c < w.blocks * kBlockValues; ++c) acc += q[c] * trit(w, r, c);
+      for (std::size_t c = 0; c < w.tiles * kTileColumns; ++c) acc += q[c] * trit(w, r, c);
       y[t * y_stride + r] = static_cast<float>(acc) * (w.scale * x.scales[t]);
     }
   }
+}
+
+std::uint64_t multiply_accumulate_loop(std::uint64_t steps) {
+  std::int32_t acc = 0;
+  for (std::uint64_t i = 0; i < steps; ++i) {
+    std::int32_t code = static_cast<std::int32_t>(i & 1);
+    __asm__ volatile("" : "+r"(code), "+r"(acc));  // keeps the product in the loop
+    acc += code * 127;
+    __asm__ volatile("" : "+r"(acc));
+  }
+  return steps;
 }
 
 bool quantize(const float* x, std::size_t n, std::size_t padded, std::int8_t* q, float* d,
@@ -123,14 +133,15 @@ std::size_t padded_dim(std::size_t head_dim) {
   return (head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
 }
 
-void attention_chunk(const float* q, float scale, const KeyValueChunk& kv, AttentionState* part) {
+void attend_one(const AttentionQuery& query, float scale, const KeyValueChunk& kv,
+                AttentionState* part) {
   float scores[kChunkKeys];
   float maximum = -std::numeric_limits<float>::infinity();
-  for (std::size_t key = 0; key < kv.keys; ++key) {
+  for (std::size_t key = 0; key < query.keys; ++key) {
     const std::uint16_t* page = kv.k_pages[key / kPageKeys];
     float chain = 0.0f;
     for (std::size_t d = 0; d < kv.head_dim; ++d) {
-      chain = std::fma(q[d], f16_to_f32(page[d * kPageKeys + key % kPageKeys]), chain);
+      chain = std::fma(query.q[d], f16_to_f32(page[d * kPageKeys + key % kPageKeys]), chain);
     }
     scores[key] = chain * scale;
     maximum = scores[key] > maximum ? scores[key] : maximum;
@@ -138,7 +149,7 @@ void attention_chunk(const float* q, float scale, const KeyValueChunk& kv, Atten
   const std::size_t width = padded_dim(kv.head_dim);
   for (std::size_t d = 0; d < width; ++d) part->out[d] = 0.0f;
   LaneSum weights;
-  for (std::size_t key = 0; key < kv.keys; ++key) {
+  for (std::size_t key = 0; key < query.keys; ++key) {
     const float p = fixed_expf(scores[key] - maximum);
     weights.add(key, p);
     const std::uint16_t* values = kv.v_pages[key / kPageKeys] + key % kPageKeys * width;
@@ -148,6 +159,11 @@ void attention_chunk(const float* q, float scale, const KeyValueChunk& kv, Atten
   }
   part->maximum = maximum;
   part->sum = weights.total();
+}
+
+void attention_chunk(const AttentionQuery* queries, std::size_t count, float scale,
+                     const KeyValueChunk& kv, AttentionState* parts) {
+  for (std::size_t i = 0; i < count; ++i) attend_one(queries[i], scale, kv, &parts[i]);
 }
 
 void attention_fold(const AttentionState& part, std::size_t head_dim, AttentionState* total) {
@@ -165,22 +181,28 @@ void attention_output(const AttentionState& total, std::size_t head_dim, float* 
   for (std::size_t d = 0; d < head_dim; ++d) y[d] = total.out[d] / total.sum;
 }
 
-float dot_f32(const float* x, const float* w, std::size_t n) {
-  LaneSum sum;
-  for (std::size_t i = 0; i < n; ++i) sum.add_product(i, x[i], w[i]);
-  return sum.total();
+template <typename Weight>
+void dot_rows(const float* x, const Weight* w, std::size_t n, std::size_t rows, float* y,
+              float (*value)(Weight)) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    LaneSum sum;
+    for (std::size_t i = 0; i < n; ++i) sum.add_product(i, x[i], value(w[r * n + i]));
+    y[r] = sum.total();
+  }
 }
 
-float dot_f16(const float* x, const std::uint16_t* w, std::size_t n) {
-  LaneSum sum;
-  for (std::size_t i = 0; i < n; ++i) sum.add_product(i, x[i], f16_to_f32(w[i]));
-  return sum.total();
+void dot_rows_f32(const float* x, const float* w, std::size_t n, std::size_t rows, float* y) {
+  dot_rows<float>(x, w, n, rows, y, [](float v) { return v; });
 }
 
-float dot_bf16(const float* x, const std::uint16_t* w, std::size_t n) {
-  LaneSum sum;
-  for (std::size_t i = 0; i < n; ++i) sum.add_product(i, x[i], bf16_to_f32(w[i]));
-  return sum.total();
+void dot_rows_f16(const float* x, const std::uint16_t* w, std::size_t n, std::size_t rows,
+                  float* y) {
+  dot_rows<std::uint16_t>(x, w, n, rows, y, f16_to_f32);
+}
+
+void dot_rows_bf16(const float* x, const std::uint16_t* w, std::size_t n, std::size_t rows,
+                   float* y) {
+  dot_rows<std::uint16_t>(x, w, n, rows, y, bf16_to_f32);
 }
 
 }  // namespace
@@ -205,6 +227,7 @@ const KernelTable kScalarTable{
     .name = "scalar",
     .required_features = 0,
     .ternary_linear = ternary_linear,
+    .multiply_accumulate_loop = multiply_accumulate_loop,
     .quantize = quantize,
     .rms_norm = rms_norm,
     .rope = rope,
@@ -215,9 +238,9 @@ const KernelTable kScalarTable{
     .attention_chunk = attention_chunk,
     .attention_fold = attention_fold,
     .attention_output = attention_output,
-    .dot_f32 = dot_f32,
-    .dot_f16 = dot_f16,
-    .dot_bf16 = dot_bf16,
+    .dot_rows_f32 = dot_rows_f32,
+    .dot_rows_f16 = dot_rows_f16,
+    .dot_rows_bf16 = dot_rows_bf16,
 };
 
 }  // namespace tern::kernels

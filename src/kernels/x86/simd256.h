@@ -1,6 +1,9 @@
-// The AVX2 vector vocabulary of generic/body.h. Included inside an anonymous namespace.
+// The 256-bit vector vocabulary of generic/bodies.h (AVX2, FMA, F16C), without dot products.
+// Included inside an anonymous namespace.
 
 inline constexpr int kLanes = 8;
+inline constexpr int kDotRows = 1;
+inline constexpr int kChains = 8;
 using Vec = __m256;
 
 TERN_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
@@ -53,3 +56,51 @@ TERN_INLINE float bf16_value(std::uint16_t brain) {
 
 TERN_INLINE float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 TERN_INLINE float sqrt1(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
+
+TERN_INLINE void store_halves(std::uint16_t* p, Vec v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+using Ints = __m256i;
+
+TERN_INLINE Ints zero_ints() { return _mm256_setzero_si256(); }
+TERN_INLINE Ints add_ints(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+TERN_INLINE Ints max_unsigned(Ints a, Ints b) { return _mm256_max_epu32(a, b); }
+TERN_INLINE void store_ints(std::uint32_t* p, Ints v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
+}
+TERN_INLINE Ints nearest_ints(Vec v) { return _mm256_cvtps_epi32(v); }
+TERN_INLINE Ints magnitude_bits(Vec v) {
+  return _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7fffffff));
+}
+TERN_INLINE void store_codes(std::int8_t* q, Ints v) {
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(q), _mm_packs_epi16(words, words));
+}
+
+using Codes = __m256i;
+using Quad = __m256i;
+using Wide = __m256i;
+
+inline constexpr int kVectorRows = 8;
+
+TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane) {
+  const __m256i mask = _mm256_set1_epi8(3);
+  const __m256i packed = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  switch (plane) {
+    case 0: return _mm256_and_si256(packed, mask);
+    case 1: return _mm256_and_si256(_mm256_srli_epi16(packed, 2), mask);
+    case 2: return _mm256_and_si256(_mm256_srli_epi16(packed, 4), mask);
+    default: return _mm256_and_si256(_mm256_srli_epi16(packed, 6), mask);
+  }
+}
+TERN_INLINE Quad broadcast_quad(const std::int8_t* q) {
+  std::int32_t four;
+  __builtin_memcpy(&four, q, sizeof four);
+  return _mm256_set1_epi32(four);
+}
+TERN_INLINE Wide wide_zero() { return _mm256_setzero_si256(); }
+TERN_INLINE Vec scaled_difference(Wide acc, std::int32_t sum, float factor) {
+  return mul(_mm256_cvtepi32_ps(_mm256_sub_epi32(acc, _mm256_set1_epi32(sum))), splat(factor));
+}
+TERN_INLINE void keep(__m256i& v) { __asm__ volatile("" : "+x"(v)); }

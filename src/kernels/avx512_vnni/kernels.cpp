@@ -1,0 +1,37 @@
+// The AVX-512 tier with VNNI: dot products of four bytes in 512-bit registers.
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/cpu_feature_bits.h"
+#include "kernels/generic/constants.h"
+#include "kernels/kernel_table.h"
+#include "kernels/tables.h"
+
+#define TERN_INLINE static inline __attribute__((always_inline))
+#define TERN_BATCH_TOKENS 6
+
+namespace tern::kernels {
+namespace {
+
+#include "kernels/avx512_vnni/simd.h"
+
+inline constexpr int kBatchTokens = TERN_BATCH_TOKENS;
+inline constexpr int kBatchGroups = 4;
+inline constexpr int kDecodeGroups = 4;
+inline constexpr int kMaxVectors = 4;
+inline constexpr int kCeilingChains = 24;
+inline constexpr std::size_t kPrefetchBytes = 4096;
+inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit lanes need none
+
+#include "kernels/generic/bodies.h"
+
+}  // namespace
+
+const KernelTable kAvx512VnniTable = TERN_KERNEL_TABLE(
+    "avx512-vnni",
+    (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512F | kCpuAvx512Bw | kCpuAvx512Vl | kCpuAvx512Vnni),
+    ternary_linear, multiply_accumulate_loop);
+
+}  // namespace tern::kernels

@@ -1,0 +1,108 @@
+// The 512-bit vector vocabulary of generic/bodies.h. Included inside an anonymous namespace.
+
+inline constexpr int kLanes = 16;
+inline constexpr int kDotRows = 4;
+inline constexpr int kChains = 16;
+using Vec = __m512;
+
+TERN_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }
+TERN_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+TERN_INLINE Vec splat(float x) { return _mm512_set1_ps(x); }
+TERN_INLINE Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+TERN_INLINE Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+TERN_INLINE Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+TERN_INLINE Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+TERN_INLINE Vec fmadd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+TERN_INLINE Vec negate(Vec a) {
+  const __m512i sign = _mm512_set1_epi32(static_cast<int>(0x80000000u));
+  return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), sign));
+}
+TERN_INLINE Vec rint(Vec a) {
+  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+// a < b ? x : y
+TERN_INLINE Vec where_less(Vec a, Vec b, Vec x, Vec y) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+
+// a > 0 ? a : +0
+TERN_INLINE Vec relu(Vec a) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), a);
+}
+
+// a * 2^n for integral n in [-126, 128], in two steps so that both factors are normal.
+TERN_INLINE Vec pow2_mul(Vec a, Vec n) {
+  const __m512i whole = _mm512_cvtps_epi32(n);
+  const __m512i half = _mm512_srai_epi32(whole, 1);
+  const __m512i rest = _mm512_sub_epi32(whole, half);
+  const __m512i bias = _mm512_set1_epi32(127);
+  const Vec first = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(half, bias), 23));
+  const Vec second = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(rest, bias), 23));
+  return mul(mul(a, first), second);
+}
+
+TERN_INLINE Vec load_f16(const std::uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+TERN_INLINE Vec load_bf16(const std::uint16_t* p) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+TERN_INLINE void store_halves(std::uint16_t* p, Vec v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+
+TERN_INLINE float f16_value(std::uint16_t half) { return _cvtsh_ss(half); }
+TERN_INLINE float bf16_value(std::uint16_t brain) {
+  return __builtin_bit_cast(float, static_cast<std::uint32_t>(brain) << 16);
+}
+TERN_INLINE float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+TERN_INLINE float sqrt1(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
+
+using Ints = __m512i;
+
+TERN_INLINE Ints zero_ints() { return _mm512_setzero_si512(); }
+TERN_INLINE Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+TERN_INLINE Ints max_unsigned(Ints a, Ints b) { return _mm512_max_epu32(a, b); }
+TERN_INLINE void store_ints(std::uint32_t* p, Ints v) { _mm512_storeu_si512(p, v); }
+TERN_INLINE Ints nearest_ints(Vec v) { return _mm512_cvtps_epi32(v); }
+TERN_INLINE Ints magnitude_bits(Vec v) {
+  return _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff));
+}
+TERN_INLINE void store_codes(std::int8_t* q, Ints v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtsepi32_epi8(v));
+}
+
+using Codes = __m512i;
+using Quad = __m512i;
+using Narrow = __m512i;
+using Wide = __m512i;
+
+inline constexpr int kVectorRows = 16;
+
+TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane) {
+  const __m512i mask = _mm512_set1_epi8(3);
+  const __m512i packed = _mm512_loadu_si512(p);
+  switch (plane) {
+    case 0: return _mm512_and_si512(packed, mask);
+    case 1: return _mm512_and_si512(_mm512_srli_epi16(packed, 2), mask);
+    case 2: return _mm512_and_si512(_mm512_srli_epi16(packed, 4), mask);
+    default: return _mm512_and_si512(_mm512_srli_epi16(packed, 6), mask);
+  }
+}
+TERN_INLINE Quad broadcast_quad(const std::int8_t* q) {
+  std::int32_t four;
+  __builtin_memcpy(&four, q, sizeof four);
+  return _mm512_set1_epi32(four);
+}
+TERN_INLINE Narrow narrow_zero() { return _mm512_setzero_si512(); }
+TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
+  return _mm512_dpbusd_epi32(acc, codes, quad);
+}
+TERN_INLINE Wide wide_zero() { return _mm512_setzero_si512(); }
+TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) { return _mm512_add_epi32(acc, narrow); }
+TERN_INLINE Vec scaled_difference(Wide acc, std::int32_t sum, float factor) {
+  return mul(_mm512_cvtepi32_ps(_mm512_sub_epi32(acc, _mm512_set1_epi32(sum))), splat(factor));
+}
+TERN_INLINE void keep(__m512i& v) { __asm__ volatile("" : "+v"(v)); }

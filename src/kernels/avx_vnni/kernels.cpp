@@ -1,0 +1,57 @@
+// The AVX-VNNI tier: dot products of four bytes in 256-bit registers, in the VEX encoding of CPUs
+// that have no AVX-512. tests/conformance compiles this file once more in the EVEX encoding, so
+// that its code is held to the definition on CPUs of the other kind too.
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/cpu_feature_bits.h"
+#include "kernels/generic/constants.h"
+#include "kernels/kernel_table.h"
+#include "kernels/tables.h"
+
+#define TERN_INLINE static inline __attribute__((always_inline))
+#define TERN_BATCH_TOKENS 5
+
+namespace tern::kernels {
+namespace {
+
+#include "kernels/x86/simd256.h"
+
+using Narrow = __m256i;
+
+inline constexpr int kBatchTokens = TERN_BATCH_TOKENS;
+inline constexpr int kBatchGroups = 1;
+inline constexpr int kDecodeGroups = 2;
+inline constexpr int kMaxVectors = 4;
+inline constexpr int kCeilingChains = 12;
+inline constexpr std::size_t kPrefetchBytes = 4096;
+inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit lanes need none
+
+TERN_INLINE Narrow narrow_zero() { return _mm256_setzero_si256(); }
+TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
+#ifdef __AVXVNNI__
+  return _mm256_dpbusd_avx_epi32(acc, codes, quad);
+#else
+  return _mm256_dpbusd_epi32(acc, codes, quad);
+#endif
+}
+TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) { return _mm256_add_epi32(acc, narrow); }
+
+#include "kernels/generic/bodies.h"
+
+}  // namespace
+
+#ifdef __AVXVNNI__
+const KernelTable kAvxVnniTable =
+    TERN_KERNEL_TABLE("avx-vnni", (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvxVnni), ternary_linear,
+                      multiply_accumulate_loop);
+#else
+extern const KernelTable kAvxVnniEvexTable;
+const KernelTable kAvxVnniEvexTable = TERN_KERNEL_TABLE(
+    "avx-vnni-evex", (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512Vl | kCpuAvx512Vnni),
+    ternary_linear, multiply_accumulate_loop);
+#endif
+
+}  // namespace tern::kernels

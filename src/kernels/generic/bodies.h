@@ -1,0 +1,34 @@
+// Kernel bodies over a tier's vector vocabulary, written once. A tier defines TERN_INLINE and
+// TERN_BATCH_TOKENS, includes its vocabulary, then this file, inside namespace tern::kernels and an
+// anonymous namespace: everything here has internal linkage. No standard headers: a shared inline
+// function must not be compiled with a tier's flags.
+//
+// Floats: Vec of kLanes floats with load, store, splat, add, sub, mul, div, fmadd, negate, relu
+// (a > 0 ? a : +0), load_f16, load_bf16, store_halves (nearest even), rint, pow2_mul (a * 2^n in
+// two steps) and where_less(a, b, x, y) (a < b ? x : y); for one value f16_value, bf16_value, fma1,
+// sqrt1. kDotRows rows of dot products and kChains chains fit into the registers.
+// Integers: Ints of kLanes int32 with zero_ints, add_ints, max_unsigned, store_ints, nearest_ints
+// (half to even), magnitude_bits (of floats, without sign), store_codes (as int8).
+// Dot products: load_plane(p, plane) gives Codes, four columns of kVectorRows rows; broadcast_quad
+// the four activations of a token; multiply_add accumulates their dot products into a Narrow, of
+// which widen_add makes a Wide (int32) at least every kTilesPerDrain tiles; scaled_difference is
+// f32(acc - sum) * factor. kBatchGroups (kDecodeGroups for one token) groups of rows times
+// kBatchTokens tokens fit into the registers; keep() forbids the compiler to see through a Narrow.
+
+// Each stands on those before it.
+#include "kernels/generic/float_body.h"
+
+#include "kernels/generic/attention_body.h"
+#include "kernels/generic/quantize_body.h"
+#include "kernels/generic/ternary_body.h"
+
+// A tier's table: everything above under one name.
+#define TERN_KERNEL_TABLE(tier_name, features, linear, ceiling_loop)                              \
+  {                                                                                               \
+    .name = tier_name, .required_features = features, .ternary_linear = linear,                   \
+    .multiply_accumulate_loop = ceiling_loop, .quantize = quantize, .rms_norm = rms_norm,         \
+    .rope = rope, .add = add_to, .relu2_gate = relu2_gate, .silu_gate = silu_gate,                \
+    .store_f16 = store_f16, .attention_chunk = attention_chunk, .attention_fold = attention_fold, \
+    .attention_output = attention_output, .dot_rows_f32 = dot_rows_f32,                           \
+    .dot_rows_f16 = dot_rows_f16, .dot_rows_bf16 = dot_rows_bf16                                  \
+  }

@@ -1,0 +1,176 @@
+// Floating-point bodies over a tier's vector vocabulary (generic/bodies.h): sums, norm, RoPE,
+// element-wise functions, rows of dot products.
+
+inline constexpr int kRegisters = kSumLanes / kLanes;
+template <typename Weight>
+inline constexpr int kVectorsPerLine = 64 / (kLanes * static_cast<int>(sizeof(Weight)));
+template <typename Weight>
+inline constexpr std::size_t kPrefetch = 4096 / sizeof(Weight);
+
+struct Sum64 {
+  Vec lanes[kRegisters];
+};
+
+TERN_INLINE Sum64 sum_zero() {
+  Sum64 sum;
+  for (int j = 0; j < kRegisters; ++j) sum.lanes[j] = splat(0.0f);
+  return sum;
+}
+
+TERN_INLINE float tree_of(const float* lanes, int count) {
+  float buffer[kSumLanes];
+  for (int i = 0; i < count; ++i) buffer[i] = lanes[i];
+  for (int width = count / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) buffer[i] = buffer[i] + buffer[i + width];
+  }
+  return buffer[0];
+}
+
+// The tree 32-16-8-4-2-1.
+TERN_INLINE float sum_total(Sum64& sum) {
+  for (int width = kRegisters / 2; width > 0; width /= 2) {
+    for (int j = 0; j < width; ++j) sum.lanes[j] = add(sum.lanes[j], sum.lanes[j + width]);
+  }
+  float last[kLanes];
+  store(last, sum.lanes[0]);
+  return tree_of(last, kLanes);
+}
+
+// Elements beyond the last whole group of 64: lanes that get none stay untouched.
+TERN_INLINE float sum_total_with_tail(const Sum64& sum, const float* a, const float* b,
+                                      std::size_t n) {
+  float lanes[kSumLanes];
+  for (int j = 0; j < kRegisters; ++j) store(lanes + j * kLanes, sum.lanes[j]);
+  for (std::size_t i = 0; i < n; ++i) lanes[i] = fma1(a[i], b[i], lanes[i]);
+  return tree_of(lanes, kSumLanes);
+}
+
+// y[r] for `rows` rows of weights, kDotRows of them in turn; `widen` loads a vector of weights and
+// `widen1` one, both constants where this is inlined.
+template <typename Weight>
+TERN_INLINE void dot_block(const float* x, const Weight* w, std::size_t n, int rows, float* y,
+                           Vec (*widen)(const Weight*), float (*widen1)(Weight)) {
+  Sum64 sums[kDotRows];
+  for (int r = 0; r < rows; ++r) sums[r] = sum_zero();
+  std::size_t i = 0;
+  for (; i + kSumLanes <= n; i += kSumLanes) {
+    for (int j = 0; j < kRegisters; ++j) {
+      const std::size_t at = i + static_cast<std::size_t>(j * kLanes);
+      const Vec xs = load(x + at);
+      for (int r = 0; r < rows; ++r) {
+        const Weight* row = w + static_cast<std::size_t>(r) * n;
+        if (j % kVectorsPerLine<Weight> == 0) __builtin_prefetch(row + at + kPrefetch<Weight>);
+        sums[r].lanes[j] = fmadd(xs, widen(row + at), sums[r].lanes[j]);
+      }
+    }
+  }
+  for (int r = 0; r < rows; ++r) {
+    if (i == n) {
+      y[r] = sum_total(sums[r]);
+      continue;
+    }
+    float tail[kSumLanes];
+    for (std::size_t k = i; k < n; ++k)
+      tail[k - i] = widen1(w[static_cast<std::size_t>(r) * n + k]);
+    y[r] = sum_total_with_tail(sums[r], x + i, tail, n - i);
+  }
+}
+
+template <typename Weight>
+TERN_INLINE void dot_rows(const float* x, const Weight* w, std::size_t n, std::size_t rows,
+                          float* y, Vec (*widen)(const Weight*), float (*widen1)(Weight)) {
+  std::size_t r = 0;
+  for (; r + kDotRows <= rows; r += kDotRows)
+    dot_block(x, w + r * n, n, kDotRows, y + r, widen, widen1);
+  for (; r < rows; ++r) dot_block(x, w + r * n, n, 1, y + r, widen, widen1);
+}
+
+TERN_INLINE float same(float x) { return x; }
+
+void dot_rows_f32(const float* x, const float* w, std::size_t n, std::size_t rows, float* y) {
+  dot_rows<float>(x, w, n, rows, y, load, same);
+}
+
+void dot_rows_f16(const float* x, const std::uint16_t* w, std::size_t n, std::size_t rows,
+                  float* y) {
+  dot_rows<std::uint16_t>(x, w, n, rows, y, load_f16, f16_value);
+}
+
+void dot_rows_bf16(const float* x, const std::uint16_t* w, std::size_t n, std::size_t rows,
+                   float* y) {
+  dot_rows<std::uint16_t>(x, w, n, rows, y, load_bf16, bf16_value);
+}
+
+void rms_norm(const float* x, const float* w, std::size_t n, float eps, float* y) {
+  float squares = 0.0f;
+  dot_rows_f32(x, x, n, 1, &squares);
+  const float r = 1.0f / sqrt1(squares / static_cast<float>(n) + eps);
+  const Vec rv = splat(r);
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(y + i, mul(load(w + i), mul(load(x + i), rv)));
+  for (; i < n; ++i) y[i] = w[i] * (x[i] * r);
+}
+
+void rope(float* x, const float* cosine, const float* sine, std::size_t half) {
+  std::size_t i = 0;
+  for (; i + kLanes <= half; i += kLanes) {
+    const Vec x0 = load(x + i);
+    const Vec x1 = load(x + i + half);
+    const Vec c = load(cosine + i);
+    const Vec s = load(sine + i);
+    store(x + i, fmadd(x0, c, negate(mul(x1, s))));
+    store(x + i + half, fmadd(x1, c, mul(x0, s)));
+  }
+  for (; i < half; ++i) {
+    const float x0 = x[i];
+    const float x1 = x[i + half];
+    x[i] = fma1(x0, cosine[i], -(x1 * sine[i]));
+    x[i + half] = fma1(x1, cosine[i], x0 * sine[i]);
+  }
+}
+
+void add_to(const float* x, std::size_t n, float* y) {
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(y + i, add(load(y + i), load(x + i)));
+  for (; i < n; ++i) y[i] = y[i] + x[i];
+}
+
+void relu2_gate(const float* g, const float* u, std::size_t n, float* y) {
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vec positive = relu(load(g + i));
+    store(y + i, mul(mul(positive, positive), load(u + i)));
+  }
+  for (; i < n; ++i) {
+    const float positive = g[i] > 0.0f ? g[i] : 0.0f;
+    y[i] = (positive * positive) * u[i];
+  }
+}
+
+TERN_INLINE Vec exp_of(Vec x) {
+  const Vec n = rint(mul(x, splat(kLog2E)));
+  const Vec minus_n = negate(n);
+  const Vec r = fmadd(minus_n, splat(kLn2Low), fmadd(minus_n, splat(kLn2High), x));
+  Vec p = splat(kExpTerms[0]);
+  for (int i = 1; i < 6; ++i) p = fmadd(p, r, splat(kExpTerms[i]));
+  p = add(fmadd(p, mul(r, r), r), splat(1.0f));
+  const Vec result = pow2_mul(p, n);
+  const Vec capped = where_less(splat(kExpHigh), x, splat(__builtin_inff()), result);
+  return where_less(x, splat(kExpLow), splat(0.0f), capped);
+}
+
+TERN_INLINE float exp_of_one(float x) {
+  float lanes[kLanes];
+  store(lanes, exp_of(splat(x)));
+  return lanes[0];
+}
+
+void silu_gate(const float* g, const float* u, std::size_t n, float* y) {
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vec gate = load(g + i);
+    const Vec divisor = add(splat(1.0f), exp_of(negate(gate)));
+    store(y + i, mul(div(gate, divisor), load(u + i)));
+  }
+  for (; i < n; ++i) y[i] = (g[i] / (1.0f + exp_of_one(-g[i]))) * u[i];
+}

@@ -1,0 +1,133 @@
+// Ternary times int8 over a tier's dot-product vocabulary. One vector of codes has four columns of
+// kVectorRows rows, so each lane of an accumulator is an output: no sums across lanes.
+
+inline constexpr int kVectorsPerGroup = static_cast<int>(kTileRows) / kVectorRows;
+inline constexpr std::size_t kVectorBytes = kVectorRows * 4;
+
+// A vector of outputs: y = f32(acc - sum) * factor. Codes are trits plus one, so the sum of the
+// activations is taken off again.
+TERN_INLINE void store_outputs(float* y, std::size_t rows, Wide acc, std::int32_t sum,
+                               float factor) {
+  const Vec outputs = scaled_difference(acc, sum, factor);
+  static_assert(kVectorRows == kLanes);
+  if (rows >= kVectorRows) {
+    store(y, outputs);
+    return;
+  }
+  float lanes[kLanes];
+  store(lanes, outputs);
+  for (std::size_t r = 0; r < rows; ++r) y[r] = lanes[r];
+}
+
+struct TernaryBlock {
+  const TernaryTiles& w;
+  std::size_t rows;
+  const QuantizedRows& x;
+  float* y;
+  std::size_t y_stride;
+};
+
+// `groups` groups of rows, `group_step` apart from `group` on, times `tokens` tokens from `token`
+// on, over the whole width. The counts are constants at each call, so the loops unroll and the
+// accumulators live in registers.
+TERN_INLINE void ternary_block(const TernaryBlock& b, std::size_t group, std::size_t group_step,
+                               int groups, std::size_t token, int tokens) {
+  const int vectors = groups * kVectorsPerGroup;
+  const std::uint8_t* codes[kMaxVectors];
+  for (int v = 0; v < vectors; ++v) {
+    const std::size_t at = group + static_cast<std::size_t>(v / kVectorsPerGroup) * group_step;
+    codes[v] = b.w.codes + at * b.w.group_bytes() + (v % kVectorsPerGroup) * kVectorBytes;
+  }
+  const std::int8_t* values = b.x.values + token * b.x.stride;
+  Wide wide[kMaxVectors][kBatchTokens];
+  for (int v = 0; v < vectors; ++v) {
+    for (int t = 0; t < tokens; ++t) wide[v][t] = wide_zero();
+  }
+  for (std::size_t first = 0; first < b.w.tiles; first += kTilesPerDrain) {
+    const std::size_t left = b.w.tiles - first;
+    const std::size_t last = first + (left < kTilesPerDrain ? left : kTilesPerDrain);
+    Narrow narrow[kMaxVectors][kBatchTokens];
+    for (int v = 0; v < vectors; ++v) {
+      for (int t = 0; t < tokens; ++t) narrow[v][t] = narrow_zero();
+    }
+    for (std::size_t tile = first; tile < last; ++tile) {
+      if (tokens == 1) {
+        for (int g = 0; g < groups; ++g) {
+          __builtin_prefetch(codes[g * kVectorsPerGroup] + tile * kTileBytes + kPrefetchBytes);
+        }
+      }
+#pragma GCC unroll 4
+      for (int p = 0; p < 4; ++p) {
+        Codes plane[kMaxVectors];
+        for (int v = 0; v < vectors; ++v) plane[v] = load_plane(codes[v] + tile * kTileBytes, p);
+        for (int t = 0; t < tokens; ++t) {
+          const Quad quad = broadcast_quad(values + t * b.x.stride + tile * kTileColumns + 4 * p);
+          for (int v = 0; v < vectors; ++v) {
+            narrow[v][t] = multiply_add(narrow[v][t], plane[v], quad);
+          }
+        }
+      }
+    }
+    for (int v = 0; v < vectors; ++v) {
+      for (int t = 0; t < tokens; ++t) wide[v][t] = widen_add(wide[v][t], narrow[v][t]);
+    }
+  }
+  for (int v = 0; v < vectors; ++v) {
+    const std::size_t at = group + static_cast<std::size_t>(v / kVectorsPerGroup) * group_step;
+    const std::size_t row = at * kTileRows + (v % kVectorsPerGroup) * kVectorRows;
+    if (row >= b.rows) continue;
+    for (int t = 0; t < tokens; ++t) {
+      const std::size_t of = token + t;
+      store_outputs(b.y + of * b.y_stride + row, b.rows - row, wide[v][t], b.x.sums[of],
+                    b.w.scale * b.x.scales[of]);
+    }
+  }
+}
+
+// Neighbouring groups stay in cache while the tokens pass by.
+TERN_INLINE void ternary_panel(const TernaryBlock& b, std::size_t group, int groups,
+                               std::size_t tokens) {
+  for (std::size_t t = 0; t < tokens; t += kBatchTokens) {
+    switch (tokens - t) {
+      case 1: ternary_block(b, group, 1, groups, t, 1); break;
+      case 2: ternary_block(b, group, 1, groups, t, 2); break;
+      case 3: ternary_block(b, group, 1, groups, t, 3); break;
+#if TERN_BATCH_TOKENS > 4
+      case 4: ternary_block(b, group, 1, groups, t, 4); break;
+      case 5: ternary_block(b, group, 1, groups, t, 5); break;
+#endif
+      default: ternary_block(b, group, 1, groups, t, kBatchTokens);
+    }
+  }
+}
+
+[[maybe_unused]] void ternary_linear(const TernaryTiles& w, std::size_t rows,
+                                     const QuantizedRows& x, std::size_t tokens, float* y,
+                                     std::size_t y_stride) {
+  const TernaryBlock b{w, rows, x, y, y_stride};
+  const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
+  std::size_t g = 0;
+  if (tokens == 1) {  // as many streams as groups in turn, each through memory in one run
+    const std::size_t step = groups / kDecodeGroups;
+    for (; g < step; ++g) ternary_block(b, g, step, kDecodeGroups, 0, 1);
+    g = step * kDecodeGroups;
+  }
+  for (; g + kBatchGroups <= groups; g += kBatchGroups) ternary_panel(b, g, kBatchGroups, tokens);
+  for (; g < groups; ++g) ternary_panel(b, g, 1, tokens);
+}
+
+[[maybe_unused]] std::uint64_t multiply_accumulate_loop(std::uint64_t steps) {
+  Narrow acc[kCeilingChains];
+  for (int i = 0; i < kCeilingChains; ++i) acc[i] = narrow_zero();
+  alignas(64) const std::uint8_t bytes[kVectorBytes] = {1, 2, 3};
+  const std::int8_t quad[4] = {1, -2, 3, -4};
+  const Codes codes = load_plane(bytes, 0);
+  const Quad values = broadcast_quad(quad);
+  for (std::uint64_t step = 0; step < steps; ++step) {
+    for (int i = 0; i < kCeilingChains; ++i) {
+      acc[i] = multiply_add(acc[i], codes, values);
+      keep(acc[i]);
+    }
+  }
+  return steps * kCeilingChains * kVectorRows * 4;
+}

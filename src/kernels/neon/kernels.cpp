@@ -1,0 +1,51 @@
+// The baseline Arm tier: products of codes and activations in 16 bits.
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/cpu_feature_bits.h"
+#include "kernels/generic/constants.h"
+#include "kernels/kernel_table.h"
+#include "kernels/tables.h"
+
+#define TERN_INLINE static inline __attribute__((always_inline))
+#define TERN_BATCH_TOKENS 4
+
+namespace tern::kernels {
+namespace {
+
+#include "kernels/neon/simd.h"
+
+struct Narrow {
+  int16x8_t low;   // rows 0 and 1, four columns each
+  int16x8_t high;  // rows 2 and 3
+};
+
+inline constexpr int kBatchTokens = TERN_BATCH_TOKENS;
+inline constexpr int kBatchGroups = 1;
+inline constexpr int kDecodeGroups = 1;
+inline constexpr int kMaxVectors = 4;
+inline constexpr int kCeilingChains = 8;
+inline constexpr std::size_t kPrefetchBytes = 1024;
+// A product is at most 254 in magnitude: 64 of them (16 tiles of 4 planes) stay within 16 bits.
+inline constexpr std::size_t kTilesPerDrain = 16;
+
+TERN_INLINE Narrow narrow_zero() { return {vdupq_n_s16(0), vdupq_n_s16(0)}; }
+TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
+  return {vmlal_s8(acc.low, vget_low_s8(codes), vget_low_s8(quad)),
+          vmlal_high_s8(acc.high, codes, quad)};
+}
+TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) {
+  return vaddq_s32(acc, vpaddq_s32(vpaddlq_s16(narrow.low), vpaddlq_s16(narrow.high)));
+}
+TERN_INLINE void keep(Narrow& v) { __asm__ volatile("" : "+w"(v.low), "+w"(v.high)); }
+
+#include "kernels/generic/bodies.h"
+
+}  // namespace
+
+const KernelTable kNeonTable =
+    TERN_KERNEL_TABLE("neon", 0, ternary_linear, multiply_accumulate_loop);
+
+}  // namespace tern::kernels
