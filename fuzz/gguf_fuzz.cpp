@@ -10,7 +10,7 @@
 
 #include "format/float_blocks.h"
 #include "format/gguf/gguf_file.h"
-#include "format/ternary/i2_s.h"
+#include "format/ternary_matrix.h"
 
 namespace {
 
@@ -22,18 +22,26 @@ void require(bool holds) {
 }
 
 void read_ternary(const Tensor& tensor) {
-  const auto matrix = I2sMatrix::bind(tensor.data, tensor.rows(), tensor.columns());
-  if (!matrix.ok()) return;  // its scale is not the reader's business
+  const auto matrix = TernaryMatrix::bind(tensor);
+  if (!matrix.ok()) return;  // its scales and its rank are not the reader's business
   std::vector<std::int8_t> trits(tensor.elements());
   matrix->decode_rows(0, tensor.rows(), trits.data());
   const auto counts = matrix->count_codes(0, tensor.rows());
   require(counts[0] + counts[1] + counts[2] + counts[3] == tensor.elements());
-  require(matrix->find_code3(0, tensor.rows()).has_value() == (counts[3] != 0));
-  if (counts[3] != 0) return;
-  const auto encoded = encode_i2_s(trits, matrix->scale());
-  const auto codes = tensor.data.size() - kI2sTailBytes;
-  require(encoded.ok() &&
-          std::ranges::equal(std::span(*encoded).first(codes), tensor.data.first(codes)));
+  const bool valid = !matrix->find_invalid(0, tensor.rows());
+  require(!valid || counts[3] == 0);
+  if (!valid) return;
+  // The same bytes come back but for what lies behind the codes: the scale's sign of zero, a block
+  // of zeros without a scale, unused bytes of a tail.
+  std::vector<std::byte> encoded;
+  encode_trits(tensor.type, trits.data(), trits.size(), matrix->scale(), encoded);
+  const bool i2_s = tensor.type == TensorType::kI2_S;
+  const std::size_t block = i2_s ? encoded.size() : block_bytes(tensor.type);
+  const std::size_t codes = i2_s ? block : block - 2;
+  for (std::size_t at = 0; at < encoded.size(); at += block) {
+    require(
+        std::ranges::equal(std::span(encoded).subspan(at, codes), tensor.data.subspan(at, codes)));
+  }
 }
 
 void read_float(const Tensor& tensor) {
@@ -63,11 +71,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(file->tensor(tensor.name) == &tensor);
     require(tensor.data.data() >= bytes.data());
     require(tensor.data.data() + tensor.data.size() <= bytes.data() + bytes.size());
-    if (tensor.type == TensorType::kI2_S) {
-      read_ternary(tensor);
-    } else {
-      read_float(tensor);
-    }
+    if (is_ternary(tensor.type)) read_ternary(tensor);
+    if (block_elements(tensor.type) != 0) read_float(tensor);
   }
   return 0;
 }

@@ -28,6 +28,15 @@ std::vector<std::byte> well_formed() {
       .file(448, 64);
 }
 
+// The types of blocks that the one above has not; bytes of zeros are trits of -1 in all of them.
+std::vector<std::byte> more_types() {
+  return GgufBuilder()
+      .tensor("t", {256, 2}, kTypeTQ1_0, 0)
+      .tensor("u", {256, 2}, kTypeTQ2_0, 128)
+      .tensor("q", {32}, kTypeQ4_0, 288)
+      .file(320);
+}
+
 void write(const std::filesystem::path& path, const std::vector<std::byte>& bytes) {
   std::ofstream out(path, std::ios::binary);
   out.exceptions(std::ios::failbit | std::ios::badbit);
@@ -44,6 +53,7 @@ int main(int argc, char** argv) try {
   const std::filesystem::path directory = argv[1];
   std::filesystem::create_directories(directory);
   write(directory / "well_formed", well_formed());
+  write(directory / "more_types", more_types());
   write(directory / "empty_model", GgufBuilder().version(2).head());
   for (const MalformedGguf& file : malformed_gguf_files()) {
     if (file.bytes.size() <= kLargestSeed) write(directory / file.name, file.bytes);

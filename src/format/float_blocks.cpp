@@ -1,14 +1,18 @@
 #include "format/float_blocks.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
 #include "core/float16.h"
+#include "format/ternary/tq.h"
 
 namespace tern::format {
 namespace {
 
+constexpr std::size_t kQ4Elements = 32;
+constexpr std::size_t kQ4Bytes = 2 + kQ4Elements / 2;
 constexpr std::size_t kQ8Elements = 32;
 constexpr std::size_t kQ8Bytes = 2 + kQ8Elements;
 constexpr std::size_t kQ6Elements = 256;
@@ -22,6 +26,16 @@ std::uint16_t load_u16(const std::byte* at) {
   std::uint16_t bits;
   std::memcpy(&bits, at, sizeof bits);
   return bits;
+}
+
+// Byte i has value i in its low nibble and value 16+i in its high one.
+void dequantize_q4_0(const std::byte* block, float* out) {
+  const float d = f16_to_f32(load_u16(block));
+  for (std::size_t i = 0; i < kQ4Elements / 2; ++i) {
+    const int quants = std::to_integer<int>(block[2 + i]);
+    out[i] = d * static_cast<float>((quants & 15) - 8);
+    out[kQ4Elements / 2 + i] = d * static_cast<float>((quants >> 4) - 8);
+  }
 }
 
 void dequantize_q8_0(const std::byte* block, float* out) {
@@ -52,6 +66,23 @@ void dequantize_q6_k(const std::byte* block, float* out) {
   }
 }
 
+template <TqLayout layout>
+void dequantize_tq(const std::byte* block, float* out) {
+  const float d = f16_to_f32(tq_block_scale(layout, block));
+  std::array<std::int8_t, kTqBlockElements> trits;
+  decode_tq_block(layout, block, trits.data());
+  for (std::size_t i = 0; i < trits.size(); ++i) out[i] = d * static_cast<float>(trits[i]);
+}
+
+template <typename Dequantize>
+void each_block(TensorType type, const std::byte* row, std::size_t columns, float* out,
+                Dequantize dequantize) {
+  const std::uint64_t elements = block_elements(type);
+  for (std::size_t b = 0; b < columns / elements; ++b) {
+    dequantize(row + b * block_bytes(type), out + b * elements);
+  }
+}
+
 }  // namespace
 
 std::uint64_t block_elements(TensorType type) {
@@ -59,8 +90,11 @@ std::uint64_t block_elements(TensorType type) {
     case TensorType::kF32:
     case TensorType::kF16:
     case TensorType::kBF16: return 1;
+    case TensorType::kQ4_0: return kQ4Elements;
     case TensorType::kQ8_0: return kQ8Elements;
     case TensorType::kQ6_K: return kQ6Elements;
+    case TensorType::kTQ1_0:
+    case TensorType::kTQ2_0: return kTqBlockElements;
     case TensorType::kI2_S: return 0;
   }
   return 0;
@@ -71,8 +105,11 @@ std::uint64_t block_bytes(TensorType type) {
     case TensorType::kF32: return 4;
     case TensorType::kF16:
     case TensorType::kBF16: return 2;
+    case TensorType::kQ4_0: return kQ4Bytes;
     case TensorType::kQ8_0: return kQ8Bytes;
     case TensorType::kQ6_K: return kQ6Bytes;
+    case TensorType::kTQ1_0: return tq_block_bytes(TqLayout::kTq1_0);
+    case TensorType::kTQ2_0: return tq_block_bytes(TqLayout::kTq2_0);
     case TensorType::kI2_S: return 0;
   }
   return 0;
@@ -92,16 +129,13 @@ void dequantize_row(TensorType type, const std::byte* row, std::size_t columns, 
     case TensorType::kBF16:
       for (std::size_t i = 0; i < columns; ++i) out[i] = bf16_to_f32(load_u16(row + 2 * i));
       return;
-    case TensorType::kQ8_0:
-      for (std::size_t b = 0; b < columns / kQ8Elements; ++b) {
-        dequantize_q8_0(row + b * kQ8Bytes, out + b * kQ8Elements);
-      }
-      return;
-    case TensorType::kQ6_K:
-      for (std::size_t b = 0; b < columns / kQ6Elements; ++b) {
-        dequantize_q6_k(row + b * kQ6Bytes, out + b * kQ6Elements);
-      }
-      return;
+    case TensorType::kQ4_0: return each_block(type, row, columns, out, dequantize_q4_0);
+    case TensorType::kQ8_0: return each_block(type, row, columns, out, dequantize_q8_0);
+    case TensorType::kQ6_K: return each_block(type, row, columns, out, dequantize_q6_k);
+    case TensorType::kTQ1_0:
+      return each_block(type, row, columns, out, dequantize_tq<TqLayout::kTq1_0>);
+    case TensorType::kTQ2_0:
+      return each_block(type, row, columns, out, dequantize_tq<TqLayout::kTq2_0>);
     case TensorType::kI2_S: return;
   }
 }

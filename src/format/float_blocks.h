@@ -1,9 +1,12 @@
-// The number formats in which a file stores weights that are not ternary: f32, f16, bf16, and
-// ggml's q8_0 and q6_k blocks. Pure functions on raw bytes; no state, no allocation.
+// The number formats in which a file stores weights as numbers: f32, f16, bf16, and ggml's q4_0,
+// q8_0 and q6_k blocks; and the blocks of tq1_0 and tq2_0, whose trits and scale are numbers, too.
+// Pure functions on raw bytes; no state, no allocation.
 //
 // Every conversion is exact where the target can hold the value, else rounds once, half to even:
 //   f16, bf16 -> f32   exact, subnormals, infinities and NaN payloads included
+//   q4_0      -> f32   y = d*(q-8)      exact (11 bits x 4 bits)
 //   q8_0      -> f32   y = d*q          exact (11 bits x 8 bits)
+//   tq1_0, tq2_0 -> f32   y = d*trit    exact
 //   q6_k      -> f32   y = (d*scale)*q  d*scale is exact (11 x 8 bits), the second product rounds
 // Source: the block definitions of ggml (ggml-common.h, ggml-quants.c).
 #pragma once
@@ -15,7 +18,9 @@
 
 namespace tern::format {
 
+// q4_0: 32 values: f16 d, q[16] with the values 0 to 15 in the low nibbles, 16 to 31 in the high.
 // q8_0: 32 values: f16 d, int8 q[32].
+// tq1_0, tq2_0: 256 values, see ternary/tq.h.
 // q6_k: 256 values: ql[128] (low four bits), qh[64] (high two bits), int8 scale[16], f16 d.
 // f32, f16 and bf16 are blocks of one value. kI2_S has no block of its own here (its scale lies
 // behind the whole tensor): 0.

@@ -14,9 +14,12 @@ namespace tern::format {
 enum class TensorType : std::uint32_t {
   kF32 = 0,
   kF16 = 1,
+  kQ4_0 = 2,
   kQ8_0 = 8,
   kQ6_K = 14,
   kBF16 = 30,
+  kTQ1_0 = 34,
+  kTQ2_0 = 35,
   kI2_S = 36,
 };
 

@@ -63,12 +63,13 @@ class WeightLoader {
                  file_.source() + ": " + std::string(name)};
   }
 
-  // I2_S carries its scale; another one beside it would leave open which of them counts.
+  // Every ternary type carries its scale; another one beside it would leave open which of them
+  // counts.
   Result<void> refuse_second_scale(const std::string& name) {
     const std::string scale = name.substr(0, name.rfind('.')) + ".scale";
     if (file_.tensor(scale) == nullptr) return {};
     return Error{ErrorCode::kUnsupported,
-                 "the matrix is i2_s, which carries its own scale; a second one is ambiguous",
+                 "the matrix carries its own scale; a second one is ambiguous",
                  file_.source() + ": " + scale};
   }
 

@@ -10,13 +10,13 @@
 
 #include "core/fp_env.h"
 #include "core/thread_pool.h"
-#include "format/ternary/i2_s.h"
+#include "format/ternary_matrix.h"
 #include "kernels/registry.h"
 
 namespace tern::model {
 namespace {
 
-using format::I2sMatrix;
+using format::TernaryMatrix;
 
 // A multiplicative scale is about the mean magnitude of the trained weights; its inverse, by which
 // some checkpoints divide, is tens. The bound leaves room for models whose norms allow large
@@ -35,17 +35,21 @@ Error failed(const format::Tensor& tensor, std::string message) {
 
 std::string percent(double share) { return std::to_string(std::lround(share * 100.0)) + "%"; }
 
-Result<void> check_codes(const format::Tensor& tensor, const I2sMatrix& matrix) {
-  if (const auto at = matrix.find_code3(0, matrix.rows())) {
-    return failed(tensor, "code 3 at element " + std::to_string(*at) +
-                              ": the bytes are not I2_S in blocks of 128 (another layout under the "
-                              "same type id, or damage); convert the model again");
+Result<void> check_codes(const format::Tensor& tensor, const TernaryMatrix& matrix) {
+  if (const auto at = matrix.find_invalid(0, matrix.rows())) {
+    using enum format::TensorType;
+    const std::string code = matrix.type() == kTQ1_0 ? "a byte without meaning" : "code 3";
+    const std::string layout =
+        matrix.type() == kI2_S ? "I2_S in blocks of 128" : std::string(name(matrix.type()));
+    return failed(tensor, code + " at element " + std::to_string(*at) + ": the bytes are not " +
+                              layout + " (another layout under the same type id, or damage); " +
+                              "convert the model again");
   }
   return {};
 }
 
 // Adds the codes of evenly spread rows to `trits`.
-Result<void> check_histogram(const format::Tensor& tensor, const I2sMatrix& matrix,
+Result<void> check_histogram(const format::Tensor& tensor, const TernaryMatrix& matrix,
                              std::array<std::uint64_t, 3>& trits) {
   std::array<std::uint64_t, 3> own{};
   const std::uint64_t count =
@@ -99,7 +103,7 @@ struct Probe {
   std::size_t tokens;
 };
 
-Result<void> compare_rows(const TernaryTensor& entry, const I2sMatrix& matrix,
+Result<void> compare_rows(const TernaryTensor& entry, const TernaryMatrix& matrix,
                           backend::Backend& backend, const Probe& probe) {
   const std::uint64_t columns = matrix.columns();
   const std::vector<float> x = probe_input(probe.tokens * columns);
@@ -128,8 +132,7 @@ Result<void> compare_rows(const TernaryTensor& entry, const I2sMatrix& matrix,
 
 Result<void> prove_one(const TernaryTensor& entry, backend::Backend& backend, ProofReport& report) {
   const format::Tensor& tensor = *entry.tensor;
-  TERN_ASSIGN(const I2sMatrix matrix,
-              I2sMatrix::bind(tensor.data, tensor.rows(), tensor.columns()));
+  TERN_ASSIGN(const TernaryMatrix matrix, TernaryMatrix::bind(tensor));
   TERN_TRY(check_codes(tensor, matrix));
   TERN_TRY(check_histogram(tensor, matrix, report.trits));
   const std::uint64_t rows = std::min(kProbedRows, matrix.rows());
@@ -146,9 +149,7 @@ Result<void> prove_one(const TernaryTensor& entry, backend::Backend& backend, Pr
 Result<float> check_scales(std::span<const TernaryTensor> tensors) {
   std::vector<float> scales;
   for (const TernaryTensor& entry : tensors) {
-    const format::Tensor& tensor = *entry.tensor;
-    TERN_ASSIGN(const I2sMatrix matrix,
-                I2sMatrix::bind(tensor.data, tensor.rows(), tensor.columns()));
+    TERN_ASSIGN(const TernaryMatrix matrix, TernaryMatrix::bind(*entry.tensor));
     scales.push_back(matrix.scale());
   }
   std::vector<float> sorted = scales;

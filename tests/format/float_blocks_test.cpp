@@ -19,6 +19,9 @@ TEST(FloatBlocks, KnowTheirSizes) {
   EXPECT_EQ(row_bytes(TensorType::kBF16, 10), 20u);
   EXPECT_EQ(row_bytes(TensorType::kQ8_0, 64), 68u);
   EXPECT_EQ(row_bytes(TensorType::kQ6_K, 512), 420u);
+  EXPECT_EQ(row_bytes(TensorType::kQ4_0, 64), 36u);
+  EXPECT_EQ(row_bytes(TensorType::kTQ1_0, 512), 108u);
+  EXPECT_EQ(row_bytes(TensorType::kTQ2_0, 512), 132u);
   EXPECT_EQ(row_bytes(TensorType::kI2_S, 512), 0u);
   EXPECT_EQ(block_elements(TensorType::kQ6_K), 256u);
   EXPECT_EQ(block_bytes(TensorType::kQ6_K), 210u);
@@ -30,7 +33,7 @@ TEST(FloatBlocks, KnowTheirSizes) {
 TEST(FloatBlocks, AgreeWithTheReference) {
   const auto file = GgufFile::open(TERN_SOURCE_DIR "/tests/reference/data/float_blocks.gguf");
   ASSERT_TRUE(file.ok()) << file.error().to_string();
-  for (const std::string name : {"f32", "f16", "bf16", "q8_0", "q6_k"}) {
+  for (const std::string name : {"f32", "f16", "bf16", "q8_0", "q6_k", "q4_0", "tq1_0", "tq2_0"}) {
     const Tensor* blocks = file->tensor(name);
     const Tensor* meaning = file->tensor(name + ".f32");
     ASSERT_NE(blocks, nullptr) << name;

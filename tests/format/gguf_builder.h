@@ -64,8 +64,11 @@ enum ValueId : std::uint32_t {
 enum TypeId : std::uint32_t {
   kTypeF32 = 0,
   kTypeF16 = 1,
+  kTypeQ4_0 = 2,
   kTypeQ8_0 = 8,
   kTypeQ6_K = 14,
+  kTypeTQ1_0 = 34,
+  kTypeTQ2_0 = 35,
   kTypeI2_S = 36
 };
 

@@ -85,7 +85,7 @@ TEST(I2s, CountsCodesOfAnyRows) {
 TEST(I2s, FindsTheFirstCode3) {
   const auto clean = encode_i2_s(random_trits(32 * 100, 5), 1.0f);
   ASSERT_TRUE(clean.ok());
-  EXPECT_EQ(bound(*clean, 32, 100).find_code3(0, 32), std::nullopt);
+  EXPECT_EQ(bound(*clean, 32, 100).find_invalid(0, 32), std::nullopt);
   // Positions in the first, a middle and the last block, in each of the four groups.
   for (const std::uint64_t position : {0, 31, 32, 95, 127, 128, 1599, 1667, 3199}) {
     auto bytes = *clean;
@@ -93,10 +93,10 @@ TEST(I2s, FindsTheFirstCode3) {
     bytes[position / 128 * 32 + in_block % 32] |=
         static_cast<std::byte>(3u << (6 - 2 * (in_block / 32)));
     const I2sMatrix matrix = bound(bytes, 32, 100);
-    EXPECT_EQ(matrix.find_code3(0, 32), position);
-    EXPECT_EQ(matrix.find_code3(position / 100, 1), position);
-    EXPECT_EQ(matrix.find_code3(0, position / 100), std::nullopt);
-    EXPECT_EQ(matrix.find_code3(position / 100 + 1, 31 - position / 100), std::nullopt);
+    EXPECT_EQ(matrix.find_invalid(0, 32), position);
+    EXPECT_EQ(matrix.find_invalid(position / 100, 1), position);
+    EXPECT_EQ(matrix.find_invalid(0, position / 100), std::nullopt);
+    EXPECT_EQ(matrix.find_invalid(position / 100 + 1, 31 - position / 100), std::nullopt);
     EXPECT_EQ(matrix.count_codes(0, 32)[3], 1u);
   }
 }
@@ -109,10 +109,10 @@ TEST(I2s, NamesTheFirstOfTwoCode3) {
   (*bytes)[8] |= std::byte{0b00'11'00'00};
   // And one more in the next block, and one at a ragged end.
   (*bytes)[33] |= std::byte{0b11'00'00'00};
-  EXPECT_EQ(bound(*bytes, 2, 128).find_code3(0, 2), 40u);
-  EXPECT_EQ(bound(*bytes, 2, 128).find_code3(1, 1), 129u);
-  EXPECT_EQ(bound(*bytes, 4, 64).find_code3(0, 3), 40u);
-  EXPECT_EQ(bound(*bytes, 4, 64).find_code3(1, 2), 100u);
+  EXPECT_EQ(bound(*bytes, 2, 128).find_invalid(0, 2), 40u);
+  EXPECT_EQ(bound(*bytes, 2, 128).find_invalid(1, 1), 129u);
+  EXPECT_EQ(bound(*bytes, 4, 64).find_invalid(0, 3), 40u);
+  EXPECT_EQ(bound(*bytes, 4, 64).find_invalid(1, 2), 100u);
 }
 
 void expect_error(const auto& result, ErrorCode code, std::string_view fragment) {

@@ -94,6 +94,12 @@ std::vector<MalformedGguf> bad_shapes() {
        one({k2to32, k2to32 - 1}, kTypeQ8_0, 32)},
       {"Q8RowsOfHalfBlocks", "expected rows of a multiple of 32 elements for q8_0, found 48",
        one({48, 2}, kTypeQ8_0, 102)},
+      {"Q4RowsOfHalfBlocks", "expected rows of a multiple of 32 elements for q4_0, found 48",
+       one({48, 2}, kTypeQ4_0, 54)},
+      {"Tq1RowsOfHalfBlocks", "expected rows of a multiple of 256 elements for tq1_0, found 128",
+       one({128, 2}, kTypeTQ1_0, 54)},
+      {"Tq2RowsOfHalfBlocks", "expected rows of a multiple of 256 elements for tq2_0, found 384",
+       one({384, 2}, kTypeTQ2_0, 198)},
       {"Q6RowsOfHalfBlocks", "expected rows of a multiple of 256 elements for q6_k, found 128",
        one({128, 2}, kTypeQ6_K, 210)},
       {"I2sVector", "expected a matrix (rank 2) of i2_s, found rank 1 (at offset 45)",
@@ -113,9 +119,8 @@ std::vector<MalformedGguf> bad_types() {
                      one({256}, id, 512), ErrorCode::kUnsupported});
   }
   const std::pair<std::uint32_t, const char*> foreign[] = {
-      {2, "q4_0"},     {12, "q4_k"},         {34, "tq1_0"},
-      {35, "tq2_0"},   {39, "mxfp4 or tl2"}, {42, "q2_0, stq1_0 or tl2"},
-      {134, "iq1_bn"}, {135, "iq2_bn"},      {335, "iq2_bn_r4"}};
+      {3, "q4_1"},     {12, "q4_k"},    {39, "mxfp4 or tl2"}, {42, "q2_0, stq1_0 or tl2"},
+      {134, "iq1_bn"}, {135, "iq2_bn"}, {335, "iq2_bn_r4"}};
   for (const auto& [id, name] : foreign) {
     files.push_back({"ForeignType" + std::to_string(id),
                      "the tensor type " + std::string(name) + " (" + std::to_string(id) +
@@ -154,6 +159,12 @@ std::vector<MalformedGguf> bad_layouts() {
        GgufBuilder().tensor("t", {(std::uint64_t{1} << 62) - 1}, kTypeF32, 32).file(64)},
       {"I2sWithoutTail", "the data section has 32 bytes, but the tensor's 64 bytes from 0",
        GgufBuilder().tensor("t", {128, 1}, kTypeI2_S, 0).file(32)},
+      {"Tq1CutByOneByte", "the data section has 107 bytes, but the tensor's 108 bytes from 0",
+       GgufBuilder().tensor("t", {256, 2}, kTypeTQ1_0, 0).file(107)},
+      {"Tq2CutByOneByte", "the data section has 131 bytes, but the tensor's 132 bytes from 0",
+       GgufBuilder().tensor("t", {256, 2}, kTypeTQ2_0, 0).file(131)},
+      {"Q4CutByOneByte", "the data section has 35 bytes, but the tensor's 36 bytes from 0",
+       GgufBuilder().tensor("t", {32, 2}, kTypeQ4_0, 0).file(35)},
       {"SameData",
        "tensor 'b': the data overlaps that of tensor 'a': it starts at 0 of the data "
        "section, the other ends at 64",

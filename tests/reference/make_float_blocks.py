@@ -3,7 +3,8 @@
 
 For each type T the file holds "T" (two rows of blocks) and "T.f32", the package's dequantisation.
 Needs: pip install gguf==0.19.0 numpy. The blocks are random bytes under a fixed seed, with the
-half-precision scales kept finite; a few are subnormal, zero or negative.
+half-precision scales kept finite; a few are subnormal, zero or negative. "trits.T" is the package's
+encoding of the matrix "trits" times TRIT_SCALE.
 """
 
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 
 ROWS = 2
+TRIT_SCALE = 0.0234375  # exact in half precision
 
 
 def blocks(rng: np.random.Generator, count: int, size: int, scale_at: int) -> np.ndarray:
@@ -33,6 +35,9 @@ def main(path: Path) -> None:
         Type.BF16: gguf.quants.quantize(values, Type.BF16).view(np.uint8).reshape(ROWS, -1),
         Type.Q8_0: blocks(rng, 8, 34, 0),
         Type.Q6_K: blocks(rng, 6, 210, 208),
+        Type.Q4_0: blocks(rng, 8, 18, 0),
+        Type.TQ1_0: blocks(rng, 6, 54, 52),
+        Type.TQ2_0: blocks(rng, 6, 66, 64),
     }
     writer = gguf.GGUFWriter(path, arch="float-blocks")
     for kind, data in rows.items():
@@ -40,6 +45,12 @@ def main(path: Path) -> None:
         meaning = gguf.quants.dequantize(data, kind).astype(np.float32)
         writer.add_tensor(name, data, raw_shape=data.shape, raw_dtype=kind)
         writer.add_tensor(f"{name}.f32", meaning)
+    trits = rng.integers(-1, 2, (ROWS, 768)).astype(np.float32)
+    trits[1, 256:512] = 0  # a block without a scale
+    writer.add_tensor("trits", trits)
+    for kind in (Type.TQ1_0, Type.TQ2_0):
+        data = gguf.quants.quantize(trits * np.float32(TRIT_SCALE), kind)
+        writer.add_tensor(f"trits.{kind.name.lower()}", data, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -5,7 +5,7 @@
 
 #include "core/float16.h"
 #include "format/float_blocks.h"
-#include "format/ternary/i2_s.h"
+#include "format/ternary_matrix.h"
 
 namespace tern::test {
 namespace {
@@ -37,9 +37,10 @@ class Builder {
     std::vector<std::int8_t> trits(columns * rows);
     for (auto& trit : trits)
       trit = static_cast<std::int8_t>(static_cast<int>(random_.next() % 3u) - 1);
-    auto bytes = format::encode_i2_s(trits, model_.scale);
-    if (!bytes) throw std::runtime_error(bytes.error().to_string());
-    add(name, TensorType::kI2_S, {columns, rows}, std::move(*bytes));
+    std::vector<std::byte> bytes;
+    format::encode_trits(model_.ternary_type, trits.data(), trits.size(), model_.scale, bytes);
+    format::end_trits(model_.ternary_type, model_.scale, bytes);
+    add(name, model_.ternary_type, {columns, rows}, std::move(bytes));
   }
 
   void norm(const std::string& name, std::uint64_t width) {

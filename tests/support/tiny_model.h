@@ -27,7 +27,8 @@ struct TinyModel {
   std::uint32_t context = 700;
   bool tied = true;
   format::TensorType head_type = format::TensorType::kF16;
-  float scale = 0.05f;
+  format::TensorType ternary_type = format::TensorType::kI2_S;  // others: widths of 256s
+  float scale = 0.05f;  // other types than i2_s store it as f16
   std::uint64_t seed = 1;
 
   // Changes a tensor's bytes before they are written; returning false leaves the tensor out.

@@ -74,8 +74,8 @@ Result<TensorType> GgufParser::parse_tensor_type() {
   const std::string_view foreign = foreign_tensor_type(id);
   if (foreign.empty()) return unsupported(at, "the tensor type {} is unknown to Tern", id);
   return unsupported(at,
-                     "the tensor type {} ({}) is not implemented; expected f32, f16, bf16, q8_0, "
-                     "q6_k or i2_s",
+                     "the tensor type {} ({}) is not implemented; expected f32, f16, bf16, q4_0, "
+                     "q8_0, q6_k, i2_s, tq1_0 or tq2_0",
                      foreign, id);
 }
 

@@ -35,7 +35,6 @@ struct ForeignTensorType {
 
 // ggml, bitnet.cpp and ik_llama.cpp. An id that forks give different meanings lists them all.
 constexpr ForeignTensorType kForeignTensorTypes[] = {
-    {2, "q4_0"},
     {3, "q4_1"},
     {6, "q5_0"},
     {7, "q5_1"},
@@ -62,8 +61,6 @@ constexpr ForeignTensorType kForeignTensorTypes[] = {
     {31, "q4_0_4_4"},
     {32, "q4_0_4_8"},
     {33, "q4_0_8_8"},
-    {34, "tq1_0"},
-    {35, "tq2_0"},
     {37, "i8_s"},
     {38, "tl1"},
     {39, "mxfp4 or tl2"},
@@ -93,9 +90,12 @@ std::optional<TensorType> tensor_type(std::uint32_t id) {
   switch (const auto type = static_cast<TensorType>(id)) {
     case TensorType::kF32:
     case TensorType::kF16:
+    case TensorType::kQ4_0:
     case TensorType::kQ8_0:
     case TensorType::kQ6_K:
     case TensorType::kBF16:
+    case TensorType::kTQ1_0:
+    case TensorType::kTQ2_0:
     case TensorType::kI2_S: return type;
   }
   return std::nullopt;

@@ -128,7 +128,8 @@ std::array<std::uint64_t, 4> I2sMatrix::count_codes(std::uint64_t first,
   return counts;
 }
 
-std::optional<std::uint64_t> I2sMatrix::find_code3(std::uint64_t first, std::uint64_t count) const {
+std::optional<std::uint64_t> I2sMatrix::find_invalid(std::uint64_t first,
+                                                     std::uint64_t count) const {
   std::optional<std::uint64_t> found;
   const auto look_at = [&](std::uint64_t element) {
     if (code_at(codes_, element) == 3) found = element;

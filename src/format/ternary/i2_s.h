@@ -44,14 +44,14 @@ class I2sMatrix {
   float scale() const { return scale_; }
 
   // Writes count*columns() trits to `trits`, row after row. The rows exist; `trits` has room.
-  // Code 3 gives +2: callers refuse it with find_code3 first.
+  // Code 3 gives +2: callers refuse it with find_invalid first.
   void decode_rows(std::uint64_t first, std::uint64_t count, std::int8_t* trits) const;
 
   // How often each code occurs in these rows.
   std::array<std::uint64_t, 4> count_codes(std::uint64_t first, std::uint64_t count) const;
 
   // The position (row*columns() + column) of the first code 3 in these rows.
-  std::optional<std::uint64_t> find_code3(std::uint64_t first, std::uint64_t count) const;
+  std::optional<std::uint64_t> find_invalid(std::uint64_t first, std::uint64_t count) const;
 
  private:
   I2sMatrix(const std::byte* codes, std::uint64_t rows, std::uint64_t columns, float scale)
