@@ -10,7 +10,6 @@
 #include "kernels/tables.h"
 
 #define TERN_INLINE static inline __attribute__((always_inline))
-#define TERN_BATCH_TOKENS 4
 
 namespace tern::kernels {
 namespace {
@@ -19,7 +18,6 @@ namespace {
 
 using Narrow = __m256i;
 
-inline constexpr int kBatchTokens = TERN_BATCH_TOKENS;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kMaxVectors = 4;

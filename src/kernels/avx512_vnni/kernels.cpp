@@ -10,14 +10,12 @@
 #include "kernels/tables.h"
 
 #define TERN_INLINE static inline __attribute__((always_inline))
-#define TERN_BATCH_TOKENS 6
 
 namespace tern::kernels {
 namespace {
 
 #include "kernels/avx512_vnni/simd.h"
 
-inline constexpr int kBatchTokens = TERN_BATCH_TOKENS;
 inline constexpr int kBatchGroups = 4;
 inline constexpr int kDecodeGroups = 4;
 inline constexpr int kMaxVectors = 4;

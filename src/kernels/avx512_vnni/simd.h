@@ -105,4 +105,5 @@ TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) { return _mm512_add_epi32(ac
 TERN_INLINE Vec scaled_difference(Wide acc, std::int32_t sum, float factor) {
   return mul(_mm512_cvtepi32_ps(_mm512_sub_epi32(acc, _mm512_set1_epi32(sum))), splat(factor));
 }
-TERN_INLINE void keep(__m512i& v) { __asm__ volatile("" : "+v"(v)); }
+TERN_INLINE void forget(Codes& v) { __asm__("" : "+v"(v)); }
+TERN_INLINE void consume(Narrow v) { __asm__ volatile("" : : "v"(v)); }

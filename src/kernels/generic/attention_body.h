@@ -1,5 +1,8 @@
 // Attention of several queries over one chunk of keys and values, which are widened once for all.
 // The tier says in kChains how many accumulators its registers hold.
+#pragma once
+
+#include "kernels/generic/float_body.h"
 
 inline constexpr int kKeyVectors = static_cast<int>(kPageKeys) / kLanes;
 inline constexpr int kValueVectors = static_cast<int>(kValueAlign) / kLanes;

@@ -1,7 +1,7 @@
-// Kernel bodies over a tier's vector vocabulary, written once. A tier defines TERN_INLINE and
-// TERN_BATCH_TOKENS, includes its vocabulary, then this file, inside namespace tern::kernels and an
-// anonymous namespace: everything here has internal linkage. No standard headers: a shared inline
-// function must not be compiled with a tier's flags.
+// Kernel bodies over a tier's vector vocabulary, written once. A tier defines TERN_INLINE, includes
+// its vocabulary, then this file, inside namespace tern::kernels and an anonymous namespace:
+// everything here has internal linkage. No standard headers: a shared inline function must not be
+// compiled with a tier's flags.
 //
 // Floats: Vec of kLanes floats with load, store, splat, add, sub, mul, div, fmadd, negate, relu
 // (a > 0 ? a : +0), load_f16, load_bf16, store_halves (nearest even), rint, pow2_mul (a * 2^n in
@@ -13,12 +13,11 @@
 // the four activations of a token; multiply_add accumulates their dot products into a Narrow, of
 // which widen_add makes a Wide (int32) at least every kTilesPerDrain tiles; scaled_difference is
 // f32(acc - sum) * factor. kBatchGroups (kDecodeGroups for one token) groups of rows times
-// kBatchTokens tokens fit into the registers; keep() forbids the compiler to see through a Narrow.
-
-// Each stands on those before it.
-#include "kernels/generic/float_body.h"
+// kBatchTokens tokens fit into the registers. forget() hides from the compiler what it knows of a
+// Codes; consume() makes it believe that a Narrow is used.
 
 #include "kernels/generic/attention_body.h"
+#include "kernels/generic/float_body.h"
 #include "kernels/generic/quantize_body.h"
 #include "kernels/generic/ternary_body.h"
 

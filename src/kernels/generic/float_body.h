@@ -1,11 +1,10 @@
 // Floating-point bodies over a tier's vector vocabulary (generic/bodies.h): sums, norm, RoPE,
 // element-wise functions, rows of dot products.
+#pragma once
 
 inline constexpr int kRegisters = kSumLanes / kLanes;
 template <typename Weight>
 inline constexpr int kVectorsPerLine = 64 / (kLanes * static_cast<int>(sizeof(Weight)));
-template <typename Weight>
-inline constexpr std::size_t kPrefetch = 4096 / sizeof(Weight);
 
 struct Sum64 {
   Vec lanes[kRegisters];
@@ -45,8 +44,8 @@ TERN_INLINE float sum_total_with_tail(const Sum64& sum, const float* a, const fl
   return tree_of(lanes, kSumLanes);
 }
 
-// y[r] for `rows` rows of weights, kDotRows of them in turn; `widen` loads a vector of weights and
-// `widen1` one, both constants where this is inlined.
+// y[r] for `rows` rows of weights, at most kDotRows of them in turn while the next are fetched;
+// `widen` loads a vector of weights and `widen1` one, both constants where this is inlined.
 template <typename Weight>
 TERN_INLINE void dot_block(const float* x, const Weight* w, std::size_t n, int rows, float* y,
                            Vec (*widen)(const Weight*), float (*widen1)(Weight)) {
@@ -54,12 +53,14 @@ TERN_INLINE void dot_block(const float* x, const Weight* w, std::size_t n, int r
   for (int r = 0; r < rows; ++r) sums[r] = sum_zero();
   std::size_t i = 0;
   for (; i + kSumLanes <= n; i += kSumLanes) {
+#pragma GCC unroll 16
     for (int j = 0; j < kRegisters; ++j) {
       const std::size_t at = i + static_cast<std::size_t>(j * kLanes);
       const Vec xs = load(x + at);
+#pragma GCC unroll 4
       for (int r = 0; r < rows; ++r) {
         const Weight* row = w + static_cast<std::size_t>(r) * n;
-        if (j % kVectorsPerLine<Weight> == 0) __builtin_prefetch(row + at + kPrefetch<Weight>);
+        if (j % kVectorsPerLine<Weight> == 0) __builtin_prefetch(row + at + kDotRows * n, 0, 2);
         sums[r].lanes[j] = fmadd(xs, widen(row + at), sums[r].lanes[j]);
       }
     }

@@ -1,4 +1,7 @@
 // Quantisation and rounding to f16 over a tier's vector vocabulary.
+#pragma once
+
+#include "kernels/generic/float_body.h"
 
 // The first n floats of a vector, the others zero: they change no maximum, code or sum.
 TERN_INLINE Vec load_some(const float* x, std::size_t n) {

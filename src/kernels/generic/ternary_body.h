@@ -1,8 +1,12 @@
 // Ternary times int8 over a tier's dot-product vocabulary. One vector of codes has four columns of
 // kVectorRows rows, so each lane of an accumulator is an output: no sums across lanes.
+#pragma once
+
+#include "kernels/generic/float_body.h"
 
 inline constexpr int kVectorsPerGroup = static_cast<int>(kTileRows) / kVectorRows;
 inline constexpr std::size_t kVectorBytes = kVectorRows * 4;
+inline constexpr int kBatchTokens = 4;
 
 // A vector of outputs: y = f32(acc - sum) * factor. Codes are trits plus one, so the sum of the
 // activations is taken off again.
@@ -34,24 +38,30 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, std::size_t group, std::si
                                int groups, std::size_t token, int tokens) {
   const int vectors = groups * kVectorsPerGroup;
   const std::uint8_t* codes[kMaxVectors];
+#pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) {
     const std::size_t at = group + static_cast<std::size_t>(v / kVectorsPerGroup) * group_step;
     codes[v] = b.w.codes + at * b.w.group_bytes() + (v % kVectorsPerGroup) * kVectorBytes;
   }
   const std::int8_t* values = b.x.values + token * b.x.stride;
   Wide wide[kMaxVectors][kBatchTokens];
+#pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) {
+#pragma GCC unroll 8
     for (int t = 0; t < tokens; ++t) wide[v][t] = wide_zero();
   }
   for (std::size_t first = 0; first < b.w.tiles; first += kTilesPerDrain) {
     const std::size_t left = b.w.tiles - first;
     const std::size_t last = first + (left < kTilesPerDrain ? left : kTilesPerDrain);
     Narrow narrow[kMaxVectors][kBatchTokens];
+#pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
+#pragma GCC unroll 8
       for (int t = 0; t < tokens; ++t) narrow[v][t] = narrow_zero();
     }
     for (std::size_t tile = first; tile < last; ++tile) {
       if (tokens == 1) {
+#pragma GCC unroll 8
         for (int g = 0; g < groups; ++g) {
           __builtin_prefetch(codes[g * kVectorsPerGroup] + tile * kTileBytes + kPrefetchBytes);
         }
@@ -59,23 +69,30 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, std::size_t group, std::si
 #pragma GCC unroll 4
       for (int p = 0; p < 4; ++p) {
         Codes plane[kMaxVectors];
+#pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) plane[v] = load_plane(codes[v] + tile * kTileBytes, p);
+#pragma GCC unroll 8
         for (int t = 0; t < tokens; ++t) {
           const Quad quad = broadcast_quad(values + t * b.x.stride + tile * kTileColumns + 4 * p);
+#pragma GCC unroll 8
           for (int v = 0; v < vectors; ++v) {
             narrow[v][t] = multiply_add(narrow[v][t], plane[v], quad);
           }
         }
       }
     }
+#pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
+#pragma GCC unroll 8
       for (int t = 0; t < tokens; ++t) wide[v][t] = widen_add(wide[v][t], narrow[v][t]);
     }
   }
+#pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) {
     const std::size_t at = group + static_cast<std::size_t>(v / kVectorsPerGroup) * group_step;
     const std::size_t row = at * kTileRows + (v % kVectorsPerGroup) * kVectorRows;
     if (row >= b.rows) continue;
+#pragma GCC unroll 8
     for (int t = 0; t < tokens; ++t) {
       const std::size_t of = token + t;
       store_outputs(b.y + of * b.y_stride + row, b.rows - row, wide[v][t], b.x.sums[of],
@@ -92,10 +109,6 @@ TERN_INLINE void ternary_panel(const TernaryBlock& b, std::size_t group, int gro
       case 1: ternary_block(b, group, 1, groups, t, 1); break;
       case 2: ternary_block(b, group, 1, groups, t, 2); break;
       case 3: ternary_block(b, group, 1, groups, t, 3); break;
-#if TERN_BATCH_TOKENS > 4
-      case 4: ternary_block(b, group, 1, groups, t, 4); break;
-      case 5: ternary_block(b, group, 1, groups, t, 5); break;
-#endif
       default: ternary_block(b, group, 1, groups, t, kBatchTokens);
     }
   }
@@ -118,16 +131,20 @@ TERN_INLINE void ternary_panel(const TernaryBlock& b, std::size_t group, int gro
 
 [[maybe_unused]] std::uint64_t multiply_accumulate_loop(std::uint64_t steps) {
   Narrow acc[kCeilingChains];
+#pragma GCC unroll 32
   for (int i = 0; i < kCeilingChains; ++i) acc[i] = narrow_zero();
   alignas(64) const std::uint8_t bytes[kVectorBytes] = {1, 2, 3};
   const std::int8_t quad[4] = {1, -2, 3, -4};
-  const Codes codes = load_plane(bytes, 0);
+  Codes codes = load_plane(bytes, 0);
   const Quad values = broadcast_quad(quad);
   for (std::uint64_t step = 0; step < steps; ++step) {
+#pragma GCC unroll 32
     for (int i = 0; i < kCeilingChains; ++i) {
+      forget(codes);
       acc[i] = multiply_add(acc[i], codes, values);
-      keep(acc[i]);
     }
   }
+#pragma GCC unroll 32
+  for (int i = 0; i < kCeilingChains; ++i) consume(acc[i]);
   return steps * kCeilingChains * kVectorRows * 4;
 }

@@ -10,7 +10,6 @@
 #include "kernels/tables.h"
 
 #define TERN_INLINE static inline __attribute__((always_inline))
-#define TERN_BATCH_TOKENS 4
 
 namespace tern::kernels {
 namespace {
@@ -22,7 +21,6 @@ struct Narrow {
   int16x8_t high;  // rows 2 and 3
 };
 
-inline constexpr int kBatchTokens = TERN_BATCH_TOKENS;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 1;
 inline constexpr int kMaxVectors = 4;
@@ -39,7 +37,7 @@ TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
 TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) {
   return vaddq_s32(acc, vpaddq_s32(vpaddlq_s16(narrow.low), vpaddlq_s16(narrow.high)));
 }
-TERN_INLINE void keep(Narrow& v) { __asm__ volatile("" : "+w"(v.low), "+w"(v.high)); }
+TERN_INLINE void consume(Narrow v) { __asm__ volatile("" : : "w"(v.low), "w"(v.high)); }
 
 #include "kernels/generic/bodies.h"
 

@@ -95,6 +95,7 @@ TERN_INLINE Quad broadcast_quad(const std::int8_t* q) {
   __builtin_memcpy(&four, q, sizeof four);
   return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
+TERN_INLINE void forget(Codes& v) { __asm__("" : "+w"(v)); }
 TERN_INLINE Wide wide_zero() { return vdupq_n_s32(0); }
 TERN_INLINE Vec scaled_difference(Wide acc, std::int32_t sum, float factor) {
   return mul(vcvtq_f32_s32(vsubq_s32(acc, vdupq_n_s32(sum))), splat(factor));

@@ -10,7 +10,6 @@
 #include "kernels/tables.h"
 
 #define TERN_INLINE static inline __attribute__((always_inline))
-#define TERN_BATCH_TOKENS 4
 
 namespace tern::kernels {
 namespace {
@@ -19,7 +18,6 @@ namespace {
 
 using Narrow = int32x4_t;
 
-inline constexpr int kBatchTokens = TERN_BATCH_TOKENS;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kMaxVectors = 8;
@@ -32,7 +30,7 @@ TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
   return vdotq_s32(acc, codes, quad);
 }
 TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) { return vaddq_s32(acc, narrow); }
-TERN_INLINE void keep(Narrow& v) { __asm__ volatile("" : "+w"(v)); }
+TERN_INLINE void consume(Narrow v) { __asm__ volatile("" : : "w"(v)); }
 
 #include "kernels/generic/bodies.h"
 

@@ -11,7 +11,6 @@
 #include "kernels/tables.h"
 
 #define TERN_INLINE static inline __attribute__((always_inline))
-#define TERN_BATCH_TOKENS 4
 
 namespace tern::kernels {
 namespace {
@@ -20,7 +19,6 @@ namespace {
 
 using Narrow = int32x4_t;
 
-inline constexpr int kBatchTokens = TERN_BATCH_TOKENS;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kMaxVectors = 8;
@@ -33,7 +31,7 @@ TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
   return vdotq_s32(acc, codes, quad);
 }
 TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) { return vaddq_s32(acc, narrow); }
-TERN_INLINE void keep(Narrow& v) { __asm__ volatile("" : "+w"(v)); }
+TERN_INLINE void consume(Narrow v) { __asm__ volatile("" : : "w"(v)); }
 
 #include "kernels/generic/bodies.h"
 
@@ -101,14 +99,16 @@ void linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x, std
 std::uint64_t ceiling_loop(std::uint64_t steps) {
   int32x4_t acc[kCeilingTiles];
   for (int32x4_t& tile : acc) tile = vdupq_n_s32(0);
-  const int8x16_t codes = vdupq_n_s8(2);
+  int8x16_t codes = vdupq_n_s8(2);
   const int8x16_t values = vdupq_n_s8(-3);
   for (std::uint64_t step = 0; step < steps; ++step) {
-    for (int32x4_t& tile : acc) {
-      tile = vmmlaq_s32(tile, codes, values);
-      keep(tile);
+#pragma GCC unroll 16
+    for (int i = 0; i < kCeilingTiles; ++i) {
+      forget(codes);
+      acc[i] = vmmlaq_s32(acc[i], codes, values);
     }
   }
+  for (const int32x4_t& tile : acc) consume(tile);
   return steps * kCeilingTiles * 32;
 }
 

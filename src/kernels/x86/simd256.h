@@ -103,4 +103,5 @@ TERN_INLINE Wide wide_zero() { return _mm256_setzero_si256(); }
 TERN_INLINE Vec scaled_difference(Wide acc, std::int32_t sum, float factor) {
   return mul(_mm256_cvtepi32_ps(_mm256_sub_epi32(acc, _mm256_set1_epi32(sum))), splat(factor));
 }
-TERN_INLINE void keep(__m256i& v) { __asm__ volatile("" : "+x"(v)); }
+TERN_INLINE void forget(Codes& v) { __asm__("" : "+x"(v)); }
+TERN_INLINE void consume(__m256i v) { __asm__ volatile("" : : "x"(v)); }
