@@ -1,5 +1,7 @@
 #include "arch/footprint.h"
 
+#include "arch/gguf_dialect.h"
+
 namespace tern::arch {
 
 std::uint64_t ternary_macs_per_token(const DecoderConfig& config) {
@@ -11,6 +13,16 @@ std::uint64_t ternary_macs_per_token(const DecoderConfig& config) {
 
 std::uint64_t kv_bytes_per_token(const DecoderConfig& config, std::uint64_t value_bytes) {
   return 2ull * config.layers * config.kv_width() * value_bytes;
+}
+
+std::uint64_t payload_bytes_per_token(const DecoderConfig& config,
+                                      std::span<const format::Tensor> tensors) {
+  std::uint64_t bytes = 0;
+  for (const format::Tensor& tensor : tensors) {
+    if (tensor.name == kTokenEmbedding && !config.tied_embedding) continue;
+    bytes += tensor.data.size();
+  }
+  return bytes;
 }
 
 }  // namespace tern::arch

@@ -1,9 +1,11 @@
-// What running a configuration costs: arithmetic and memory, from the shape alone.
+// What running a configuration costs: arithmetic and memory, from shapes and sizes alone.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "arch/decoder_config.h"
+#include "format/tensor.h"
 
 namespace tern::arch {
 
@@ -12,5 +14,10 @@ std::uint64_t ternary_macs_per_token(const DecoderConfig& config);
 
 // Bytes of keys and values that one token adds, with `value_bytes` a stored value.
 std::uint64_t kv_bytes_per_token(const DecoderConfig& config, std::uint64_t value_bytes);
+
+// Bytes of the tensors that each decoded token reads: all of the file, but of an untied embedding,
+// of which a token reads one row.
+std::uint64_t payload_bytes_per_token(const DecoderConfig& config,
+                                      std::span<const format::Tensor> tensors);
 
 }  // namespace tern::arch

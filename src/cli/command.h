@@ -24,6 +24,7 @@ Command add_inspect_command(CLI::App& tern);
 Command add_tokenize_command(CLI::App& tern);
 Command add_synth_command(CLI::App& tern);
 Command add_verify_command(CLI::App& tern);
+Command add_bench_command(CLI::App& tern);
 Command add_version_command(CLI::App& tern);
 
 }  // namespace tern::cli

@@ -176,9 +176,23 @@ std::uint32_t usable_cores(const fs::path& root) {
 }
 
 std::uint64_t peak_resident_bytes() {
+  // Not of getrusage where the kernel says more: that peak survives the reset and an exec.
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (!line.starts_with("VmHWM:")) continue;
+    const auto digits = line.find_first_of("0123456789");
+    if (digits == std::string::npos) break;
+    if (const auto kib = to_number(std::string_view(line).substr(digits))) return *kib * 1024;
+  }
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+bool reset_peak_resident() {
+  std::ofstream file("/proc/self/clear_refs");
+  file << "5" << std::flush;  // proc(5): resets the peak resident set size
+  return file.good();
 }
 
 }  // namespace tern

@@ -22,7 +22,10 @@ Result<void> require_memory(std::string_view what, std::uint64_t bytes, std::uin
 // up; at least 1.
 std::uint32_t usable_cores(const std::filesystem::path& root = "/");
 
-// Largest resident set of this process so far, in bytes.
+// Largest resident set of this process so far, or since it was reset, in bytes.
 std::uint64_t peak_resident_bytes();
+
+// Lets the peak begin anew at what is resident now. False where the system has no means for it.
+bool reset_peak_resident();
 
 }  // namespace tern

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "arch/footprint.h"
 #include "arch/gguf_dialect.h"
 #include "core/fp_env.h"
 #include "core/machine.h"
@@ -154,11 +155,7 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
   TERN_ASSIGN(const DecoderWeights weights, load_decoder(loader, model.config_));
   TERN_ASSIGN(model.plan_, build_decoder_plan(model.config_, weights));
   TERN_TRY(require_support(backend, model.plan_));
-  // An untied embedding is read one row a token, a tied one in whole as the head.
-  model.bytes_per_token_ = model.weight_bytes_;
-  if (!model.config_.tied_embedding) {
-    model.bytes_per_token_ -= model.file_.tensor(arch::kTokenEmbedding)->data.size();
-  }
+  model.bytes_per_token_ = arch::payload_bytes_per_token(model.config_, model.file_.tensors());
   if (options.verify) {
     auto proof = prove(model.file_, loader.ternaries(), backend);
     if (!proof) return in_context(model.file_.source(), std::move(proof.error()));

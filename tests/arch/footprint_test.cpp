@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace tern::arch {
 namespace {
 
@@ -52,6 +54,22 @@ TEST(Footprint, LargeShapesDoNotWrap) {
   config.head_dim = 128;
   EXPECT_EQ(ternary_macs_per_token(config), 1024ull * 7 * 131072 * 131072);
   EXPECT_EQ(kv_bytes_per_token(config, 2), 4ull * 1024 * 131072);
+}
+
+// 3 + 5 + 7 bytes; an untied embedding (5) is read by the row.
+TEST(Footprint, PayloadIsAllButAnUntiedEmbedding) {
+  const std::vector<std::byte> bytes(7);
+  const std::span<const std::byte> all(bytes);
+  const std::vector<format::Tensor> tensors{
+      {.name = "output_norm.weight", .data = all.first(3)},
+      {.name = "token_embd.weight", .data = all.first(5)},
+      {.name = "output.weight", .data = all},
+  };
+  DecoderConfig config;
+  config.tied_embedding = false;
+  EXPECT_EQ(payload_bytes_per_token(config, tensors), 10u);
+  config.tied_embedding = true;
+  EXPECT_EQ(payload_bytes_per_token(config, std::span(tensors).first(2)), 8u);
 }
 
 }  // namespace

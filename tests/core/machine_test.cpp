@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <limits>
 #include <string>
@@ -13,6 +14,7 @@
 
 #if defined(__linux__)
 #include <sched.h>
+#include <sys/mman.h>
 #endif
 
 namespace tern {
@@ -205,6 +207,23 @@ TEST_F(Machine, PeakResidentBytesGrows) {
   EXPECT_GE(peak_resident_bytes(), before);
   EXPECT_GE(peak_resident_bytes(), used.size());
 }
+
+#if defined(__linux__)
+TEST_F(Machine, PeakResidentBytesBeginsAnew) {
+  constexpr std::size_t kBytes = 256u << 20;
+  void* pages = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(pages, MAP_FAILED);
+  std::memset(pages, 1, kBytes);
+  munmap(pages, kBytes);
+  const std::uint64_t peak = peak_resident_bytes();
+  ASSERT_GE(peak, kBytes);
+  if (reset_peak_resident()) {
+    EXPECT_LT(peak_resident_bytes(), peak - kBytes / 2);
+  } else {
+    EXPECT_GE(peak_resident_bytes(), peak);
+  }
+}
+#endif
 
 TEST(RequireMemory, RefusesWhatIsMoreThanAvailable) {
   EXPECT_TRUE(require_memory("weights", 100, 100).ok());

@@ -1,0 +1,99 @@
+// tern bench: how fast a model is here, beside how fast this machine could be.
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/options.h"
+#include "cli/printable.h"
+#include "cli/progress.h"
+#include "core/cpu_features.h"
+#include "core/machine.h"
+#include "diagnose/measure/bench_report.h"
+#include "kernels/registry.h"
+
+namespace tern::cli {
+namespace {
+
+struct BenchCommandOptions {
+  std::string model;
+  ComputeOptions compute;
+  std::uint32_t prefill = 512;
+  std::uint32_t decode = 128;
+  std::uint32_t depth = 16;
+  std::uint32_t repetitions = 7;
+  bool json = false;
+};
+
+std::vector<const kernels::KernelTable*> usable_tiers() {
+  const std::uint32_t features = detect_cpu_features();
+  std::vector<const kernels::KernelTable*> usable;
+  for (const kernels::KernelTable* table : kernels::all_tables()) {
+    if ((table->required_features & ~features) == 0) usable.push_back(table);
+  }
+  return usable;
+}
+
+Result<ExitCode> bench(const BenchCommandOptions& chosen, Output& output) {
+  std::stop_source stop;
+  const Interrupt interrupt(stop);  // before threads are made
+  Progress progress;
+  diagnose::BenchOptions options;
+  TERN_ASSIGN(options.tier, choose_tier(chosen.compute.tier));
+  const auto tiers = usable_tiers();
+  options.tiers = tiers;
+  options.open = [&] { return open_model(chosen.model); };
+  options.path = chosen.model;
+  options.threads = chosen.compute.threads == 0 ? usable_cores() : chosen.compute.threads;
+  options.prefill = chosen.prefill;
+  options.decode = chosen.decode;
+  options.depth = chosen.depth;
+  options.repetitions.count = chosen.repetitions;
+  options.stop = stop.get_token();
+  options.progress = [&](std::string_view step, std::uint64_t done, std::uint64_t total) {
+    progress.show(step, done, total);
+  };
+  TERN_ASSIGN(std::optional<diagnose::BenchReport> report, diagnose::bench(options));
+  progress.clear();
+  if (!report) return ExitCode::kInterrupted;
+  report->model = printable(report->model);
+  report->source = printable(report->source);
+  TERN_TRY(output.write(chosen.json ? to_json(*report) + "\n" : to_text(*report)));
+  return ExitCode::kOk;
+}
+
+void add_count(CLI::App& parser, const char* names, std::uint32_t& value, std::uint32_t least,
+               const char* help) {
+  parser.add_option(names, value, help)
+      ->type_name("N")
+      ->check(CLI::Range(least, 1u << 20).description(""))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+Command add_bench_command(CLI::App& tern) {
+  const auto options = std::make_shared<BenchCommandOptions>();
+  CLI::App* parser = tern.add_subcommand(
+      "bench",
+      "Measure a model on this machine: prefill, decode, loading and memory, beside what the "
+      "machine\ncould do at most, which is measured before and after: how fast its cores read "
+      "memory, and how many\nint8 multiply-accumulates each of its tiers can do. Needs 2 GiB of "
+      "memory for that.\n");
+  parser->footer(
+      "Examples:\n"
+      "  tern bench -m model.gguf\n"
+      "  tern bench -m model.gguf -p 0 -n 64 -t 4 --json > decode.json\n");
+  add_model_option(*parser, options->model);
+  add_count(*parser, "-p,--prefill", options->prefill, 0, "Tokens of the prompt; 0: no prefill");
+  add_count(*parser, "-n,--decode", options->decode, 0, "Tokens decoded; 0: no decode");
+  add_count(*parser, "-d,--depth", options->depth, 1, "Tokens before the first decoded one");
+  add_count(*parser, "-r,--repetitions", options->repetitions, 1,
+            "Repetitions, of which the median and the quartiles are shown");
+  add_compute_options(*parser, options->compute);
+  parser->add_flag("--json", options->json, "One JSON object instead of text");
+  return {parser, [options](Output& output) { return bench(*options, output); }};
+}
+
+}  // namespace tern::cli

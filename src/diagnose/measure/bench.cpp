@@ -1,0 +1,256 @@
+#include "diagnose/measure/bench.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <random>
+
+#include "arch/footprint.h"
+#include "arch/gguf_dialect.h"
+#include "backend/cpu/cpu_backend.h"
+#include "core/machine.h"
+#include "diagnose/measure/mac_ceiling.h"
+#include "diagnose/measure/page_cache.h"
+#include "engine/sequence.h"
+#include "model/model.h"
+
+namespace tern::diagnose {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+constexpr std::uint64_t kKvValueBytes = 2;  // f16
+constexpr std::uint32_t kSeed = 1;          // of the tokens: the same in every run
+
+struct Loaded {
+  std::unique_ptr<backend::CpuBackend> backend;  // the model points to it
+  model::Model model;
+};
+
+class Bench {
+ public:
+  explicit Bench(const BenchOptions& options) : options_(options) {}
+
+  // False where the caller asked to stop.
+  Result<bool> run() {
+    const auto start = options_.repetitions.clock();
+    TERN_TRY(describe());
+    TERN_TRY(measure_ceilings(&TierCeiling::before, report_.ceilings.read_before));
+    report_.rss_excludes_probe = reset_peak_resident();
+    TERN_TRY(measure_model());
+    TERN_TRY(measure_loads());
+    TERN_TRY(measure_ceilings(&TierCeiling::after, report_.ceilings.read_after));
+    if (stopped()) return false;
+    TERN_TRY(fill_shares());
+    const auto end = options_.repetitions.clock();
+    if (start && end) report_.stolen_share = stolen_share(*start, *end);
+    return true;
+  }
+  BenchReport take() { return std::move(report_); }
+
+ private:
+  bool stopped() const { return options_.stop.stop_requested(); }
+
+  Result<void> describe() {
+    TERN_ASSIGN(const format::GgufFile file, options_.open());
+    TERN_ASSIGN(const arch::DecoderConfig config, arch::read_decoder_config(file));
+    report_.model = config.name;
+    report_.architecture = config.architecture;
+    report_.source = file.source();
+    report_.tier = options_.tier->name;
+    report_.threads = options_.threads;
+    report_.repetitions = options_.repetitions.count;
+    report_.prefill_tokens = options_.prefill;
+    report_.decode_tokens = options_.decode;
+    report_.depth = options_.depth;
+    report_.macs_per_token = arch::ternary_macs_per_token(config);
+    report_.bytes_per_token = arch::payload_bytes_per_token(config, file.tensors());
+    const std::uint64_t kv = arch::kv_bytes_per_token(config, kKvValueBytes);
+    // The step at position p reads the keys and values of p + 1 positions.
+    report_.kv_bytes_per_token = kv * (2ull * options_.depth + options_.decode + 1) / 2;
+    report_.kv_bytes = kv * longest();
+    for (const kernels::KernelTable* table : options_.tiers) {
+      report_.ceilings.macs.push_back({.tier = table->name});
+    }
+    return {};
+  }
+
+  std::uint32_t longest() const {
+    return std::max(options_.prefill, options_.depth + options_.decode);
+  }
+
+  Result<void> measure_ceilings(double TierCeiling::*when, ReadCeiling& read) {
+    if (stopped()) return {};
+    options_.progress("ceilings", 0, options_.tiers.size() + 1);
+    TERN_ASSIGN(read,
+                measure_read_ceiling(options_.read_buffer, options_.threads, options_.read_budget));
+    // Weights that fit into a cache are read faster than memory: theirs is that ceiling.
+    if (report_.bytes_per_token < options_.read_buffer) {
+      TERN_ASSIGN(
+          const ReadCeiling cached,
+          measure_read_ceiling(report_.bytes_per_token, options_.threads, kShortReadBudget));
+      if (cached.bytes_per_second > read.bytes_per_second) read = cached;
+    }
+    for (std::size_t i = 0; i < options_.tiers.size() && !stopped(); ++i) {
+      options_.progress("ceilings", i + 1, options_.tiers.size() + 1);
+      TERN_ASSIGN(report_.ceilings.macs[i].*when,
+                  measure_mac_ceiling(options_.tiers[i]->multiply_accumulate_loop, options_.threads,
+                                      kMacBudget));
+    }
+    return {};
+  }
+
+  Result<Loaded> load() const {
+    TERN_ASSIGN(std::unique_ptr<backend::CpuBackend> backend,
+                backend::CpuBackend::create(*options_.tier, options_.threads));
+    TERN_ASSIGN(format::GgufFile file, options_.open());
+    model::LoadOptions load_options;
+    load_options.available_memory = available_memory();
+    TERN_ASSIGN(model::Model model, model::Model::load(std::move(file), *backend, load_options));
+    return Loaded{std::move(backend), std::move(model)};
+  }
+
+  // Prefill, decode and the peak of memory, with one model loaded.
+  Result<void> measure_model() {
+    if (stopped()) return {};
+    options_.progress("load", 0, 1);
+    TERN_ASSIGN(const Loaded loaded, load());
+    if (options_.prefill > 0) {
+      TERN_ASSIGN(report_.prefill, rate("prefill", loaded.model, 0, options_.prefill, false));
+    }
+    if (options_.decode > 0) {
+      TERN_ASSIGN(report_.decode,
+                  rate("decode", loaded.model, options_.depth, options_.decode, true));
+    }
+    report_.rss_bytes = peak_resident_bytes();
+    return {};
+  }
+
+  // Tokens a second of `count` tokens behind `before` others, all at once or one at a time.
+  Result<std::optional<Rate>> rate(std::string_view what, const model::Model& model,
+                                   std::uint32_t before, std::uint32_t count, bool one_by_one) {
+    const std::vector<text::TokenId> tokens = random_tokens(model.config().vocab);
+    const auto tokens_per_second = [&]() -> Result<std::optional<double>> {
+      TERN_ASSIGN(engine::Sequence sequence, fresh_sequence(model));
+      TERN_TRY(sequence.append(std::span(tokens).first(before)));
+      const std::span<const text::TokenId> measured = std::span(tokens).subspan(before, count);
+      const std::size_t step = one_by_one ? 1 : count;
+      const auto start = Clock::now();
+      for (std::size_t i = 0; i < count && !stopped(); i += step) {
+        TERN_TRY(sequence.append(measured.subspan(i, step), {.stop = options_.stop}));
+      }
+      const Seconds seconds = Clock::now() - start;
+      if (stopped()) return std::optional<double>();
+      return std::optional(count / seconds.count());
+    };
+    TERN_ASSIGN(const std::optional<Repeated> found, counted(what, tokens_per_second));
+    if (!found) return std::optional<Rate>();
+    return std::optional(Rate{*found, 0.0});
+  }
+
+  // repeat() with one repetition before the first, which finds pages and caches as the others do.
+  Result<std::optional<Repeated>> counted(std::string_view what, const Repetition& once) {
+    std::uint64_t done = 0;
+    const auto next = [&]() -> Result<std::optional<double>> {
+      options_.progress(what, done++, options_.repetitions.count + 1);
+      return once();
+    };
+    TERN_ASSIGN(const std::optional<double> first, next());
+    if (!first) return std::optional<Repeated>();
+    return repeat(what, options_.repetitions, next);
+  }
+
+  Result<engine::Sequence> fresh_sequence(const model::Model& model) const {
+    engine::SequenceOptions sequence;
+    sequence.context = longest();
+    sequence.available_memory = available_memory();
+    return engine::Sequence::create(model, sequence);
+  }
+
+  std::vector<text::TokenId> random_tokens(std::uint32_t vocab) const {
+    std::mt19937 random(kSeed);  // whose numbers the standard fixes
+    std::vector<text::TokenId> tokens(longest());
+    for (text::TokenId& token : tokens) token = static_cast<text::TokenId>(random() % vocab);
+    return tokens;
+  }
+
+  Result<void> measure_loads() {
+    const auto seconds = [this]() -> Result<std::optional<double>> {
+      if (stopped()) return std::optional<double>();
+      const auto start = Clock::now();
+      TERN_ASSIGN(const Loaded loaded, load());
+      return std::optional(Seconds(Clock::now() - start).count());
+    };
+    TERN_ASSIGN(const std::optional<Repeated> warm, counted("warm load", seconds));
+    if (!warm) return {};
+    report_.load.warm = *warm;
+    if (options_.path.empty()) return {};
+    const auto cold_seconds = [&]() -> Result<std::optional<double>> {
+      TERN_TRY(drop_from_page_cache(options_.path));
+      TERN_ASSIGN(const double kept, resident_share(options_.path));
+      report_.load.cold_resident_share = std::max(report_.load.cold_resident_share, kept);
+      return seconds();
+    };
+    TERN_ASSIGN(report_.load.cold, counted("cold load", cold_seconds));
+    return {};
+  }
+
+  Result<void> fill_shares() {
+    const Ceilings& ceilings = report_.ceilings;
+    if (report_.prefill) {
+      const auto own = std::find_if(ceilings.macs.begin(), ceilings.macs.end(),
+                                    [this](const auto& c) { return c.tier == report_.tier; });
+      const double macs = report_.prefill->tokens_per_second.value.median *
+                          static_cast<double>(report_.macs_per_token);
+      TERN_ASSIGN(report_.prefill->share, share_of("prefill", macs, own->best()));
+    }
+    if (report_.decode) {
+      const double bytes = report_.decode->tokens_per_second.value.median *
+                           static_cast<double>(report_.bytes_per_token);
+      TERN_ASSIGN(report_.decode->share,
+                  share_of("decode", bytes, ceilings.read().bytes_per_second));
+    }
+    return {};
+  }
+
+  const BenchOptions& options_;
+  BenchReport report_;
+};
+
+Result<void> check(const BenchOptions& options) {
+  const auto is_own = [&](const auto* table) { return table == options.tier; };
+  if (std::none_of(options.tiers.begin(), options.tiers.end(), is_own)) {
+    return Error{ErrorCode::kUsage, "the tier in use is not among those to measure", "bench"};
+  }
+  if (options.repetitions.count == 0 || options.depth == 0) {
+    return Error{ErrorCode::kUsage, "expected at least 1 repetition and a depth of at least 1",
+                 "bench"};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<double> share_of(std::string_view what, double rate, double ceiling) {
+  const double share = rate / ceiling;
+  if (share <= 1.0) return share;
+  return Error{
+      ErrorCode::kNumeric,
+      fmt::format("found {:.3g} a second, above the measured ceiling of {:.3g}: the ceiling "
+                  "was disturbed; measure again on a quiet machine",
+                  rate, ceiling),
+      std::string(what)};
+}
+
+Result<std::optional<BenchReport>> bench(const BenchOptions& options) {
+  TERN_TRY(check(options));
+  Bench bench(options);
+  TERN_ASSIGN(const bool finished, bench.run());
+  if (!finished) return std::optional<BenchReport>();
+  return std::optional(bench.take());
+}
+
+}  // namespace tern::diagnose

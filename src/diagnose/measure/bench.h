@@ -1,0 +1,102 @@
+// tern bench: what a user gets of a model on this machine, beside what the machine could do at
+// most, both measured in the same run.
+//
+// Numerators are formulas of the model alone: the multiply-accumulates of its ternary matrices and
+// the bytes of its tensors. Denominators are the ceilings for the threads in use, measured before
+// and after; the larger counts. A share above 1 is an error: then the ceiling is none.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "diagnose/measure/read_ceiling.h"
+#include "diagnose/measure/repeat.h"
+#include "format/gguf/gguf_file.h"
+#include "kernels/kernel_table.h"
+
+namespace tern::diagnose {
+
+struct BenchOptions {
+  std::function<Result<format::GgufFile>()> open;  // called again for each load
+  std::string path;  // of the file; empty where it is none: no cold load
+  const kernels::KernelTable* tier = nullptr;
+  std::span<const kernels::KernelTable* const> tiers;  // of which the ceilings are measured
+  std::uint32_t threads = 1;
+  std::uint32_t prefill = 512;  // tokens; 0: not measured
+  std::uint32_t decode = 128;   // tokens; 0: not measured
+  std::uint32_t depth = 16;     // tokens of the sequence before the first decoded one, at least 1
+  Repetitions repetitions;
+  std::uint64_t read_buffer = kLongReadBuffer;
+  std::chrono::milliseconds read_budget = kLongReadBudget;
+  std::stop_token stop = {};
+  std::function<void(std::string_view step, std::uint64_t done, std::uint64_t total)> progress =
+      [](std::string_view, std::uint64_t, std::uint64_t) {};
+};
+
+struct TierCeiling {
+  std::string_view tier;
+  double before = 0.0;  // int8 multiply-accumulates a second
+  double after = 0.0;
+  double best() const { return before > after ? before : after; }
+};
+
+struct Ceilings {
+  ReadCeiling read_before;
+  ReadCeiling read_after;
+  std::vector<TierCeiling> macs;
+  const ReadCeiling& read() const {
+    return read_before.bytes_per_second > read_after.bytes_per_second ? read_before : read_after;
+  }
+};
+
+// Tokens a second.
+struct Rate {
+  Repeated tokens_per_second;
+  double share = 0.0;  // of the ceiling, 0 to 1
+};
+
+struct LoadTimes {  // seconds: mapping, repacking and the self-proof
+  Repeated warm;
+  std::optional<Repeated> cold;
+  double cold_resident_share = 0.0;  // of the file before the cold loads: the largest found
+};
+
+struct BenchReport {
+  std::string model;
+  std::string architecture;
+  std::string source;
+  std::string tier;
+  std::uint32_t threads = 0;
+  std::uint32_t repetitions = 0;
+  std::uint32_t prefill_tokens = 0;
+  std::uint32_t decode_tokens = 0;
+  std::uint32_t depth = 0;
+  std::uint64_t macs_per_token = 0;   // of the ternary matrices
+  std::uint64_t bytes_per_token = 0;  // of the tensors that a token reads
+  std::uint64_t kv_bytes_per_token =
+      0;                        // keys and values read beside them, the mean while decoding
+  std::uint64_t kv_bytes = 0;   // keys and values of the longest sequence
+  std::optional<Rate> prefill;  // share of the tier's multiply-accumulates
+  std::optional<Rate> decode;   // share of the tokens whose bytes the cores could read
+  LoadTimes load;
+  std::uint64_t rss_bytes = 0;         // peak with one model loaded, after prefill and decode
+  bool rss_excludes_probe = false;     // false: the system could not reset the peak
+  std::optional<double> stolen_share;  // of the machine's time during the run, where it is known
+  Ceilings ceilings;
+};
+
+// rate / ceiling. Errors: kNumeric, naming `what`, where that is above 1.
+Result<double> share_of(std::string_view what, double rate, double ceiling);
+
+// No value where `stop` was requested. Errors: those of loading and computing; kUsage for lengths
+// beyond the model's context; kNumeric for a disturbed machine and for a share above 1.
+Result<std::optional<BenchReport>> bench(const BenchOptions& options);
+
+}  // namespace tern::diagnose

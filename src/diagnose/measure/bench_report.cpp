@@ -1,0 +1,175 @@
+#include "diagnose/measure/bench_report.h"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+
+namespace tern::diagnose {
+namespace {
+
+namespace json = boost::json;
+
+constexpr double kGiga = 1e9;
+constexpr double kMega = 1e6;
+
+double macs_per_second(const BenchReport& report) {
+  return report.prefill->tokens_per_second.value.median *
+         static_cast<double>(report.macs_per_token);
+}
+
+std::string quartile_text(const Repeated& repeated, std::string_view unit) {
+  const Quartiles& q = repeated.value;
+  const std::string discarded =
+      repeated.discarded == 0 ? "" : fmt::format(", {} disturbed discarded", repeated.discarded);
+  return fmt::format("{:.4g} {} [{:.4g}, {:.4g}{}]", q.median, unit, q.lower, q.upper, discarded);
+}
+
+std::string prefill_text(const BenchReport& report) {
+  if (!report.prefill) return "not measured";
+  std::string text =
+      fmt::format("{} tokens: {}, {:.1f}% of {}'s int8 multiply-accumulates", report.prefill_tokens,
+                  quartile_text(report.prefill->tokens_per_second, "tok/s"),
+                  100 * report.prefill->share, report.tier);
+  for (const TierCeiling& tier : report.ceilings.macs) {
+    if (tier.tier == report.tier) continue;
+    text +=
+        fmt::format(", {:.1f}% of {}'s", 100 * macs_per_second(report) / tier.best(), tier.tier);
+  }
+  return text;
+}
+
+std::string decode_text(const BenchReport& report) {
+  if (!report.decode) return "not measured";
+  return fmt::format(
+      "{} tokens behind {}: {}, {:.1f}% of reading {:.1f} MB a token (and {:.1f} MB "
+      "of keys and values)",
+      report.decode_tokens, report.depth, quartile_text(report.decode->tokens_per_second, "tok/s"),
+      100 * report.decode->share, static_cast<double>(report.bytes_per_token) / kMega,
+      static_cast<double>(report.kv_bytes_per_token) / kMega);
+}
+
+std::string load_text(const BenchReport& report) {
+  std::string text = "warm " + quartile_text(report.load.warm, "s");
+  if (!report.load.cold) return text + ", cold not measured: the model is no file";
+  text += ", cold " + quartile_text(*report.load.cold, "s");
+  const double kept = report.load.cold_resident_share;
+  if (kept > 0) text += fmt::format(", of which the kernel kept up to {:.1f}% cached", 100 * kept);
+  return text;
+}
+
+std::string read_text(const Ceilings& ceilings) {
+  const ReadCeiling& best = ceilings.read();
+  return fmt::format("{:.2f} GB/s ({:.2f} before, {:.2f} after; {} streams a thread{}, {} MiB)",
+                     best.bytes_per_second / kGiga, ceilings.read_before.bytes_per_second / kGiga,
+                     ceilings.read_after.bytes_per_second / kGiga, best.streams,
+                     best.prefetch ? ", prefetched" : "", best.buffer_bytes >> 20);
+}
+
+json::object quartile_object(const Repeated& repeated, std::string_view name) {
+  return {{name, repeated.value.median},
+          {"lower_quartile", repeated.value.lower},
+          {"upper_quartile", repeated.value.upper},
+          {"repetitions", repeated.value.count},
+          {"discarded", repeated.discarded}};
+}
+
+json::value prefill_value(const BenchReport& report) {
+  if (!report.prefill) return nullptr;
+  json::object object = quartile_object(report.prefill->tokens_per_second, "tokens_per_s");
+  object["tokens"] = report.prefill_tokens;
+  object["share"] = report.prefill->share;
+  object["macs_per_token"] = report.macs_per_token;
+  json::object shares;
+  for (const TierCeiling& tier : report.ceilings.macs) {
+    shares[tier.tier] = macs_per_second(report) / tier.best();
+  }
+  object["shares"] = std::move(shares);
+  return object;
+}
+
+json::value decode_value(const BenchReport& report) {
+  if (!report.decode) return nullptr;
+  json::object object = quartile_object(report.decode->tokens_per_second, "tokens_per_s");
+  object["tokens"] = report.decode_tokens;
+  object["depth"] = report.depth;
+  object["share"] = report.decode->share;
+  object["bytes_per_token"] = report.bytes_per_token;
+  object["kv_bytes_per_token"] = report.kv_bytes_per_token;
+  return object;
+}
+
+json::object load_object(const LoadTimes& load) {
+  json::object object;
+  object["warm"] = quartile_object(load.warm, "s");
+  object["cold"] = nullptr;
+  if (load.cold) {
+    json::object cold = quartile_object(*load.cold, "s");
+    cold["resident_share"] = load.cold_resident_share;
+    object["cold"] = std::move(cold);
+  }
+  return object;
+}
+
+json::object ceilings_object(const BenchReport& report) {
+  const Ceilings& ceilings = report.ceilings;
+  const ReadCeiling& best = ceilings.read();
+  json::object macs;
+  for (const TierCeiling& tier : ceilings.macs) macs[tier.tier] = tier.best();
+  return {{"read_bytes_per_s", best.bytes_per_second},
+          {"read_before_bytes_per_s", ceilings.read_before.bytes_per_second},
+          {"read_after_bytes_per_s", ceilings.read_after.bytes_per_second},
+          {"read_streams", best.streams},
+          {"read_prefetch", best.prefetch},
+          {"read_buffer_bytes", best.buffer_bytes},
+          {"mac_per_s", macs[report.tier]},
+          {"mac", std::move(macs)}};
+}
+
+}  // namespace
+
+std::string to_text(const BenchReport& report) {
+  std::string text = fmt::format(
+      "model    {}, {}, {}\n"
+      "run      {}, {} threads, median [quartiles] of {}\n"
+      "prefill  {}\n"
+      "decode   {}\n"
+      "load     {}\n"
+      "memory   {:.1f} MB at most, {:.1f} MB of keys and values among them{}\n",
+      report.model, report.architecture, report.source, report.tier, report.threads,
+      report.repetitions, prefill_text(report), decode_text(report), load_text(report),
+      static_cast<double>(report.rss_bytes) / kMega, static_cast<double>(report.kv_bytes) / kMega,
+      report.rss_excludes_probe ? ""
+                                : "; the probe's buffer counts, since the system cannot reset the "
+                                  "peak");
+  text += report.stolen_share
+              ? fmt::format("stolen   {:.2f}% of the machine's time\n", 100 * *report.stolen_share)
+              : "stolen   unknown: no /proc/stat\n";
+  text += fmt::format("read     {}\n", read_text(report.ceilings));
+  for (const TierCeiling& tier : report.ceilings.macs) {
+    text += fmt::format("int8     {:.1f} G multiply-accumulates/s with {}\n", tier.best() / kGiga,
+                        tier.tier);
+  }
+  return text;
+}
+
+std::string to_json(const BenchReport& report) {
+  json::object object;
+  object["model"] = report.model;
+  object["architecture"] = report.architecture;
+  object["source"] = report.source;
+  object["tier"] = report.tier;
+  object["threads"] = report.threads;
+  object["prefill"] = prefill_value(report);
+  object["decode"] = decode_value(report);
+  object["load_s"] = report.load.warm.value.median;
+  object["load"] = load_object(report.load);
+  object["rss_bytes"] = report.rss_bytes;
+  object["rss_excludes_probe"] = report.rss_excludes_probe;
+  object["kv_bytes"] = report.kv_bytes;
+  object["stolen_share"] =
+      report.stolen_share ? json::value(*report.stolen_share) : json::value(nullptr);
+  object["ceilings"] = ceilings_object(report);
+  return json::serialize(object);
+}
+
+}  // namespace tern::diagnose

@@ -1,0 +1,41 @@
+#include "diagnose/measure/repeat.h"
+
+#include <string>
+#include <vector>
+
+namespace tern::diagnose {
+
+bool is_disturbed(const CpuTime& before, const CpuTime& after) {
+  return after.stolen >= before.stolen + kLeastStolenJiffies &&
+         stolen_share(before, after) > kMostStolenShare;
+}
+
+Result<std::optional<Repeated>> repeat(std::string_view what, const Repetitions& repetitions,
+                                       const Repetition& once) {
+  std::vector<double> values;
+  Repeated result;
+  while (values.size() < repetitions.count) {
+    if (values.size() + result.discarded == kMostAttemptsFactor * repetitions.count) {
+      return Error{ErrorCode::kNumeric,
+                   "expected " + std::to_string(repetitions.count) +
+                       " undisturbed repetitions, found " + std::to_string(values.size()) + " of " +
+                       std::to_string(values.size() + result.discarded) +
+                       ": the hypervisor gives this machine's time to others; measure when it is "
+                       "quiet",
+                   std::string(what)};
+    }
+    const auto before = repetitions.clock();
+    TERN_ASSIGN(const std::optional<double> value, once());
+    if (!value) return std::optional<Repeated>();
+    const auto after = repetitions.clock();
+    if (before && after && is_disturbed(*before, *after)) {
+      ++result.discarded;
+    } else {
+      values.push_back(*value);
+    }
+  }
+  result.value = quartiles(values);
+  return std::optional(result);
+}
+
+}  // namespace tern::diagnose

@@ -1,0 +1,43 @@
+// Repeats a measurement until enough repetitions were left undisturbed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string_view>
+
+#include "core/result.h"
+#include "diagnose/measure/statistics.h"
+#include "diagnose/measure/steal.h"
+
+namespace tern::diagnose {
+
+// A repetition during which a hypervisor took more than this share of the machine's time is
+// discarded. The kernel counts in jiffies, so that one alone says nothing.
+inline constexpr double kMostStolenShare = 0.01;
+inline constexpr std::uint64_t kLeastStolenJiffies = 2;
+// More attempts than this many times the repetitions are not made.
+inline constexpr std::uint32_t kMostAttemptsFactor = 3;
+
+bool is_disturbed(const CpuTime& before, const CpuTime& after);
+
+struct Repeated {
+  Quartiles value;
+  std::uint32_t discarded = 0;
+};
+
+struct Repetitions {
+  std::uint32_t count = 7;
+  // Reads the machine's time; without a value nothing can be called disturbed.
+  std::function<std::optional<CpuTime>()> clock = [] { return read_cpu_time(); };
+};
+
+// One repetition: its value, none where the caller was asked to stop, or its error.
+using Repetition = std::function<Result<std::optional<double>>()>;
+
+// No value where a repetition had none. Errors: those of a repetition; kNumeric, naming `what`,
+// where too many were disturbed.
+Result<std::optional<Repeated>> repeat(std::string_view what, const Repetitions& repetitions,
+                                       const Repetition& once);
+
+}  // namespace tern::diagnose

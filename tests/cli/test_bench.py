@@ -1,0 +1,72 @@
+"""`tern bench` on the embedded model: small, so the figures say little, but the whole way is gone."""
+
+import json
+import re
+import signal
+import time
+
+from tern import MODEL, CliTest, environment, main, start, tern
+
+SMALL = ("-p", "32", "-n", "8", "-d", "4", "-r", "3")
+
+
+class BenchTest(CliTest):
+    def test_json_of_a_file(self) -> None:
+        outcome = self.succeed("bench", "-m", MODEL, *SMALL, "-t", "2", "--json")
+        self.assertFalse(outcome.stderr)
+        found = json.loads(outcome.stdout)
+        shape = self.inspect("-m", MODEL, "--tensors")
+        ternary = [t for t in shape["tensors"] if t["type"] == "i2_s"]
+        macs = sum(t["shape"][0] * t["shape"][1] for t in ternary)
+        self.assertEqual(found["prefill"]["macs_per_token"], macs)
+        # Embedding and output are one matrix, so that each token reads the whole file's tensors.
+        self.assertNotIn("output.weight", [t["name"] for t in shape["tensors"]])
+        size = sum(t["bytes"] for t in shape["tensors"])
+        self.assertEqual(found["decode"]["bytes_per_token"], size)
+        self.assertEqual(found["threads"], 2)
+        ceilings = found["ceilings"]
+        for part, done, ceiling in (
+            ("prefill", macs, ceilings["mac_per_s"]),
+            ("decode", size, ceilings["read_bytes_per_s"]),
+        ):
+            rate, share = found[part]["tokens_per_s"], found[part]["share"]
+            self.assertGreater(rate, 0)
+            self.assertLessEqual(found[part]["lower_quartile"], rate)
+            self.assertGreaterEqual(found[part]["upper_quartile"], rate)
+            self.assertLessEqual(share, 1)
+            self.assertAlmostEqual(share, rate * done / ceiling)
+        self.assertEqual(ceilings["mac"][found["tier"]], ceilings["mac_per_s"])
+        self.assertGreater(found["load_s"], 0)
+        self.assertGreater(found["load"]["cold"]["s"], 0)
+        self.assertGreater(found["rss_bytes"], 1 << 20)
+        if found["rss_excludes_probe"]:
+            self.assertLess(found["rss_bytes"], 1 << 30)
+
+    def test_text_of_the_embedded_model_and_a_forced_tier(self) -> None:
+        outcome = self.succeed(
+            "bench", "-p", "0", "-n", "2", "-r", "1", env=environment(TERN_FORCE_ISA="scalar")
+        )
+        text = outcome.stdout.decode()
+        self.assertRegex(text, r"\Amodel    tern-tales, bitnet-b1.58, embedded model\n")
+        self.assertIn("run      scalar, ", text)
+        self.assertIn("prefill  not measured\n", text)
+        self.assertIn("cold not measured", text)
+        self.assertRegex(text, r"decode   2 tokens behind 16: [0-9.e+]+ tok/s \[")
+        self.assertTrue(re.search(r"^read     [0-9.]+ GB/s", text, flags=re.MULTILINE))
+
+    def test_refusals(self) -> None:
+        self.assert_fails(tern("bench", "-r", "0"), 2, "--repetitions")
+        self.assert_fails(tern("bench", "-d", "0"), 2, "--depth")
+        self.assert_fails(tern("bench", "-p", "-1"), 2, "--prefill")
+        self.assert_fails(tern("bench", "-m", self.folder / "none"), 3, "none")
+
+    def test_interrupt_ends_it_without_a_report(self) -> None:
+        process = start("bench", "-p", "0", "-n", "400", "-d", "1", "-r", "1000")
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=300)
+        self.assertEqual((process.returncode, output, errors), (130, b"", b""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+#include "diagnose/measure/bench_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <string>
+
+namespace tern::diagnose {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+BenchReport report() {
+  BenchReport r;
+  r.model = "a model";
+  r.architecture = "bitnet-b1.58";
+  r.source = "a.gguf";
+  r.tier = "fast";
+  r.threads = 2;
+  r.repetitions = 7;
+  r.prefill_tokens = 512;
+  r.decode_tokens = 128;
+  r.depth = 16;
+  r.macs_per_token = 2'000'000'000;
+  r.bytes_per_token = 1'000'000'000;
+  r.kv_bytes_per_token = 5'000'000;
+  r.kv_bytes = 40'000'000;
+  r.prefill = Rate{{{90.0, 100.0, 110.0, 7}, 1}, 0.5};
+  r.decode = Rate{{{19.0, 20.0, 21.0, 7}, 0}, 0.8};
+  r.load.warm = {{0.4, 0.5, 0.6, 7}, 0};
+  r.load.cold = {{1.4, 1.5, 1.6, 7}, 0};
+  r.load.cold_resident_share = 0.25;
+  r.rss_bytes = 1'300'000'000;
+  r.rss_excludes_probe = true;
+  r.stolen_share = 0.001;
+  r.ceilings.read_before = {24e9, 2ull << 30, 2, false};
+  r.ceilings.read_after = {25e9, 2ull << 30, 4, true};
+  r.ceilings.macs = {{"slow", 1e11, 1e11}, {"fast", 4e11, 3e11}};
+  return r;
+}
+
+// Every key with its value: a change here breaks who reads the JSON.
+TEST(BenchReport, JsonHasTheKeysThatStay) {
+  EXPECT_EQ(boost::json::parse(to_json(report())), boost::json::parse(R"({
+    "model": "a model", "architecture": "bitnet-b1.58", "source": "a.gguf",
+    "tier": "fast", "threads": 2,
+    "prefill": {"tokens": 512, "tokens_per_s": 100.0, "lower_quartile": 90.0,
+                "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "share": 0.5,
+                "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000},
+    "decode": {"tokens": 128, "depth": 16, "tokens_per_s": 20.0, "lower_quartile": 19.0,
+               "upper_quartile": 21.0, "repetitions": 7, "discarded": 0, "share": 0.8,
+               "bytes_per_token": 1000000000, "kv_bytes_per_token": 5000000},
+    "load_s": 0.5,
+    "load": {"warm": {"s": 0.5, "lower_quartile": 0.4, "upper_quartile": 0.6, "repetitions": 7,
+                      "discarded": 0},
+             "cold": {"s": 1.5, "lower_quartile": 1.4, "upper_quartile": 1.6, "repetitions": 7,
+                      "discarded": 0, "resident_share": 0.25}},
+    "rss_bytes": 1300000000, "rss_excludes_probe": true, "kv_bytes": 40000000,
+    "stolen_share": 0.001,
+    "ceilings": {"read_bytes_per_s": 25e9, "read_before_bytes_per_s": 24e9,
+                 "read_after_bytes_per_s": 25e9, "read_streams": 4, "read_prefetch": true,
+                 "read_buffer_bytes": 2147483648, "mac_per_s": 4e11,
+                 "mac": {"slow": 1e11, "fast": 4e11}}
+  })"));
+}
+
+TEST(BenchReport, JsonSaysNullForWhatWasNotMeasured) {
+  BenchReport r = report();
+  r.prefill.reset();
+  r.decode.reset();
+  r.load.cold.reset();
+  r.stolen_share.reset();
+  const auto found = boost::json::parse(to_json(r)).as_object();
+  EXPECT_TRUE(found.at("prefill").is_null());
+  EXPECT_TRUE(found.at("decode").is_null());
+  EXPECT_TRUE(found.at("load").as_object().at("cold").is_null());
+  EXPECT_TRUE(found.at("stolen_share").is_null());
+}
+
+TEST(BenchReport, TextShowsEachFigureBesideItsCeiling) {
+  EXPECT_EQ(to_text(report()),
+            "model    a model, bitnet-b1.58, a.gguf\n"
+            "run      fast, 2 threads, median [quartiles] of 7\n"
+            "prefill  512 tokens: 100 tok/s [90, 110, 1 disturbed discarded], 50.0% of fast's int8 "
+            "multiply-accumulates, 200.0% of slow's\n"
+            "decode   128 tokens behind 16: 20 tok/s [19, 21], 80.0% of reading 1000.0 MB a token "
+            "(and 5.0 MB of keys and values)\n"
+            "load     warm 0.5 s [0.4, 0.6], cold 1.5 s [1.4, 1.6], of which the kernel kept up to "
+            "25.0% cached\n"
+            "memory   1300.0 MB at most, 40.0 MB of keys and values among them\n"
+            "stolen   0.10% of the machine's time\n"
+            "read     25.00 GB/s (24.00 before, 25.00 after; 4 streams a thread, prefetched, 2048 "
+            "MiB)\n"
+            "int8     100.0 G multiply-accumulates/s with slow\n"
+            "int8     400.0 G multiply-accumulates/s with fast\n");
+}
+
+TEST(BenchReport, TextOwnsUpToWhatItCouldNotDo) {
+  BenchReport r = report();
+  r.prefill.reset();
+  r.decode.reset();
+  r.load.cold.reset();
+  r.rss_excludes_probe = false;
+  r.stolen_share.reset();
+  const std::string text = to_text(r);
+  EXPECT_THAT(text, HasSubstr("prefill  not measured\n"));
+  EXPECT_THAT(text, HasSubstr("decode   not measured\n"));
+  EXPECT_THAT(text, HasSubstr("cold not measured: the model is no file\n"));
+  EXPECT_THAT(text, HasSubstr("the probe's buffer counts"));
+  EXPECT_THAT(text, HasSubstr("stolen   unknown"));
+  r = report();
+  r.load.cold_resident_share = 0.0;
+  EXPECT_THAT(to_text(r), Not(HasSubstr("kept")));
+}
+
+}  // namespace
+}  // namespace tern::diagnose

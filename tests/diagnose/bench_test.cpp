@@ -1,0 +1,166 @@
+#include "diagnose/measure/bench.h"
+
+#include <gtest/gtest.h>
+
+#include "core/cpu_features.h"
+#include "kernels/registry.h"
+#include "support/temporary_directory.h"
+#include "support/tiny_model.h"
+
+namespace tern::diagnose {
+namespace {
+
+class Bench : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = test::write_tiny_model(directory_.path(), shape_).string();
+    options_.open = [this] { return format::GgufFile::open(path_); };
+    options_.path = path_;
+    options_.tier = &kernels::scalar_table();
+    options_.tiers = tiers_;
+    options_.threads = 2;
+    options_.prefill = 8;
+    options_.decode = 4;
+    options_.depth = 3;
+    options_.repetitions = {.count = 3, .clock = [] { return CpuTime{}; }};
+    options_.read_buffer = 1u << 20;
+    options_.read_budget = std::chrono::milliseconds(10);
+  }
+
+  const test::TinyModel shape_{.layers = 1,
+                               .hidden = 128,
+                               .ffn = 256,
+                               .heads = 2,
+                               .kv_heads = 1,
+                               .head_dim = 64,
+                               .vocab = 96,
+                               .context = 64};
+  const test::TemporaryDirectory directory_;
+  const std::array<const kernels::KernelTable*, 1> tiers_{&kernels::scalar_table()};
+  std::string path_;
+  BenchOptions options_;
+};
+
+TEST_F(Bench, NumeratorsAreFormulasOfTheShape) {
+  const auto outcome = bench(options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  ASSERT_TRUE(outcome->has_value());
+  const BenchReport& report = **outcome;
+  // Query and output 128 x 128, key and value 128 x 64, gate, up and down 128 x 256.
+  EXPECT_EQ(report.macs_per_token, 147456u);
+  // Those at 2 bits and 32 bytes of scale each for 7 of them; embedding, which is the head, 96 x
+  // 128 in f16; norms in f32: three of 128 (before attention, its sub-norm, before the FFN), 256
+  // (its sub-norm) and 128 (the last).
+  EXPECT_EQ(report.bytes_per_token, 147456u / 4 + 7 * 32 + 96 * 128 * 2 + 4 * (4 * 128 + 256));
+  // Positions 3 to 6 read 4, 5, 6 and 7 keys and values of 64 f16 each: 5.5 on average.
+  EXPECT_EQ(report.kv_bytes_per_token, 5.5 * 2 * 64 * 2);
+  EXPECT_EQ(report.kv_bytes, 8u * 2 * 64 * 2);
+}
+
+TEST_F(Bench, MeasuresAllAndSharesAreShares) {
+  const auto outcome = bench(options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  const BenchReport& report = **outcome;
+  ASSERT_TRUE(report.prefill.has_value() && report.decode.has_value());
+  for (const Rate& rate : {*report.prefill, *report.decode}) {
+    EXPECT_EQ(rate.tokens_per_second.value.count, 3u);
+    EXPECT_GT(rate.tokens_per_second.value.median, 0.0);
+    EXPECT_GT(rate.share, 0.0);
+    EXPECT_LE(rate.share, 1.0);
+  }
+  EXPECT_DOUBLE_EQ(report.prefill->share, report.prefill->tokens_per_second.value.median *
+                                              147456.0 / report.ceilings.macs[0].best());
+  EXPECT_DOUBLE_EQ(report.decode->share, report.decode->tokens_per_second.value.median *
+                                             static_cast<double>(report.bytes_per_token) /
+                                             report.ceilings.read().bytes_per_second);
+  EXPECT_GT(report.ceilings.macs[0].before, 0.0);
+  EXPECT_GT(report.ceilings.macs[0].after, 0.0);
+  EXPECT_GT(report.load.warm.value.median, 0.0);
+  ASSERT_TRUE(report.load.cold.has_value());
+  EXPECT_GT(report.rss_bytes, 1u << 20);
+  EXPECT_EQ(report.tier, "scalar");
+}
+
+TEST_F(Bench, WhatIsNotAskedForIsNotMeasured) {
+  options_.prefill = 0;
+  options_.path.clear();
+  auto outcome = bench(options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  EXPECT_FALSE((*outcome)->prefill.has_value());
+  EXPECT_TRUE((*outcome)->decode.has_value());
+  EXPECT_FALSE((*outcome)->load.cold.has_value());
+  options_.prefill = 8;
+  options_.decode = 0;
+  outcome = bench(options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  EXPECT_TRUE((*outcome)->prefill.has_value());
+  EXPECT_FALSE((*outcome)->decode.has_value());
+}
+
+TEST_F(Bench, TheLargerOfTwoCeilingsCounts) {
+  Ceilings ceilings;
+  ceilings.read_before.bytes_per_second = 5.0;
+  ceilings.read_after.bytes_per_second = 4.0;
+  EXPECT_EQ(ceilings.read().bytes_per_second, 5.0);
+  ceilings.read_after.bytes_per_second = 6.0;
+  EXPECT_EQ(ceilings.read().bytes_per_second, 6.0);
+  EXPECT_EQ((TierCeiling{"x", 2.0, 3.0}.best()), 3.0);
+  EXPECT_EQ((TierCeiling{"x", 4.0, 3.0}.best()), 4.0);
+}
+
+TEST_F(Bench, StopsWhenAsked) {
+  std::stop_source stop;
+  options_.stop = stop.get_token();
+  options_.progress = [&](std::string_view step, std::uint64_t done, std::uint64_t) {
+    if (step == "decode" && done == 1) stop.request_stop();
+  };
+  const auto outcome = bench(options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  EXPECT_FALSE(outcome->has_value());
+}
+
+TEST_F(Bench, ALengthBeyondTheContextIsAnError) {
+  options_.prefill = 65;
+  const auto outcome = bench(options_);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
+}
+
+TEST_F(Bench, RefusesOptionsThatMeasureNothing) {
+  BenchOptions options = options_;
+  options.tiers = {};
+  EXPECT_EQ(bench(options).error().code, ErrorCode::kUsage);
+  options = options_;
+  options.depth = 0;
+  EXPECT_EQ(bench(options).error().code, ErrorCode::kUsage);
+  options = options_;
+  options.repetitions.count = 0;
+  EXPECT_EQ(bench(options).error().code, ErrorCode::kUsage);
+}
+
+TEST_F(Bench, ADisturbedMachineIsAnError) {
+  options_.repetitions.clock = [time = CpuTime{}]() mutable {
+    time.total += 100;
+    time.stolen += 50;
+    return std::optional(time);
+  };
+  const auto outcome = bench(options_);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
+  EXPECT_EQ(outcome.error().context, "prefill");
+}
+
+TEST(ShareOf, AboveOneIsAnError) {
+  EXPECT_EQ(*share_of("decode", 3.0, 4.0), 0.75);
+  EXPECT_EQ(*share_of("decode", 4.0, 4.0), 1.0);
+  for (const double ceiling : {3.99, 0.0}) {
+    const auto share = share_of("decode", 4.0, ceiling);
+    ASSERT_FALSE(share.ok());
+    EXPECT_EQ(share.error().code, ErrorCode::kNumeric);
+    EXPECT_EQ(share.error().context, "decode");
+  }
+  EXPECT_FALSE(share_of("decode", 0.0, 0.0).ok());
+}
+
+}  // namespace
+}  // namespace tern::diagnose

@@ -1,0 +1,86 @@
+#include "diagnose/measure/repeat.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace tern::diagnose {
+namespace {
+
+TEST(Disturbance, IsMoreThanOnePercentAndMoreThanOneJiffy) {
+  EXPECT_FALSE(is_disturbed({0, 0}, {1000, 10}));  // 1%
+  EXPECT_TRUE(is_disturbed({0, 0}, {1000, 11}));
+  EXPECT_FALSE(is_disturbed({0, 0}, {10, 1}));  // 10%, but a jiffy says nothing
+  EXPECT_TRUE(is_disturbed({0, 0}, {10, 2}));
+  EXPECT_TRUE(is_disturbed({5000, 70}, {5100, 72}));
+}
+
+// A clock of two readings a repetition: `stolen[i]` jiffies of 100 are stolen in repetition i.
+Repetitions with_stolen(std::uint32_t count, std::vector<std::uint64_t> stolen) {
+  Repetitions repetitions;
+  repetitions.count = count;
+  repetitions.clock = [stolen = std::move(stolen), reading = std::size_t{0},
+                       now = CpuTime{}]() mutable -> std::optional<CpuTime> {
+    if (reading++ % 2 == 1) {
+      now.total += 100;
+      now.stolen += stolen[(reading / 2 - 1) % stolen.size()];
+    }
+    return now;
+  };
+  return repetitions;
+}
+
+Repetition counting() {
+  return [value = 0.0]() mutable -> Result<std::optional<double>> {
+    value += 1.0;
+    return std::optional(value);
+  };
+}
+
+TEST(Repeat, DisturbedRepetitionsAreMadeAgainAndCounted) {
+  // Values 1 to 5, of which 2 and 4 are disturbed.
+  const auto found = repeat("x", with_stolen(3, {0, 9, 1, 2, 0}), counting());
+  ASSERT_TRUE(found.ok() && found->has_value());
+  EXPECT_EQ((*found)->discarded, 2u);
+  EXPECT_EQ((*found)->value.count, 3u);
+  EXPECT_EQ((*found)->value.lower, 2.0);
+  EXPECT_EQ((*found)->value.median, 3.0);
+  EXPECT_EQ((*found)->value.upper, 4.0);
+}
+
+TEST(Repeat, AMachineThatIsNeverQuietIsAnError) {
+  std::uint32_t made = 0;
+  const auto found = repeat("decode", with_stolen(7, {50}), [&]() -> Result<std::optional<double>> {
+    ++made;
+    return std::optional(1.0);
+  });
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().code, ErrorCode::kNumeric);
+  EXPECT_EQ(made, 21u);
+  EXPECT_EQ(found.error().to_string(),
+            "decode: expected 7 undisturbed repetitions, found 0 of 21: the hypervisor gives this "
+            "machine's time to others; measure when it is quiet");
+}
+
+TEST(Repeat, WithoutAClockNothingIsDiscarded) {
+  Repetitions repetitions{.count = 2, .clock = [] { return std::optional<CpuTime>(); }};
+  const auto found = repeat("x", repetitions, counting());
+  ASSERT_TRUE(found.ok() && found->has_value());
+  EXPECT_EQ((*found)->discarded, 0u);
+  EXPECT_EQ((*found)->value.median, 1.5);
+}
+
+TEST(Repeat, EndsWithARepetitionThatWasStoppedOrFailed) {
+  const auto stopped =
+      repeat("x", {}, []() -> Result<std::optional<double>> { return std::optional<double>(); });
+  ASSERT_TRUE(stopped.ok());
+  EXPECT_FALSE(stopped->has_value());
+  const auto failed = repeat("x", {}, []() -> Result<std::optional<double>> {
+    return Error{ErrorCode::kIo, "gone", ""};
+  });
+  ASSERT_FALSE(failed.ok());
+  EXPECT_EQ(failed.error().code, ErrorCode::kIo);
+}
+
+}  // namespace
+}  // namespace tern::diagnose
