@@ -1,4 +1,4 @@
-"""`tern bench` on the embedded model: small, so the figures say little, but the whole way is gone."""
+"""`tern bench` on the embedded model: it is small, so its figures say little, but all is there."""
 
 import json
 import re

@@ -1,0 +1,33 @@
+"""What the claims on speed share: the synthetic 2B-4T and the figures of `tern bench` on it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TERN = ROOT / "build/release/src/cli/tern"
+THREADS = 2
+
+
+def synthetic_2b4t() -> str:
+    """The path of a model with the shape of BitNet b1.58 2B-4T in I2_S with an f16 head."""
+    command = [ROOT / "bench/synthetic_model", "2b4t", "i2_s", "f16"]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def tern_bench(*arguments: str, tier: str = "") -> dict[str, Any]:
+    """The figures; the tier is the fastest, or the one given."""
+    variables = {key: value for key, value in os.environ.items() if key != "TERN_FORCE_ISA"}
+    if tier:
+        variables["TERN_FORCE_ISA"] = tier
+    command = [TERN, "bench", "-m", synthetic_2b4t(), "-t", str(THREADS), "--json", *arguments]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=variables)
+    found = json.loads(run.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def print_claim(name: str, value: str, target: str, met: bool) -> None:
+    print(f"{name}: value {value} target {target} {'MET' if met else 'NOT MET'}", flush=True)
