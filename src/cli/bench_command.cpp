@@ -75,12 +75,13 @@ void add_count(CLI::App& parser, const char* names, std::uint32_t& value, std::u
 
 Command add_bench_command(CLI::App& tern) {
   const auto options = std::make_shared<BenchCommandOptions>();
-  CLI::App* parser = tern.add_subcommand(
-      "bench",
-      "Measure a model on this machine: prefill, decode, loading and memory, beside what the "
-      "machine\ncould do at most, which is measured before and after: how fast its cores read "
-      "memory, and how many\nint8 multiply-accumulates each of its tiers can do. Needs 2 GiB of "
-      "memory for that.\n");
+  CLI::App* parser =
+      tern.add_subcommand("bench",
+                          "Measure a model beside what this machine could do at most.\n"
+                          "Prefill, decode, loading and memory; and, before and after, how fast "
+                          "the cores read memory and "
+                          "how\nmany int8 multiply-accumulates each tier can do, for which 2 GiB "
+                          "of memory are needed.\n");
   parser->footer(
       "Examples:\n"
       "  tern bench -m model.gguf\n"
