@@ -1,0 +1,162 @@
+// Each kernel of each tier that this CPU can run, on the shapes of BitNet b1.58 2B-4T, by Google
+// Benchmark: bench_kernels --benchmark_filter=avx2. Items are multiply-accumulates or values.
+#include <benchmark/benchmark.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/cpu_features.h"
+#include "core/fp_env.h"
+#include "kernels/registry.h"
+
+namespace {
+
+using tern::kernels::KernelTable;
+
+constexpr std::size_t kHidden = 2560;
+constexpr std::size_t kFfn = 6912;
+constexpr std::size_t kHeadDim = 128;
+constexpr std::size_t kPrefillTokens = 64;
+constexpr std::size_t kHeadRows = 256;
+constexpr std::uint16_t kHalf = 0x3800;      // 0.5 as f16; a normal number as bf16, too
+constexpr std::uint8_t kCodes = 0b10010010;  // codes 2, 0, 1, 2
+
+using Operation = std::function<void()>;
+
+void add(const KernelTable& table, const std::string& name, double items, Operation operation) {
+  benchmark::RegisterBenchmark(
+      (std::string(table.name) + "/" + name).c_str(),
+      [items, operation = std::move(operation)](benchmark::State& state) {
+        const tern::ScopedFpEnv fp_env;
+        for (auto _ : state) {
+          operation();
+          benchmark::ClobberMemory();
+        }
+        state.SetItemsProcessed(static_cast<std::int64_t>(items) * state.iterations());
+      });
+}
+
+void add_ternary(const KernelTable& table, std::size_t tokens) {
+  using namespace tern::kernels;
+  constexpr std::size_t kTiles = kHidden / kTileColumns;
+  auto operation = [&table, tokens, codes = std::vector<std::uint8_t>(kFfn * kHidden / 4, kCodes),
+                    values = std::vector<std::int8_t>(tokens * kHidden, 3),
+                    scales = std::vector<float>(tokens, 0.01f),
+                    sums = std::vector<std::int32_t>(tokens, 3 * kHidden),
+                    y = std::vector<float>(tokens * kFfn)]() mutable {
+    const TernaryTiles w{codes.data(), kTiles, 0.02f};
+    const QuantizedRows x{values.data(), kHidden, scales.data(), sums.data()};
+    table.ternary_linear(w, kFfn, x, tokens, y.data(), kFfn);
+  };
+  add(table, "ternary_linear/" + std::to_string(tokens),
+      static_cast<double>(kFfn * kHidden * tokens), std::move(operation));
+}
+
+void add_elementwise(const KernelTable& table) {
+  const std::vector<float> x(kFfn, 0.75f);
+  std::vector<float> y(kFfn, 0.5f);
+  const double items = kFfn;
+  add(table, "quantize", items, [&table, x, q = std::vector<std::int8_t>(kFfn)]() mutable {
+    float d = 0.0f;
+    std::int32_t sum = 0;
+    benchmark::DoNotOptimize(table.quantize(x.data(), kFfn, kFfn, q.data(), &d, &sum));
+  });
+  add(table, "rms_norm", items,
+      [&table, x, y]() mutable { table.rms_norm(x.data(), x.data(), kFfn, 1e-5f, y.data()); });
+  add(table, "rope", kHeadDim, [&table, x, y]() mutable {
+    table.rope(y.data(), x.data(), x.data(), kHeadDim / 2);  // no rotation, but as much work
+    for (std::size_t i = 0; i < kHeadDim; ++i) y[i] = 0.5f;  // which would grow to infinity
+  });
+  add(table, "add", items,
+      [&table, z = std::vector<float>(kFfn), y]() mutable { table.add(z.data(), kFfn, y.data()); });
+  add(table, "relu2_gate", items,
+      [&table, x, y]() mutable { table.relu2_gate(x.data(), x.data(), kFfn, y.data()); });
+  add(table, "silu_gate", items,
+      [&table, x, y]() mutable { table.silu_gate(x.data(), x.data(), kFfn, y.data()); });
+  add(table, "store_f16", items, [&table, x, out = std::vector<std::uint16_t>(kFfn)]() mutable {
+    benchmark::DoNotOptimize(table.store_f16(x.data(), kFfn, out.data(), 1));
+  });
+}
+
+// One query over a full chunk of keys, the fold of its part, and the output.
+void add_attention(const KernelTable& table) {
+  using namespace tern::kernels;
+  const std::vector<std::uint16_t> page(kPageKeys * kHeadDim, kHalf);
+  const std::vector<float> q(kHeadDim, 0.1f);
+  const double items = 2.0 * kChunkKeys * kHeadDim;
+  add(table, "attention_chunk", items,
+      [&table, page, q, out = std::vector<float>(kHeadDim)]() mutable {
+        std::array<const std::uint16_t*, kPagesPerChunk> pages{};
+        pages.fill(page.data());
+        const KeyValueChunk chunk{pages.data(), pages.data(), kHeadDim};
+        const AttentionQuery query{q.data(), kChunkKeys};
+        AttentionState part{0.0f, 0.0f, out.data()};
+        table.attention_chunk(&query, 1, 0.088f, chunk, &part);
+      });
+  add(table, "attention_fold", kHeadDim,
+      [&table, out = std::vector<float>(kHeadDim, 1.0f),
+       sum = std::vector<float>(kHeadDim)]() mutable {
+        AttentionState part{1.0f, 1.0f, out.data()};
+        AttentionState total{-std::numeric_limits<float>::infinity(), 0.0f, sum.data()};
+        table.attention_fold(part, kHeadDim, &total);
+      });
+  add(table, "attention_output", kHeadDim,
+      [&table, out = std::vector<float>(kHeadDim, 1.0f),
+       y = std::vector<float>(kHeadDim)]() mutable {
+        table.attention_output({1.0f, 2.0f, out.data()}, kHeadDim, y.data());
+      });
+}
+
+void add_head(const KernelTable& table) {
+  const std::vector<float> x(kHidden, 0.25f);
+  const std::vector<float> wide(kHeadRows * kHidden, 0.5f);
+  const std::vector<std::uint16_t> narrow(kHeadRows * kHidden, kHalf);
+  std::vector<float> y(kHeadRows);
+  const double items = kHeadRows * kHidden;
+  add(table, "dot_rows_f32", items, [&table, x, wide, y]() mutable {
+    table.dot_rows_f32(x.data(), wide.data(), kHidden, kHeadRows, y.data());
+  });
+  add(table, "dot_rows_f16", items, [&table, x, narrow, y]() mutable {
+    table.dot_rows_f16(x.data(), narrow.data(), kHidden, kHeadRows, y.data());
+  });
+  add(table, "dot_rows_bf16", items, [&table, x, narrow, y]() mutable {
+    table.dot_rows_bf16(x.data(), narrow.data(), kHidden, kHeadRows, y.data());
+  });
+}
+
+void add_all(const KernelTable& table) {
+  constexpr std::uint64_t kSteps = 10'000;
+  add(table, "multiply_accumulate_loop",
+      static_cast<double>(table.multiply_accumulate_loop(kSteps)),
+      [&table] { benchmark::DoNotOptimize(table.multiply_accumulate_loop(kSteps)); });
+  add_ternary(table, 1);
+  add_ternary(table, kPrefillTokens);
+  add_elementwise(table);
+  add_attention(table);
+  add_head(table);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  const std::uint32_t features = tern::detect_cpu_features();
+  for (const KernelTable* table : tern::kernels::all_tables()) {
+    const std::uint32_t missing = table->required_features & ~features;
+    if (missing == 0) {
+      add_all(*table);
+    } else {
+      std::fprintf(stderr, "%s skipped: this CPU lacks %s\n", table->name,
+                   tern::describe_cpu_features(missing).c_str());
+    }
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
