@@ -23,6 +23,7 @@ Command add_run_command(CLI::App& tern);
 Command add_inspect_command(CLI::App& tern);
 Command add_tokenize_command(CLI::App& tern);
 Command add_synth_command(CLI::App& tern);
+Command add_perplexity_command(CLI::App& tern);
 Command add_verify_command(CLI::App& tern);
 Command add_bench_command(CLI::App& tern);
 Command add_version_command(CLI::App& tern);

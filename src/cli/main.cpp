@@ -59,8 +59,8 @@ Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
   tern.set_help_flag("-h,--help", "Print this help and exit");
   const std::array commands{add_run_command(tern),      add_inspect_command(tern),
                             add_tokenize_command(tern), add_verify_command(tern),
-                            add_bench_command(tern),    add_synth_command(tern),
-                            add_version_command(tern)};
+                            add_bench_command(tern),    add_perplexity_command(tern),
+                            add_synth_command(tern),    add_version_command(tern)};
   if (argc == 1) {  // nothing was asked for: say what could be
     write_stderr(tern.help());
     return ExitCode::kUsage;
