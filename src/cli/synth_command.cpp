@@ -20,7 +20,7 @@ namespace {
 
 using format::TensorType;
 
-constexpr std::array kTernaryTypes{TensorType::kI2_S};
+constexpr std::array kTernaryTypes{TensorType::kI2_S, TensorType::kTQ2_0, TensorType::kTQ1_0};
 constexpr std::array kHeadTypes{TensorType::kF16, TensorType::kQ8_0, TensorType::kQ6_K};
 
 // A number that does not fit is parsed as the largest; so that one is out of range.
@@ -100,7 +100,7 @@ Command add_synth_command(CLI::App& tern) {
       ->type_name("NAME")
       ->check(CLI::IsMember(shape_names()).description(""))
       ->required();
-  parser->add_option("--type", options->ternary, "Of the ternary matrices: i2_s")
+  parser->add_option("--type", options->ternary, "Of the ternary matrices: i2_s, tq2_0 or tq1_0")
       ->type_name("TYPE")
       ->check(CLI::IsMember(type_names(kTernaryTypes)).description(""))
       ->required();

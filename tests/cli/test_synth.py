@@ -52,6 +52,8 @@ class SynthTest(CliTest):
             (("--shape", "2b4t", "--type", "i2_s", "--seed", "-1"), "seed"),
             (("--shape", "2b4t", "--type", "i2_s", "--seed", "9" * 20), "seed"),
             (("--shape", "3b", "--type", "i2_s", "--head", "q6_k"), "multiple of 256"),
+            (("--shape", "3b", "--type", "tq1_0"), "multiple of 256"),
+            (("--shape", "3b", "--type", "tq2_0"), "multiple of 256"),
             (("--shape", "2b4t"), "--type"),
             (("--type", "i2_s"), "--shape"),
         ):

@@ -148,6 +148,15 @@ TEST_F(Synth, HeadsOfF16AndQ8AreTheSameMatrix) {
   EXPECT_LT(std::sqrt(error / size), 0.1);
 }
 
+TEST_F(Synth, EveryTernaryTypeHoldsTheSameWeights) {
+  write({.shape = kSmall});
+  const auto expected = logits();
+  for (const TensorType type : {TensorType::kTQ1_0, TensorType::kTQ2_0}) {
+    write({.shape = kSmall, .ternary = type});
+    EXPECT_EQ(logits(), expected) << name(type);
+  }
+}
+
 TEST_F(Synth, NeedsLittleMemory) {
   SynthShape wide{"wide", "bitnet-b1.58", 1, 4096, 14336, 32, 8, 16384, 64, 1e4, true};
   const std::uint64_t before = peak_resident_bytes();
@@ -166,6 +175,19 @@ TEST_F(Synth, RefusesATypeThatTheRowsDoNotFit) {
             "shape 3b: rows of q6_k are a multiple of 256 values, and this shape has rows of 3200; "
             "choose another type");
   EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
+TEST_F(Synth, RefusesTernaryTypesThatTheRowsDoNotFit) {
+  SynthShape narrow = *find_synth_shape("3b");
+  for (const std::uint32_t hidden : {3200u, 3072u}) {  // 8640 of the FFN is no multiple either
+    narrow.hidden = hidden;
+    const auto written = write_synth_model(path_, {.shape = narrow, .ternary = TensorType::kTQ1_0});
+    ASSERT_FALSE(written.ok());
+    EXPECT_THAT(
+        written.error().to_string(),
+        HasSubstr("rows of tq1_0 are a multiple of 256 values, and this shape has rows of " +
+                  std::to_string(hidden == 3200 ? 3200 : 8640)));
+  }
 }
 
 TEST_F(Synth, AnInterruptedFileIsNotThere) {

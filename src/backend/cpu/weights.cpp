@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "format/float_blocks.h"
-#include "format/ternary/i2_s.h"
+#include "format/ternary_matrix.h"
 
 namespace tern::backend {
 namespace {
@@ -47,7 +47,8 @@ void pack_group(const std::int8_t* trits, std::size_t tiles, std::byte* packed) 
 }
 
 // Every worker packs groups of rows of its own. Trits beyond the matrix are zeros.
-void pack(const format::I2sMatrix& matrix, std::size_t tiles, std::byte* packed, ThreadPool& pool) {
+void pack(const format::TernaryMatrix& matrix, std::size_t tiles, std::byte* packed,
+          ThreadPool& pool) {
   const std::size_t stride = tiles * kTileColumns;
   pool.run([&](ThreadPool::Worker& worker) {
     const Slice slice = slice_of(matrix.rows(), kTileRows, worker.index(), worker.count());
@@ -72,25 +73,19 @@ kernels::TernaryTiles TernaryWeight::from(std::uint64_t first) const {
 }
 
 std::uint64_t allocated_bytes(const format::Tensor& tensor) {
-  if (tensor.type == format::TensorType::kI2_S) {
+  if (format::is_ternary(tensor.type)) {
     return packed_bytes(tensor.rows(), tensor.columns());
   }
   return tensor.rank == 1 ? tensor.elements() * sizeof(float) : 0;
 }
 
 Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, ThreadPool& pool) {
-  if (tensor.type != format::TensorType::kI2_S || tensor.rank != 2) {
-    return unsupported(tensor, "expected a matrix of type i2_s, found rank " +
-                                   std::to_string(tensor.rank) + " of type " +
-                                   std::string(name(tensor.type)));
-  }
   if (tensor.columns() > kMaxColumns) {
     return unsupported(tensor, "expected at most " + std::to_string(kMaxColumns) +
                                    " columns (sums stay exact), found " +
                                    std::to_string(tensor.columns()));
   }
-  TERN_ASSIGN(const format::I2sMatrix matrix,
-              format::I2sMatrix::bind(tensor.data, tensor.rows(), tensor.columns()));
+  TERN_ASSIGN(const format::TernaryMatrix matrix, format::TernaryMatrix::bind(tensor));
   const std::size_t tiles = ceil_div(tensor.columns(), kTileColumns);
   TernaryWeight weight{{nullptr, tiles, matrix.scale()}, tensor.rows(), tensor.columns(), {}};
   TERN_ASSIGN(weight.packed, AlignedBuffer::allocate(packed_bytes(tensor.rows(), tensor.columns()),
@@ -101,14 +96,14 @@ Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, ThreadPo
 }
 
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor) {
-  if (tensor.type == format::TensorType::kI2_S) {
-    return unsupported(tensor, "expected a float matrix, found i2_s");
+  if (format::is_ternary(tensor.type)) {
+    return unsupported(tensor, "expected a float matrix, found " + std::string(name(tensor.type)));
   }
   return MatrixWeight{tensor};
 }
 
 Result<VectorWeight> make_vector_weight(const format::Tensor& tensor) {
-  if (tensor.rank != 1 || tensor.type == format::TensorType::kI2_S) {
+  if (tensor.rank != 1 || format::is_ternary(tensor.type)) {
     return unsupported(tensor, "expected a float vector, found rank " +
                                    std::to_string(tensor.rank) + " of type " +
                                    std::string(name(tensor.type)));

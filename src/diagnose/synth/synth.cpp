@@ -13,7 +13,7 @@
 #include "diagnose/synth/vocabulary.h"
 #include "format/float_blocks.h"
 #include "format/gguf/gguf_writer.h"
-#include "format/ternary/i2_s.h"
+#include "format/ternary_matrix.h"
 
 namespace tern::diagnose {
 namespace {
@@ -27,21 +27,22 @@ constexpr std::uint64_t kChunkValues = 65536;  // of an embedding; about, in who
 // Draws from one stream of the seed, in the order of the file.
 class TernarySource {
  public:
-  TernarySource(RandomBytes random, std::uint64_t columns, std::uint64_t elements)
-      : random_(random), elements_(elements), scale_(draw_scale(columns)) {}
+  TernarySource(RandomBytes random, TensorType type, std::uint64_t columns, std::uint64_t elements)
+      : random_(random), type_(type), elements_(elements), scale_(draw_scale(columns)) {}
 
   Result<void> write(const GgufWriter::Sink& sink) {
     std::vector<std::int8_t> trits(kChunkTrits + RandomBytes::kTritSlack);
-    std::vector<std::byte> bytes(kChunkTrits / format::kI2sBlockElements * format::kI2sBlockBytes);
+    std::vector<std::byte> bytes;
     for (std::uint64_t left = elements_; left != 0;) {
       const std::uint64_t count = std::min(left, kChunkTrits);
       random_.fill_trits(trits.data(), count);
-      const std::uint64_t blocks = count / format::kI2sBlockElements;
-      format::encode_i2_s_blocks(trits.data(), blocks, bytes.data());
-      TERN_TRY(sink(std::span(bytes).first(blocks * format::kI2sBlockBytes)));
+      bytes.clear();
+      format::encode_trits(type_, trits.data(), count, scale_, bytes);
       left -= count;
+      if (left == 0) format::end_trits(type_, scale_, bytes);
+      TERN_TRY(sink(bytes));
     }
-    return sink(format::i2_s_tail(scale_));
+    return {};
   }
 
  private:
@@ -54,6 +55,7 @@ class TernarySource {
   }
 
   RandomBytes random_;
+  TensorType type_;
   std::uint64_t elements_;
   float scale_;
 };
@@ -174,9 +176,12 @@ class SynthWriter {
   }
 
   void ternary(std::string name, std::uint64_t columns, std::uint64_t rows) {
-    add(std::move(name), options_.ternary, {columns, rows}, format::i2_s_bytes(columns * rows),
-        [columns, rows](RandomBytes random, const GgufWriter::Sink& sink) {
-          return TernarySource(random, columns, columns * rows).write(sink);
+    const TensorType type = options_.ternary;
+    const std::uint64_t bytes = type == TensorType::kI2_S ? format::i2_s_bytes(columns * rows)
+                                                          : rows * format::row_bytes(type, columns);
+    add(std::move(name), type, {columns, rows}, bytes,
+        [type, columns, rows](RandomBytes random, const GgufWriter::Sink& sink) {
+          return TernarySource(random, type, columns, columns * rows).write(sink);
         });
   }
 
@@ -223,7 +228,7 @@ class SynthWriter {
 
 Result<void> require_whole_blocks(const SynthShape& shape, TensorType type, std::uint64_t columns) {
   const std::uint64_t block = format::block_elements(type);
-  if (columns % block == 0) return {};
+  if (block == 0 || columns % block == 0) return {};
   return Error{ErrorCode::kUsage,
                "rows of " + std::string(name(type)) + " are a multiple of " +
                    std::to_string(block) + " values, and this shape has rows of " +
@@ -236,6 +241,8 @@ Result<void> require_whole_blocks(const SynthShape& shape, TensorType type, std:
 Result<std::uint64_t> write_synth_model(const std::filesystem::path& path,
                                         const SynthOptions& options) {
   TERN_TRY(require_whole_blocks(options.shape, options.head, options.shape.hidden));
+  TERN_TRY(require_whole_blocks(options.shape, options.ternary, options.shape.hidden));
+  TERN_TRY(require_whole_blocks(options.shape, options.ternary, options.shape.ffn));
   const std::uint32_t layers = options.layers == 0 ? options.shape.layers : options.layers;
   return SynthWriter(options, synth_config(options.shape, layers)).write(path);
 }

@@ -16,8 +16,8 @@ namespace tern::diagnose {
 
 struct SynthOptions {
   SynthShape shape;
-  std::uint32_t layers = 0;  // 0: as many as the shape has
-  format::TensorType ternary = format::TensorType::kI2_S;
+  std::uint32_t layers = 0;                                // 0: as many as the shape has
+  format::TensorType ternary = format::TensorType::kI2_S;  // or tq1_0, tq2_0
   format::TensorType head = format::TensorType::kF16;  // f16, q8_0 or q6_k: embedding and output
   std::uint64_t seed = 0;
   // Called now and then with the bytes of weights written so far, and all of them.
