@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <tuple>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kv_cache.h"
@@ -130,21 +132,6 @@ class ModelBits : public ::testing::TestWithParam<Shape> {
   test::TemporaryDirectory directory_;
 };
 
-TEST_P(ModelBits, EqualAcrossTiersThreadsAndChunks) {
-  const auto path = write_tiny_model(directory_.path(), GetParam().model);
-  const auto tokens = test::tiny_tokens(GetParam().model, GetParam().tokens);
-  const auto count = static_cast<std::uint32_t>(tokens.size());
-  const Hashes expected = hashes(path, tokens, {.chunk = count});
-  for (const auto* table : runnable_tables()) {
-    for (const Setting& setting :
-         {Setting{table, 1, count}, Setting{table, 2, 7}, Setting{table, 3, 32},
-          Setting{table, 8, 256}, Setting{table, 2, 1}}) {
-      EXPECT_EQ(hashes(path, tokens, setting), expected)
-          << table->name << ", " << setting.threads << " threads, chunk " << setting.chunk;
-    }
-  }
-}
-
 // Asked for the last position alone, the backend computes the same logits as for every position.
 TEST_P(ModelBits, LastLogitsAreThoseOfTheFullComputation) {
   const auto path = write_tiny_model(directory_.path(), GetParam().model);
@@ -178,12 +165,48 @@ std::string committed_hash(const std::string& name) {
   return "none for " + name;
 }
 
-TEST_P(ModelBits, EqualTheCommittedHash) {
-  const auto path = write_tiny_model(directory_.path(), GetParam().model);
-  const auto tokens = test::tiny_tokens(GetParam().model, GetParam().tokens);
-  const Setting setting{runnable_tables().back(), 2, 64};
-  EXPECT_EQ(hashes(path, tokens, setting).logits, committed_hash(GetParam().name));
+// A shape on a tier that this build has; skipped where the CPU lacks the tier.
+class ModelOnTier
+    : public ::testing::TestWithParam<std::tuple<Shape, const kernels::KernelTable*>> {
+ protected:
+  void SetUp() override {
+    const auto missing = table().required_features & ~detect_cpu_features();
+    if (missing != 0) GTEST_SKIP() << "this CPU lacks " << describe_cpu_features(missing);
+  }
+  const Shape& shape() const { return std::get<0>(GetParam()); }
+  const kernels::KernelTable& table() const { return *std::get<1>(GetParam()); }
+
+  test::TemporaryDirectory directory_;
+};
+
+TEST_P(ModelOnTier, SameBitsForAnyThreadsAndChunksAndTheCommittedOnes) {
+  const auto path = write_tiny_model(directory_.path(), shape().model);
+  const auto tokens = test::tiny_tokens(shape().model, shape().tokens);
+  const auto count = static_cast<std::uint32_t>(tokens.size());
+  const Hashes expected = hashes(path, tokens, {.chunk = count});
+  EXPECT_EQ(expected.logits, committed_hash(shape().name));
+  for (const Setting& setting :
+       {Setting{&table(), 1, count}, Setting{&table(), 2, 7}, Setting{&table(), 3, 32},
+        Setting{&table(), 8, 256}, Setting{&table(), 2, 1}}) {
+    EXPECT_EQ(hashes(path, tokens, setting), expected)
+        << setting.threads << " threads, chunk " << setting.chunk;
+  }
 }
+
+std::string name_of(const kernels::KernelTable& table) {
+  std::string name = table.name;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiers, ModelOnTier,
+                         ::testing::Combine(::testing::ValuesIn(shapes()),
+                                            ::testing::ValuesIn(kernels::all_tables().begin(),
+                                                                kernels::all_tables().end())),
+                         [](const auto& tier_case) {
+                           return std::string(std::get<0>(tier_case.param).name) + "_on_" +
+                                  name_of(*std::get<1>(tier_case.param));
+                         });
 
 TEST(EmbeddedModelBits, EqualTheCommittedHashOnEveryTier) {
   const std::filesystem::path path = TERN_SOURCE_DIR "/models/tern-tales.gguf";
