@@ -77,5 +77,22 @@ class Switched(unittest.TestCase):
         self.assertIn("? (c - d) : (c + d)", lines[3].replace("( c", "(c"))
 
 
+class Targets(unittest.TestCase):
+    def test_every_file_exists(self) -> None:
+        for name, target in mutation_check.TARGETS.items():
+            for file in target.files:
+                self.assertTrue((mutation_check.ROOT / file).is_file(), f"{name}: {file}")
+
+    def test_every_equivalent_mutant_is_one_of_today(self) -> None:
+        for name, target in mutation_check.TARGETS.items():
+            found = set()
+            for file in target.files:
+                source = (mutation_check.ROOT / file).read_text(encoding="utf-8")
+                for mutant in mutation_check.mutants_of(file, source):
+                    broken = " ".join(mutant.after.split())
+                    found.add((Path(file).name, mutant.rule, broken))
+            self.assertEqual(set(target.equivalent) - found, set(), name)
+
+
 if __name__ == "__main__":
     unittest.main()
