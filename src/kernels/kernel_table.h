@@ -1,9 +1,10 @@
 // The arithmetic of a BitNet block on raw spans: one KernelTable of function pointers a tier.
 //
 // Every tier gives the same bits. docs/numbers.md is the definition, scalar/ is its plain
-// transcription, and tests/conformance holds each other tier to it. This header is all that a tier
-// includes besides intrinsics and <cstdint>, so that no shared inline function is compiled with a
-// tier's instruction set.
+// transcription, and tests/conformance holds each other tier to it. Besides its vocabulary and
+// the bodies of generic/, a tier includes intrinsics, <cstddef>, <cstdint>,
+// core/cpu_feature_bits.h, generic/constants.h, tables.h and this header alone, so that no shared
+// inline function is compiled with a tier's instruction set (tools/check_symbols looks).
 //
 // Pointers need no alignment unless said. Buffers do not overlap unless said. Nothing allocates,
 // nothing throws; all functions expect the floating-point environment of core/fp_env.h.

@@ -16,8 +16,10 @@ TIMEOUT = 300  # emulators and sanitizers are slow
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "tern-tales.gguf"
 STATISTICS = (
-    r"\A[0-9.]+ tok/s, (?:[0-9]+(?:[.][0-9])?% of this machine's limit|limit not measurable), [\w-]+, "
-    r"(?:proved|not proved \(--no-verify\)), [0-9]+ \+ [0-9]+ tokens, [a-z ]+, seed [0-9]+\n\Z"
+    r"\A[0-9.]+ tok/s, "
+    r"(?:[0-9]+(?:[.][0-9])?% of this machine's limit|limit not measurable), "
+    r"[\w-]+, (?:proved|not proved \(--no-verify\)), "
+    r"[0-9]+ \+ [0-9]+ tokens, [a-z ]+, seed [0-9]+\n\Z"
 )
 
 Outcome = subprocess.CompletedProcess[bytes]

@@ -2,7 +2,8 @@
 //
 // All workers walk the plan's operations together. Operations on rows (norm, quantise, RoPE, ...)
 // keep a row on one worker, so between two of them no barrier is needed; matrix products divide
-// their output rows, attention its pairs of row and head. No division changes a result.
+// their output rows, attention its units of some rows times some query heads of one KV head. No
+// division changes a result.
 #pragma once
 
 #include <deque>

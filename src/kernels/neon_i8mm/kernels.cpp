@@ -1,5 +1,5 @@
-// The Arm tier with the product of two by eight and eight by two bytes; one token alone takes the
-// dot product of four bytes.
+// The Arm tier with the product of two by eight and eight by two bytes; the one to three
+// tokens that are left over take the dot product of four bytes.
 #include <arm_neon.h>
 
 #include <cstddef>
