@@ -19,7 +19,9 @@ Result<AlignedBuffer> AlignedBuffer::allocate(std::size_t bytes, std::string_vie
     return Error{ErrorCode::kOutOfMemory, "the size overflows", std::string(what)};
   }
   const std::size_t alignment = rounded >= kHugePage ? kHugePage : kAlignment;
-  buffer.memory_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)));
+  void* memory = nullptr;  // aligned_alloc() wants whole multiples of the alignment
+  if (rounded != 0 && ::posix_memalign(&memory, alignment, rounded) != 0) memory = nullptr;
+  buffer.memory_.reset(static_cast<std::byte*>(memory));
   if (buffer.memory_ == nullptr && rounded != 0) {
     return Error{ErrorCode::kOutOfMemory,
                  "cannot allocate " + std::to_string(rounded >> 20) + " MiB", std::string(what)};

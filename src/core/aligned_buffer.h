@@ -28,7 +28,7 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }  // NOLINT: pairs aligned_alloc
+    void operator()(std::byte* memory) const { std::free(memory); }  // NOLINT: pairs posix_memalign
   };
   std::unique_ptr<std::byte, Free> memory_;
   std::size_t size_ = 0;

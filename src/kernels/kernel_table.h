@@ -37,8 +37,6 @@ struct TernaryTiles {
   const std::uint8_t* codes;  // [ceil(rows / kTileRows)][tiles][kTileBytes]
   std::size_t tiles;          // ceil(columns / kTileColumns)
   float scale;                // multiplicative
-
-  std::size_t group_bytes() const { return tiles * kTileBytes; }  // of kTileRows rows
 };
 
 // Activations quantised to int8, one row a token, padded with zeros to whole tiles.

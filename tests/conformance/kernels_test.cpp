@@ -137,18 +137,24 @@ TEST_P(Tier, TernaryLinear) {
 
 // The largest sums that can occur: every code and every activation at its extreme.
 TEST_P(Tier, TernaryLinearDoesNotOverflow) {
-  const std::size_t columns = 23040;
-  for (const int code : {0, 2}) {
-    for (const std::int8_t q : {std::int8_t{127}, std::int8_t{-127}}) {
-      Weights w = random_weights(4, columns, 1, code);
+  for (const std::size_t columns : {23040u, 132096u}) {
+    const std::size_t rows = columns > 100000 ? 16 : 80;
+    for (const int code : {0, 2}) {
+      Weights w = random_weights(rows, columns, 1, code);
       w.tiles.scale = 1.0f;
-      const std::vector<std::int8_t> values(columns, q);
-      const float d = 1.0f;
-      const std::int32_t sum = q * static_cast<std::int32_t>(columns);
-      std::vector<float> y(4);
-      tier().ternary_linear(w.tiles, 4, QuantizedRows{values.data(), columns, &d, &sum}, 1,
-                            y.data(), 4);
-      for (const float v : y) EXPECT_EQ(v, static_cast<float>((code - 1) * sum));
+      for (const std::int8_t q : {std::int8_t{127}, std::int8_t{-127}}) {
+        for (const std::size_t tokens : {1u, 5u}) {
+          const std::vector<std::int8_t> values(tokens * columns, q);
+          const std::vector<float> d(tokens, 1.0f);
+          const std::int32_t sum = q * static_cast<std::int32_t>(columns);
+          const std::vector<std::int32_t> sums(tokens, sum);
+          std::vector<float> y(tokens * rows);
+          tier().ternary_linear(w.tiles, rows,
+                                QuantizedRows{values.data(), columns, d.data(), sums.data()},
+                                tokens, y.data(), rows);
+          for (const float v : y) ASSERT_EQ(v, static_cast<float>((code - 1) * sum));
+        }
+      }
     }
   }
 }
@@ -410,7 +416,8 @@ TEST_P(Tier, AttentionOfSeveralQueries) {
       for (const std::size_t most : {count, std::size_t{66}, std::size_t{259}}) {
         const auto q = normals(count * head_dim, 12, 3.0f);
         std::vector<std::size_t> keys(count);
-        for (std::size_t i = 0; i < count; ++i) keys[i] = most - (count - 1 - i);
+        // Pairs of queries, as the heads of one row, see the same keys.
+        for (std::size_t i = 0; i < count; ++i) keys[i] = most - (count - 1 - i) / 2;
         const auto together = attend(tier(), q, pages, keys, head_dim);
         for (std::size_t i = 0; i < count; ++i) {
           const std::vector<float> own(&q[i * head_dim], &q[i * head_dim] + head_dim);
@@ -465,36 +472,6 @@ INSTANTIATE_TEST_SUITE_P(Kernels, Tier, ::testing::ValuesIn(tested_tables()),
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
-
-TEST(Registry, ForcedTierNeverFallsBack) {
-  EXPECT_STREQ(table_by_name("scalar", 0).value()->name, "scalar");
-  const auto unknown = table_by_name("sse9", ~0u);
-  ASSERT_FALSE(unknown.ok());
-  EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
-  std::string names;
-  for (const KernelTable* table : all_tables())
-    names += (names.empty() ? "" : ", ") + std::string(table->name);
-  EXPECT_EQ(unknown.error().to_string(), "tier sse9: unknown tier; this build has " + names);
-  for (const KernelTable* table : all_tables()) {
-    if (table->required_features == 0) continue;
-    const auto missing = table_by_name(table->name, 0);
-    ASSERT_FALSE(missing.ok());
-    EXPECT_EQ(missing.error().code, ErrorCode::kUnsupported);
-    EXPECT_EQ(missing.error().to_string(),
-              "tier " + std::string(table->name) + ": this CPU lacks " +
-                  describe_cpu_features(table->required_features) + ", which the tier needs");
-    EXPECT_EQ(table_by_name(table->name, ~0u).value(), table);
-  }
-}
-
-TEST(Registry, BestTableRunsOnTheFeaturesGiven) {
-  EXPECT_EQ(best_table(0).required_features, 0u);
-  EXPECT_EQ(&best_table(~0u), all_tables().back());
-  for (const KernelTable* table : all_tables()) {
-    EXPECT_EQ(best_table(table->required_features).required_features & ~table->required_features,
-              0u);
-  }
-}
 
 }  // namespace
 }  // namespace tern::kernels

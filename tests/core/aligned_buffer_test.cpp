@@ -15,11 +15,15 @@ namespace tern {
 namespace {
 
 TEST(AlignedBuffer, IsAlignedZeroedAndOfWholeLines) {
-  for (const std::size_t bytes : {1u, 63u, 64u, 65u, 1000u, 1u << 20}) {
+  constexpr std::size_t kHuge = std::size_t{2} << 20;
+  for (const std::size_t bytes :
+       {std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{65}, std::size_t{1000},
+        std::size_t{1} << 20, kHuge, kHuge + 64, kHuge + (kHuge >> 1)}) {
     for (int again = 0; again < 3; ++again) {  // the allocator hands used memory out again
       auto buffer = AlignedBuffer::allocate(bytes, "test");
       ASSERT_TRUE(buffer.ok());
-      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer->data()) % 64, 0u);
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer->data()) % (bytes < kHuge ? 64 : kHuge),
+                0u);
       EXPECT_EQ(buffer->size(), (bytes + 63) / 64 * 64);
       EXPECT_TRUE(std::all_of(buffer->data(), buffer->data() + buffer->size(),
                               [](std::byte b) { return b == std::byte{0}; }));

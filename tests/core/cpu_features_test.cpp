@@ -23,8 +23,13 @@ TEST(CpuFeatures, AreThoseThatTheCompilerDetects) {
   const std::uint32_t found = detect_cpu_features();
   EXPECT_EQ((found & kCpuAvx2) != 0, __builtin_cpu_supports("avx2") != 0);
   EXPECT_EQ((found & kCpuFma) != 0, __builtin_cpu_supports("fma") != 0);
+  EXPECT_EQ((found & kCpuAvx512F) != 0, __builtin_cpu_supports("avx512f") != 0);
+  EXPECT_EQ((found & kCpuAvx512Bw) != 0, __builtin_cpu_supports("avx512bw") != 0);
+  EXPECT_EQ((found & kCpuAvx512Vl) != 0, __builtin_cpu_supports("avx512vl") != 0);
+  EXPECT_EQ((found & kCpuAvx512Vnni) != 0, __builtin_cpu_supports("avx512vnni") != 0);
 #if defined(__GNUC__) && !defined(__clang__)
   EXPECT_EQ((found & kCpuF16c) != 0, __builtin_cpu_supports("f16c") != 0);
+  EXPECT_EQ((found & kCpuAvxVnni) != 0, __builtin_cpu_supports("avxvnni") != 0);
 #endif
 }
 #endif

@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
+#include <sstream>
 #include <utility>
+#include <vector>
 
 #include "support/temporary_directory.h"
 
@@ -32,6 +35,37 @@ class MappedFileTest : public ::testing::Test {
 
   test::TemporaryDirectory directory_;
 };
+
+// Pages of the mapping that are in this process's memory, from the kernel's own account.
+std::size_t resident_bytes(const MappedFile& file) {
+  std::ifstream maps("/proc/self/smaps");
+  std::ostringstream start;
+  start << std::hex << reinterpret_cast<std::uintptr_t>(file.bytes().data()) << '-';
+  bool found = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.starts_with(start.str())) found = true;
+    if (found && line.starts_with("Rss:")) return std::stoul(line.substr(4)) * 1024;
+  }
+  return 0;
+}
+
+TEST_F(MappedFileTest, ReleasedPagesLeaveMemoryAndCanBeReadAgain) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::string content(64 * page, '\0');
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i / page + i);
+  const auto file = MappedFile::open(written("a", content));
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(text(*file), content);  // reads every page
+  EXPECT_EQ(resident_bytes(*file), 64 * page);
+  file->release(file->bytes().subspan(8 * page + 1, 40 * page));  // 39 whole pages
+  EXPECT_EQ(resident_bytes(*file), (64 - 39) * page);
+  EXPECT_EQ(text(*file), content);
+  const std::vector<std::byte> other(4 * page, std::byte{7});
+  file->release(other);
+  file->release({});
+  EXPECT_EQ(other[2 * page], std::byte{7});
+  EXPECT_EQ(resident_bytes(*file), 64 * page);
+}
 
 TEST_F(MappedFileTest, HoldsTheBytes) {
   const auto file = MappedFile::open(written("a", "some bytes"));

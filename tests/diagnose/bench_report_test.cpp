@@ -21,6 +21,7 @@ BenchReport report() {
   r.threads = 2;
   r.repetitions = 7;
   r.prefill_tokens = 512;
+  r.prefill_chunk = 256;
   r.decode_tokens = 128;
   r.depth = 16;
   r.macs_per_token = 2'000'000'000;
@@ -46,7 +47,7 @@ TEST(BenchReport, JsonHasTheKeysThatStay) {
   EXPECT_EQ(boost::json::parse(to_json(report())), boost::json::parse(R"({
     "model": "a model", "architecture": "bitnet-b1.58", "source": "a.gguf",
     "tier": "fast", "threads": 2,
-    "prefill": {"tokens": 512, "tokens_per_s": 100.0, "lower_quartile": 90.0,
+    "prefill": {"tokens": 512, "chunk": 256, "tokens_per_s": 100.0, "lower_quartile": 90.0,
                 "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "share": 0.5,
                 "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000},
     "decode": {"tokens": 128, "depth": 16, "tokens_per_s": 20.0, "lower_quartile": 19.0,

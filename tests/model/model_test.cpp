@@ -211,14 +211,16 @@ void wrong_for_one_token(const kernels::TernaryTiles& w, std::size_t rows,
                          const kernels::QuantizedRows& x, std::size_t tokens, float* y,
                          std::size_t y_stride) {
   kernels::scalar_table().ternary_linear(w, rows, x, tokens, y, y_stride);
-  if (tokens == 1) y[rows - 2] *= 1.0f + 0x1p-22f;
+  if (tokens != 1 || rows < 64) return;
+  for (std::size_t r = 48; r < 64; ++r) y[r] *= 1.0f + 0x1p-22f;
 }
 
 void wrong_for_four_tokens(const kernels::TernaryTiles& w, std::size_t rows,
                            const kernels::QuantizedRows& x, std::size_t tokens, float* y,
                            std::size_t y_stride) {
   kernels::scalar_table().ternary_linear(w, rows, x, tokens, y, y_stride);
-  if (tokens >= 4) y[3 * y_stride] *= 1.0f + 0x1p-22f;
+  if (tokens < 4 || rows < 64) return;
+  for (std::size_t r = 16; r < 32; ++r) y[3 * y_stride + r] *= 1.0f + 0x1p-22f;
 }
 
 TEST_F(ModelLoad, ATierThatContradictsTheDefinitionIsRefused) {

@@ -34,9 +34,9 @@ bool needs_barrier(const Op& previous, const Op& next) {
   return !same_input;
 }
 
-// Output rows a worker takes at least: whole groups of the kernels' row blocking.
-constexpr std::size_t kRowGrain = 64;
-static_assert(kRowGrain % kernels::kTileRows == 0);
+// Output rows a worker takes at least: the kernels' groups, of which a batch takes four in turn.
+constexpr std::size_t kRowGrain = kernels::kTileRows;
+constexpr std::size_t kBatchRowGrain = 4 * kRowGrain;
 
 }  // namespace
 
@@ -136,32 +136,44 @@ bool Execution::store_kv(const Op& op, std::size_t row) {
 
 void Execution::linear(const Op& op, ThreadPool::Worker& worker) {
   const auto& weight = std::get<TernaryWeight>(weights_[op.weight]);
-  const Slice slice = slice_of(weight.rows, kRowGrain, worker.index(), worker.count());
+  const std::size_t grain = batch_.rows.size() == 1 ? kRowGrain : kBatchRowGrain;
+  const Slice slice = slice_of(weight.rows, grain, worker.index(), worker.count());
   if (slice.begin == slice.end) return;
   table_.ternary_linear(weight.from(slice.begin), slice.end - slice.begin,
                         workspace_.quantized(op.in), batch_.rows.size(),
                         workspace_.row(op.out, 0) + slice.begin, workspace_.width(op.out));
 }
 
-// A unit of work is some rows of one sequence and some query heads of one KV head, at most
-// kMaxQueries queries in all: they read the same keys and values. Units go to the workers in turn,
-// because later rows see more keys.
+// Queries of one KV head read the same keys and values, so a worker takes up to kMaxQueries of them
+// at once. One row alone is divided by query heads, evenly; of several rows, a unit is some rows
+// and the query heads of one KV head, and units go to the workers in turn, for later rows see more
+// keys.
 void Execution::attention(const Op& op, ThreadPool::Worker& worker) {
   const std::uint32_t shared = plan_.heads / plan_.kv_heads;  // query heads of a KV head
-  const auto heads = std::min<std::uint32_t>(shared, kMaxQueries);
-  const std::size_t most_rows = kMaxQueries / heads;
+  const auto most_heads = std::min<std::uint32_t>(shared, kMaxQueries);
+  float* scratch = workspace_.scratch(worker.index());
+  const std::size_t rows = batch_.rows.size();
+  if (rows == 1) {
+    const Slice own = slice_of(plan_.heads, 1, worker.index(), worker.count());
+    for (auto head = static_cast<std::uint32_t>(own.begin); head < own.end;) {
+      const auto left = static_cast<std::uint32_t>(own.end) - head;
+      const std::uint32_t count = std::min({most_heads, shared - head % shared, left});
+      attend(op, {0, 1}, head, count, scratch);
+      head += count;
+    }
+    return;
+  }
+  const std::size_t most_rows = kMaxQueries / most_heads;
   std::size_t unit = 0;
-  for (std::size_t row = 0; row < batch_.rows.size();) {
+  for (std::size_t row = 0; row < rows;) {
     std::size_t last = row + 1;
-    while (last < batch_.rows.size() && last - row < most_rows &&
+    while (last < rows && last - row < most_rows &&
            batch_.rows[last].cache == batch_.rows[row].cache) {
       ++last;
     }
     for (std::uint32_t head = 0; head < plan_.heads; ++unit) {
-      const std::uint32_t count = std::min(heads, shared - head % shared);
-      if (unit % worker.count() == worker.index()) {
-        attend(op, {row, last}, head, count, workspace_.scratch(worker.index()));
-      }
+      const std::uint32_t count = std::min(most_heads, shared - head % shared);
+      if (unit % worker.count() == worker.index()) attend(op, {row, last}, head, count, scratch);
       head += count;
     }
     row = last;

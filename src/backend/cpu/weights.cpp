@@ -68,7 +68,7 @@ void pack(const format::TernaryMatrix& matrix, std::size_t tiles, std::byte* pac
 
 kernels::TernaryTiles TernaryWeight::from(std::uint64_t first) const {
   kernels::TernaryTiles part = tiles;
-  part.codes += first / kTileRows * tiles.group_bytes();
+  part.codes += first / kTileRows * tiles.tiles * kTileBytes;
   return part;
 }
 

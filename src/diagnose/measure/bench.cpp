@@ -15,6 +15,7 @@
 #include "diagnose/measure/page_cache.h"
 #include "engine/sequence.h"
 #include "model/model.h"
+#include "text/tokenizer.h"
 
 namespace tern::diagnose {
 namespace {
@@ -28,6 +29,7 @@ constexpr std::uint32_t kSeed = 1;          // of the tokens: the same in every 
 struct Loaded {
   std::unique_ptr<backend::CpuBackend> backend;  // the model points to it
   model::Model model;
+  text::Tokenizer tokenizer;  // not used here, but a user waits for it and it takes memory
 };
 
 class Bench {
@@ -64,6 +66,7 @@ class Bench {
     report_.threads = options_.threads;
     report_.repetitions = options_.repetitions.count;
     report_.prefill_tokens = options_.prefill;
+    report_.prefill_chunk = std::min(options_.prefill, engine::SequenceOptions{}.prefill_chunk);
     report_.decode_tokens = options_.decode;
     report_.depth = options_.depth;
     report_.macs_per_token = arch::ternary_macs_per_token(config);
@@ -110,7 +113,8 @@ class Bench {
     model::LoadOptions load_options;
     load_options.available_memory = available_memory();
     TERN_ASSIGN(model::Model model, model::Model::load(std::move(file), *backend, load_options));
-    return Loaded{std::move(backend), std::move(model)};
+    TERN_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::from_gguf(model.file()));
+    return Loaded{std::move(backend), std::move(model), std::move(tokenizer)};
   }
 
   // Prefill, decode and the peak of memory, with one model loaded.
@@ -129,7 +133,8 @@ class Bench {
     return {};
   }
 
-  // Tokens a second of `count` tokens behind `before` others, all at once or one at a time.
+  // Tokens a second of `count` tokens behind `before` others, in the engine's chunks or one at a
+  // time.
   Result<std::optional<Rate>> rate(std::string_view what, const model::Model& model,
                                    std::uint32_t before, std::uint32_t count, bool one_by_one) {
     const std::vector<text::TokenId> tokens = random_tokens(model.config().vocab);

@@ -76,6 +76,7 @@ struct BenchReport {
   std::uint32_t threads = 0;
   std::uint32_t repetitions = 0;
   std::uint32_t prefill_tokens = 0;
+  std::uint32_t prefill_chunk = 0;  // tokens that the engine computes at once
   std::uint32_t decode_tokens = 0;
   std::uint32_t depth = 0;
   std::uint64_t macs_per_token = 0;   // of the ternary matrices

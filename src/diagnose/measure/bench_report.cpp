@@ -77,6 +77,7 @@ json::value prefill_value(const BenchReport& report) {
   if (!report.prefill) return nullptr;
   json::object object = quartile_object(report.prefill->tokens_per_second, "tokens_per_s");
   object["tokens"] = report.prefill_tokens;
+  object["chunk"] = report.prefill_chunk;
   object["share"] = report.prefill->share;
   object["macs_per_token"] = report.macs_per_token;
   json::object shares;

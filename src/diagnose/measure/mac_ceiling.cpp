@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "core/thread_pool.h"
+#include "diagnose/measure/span.h"
 
 namespace tern::diagnose {
 namespace {
@@ -19,19 +20,15 @@ struct Pass {
 };
 
 Pass pass(ThreadPool& pool, MacLoop loop, std::uint64_t steps) {
-  Pass done;
+  Span span;
   std::atomic<std::uint64_t> macs{0};
   pool.run([&](ThreadPool::Worker& worker) {
     worker.barrier();
-    const auto start = Clock::now();
+    span.begin();
     macs += loop(steps);
-    worker.barrier();
-    if (worker.index() == 0) {
-      done.seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    }
+    span.end();
   });
-  done.macs = macs;
-  return done;
+  return {span.seconds(), macs};
 }
 
 }  // namespace

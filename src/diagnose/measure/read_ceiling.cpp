@@ -12,6 +12,7 @@
 
 #include "core/machine.h"
 #include "core/thread_pool.h"
+#include "diagnose/measure/span.h"
 
 namespace tern::diagnose {
 namespace {
@@ -111,21 +112,18 @@ class Probe {
   double seconds(const Loop& loop) {
     const std::uint64_t repeats =
         std::max<std::uint64_t>(1, kLeastBytesALoop / words_.size_bytes());
-    double seconds = 0.0;
+    Span span;
     pool_.run([&](ThreadPool::Worker& worker) {
       const std::span<const Words> own = part(worker);
       worker.barrier();
-      const auto start = Clock::now();
+      span.begin();
       for (std::uint64_t i = 0; i < repeats; ++i) {
         // The volatile store keeps each of the sums.
         *const_cast<volatile std::uint64_t*>(&sums_[worker.index()].value) = loop.sum(own);
       }
-      worker.barrier();
-      if (worker.index() == 0) {
-        seconds = std::chrono::duration<double>(Clock::now() - start).count();
-      }
+      span.end();
     });
-    return seconds / static_cast<double>(repeats);
+    return span.seconds() / static_cast<double>(repeats);
   }
 
  private:

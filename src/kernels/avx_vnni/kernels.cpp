@@ -29,7 +29,7 @@ inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit la
 
 TERN_INLINE Narrow narrow_zero() { return _mm256_setzero_si256(); }
 TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
-#ifdef __AVXVNNI__
+#ifndef TERN_AVX_VNNI_EVEX
   return _mm256_dpbusd_avx_epi32(acc, codes, quad);
 #else
   return _mm256_dpbusd_epi32(acc, codes, quad);
@@ -41,14 +41,14 @@ TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) { return _mm256_add_epi32(ac
 
 }  // namespace
 
-#ifdef __AVXVNNI__
+#ifndef TERN_AVX_VNNI_EVEX
 const KernelTable kAvxVnniTable =
     TERN_KERNEL_TABLE("avx-vnni", (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvxVnni), ternary_linear,
                       multiply_accumulate_loop);
 #else
 extern const KernelTable kAvxVnniEvexTable;
 const KernelTable kAvxVnniEvexTable = TERN_KERNEL_TABLE(
-    "avx-vnni-evex", (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512Vl | kCpuAvx512Vnni),
+    "avx-vnni-evex", (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512F | kCpuAvx512Vl | kCpuAvx512Vnni),
     ternary_linear, multiply_accumulate_loop);
 #endif
 

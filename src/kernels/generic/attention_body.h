@@ -7,6 +7,8 @@
 inline constexpr int kKeyVectors = static_cast<int>(kPageKeys) / kLanes;
 inline constexpr int kValueVectors = static_cast<int>(kValueAlign) / kLanes;
 
+static_assert(kChains >= static_cast<int>(kMaxQueries) && kChains % kKeyVectors == 0);
+
 // Scores of one page of keys, whatever its fill: K is dimension-major, so each key is one lane.
 // scores[q * kChunkKeys + key].
 TERN_INLINE void page_scores(const AttentionQuery* queries, int count, float scale,
@@ -130,9 +132,7 @@ TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float
 void attention_chunk(const AttentionQuery* queries, std::size_t count, float scale,
                      const KeyValueChunk& kv, AttentionState* parts) {
   std::size_t q = 0;
-  if constexpr (kChains >= 8) {
-    for (; q + 8 <= count; q += 8) attend_together(queries + q, 8, scale, kv, parts + q);
-  }
+  for (; q + 8 <= count; q += 8) attend_together(queries + q, 8, scale, kv, parts + q);
   for (; q + 4 <= count; q += 4) attend_together(queries + q, 4, scale, kv, parts + q);
   for (; q + 2 <= count; q += 2) attend_together(queries + q, 2, scale, kv, parts + q);
   for (; q < count; ++q) attend_together(queries + q, 1, scale, kv, parts + q);

@@ -7,6 +7,8 @@
 inline constexpr int kVectorsPerGroup = static_cast<int>(kTileRows) / kVectorRows;
 inline constexpr std::size_t kVectorBytes = kVectorRows * 4;
 inline constexpr int kBatchTokens = 4;
+static_assert(kDecodeGroups * kVectorsPerGroup <= kMaxVectors);
+static_assert(kBatchGroups * kVectorsPerGroup <= kMaxVectors);
 
 // A vector of outputs: y = f32(acc - sum) * factor. Codes are trits plus one, so the sum of the
 // activations is taken off again.
@@ -41,7 +43,7 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, std::size_t group, std::si
 #pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) {
     const std::size_t at = group + static_cast<std::size_t>(v / kVectorsPerGroup) * group_step;
-    codes[v] = b.w.codes + at * b.w.group_bytes() + (v % kVectorsPerGroup) * kVectorBytes;
+    codes[v] = b.w.codes + at * b.w.tiles * kTileBytes + (v % kVectorsPerGroup) * kVectorBytes;
   }
   const std::int8_t* values = b.x.values + token * b.x.stride;
   Wide wide[kMaxVectors][kBatchTokens];

@@ -41,7 +41,7 @@ constexpr int kCeilingTiles = 16;
 
 // One group of rows times 2 * kPairs tokens. A pair of planes is eight columns of four rows.
 void group_times_pairs(const TernaryBlock& b, std::size_t group, std::size_t token) {
-  const std::uint8_t* codes = b.w.codes + group * b.w.group_bytes();
+  const std::uint8_t* codes = b.w.codes + group * b.w.tiles * kTileBytes;
   const std::int8_t* values = b.x.values + token * b.x.stride;
   int32x4_t acc[kRowPairs][kPairs];
   for (auto& of_rows : acc) {

@@ -38,7 +38,7 @@ class LaneSum {
 
 int trit(const TernaryTiles& w, std::size_t row, std::size_t column) {
   const std::uint8_t* tile =
-      w.codes + row / kTileRows * w.group_bytes() + column / kTileColumns * kTileBytes;
+      w.codes + (row / kTileRows * w.tiles + column / kTileColumns) * kTileBytes;
   const std::size_t within = column % kTileColumns;
   return static_cast<int>((tile[row % kTileRows * 4 + within % 4] >> (within / 4 * 2)) & 3u) - 1;
 }
