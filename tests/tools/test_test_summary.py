@@ -56,6 +56,11 @@ class TestSummaryTest(ToolTest):
         skips = "no-shared-data a.*  # nothing is fine\n"
         self.assert_summary(SKIPPED, skips, 1, "0 passed, 0 failed, 1 skipped")
 
+    def test_a_parameters_value_is_no_part_of_the_name(self) -> None:
+        case = SKIPPED.replace('name="a.data"', 'name="a.b/on_x  # GetParam() = 0x55"')
+        skips = "no-shared-data a.b/on_x  # not ours\n"
+        self.assert_summary(PASSED + case, skips, 0, "1 passed, 0 failed, 1 skipped")
+
     def test_a_skip_that_is_not_listed_fails(self) -> None:
         out = self.assert_summary(PASSED + SKIPPED, "", 1, "1 passed, 0 failed, 1 skipped")
         self.assertIn("forbids: a.data: no vocabulary here", out)
