@@ -9,11 +9,15 @@
 
 namespace tern::arch {
 
+// Of a key or value in the default type of the cache, f16.
+inline constexpr std::uint64_t kKvValueBytes = 2;
+
 // Multiply-accumulates of the ternary linears for one token.
 std::uint64_t ternary_macs_per_token(const DecoderConfig& config);
 
 // Bytes of keys and values that one token adds, with `value_bytes` a stored value.
-std::uint64_t kv_bytes_per_token(const DecoderConfig& config, std::uint64_t value_bytes);
+std::uint64_t kv_bytes_per_token(const DecoderConfig& config,
+                                 std::uint64_t value_bytes = kKvValueBytes);
 
 // Bytes of the tensors that each decoded token reads: all of the file, but of an untied embedding,
 // of which a token reads one row.

@@ -24,7 +24,8 @@ TEST(MacCeiling, IsWhatTheLoopDidOverTheTime) {
 
 TEST(MacCeiling, ThreadsAddUp) {
   const auto one = measure_mac_ceiling(slow_loop, 1, milliseconds(50));
-  const auto four = measure_mac_ceiling(slow_loop, 4, milliseconds(50));  // sleeping needs no core
+  // Sleeping needs no core; the best of many passes is one that a busy machine left alone.
+  const auto four = measure_mac_ceiling(slow_loop, 4, milliseconds(1000));
   ASSERT_TRUE(one.ok() && four.ok());
   EXPECT_GT(*four, 1.5 * *one);
   EXPECT_LE(*four, 6.4e9);

@@ -46,22 +46,27 @@ void pack_group(const std::int8_t* trits, std::size_t tiles, std::byte* packed) 
   }
 }
 
-// Every worker packs groups of rows of its own. Trits beyond the matrix are zeros.
-void pack(const format::TernaryMatrix& matrix, std::size_t tiles, std::byte* packed,
-          ThreadPool& pool) {
+// Every worker packs groups of rows of its own. Trits beyond the matrix are zeros. Errors:
+// kOutOfMemory for the trits of a group a worker.
+Result<void> pack(const format::TernaryMatrix& matrix, std::size_t tiles, std::byte* packed,
+                  ThreadPool& pool) {
   const std::size_t stride = tiles * kTileColumns;
+  const std::size_t group = kTileRows * stride;
+  TERN_ASSIGN(AlignedBuffer decoded,
+              AlignedBuffer::allocate(pool.size() * group, "trits of ternary weights"));
   pool.run([&](ThreadPool::Worker& worker) {
     const Slice slice = slice_of(matrix.rows(), kTileRows, worker.index(), worker.count());
-    std::vector<std::int8_t> trits(kTileRows * stride, 0);
+    auto* const trits = decoded.as<std::int8_t>(worker.index() * group);
     for (std::uint64_t row = slice.begin; row < slice.end; row += kTileRows) {
       const std::uint64_t count = std::min<std::uint64_t>(kTileRows, slice.end - row);
       for (std::uint64_t r = 0; r < count; ++r) {
-        matrix.decode_rows(row + r, 1, trits.data() + r * stride);
+        matrix.decode_rows(row + r, 1, trits + r * stride);
       }
-      if (count < kTileRows) std::fill(trits.begin() + count * stride, trits.end(), 0);
-      pack_group(trits.data(), tiles, packed + row / kTileRows * tiles * kTileBytes);
+      std::fill(trits + count * stride, trits + group, std::int8_t{0});
+      pack_group(trits, tiles, packed + row / kTileRows * tiles * kTileBytes);
     }
   });
+  return {};
 }
 
 }  // namespace
@@ -90,7 +95,7 @@ Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, ThreadPo
   TernaryWeight weight{{nullptr, tiles, matrix.scale()}, tensor.rows(), tensor.columns(), {}};
   TERN_ASSIGN(weight.packed, AlignedBuffer::allocate(packed_bytes(tensor.rows(), tensor.columns()),
                                                      "ternary weights"));
-  pack(matrix, tiles, weight.packed.data(), pool);
+  TERN_TRY(pack(matrix, tiles, weight.packed.data(), pool));
   weight.tiles.codes = weight.packed.as<std::uint8_t>();
   return weight;
 }

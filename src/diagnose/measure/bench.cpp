@@ -23,8 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-constexpr std::uint64_t kKvValueBytes = 2;  // f16
-constexpr std::uint32_t kSeed = 1;          // of the tokens: the same in every run
+constexpr std::uint32_t kSeed = 1;  // of the tokens: the same in every run
 
 struct Loaded {
   std::unique_ptr<backend::CpuBackend> backend;  // the model points to it
@@ -72,7 +71,7 @@ class Bench {
     report_.depth = options_.depth;
     report_.macs_per_token = arch::ternary_macs_per_token(config);
     report_.bytes_per_token = arch::payload_bytes_per_token(config, file.tensors());
-    const std::uint64_t kv = arch::kv_bytes_per_token(config, kKvValueBytes);
+    const std::uint64_t kv = arch::kv_bytes_per_token(config);
     // The step at position p reads the keys and values of p + 1 positions.
     report_.kv_bytes_per_token = kv * (2ull * options_.depth + options_.decode + 1) / 2;
     report_.kv_bytes = kv * longest();

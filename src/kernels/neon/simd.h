@@ -1,5 +1,6 @@
 // The 128-bit Arm vector vocabulary of generic/bodies.h, without the accumulating dot product.
 // Included inside an anonymous namespace.
+#pragma once
 
 inline constexpr int kLanes = 4;
 inline constexpr int kDotRows = 1;

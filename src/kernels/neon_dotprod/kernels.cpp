@@ -14,23 +14,13 @@
 namespace tern::kernels {
 namespace {
 
-#include "kernels/neon/simd.h"
-
-using Narrow = int32x4_t;
+#include "kernels/neon/sdot.h"
 
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kMaxVectors = 8;
 inline constexpr int kCeilingChains = 16;
 inline constexpr std::size_t kPrefetchBytes = 1024;
-inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit lanes need none
-
-TERN_INLINE Narrow narrow_zero() { return vdupq_n_s32(0); }
-TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
-  return vdotq_s32(acc, codes, quad);
-}
-TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) { return vaddq_s32(acc, narrow); }
-TERN_INLINE void consume(Narrow v) { __asm__ volatile("" : : "w"(v)); }
 
 #include "kernels/generic/bodies.h"
 
