@@ -13,6 +13,7 @@
 
 #include "core/cpu_features.h"
 #include "core/fp_env.h"
+#include "kernels/packing.h"
 #include "kernels/registry.h"
 
 namespace {
@@ -42,20 +43,22 @@ void add(const KernelTable& table, const std::string& name, double items, Operat
       });
 }
 
-void add_ternary(const KernelTable& table, std::size_t tokens) {
+void add_ternary(const KernelTable& table, tern::kernels::Packing packing, std::size_t tokens) {
   using namespace tern::kernels;
-  constexpr std::size_t kTiles = kHidden / kTileColumns;
-  auto operation = [&table, tokens, codes = std::vector<std::uint8_t>(kFfn * kHidden / 4, kCodes),
+  auto operation = [&table, packing, tokens,
+                    codes = std::vector<std::uint8_t>(packed_bytes(kFfn, kHidden, packing), kCodes),
                     values = std::vector<std::int8_t>(tokens * kHidden, 3),
                     scales = std::vector<float>(tokens, 0.01f),
                     sums = std::vector<std::int32_t>(tokens, 3 * kHidden),
                     y = std::vector<float>(tokens * kFfn)]() mutable {
-    const TernaryTiles w{codes.data(), kTiles, 0.02f};
+    const TernaryTiles w{codes.data(), tiles_of(kHidden, packing), 0.02f, packing};
     const QuantizedRows x{values.data(), kHidden, scales.data(), sums.data()};
     table.ternary_linear(w, kFfn, x, tokens, y.data(), kFfn);
   };
-  add(table, "ternary_linear/" + std::to_string(tokens),
-      static_cast<double>(kFfn * kHidden * tokens), std::move(operation));
+  const char* name =
+      packing == Packing::kFiveTrits ? "ternary_linear_five_trits/" : "ternary_linear/";
+  add(table, name + std::to_string(tokens), static_cast<double>(kFfn * kHidden * tokens),
+      std::move(operation));
 }
 
 void add_elementwise(const KernelTable& table) {
@@ -135,8 +138,10 @@ void add_all(const KernelTable& table) {
   add(table, "multiply_accumulate_loop",
       static_cast<double>(table.multiply_accumulate_loop(kSteps)),
       [&table] { benchmark::DoNotOptimize(table.multiply_accumulate_loop(kSteps)); });
-  add_ternary(table, 1);
-  add_ternary(table, kPrefillTokens);
+  for (const std::size_t tokens : {std::size_t{1}, kPrefillTokens}) {
+    add_ternary(table, tern::kernels::Packing::kTwoBits, tokens);
+    if (table.five_trits) add_ternary(table, tern::kernels::Packing::kFiveTrits, tokens);
+  }
   add_elementwise(table);
   add_attention(table);
   add_head(table);

@@ -15,8 +15,9 @@ enum CpuFeature : std::uint32_t {
   kCpuAvx512Bw = 1u << 5,
   kCpuAvx512Vl = 1u << 6,
   kCpuAvx512Vnni = 1u << 7,
-  kCpuDotprod = 1u << 8,
-  kCpuI8mm = 1u << 9,
+  kCpuAvx512Vbmi = 1u << 8,
+  kCpuDotprod = 1u << 9,
+  kCpuI8mm = 1u << 10,
 };
 
 }  // namespace tern

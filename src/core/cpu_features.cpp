@@ -14,7 +14,7 @@
 namespace tern {
 namespace {
 
-constexpr std::array<std::pair<std::uint32_t, const char*>, 10> kNames{{
+constexpr std::array<std::pair<std::uint32_t, const char*>, 11> kNames{{
     {kCpuAvx2, "avx2"},
     {kCpuFma, "fma"},
     {kCpuF16c, "f16c"},
@@ -23,6 +23,7 @@ constexpr std::array<std::pair<std::uint32_t, const char*>, 10> kNames{{
     {kCpuAvx512Bw, "avx512bw"},
     {kCpuAvx512Vl, "avx512vl"},
     {kCpuAvx512Vnni, "avx512_vnni"},
+    {kCpuAvx512Vbmi, "avx512_vbmi"},
     {kCpuDotprod, "asimddp"},
     {kCpuI8mm, "i8mm"},
 }};
@@ -50,6 +51,7 @@ std::uint32_t detect_cpu_features() {
     if ((b & bit_AVX512BW) != 0) mask |= kCpuAvx512Bw;
     if ((b & bit_AVX512VL) != 0) mask |= kCpuAvx512Vl;
     if ((c & bit_AVX512VNNI) != 0) mask |= kCpuAvx512Vnni;
+    if ((c & bit_AVX512VBMI) != 0) mask |= kCpuAvx512Vbmi;
   }
   constexpr unsigned kAvxVnniBit = 1u << 4;  // of subleaf 1; older <cpuid.h> do not name it
   if (subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnniBit) != 0) {

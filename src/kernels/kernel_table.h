@@ -19,24 +19,33 @@ namespace tern::kernels {
 inline constexpr std::size_t kChunkKeys = 256;
 inline constexpr std::size_t kPageKeys = 32;
 inline constexpr std::size_t kPagesPerChunk = kChunkKeys / kPageKeys;
-// Trits are stored in tiles of 16 rows by 16 columns, two bits each.
+// Trits are stored in tiles of 16 rows by 16 or 20 columns, four or five trits a byte.
 inline constexpr std::size_t kTileRows = 16;
-inline constexpr std::size_t kTileColumns = 16;
-inline constexpr std::size_t kTileBytes = kTileRows * kTileColumns / 4;
+inline constexpr std::size_t kTileBytes = 64;
+inline constexpr std::size_t kTwoBitColumns = 16;
+inline constexpr std::size_t kFiveTritColumns = 20;
 // Queries that one attention call takes at most.
 inline constexpr std::size_t kMaxQueries = 8;
 // Rows of V are padded to whole vectors: round_up(head_dim, kValueAlign) floats.
 inline constexpr std::size_t kValueAlign = 16;
 
+// How a byte of a tile holds the codes c0, c1, ... of its planes.
+//
+// kTwoBits: c0 + 4*c1 + 16*c2 + 64*c3: 2 bits a weight.
+// kFiveTrits: 28*(3*c0 + c1) + (9*c2 + 3*c3 + c4): 1.6 bits a weight. Groups of 28 begin at
+// multiples of 4, so the byte's upper six bits tell c0 and c1, and what is left, 0 to 26, tells the
+// rest: two look-ups in tables of 64, which AVX-512 VBMI has as one instruction.
+enum class Packing : std::uint8_t { kTwoBits, kFiveTrits };
+
 // A ternary matrix as codes 0, 1, 2 (-1, 0, +1) in tiles. Byte 4*r + c of a tile holds row r and
-// the columns c, 4+c, 8+c, 12+c in bits 1:0, 3:2, 5:4, 7:6, so that plane p (bits 2p+1:2p of all
-// bytes) has four neighbouring columns of each row, as the four-way dot products of all CPUs take
-// them. The tiles of 16 rows stand one after the other along the columns, then come the next 16
-// rows. Rows and columns beyond the matrix hold code 1.
+// the columns c, 4+c, 8+c, ..., so that plane p has four neighbouring columns of each row, as the
+// four-way dot products of all CPUs take them. The tiles of 16 rows stand one after the other along
+// the columns, then come the next 16 rows. Rows and columns beyond the matrix hold code 1.
 struct TernaryTiles {
   const std::uint8_t* codes;  // [ceil(rows / kTileRows)][tiles][kTileBytes]
-  std::size_t tiles;          // ceil(columns / kTileColumns)
+  std::size_t tiles;          // ceil(columns / columns of a tile)
   float scale;                // multiplicative
+  Packing packing = Packing::kTwoBits;
 };
 
 // Activations quantised to int8, one row a token, padded with zeros to whole tiles.
@@ -71,6 +80,7 @@ struct KeyValueChunk {
 struct KernelTable {
   const char* name;                 // "scalar", "avx2", "avx512-vnni"
   std::uint32_t required_features;  // CpuFeature bits
+  bool five_trits;                  // ternary_linear takes Packing::kFiveTrits, too
 
   // y[t*y_stride + r] = f32(acc) * (scale * d[t]) for rows [0, rows) of `w`.
   void (*ternary_linear)(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,

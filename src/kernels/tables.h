@@ -10,6 +10,7 @@ extern const KernelTable kScalarTable;
 extern const KernelTable kAvx2Table;
 extern const KernelTable kAvxVnniTable;
 extern const KernelTable kAvx512VnniTable;
+extern const KernelTable kAvx512VbmiTable;
 #elif defined(__aarch64__)
 extern const KernelTable kNeonTable;
 extern const KernelTable kNeonDotprodTable;

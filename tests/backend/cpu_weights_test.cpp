@@ -16,16 +16,25 @@ using test::make_ternary;
 using test::must;
 using test::random_trits;
 
+using kernels::Packing;
+
 // The trit of a matrix in tiles, read as kernel_table.h states the layout.
 int trit_at(const kernels::TernaryTiles& w, std::size_t row, std::size_t column) {
-  const std::size_t tile = row / 16 * w.tiles + column / 16;
+  const std::size_t columns = w.packing == Packing::kFiveTrits ? 20 : 16;
+  const std::size_t tile = row / 16 * w.tiles + column / columns;
   const std::uint8_t byte = w.codes[tile * 64 + row % 16 * 4 + column % 4];
-  return static_cast<int>((byte >> (column % 16 / 4 * 2)) & 3u) - 1;
+  const std::size_t plane = column % columns / 4;
+  if (w.packing == Packing::kTwoBits) return static_cast<int>((byte >> (plane * 2)) & 3u) - 1;
+  const int pair = byte / 28;
+  const int triple = byte % 28;
+  const int codes[] = {pair / 3, pair % 3, triple / 9, triple / 3 % 3, triple % 3};
+  return codes[plane] - 1;
 }
 
-Result<TernaryWeight> make(const format::Tensor& tensor, std::uint32_t threads = 1) {
+Result<TernaryWeight> make(const format::Tensor& tensor, std::uint32_t threads = 1,
+                           Packing packing = Packing::kTwoBits) {
   ThreadPool pool(threads);
-  return make_ternary_weight(tensor, pool);
+  return make_ternary_weight(tensor, packing, pool);
 }
 
 // Every shape, rows and columns beyond the matrix included, whatever the number of threads.
@@ -34,18 +43,22 @@ TEST(TernaryWeight, IsPackedInTilesAndPaddedWithZeros) {
     for (const std::size_t rows : {16u, 48u, 80u}) {
       const auto trits = random_trits(rows * columns, static_cast<std::uint32_t>(columns));
       const auto owned = make_ternary("w", trits, columns, 0.25f);
-      for (const std::uint32_t threads : {1u, 3u}) {
-        const TernaryWeight weight = must(make(owned.tensor, threads));
-        EXPECT_EQ(static_cast<const void*>(weight.tiles.codes), weight.packed.data());
-        EXPECT_EQ(weight.tiles.tiles, (columns + 15) / 16);
-        EXPECT_EQ(weight.packed.size(), (rows + 15) / 16 * weight.tiles.tiles * 64);
-        EXPECT_EQ(weight.rows, rows);
-        EXPECT_EQ(weight.columns, columns);
-        EXPECT_EQ(weight.tiles.scale, 0.25f);
-        for (std::size_t r = 0; r < (rows + 15) / 16 * 16; ++r) {
-          for (std::size_t c = 0; c < weight.tiles.tiles * 16; ++c) {
-            const int expected = r < rows && c < columns ? trits[r * columns + c] : 0;
-            ASSERT_EQ(trit_at(weight.tiles, r, c), expected) << columns << ": " << r << ", " << c;
+      for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
+        const std::size_t width = packing == Packing::kTwoBits ? 16 : 20;
+        for (const std::uint32_t threads : {1u, 3u}) {
+          const TernaryWeight weight = must(make(owned.tensor, threads, packing));
+          EXPECT_EQ(static_cast<const void*>(weight.tiles.codes), weight.packed.data());
+          EXPECT_EQ(weight.tiles.tiles, (columns + width - 1) / width);
+          EXPECT_EQ(weight.packed.size(), (rows + 15) / 16 * weight.tiles.tiles * 64);
+          EXPECT_EQ(weight.rows, rows);
+          EXPECT_EQ(weight.columns, columns);
+          EXPECT_EQ(weight.tiles.scale, 0.25f);
+          EXPECT_EQ(weight.tiles.packing, packing);
+          for (std::size_t r = 0; r < (rows + 15) / 16 * 16; ++r) {
+            for (std::size_t c = 0; c < weight.tiles.tiles * width; ++c) {
+              const int expected = r < rows && c < columns ? trits[r * columns + c] : 0;
+              ASSERT_EQ(trit_at(weight.tiles, r, c), expected) << columns << ": " << r << ", " << c;
+            }
           }
         }
       }

@@ -12,6 +12,7 @@
 #include "core/cpu_features.h"
 #include "core/float16.h"
 #include "core/fp_env.h"
+#include "kernels/packing.h"
 #include "kernels/registry.h"
 
 namespace tern::kernels {
@@ -47,7 +48,7 @@ std::vector<std::uint16_t> halves(const std::vector<float>& x) {
   return ::testing::AssertionSuccess();
 }
 
-std::size_t padded(std::size_t n) { return (n + kTileColumns - 1) / kTileColumns * kTileColumns; }
+std::size_t padded(std::size_t n) { return padded_columns(n); }
 
 }  // namespace
 
@@ -55,6 +56,12 @@ std::size_t padded(std::size_t n) { return (n + kTileColumns - 1) / kTileColumns
 void PrintTo(const KernelTable* table, std::ostream* out) { *out << table->name; }
 
 namespace {
+
+// Trits, packed as TernaryTiles lays them out.
+struct Weights {
+  std::vector<std::uint8_t> codes;
+  TernaryTiles tiles;
+};
 
 class Tier : public ::testing::TestWithParam<const KernelTable*> {
  protected:
@@ -66,32 +73,37 @@ class Tier : public ::testing::TestWithParam<const KernelTable*> {
   }
   const KernelTable& tier() const { return *GetParam(); }
   const KernelTable& scalar() const { return scalar_table(); }
+  std::vector<Packing> packings() const {
+    if (tier().five_trits) return {Packing::kTwoBits, Packing::kFiveTrits};
+    return {Packing::kTwoBits};
+  }
+  std::vector<float> constant_rows(const Weights& w, std::size_t rows, std::size_t columns,
+                                   std::int8_t q, std::size_t tokens) const;
   ScopedFpEnv fp_env_;
 };
 
-// Random trits, packed as TernaryTiles lays them out.
-struct Weights {
-  std::vector<std::uint8_t> codes;
-  TernaryTiles tiles;
-};
-
-Weights random_weights(std::size_t rows, std::size_t columns, std::uint32_t seed, int fixed = -1) {
+// Random trits, or all the same code.
+Weights random_weights(std::size_t rows, std::size_t columns, Packing packing, std::uint32_t seed,
+                       int fixed = -1) {
+  constexpr unsigned kFactors[2][5] = {{1, 4, 16, 64, 0}, {84, 28, 9, 3, 1}};
   std::mt19937 generator(seed);
-  const std::size_t tiles = padded(columns) / kTileColumns;
+  const std::size_t tiles = tiles_of(columns, packing);
+  const std::size_t width = columns_of_tile(packing);
   const std::size_t padded_rows = (rows + kTileRows - 1) / kTileRows * kTileRows;
   Weights w;
-  w.codes.assign(padded_rows * tiles * kTileBytes / kTileRows, 0);
+  w.codes.assign(packed_bytes(rows, columns, packing), 0);
   for (std::size_t r = 0; r < padded_rows; ++r) {
-    for (std::size_t c = 0; c < tiles * kTileColumns; ++c) {
+    for (std::size_t c = 0; c < tiles * width; ++c) {
       const auto random =
           static_cast<unsigned>(fixed >= 0 ? static_cast<unsigned long>(fixed) : generator() % 3u);
       const unsigned code = r < rows && c < columns ? random : 1u;
-      const std::size_t tile = r / kTileRows * tiles + c / kTileColumns;
-      w.codes[tile * kTileBytes + r % kTileRows * 4 + c % 4] |=
-          static_cast<std::uint8_t>(code << (c % kTileColumns / 4 * 2));
+      std::uint8_t& byte =
+          w.codes[(r / kTileRows * tiles + c / width) * kTileBytes + r % kTileRows * 4 + c % 4];
+      const unsigned factor = kFactors[static_cast<std::size_t>(packing)][c % width / 4];
+      byte = static_cast<std::uint8_t>(byte + code * factor);
     }
   }
-  w.tiles = TernaryTiles{w.codes.data(), tiles, 0.0371f};
+  w.tiles = TernaryTiles{w.codes.data(), tiles, 0.0371f, packing};
   return w;
 }
 
@@ -118,41 +130,83 @@ Activations quantized(const KernelTable& table, const std::vector<float>& x, std
 }
 
 TEST_P(Tier, TernaryLinear) {
-  for (const std::size_t columns : {1u, 15u, 16u, 17u, 128u, 272u, 2048u, 8640u}) {
+  for (const std::size_t columns : {1u, 15u, 16u, 17u, 20u, 21u, 128u, 272u, 2048u, 8640u}) {
     for (const std::size_t rows : {1u, 3u, 8u, 16u, 29u, 64u, 150u}) {
       for (const std::size_t tokens : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 13u}) {
         if (columns * rows > 100000u && tokens > 2u && tokens != 7u) continue;  // the scalar's time
-        const Weights w = random_weights(rows, columns, static_cast<std::uint32_t>(columns + rows));
-        const Activations x = quantized(scalar(), normals(tokens * columns, 5), columns);
-        const std::size_t y_stride = rows + 3;
-        std::vector<float> expected(tokens * y_stride, -7.0f);
-        std::vector<float> found = expected;
-        scalar().ternary_linear(w.tiles, rows, x.rows, tokens, expected.data(), y_stride);
-        tier().ternary_linear(w.tiles, rows, x.rows, tokens, found.data(), y_stride);
-        ASSERT_TRUE(same_bits(expected, found)) << columns << " x " << rows << " x " << tokens;
+        for (const Packing packing : packings()) {
+          const Weights w =
+              random_weights(rows, columns, packing, static_cast<std::uint32_t>(columns + rows));
+          const Activations x = quantized(scalar(), normals(tokens * columns, 5), columns);
+          const std::size_t y_stride = rows + 3;
+          std::vector<float> expected(tokens * y_stride, -7.0f);
+          std::vector<float> found = expected;
+          scalar().ternary_linear(w.tiles, rows, x.rows, tokens, expected.data(), y_stride);
+          tier().ternary_linear(w.tiles, rows, x.rows, tokens, found.data(), y_stride);
+          ASSERT_TRUE(same_bits(expected, found)) << columns << " x " << rows << " x " << tokens;
+        }
       }
     }
   }
+}
+
+// Every byte that the packing of five trits has, in each position of a tile.
+TEST_P(Tier, FiveTritsUnpackFromEveryByte) {
+  if (!tier().five_trits) return;
+  std::vector<std::uint8_t> codes(kTileBytes);
+  for (std::size_t position = 0; position < kTileBytes; ++position) {
+    for (unsigned byte = 0; byte < 252; ++byte) {
+      if (byte % 28 == 27) continue;
+      std::fill(codes.begin(), codes.end(), std::uint8_t{255});  // neighbours must not matter
+      codes[position] = static_cast<std::uint8_t>(byte);
+      const TernaryTiles w{codes.data(), 1, 1.0f, Packing::kFiveTrits};
+      std::vector<std::int8_t> q(kFiveTritColumns);
+      for (std::size_t plane = 0; plane < 5; ++plane) {
+        q[plane * 4 + position % 4] = static_cast<std::int8_t>(1 << plane);
+      }
+      const float one = 1.0f;
+      const std::int32_t sum = 31;
+      const QuantizedRows x{q.data(), q.size(), &one, &sum};
+      float found[kTileRows];
+      tier().ternary_linear(w, kTileRows, x, 1, found, kTileRows);
+      const int pair = static_cast<int>(byte / 28);
+      const int rest = static_cast<int>(byte % 28);
+      const int expected =
+          pair / 3 + pair % 3 * 2 + rest / 9 * 4 + rest / 3 % 3 * 8 + rest % 3 * 16 - 31;
+      ASSERT_EQ(found[position / 4], static_cast<float>(expected)) << position << ": " << byte;
+    }
+  }
+}
+
+// ternary_linear of rows of activations that are all `q`, with unit scales.
+std::vector<float> Tier::constant_rows(const Weights& w, std::size_t rows, std::size_t columns,
+                                       std::int8_t q, std::size_t tokens) const {
+  const std::size_t stride = padded(columns);
+  std::vector<std::int8_t> values(tokens * stride);
+  for (std::size_t t = 0; t < tokens; ++t) std::fill_n(&values[t * stride], columns, q);
+  const std::vector<float> d(tokens, 1.0f);
+  const std::vector<std::int32_t> sums(tokens, q * static_cast<std::int32_t>(columns));
+  std::vector<float> y(tokens * rows);
+  tier().ternary_linear(w.tiles, rows, QuantizedRows{values.data(), stride, d.data(), sums.data()},
+                        tokens, y.data(), rows);
+  return y;
 }
 
 // The largest sums that can occur: every code and every activation at its extreme.
 TEST_P(Tier, TernaryLinearDoesNotOverflow) {
   for (const std::size_t columns : {23040u, 132096u}) {
     const std::size_t rows = columns > 100000 ? 16 : 80;
-    for (const int code : {0, 2}) {
-      Weights w = random_weights(rows, columns, 1, code);
-      w.tiles.scale = 1.0f;
-      for (const std::int8_t q : {std::int8_t{127}, std::int8_t{-127}}) {
-        for (const std::size_t tokens : {1u, 5u}) {
-          const std::vector<std::int8_t> values(tokens * columns, q);
-          const std::vector<float> d(tokens, 1.0f);
-          const std::int32_t sum = q * static_cast<std::int32_t>(columns);
-          const std::vector<std::int32_t> sums(tokens, sum);
-          std::vector<float> y(tokens * rows);
-          tier().ternary_linear(w.tiles, rows,
-                                QuantizedRows{values.data(), columns, d.data(), sums.data()},
-                                tokens, y.data(), rows);
-          for (const float v : y) ASSERT_EQ(v, static_cast<float>((code - 1) * sum));
+    for (const Packing packing : packings()) {
+      for (const int code : {0, 2}) {
+        Weights w = random_weights(rows, columns, packing, 1, code);
+        w.tiles.scale = 1.0f;
+        for (const std::int8_t q : {std::int8_t{127}, std::int8_t{-127}}) {
+          for (const std::size_t tokens : {1u, 5u}) {
+            const std::vector<float> y = constant_rows(w, rows, columns, q, tokens);
+            for (const float v : y) {
+              ASSERT_EQ(v, static_cast<float>((code - 1) * q * static_cast<int>(columns)));
+            }
+          }
         }
       }
     }
@@ -184,7 +238,7 @@ TEST_P(Tier, QuantizeRoundsHalfToEvenAndKeepsTheRange) {
 
 TEST_P(Tier, QuantizeOfZerosIsZero) {
   const Activations a = quantized(tier(), std::vector<float>(40, 0.0f), 40);
-  EXPECT_EQ(a.values, std::vector<std::int8_t>(48, 0));
+  EXPECT_EQ(a.values, std::vector<std::int8_t>(padded(40), 0));
   EXPECT_EQ(a.scales[0], 1e-5f / 127.0f);
 }
 

@@ -21,6 +21,7 @@
 #include "core/fp_env.h"
 #include "engine/sequence.h"
 #include "format/float_blocks.h"
+#include "kernels/packing.h"
 #include "kernels/registry.h"
 
 namespace tern {
@@ -130,8 +131,9 @@ TEST_P(Parity, TernaryLinears) {
     const Array q = golden(name + ".q");
     const Array factor = golden(name + ".scale");
     const Array acc = golden(name + ".acc");
-    const auto weight = must(backend::make_ternary_weight(*file_->tensor(name + ".weight"), pool));
-    const std::size_t padded = weight.tiles.tiles * kernels::kTileColumns;
+    const auto weight = must(backend::make_ternary_weight(*file_->tensor(name + ".weight"),
+                                                          kernels::Packing::kTwoBits, pool));
+    const std::size_t padded = kernels::padded_columns(x.columns);
     for (const KernelTable* tier : tiers_) {
       std::vector<float> y(acc.values.size());
       for (std::size_t r = 0; r < x.rows(); ++r) {

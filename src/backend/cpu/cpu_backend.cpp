@@ -6,6 +6,7 @@
 #include "backend/cpu/kv_cache.h"
 #include "backend/cpu/workspace.h"
 #include "core/fp_env.h"
+#include "kernels/packing.h"
 
 namespace tern::backend {
 namespace {
@@ -20,7 +21,7 @@ WeightId CpuBackend::keep(Weight weight) {
 }
 
 Result<WeightId> CpuBackend::load_ternary(const format::Tensor& tensor) {
-  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor, *pool_));
+  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor, packing(), *pool_));
   return keep(std::move(weight));
 }
 
@@ -41,7 +42,7 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const kernels::KernelTabl
 }
 
 std::uint64_t CpuBackend::weight_bytes(const format::Tensor& tensor) const {
-  return allocated_bytes(tensor);
+  return allocated_bytes(tensor, packing());
 }
 
 bool CpuBackend::supports(const Op& op) const { return op.code <= OpCode::kHead; }
@@ -77,7 +78,7 @@ Result<void> CpuBackend::ternary_rows(WeightId weight, std::uint64_t first_row, 
   const auto& ternary = std::get<TernaryWeight>(weights_[weight]);
   const std::size_t columns = x.size() / tokens;
   const std::size_t rows = y.size() / tokens;
-  const std::size_t padded = ternary.tiles.tiles * kernels::kTileColumns;
+  const std::size_t padded = kernels::padded_columns(columns);
   std::vector<std::int8_t> q(tokens * padded);
   std::vector<float> d(tokens);
   std::vector<std::int32_t> sums(tokens);

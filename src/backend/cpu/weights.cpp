@@ -5,25 +5,20 @@
 
 #include "format/float_blocks.h"
 #include "format/ternary_matrix.h"
+#include "kernels/packing.h"
 
 namespace tern::backend {
 namespace {
 
 using kernels::kTileBytes;
-using kernels::kTileColumns;
 using kernels::kTileRows;
+using kernels::Packing;
 
 // |acc| <= 127 * columns stays exact in f32 below this.
 constexpr std::uint64_t kMaxColumns = (1u << 24) / 127;
 
 Error unsupported(const format::Tensor& tensor, std::string message) {
   return Error{ErrorCode::kUnsupported, std::move(message), tensor.name};
-}
-
-constexpr std::uint64_t ceil_div(std::uint64_t n, std::uint64_t by) { return (n + by - 1) / by; }
-
-std::uint64_t packed_bytes(std::uint64_t rows, std::uint64_t columns) {
-  return ceil_div(rows, kTileRows) * ceil_div(columns, kTileColumns) * kTileBytes;
 }
 
 // Four trits as four codes, side by side in a word.
@@ -33,14 +28,23 @@ std::uint32_t codes_of(const std::int8_t* trits) {
   return ((word & 0x7f7f7f7fu) + 0x01010101u) ^ (word & 0x80808080u);  // no carry between bytes
 }
 
-// One group of rows: `trits` has kTileRows rows of tiles * kTileColumns trits.
-void pack_group(const std::int8_t* trits, std::size_t tiles, std::byte* packed) {
-  const std::size_t stride = tiles * kTileColumns;
+// Four bytes of a tile, as Packing says. No byte carries into the next: none exceeds 255.
+std::uint32_t two_bits(const std::int8_t* trits) {
+  return codes_of(trits) | codes_of(trits + 4) << 2 | codes_of(trits + 8) << 4 |
+         codes_of(trits + 12) << 6;
+}
+std::uint32_t five_trits(const std::int8_t* trits) {
+  return 28 * (3 * codes_of(trits) + codes_of(trits + 4)) + 9 * codes_of(trits + 8) +
+         3 * codes_of(trits + 12) + codes_of(trits + 16);
+}
+
+// One group of rows: `trits` has kTileRows rows of whole tiles.
+void pack_group(const std::int8_t* trits, std::size_t tiles, Packing packing, std::byte* packed) {
+  const std::size_t columns = kernels::columns_of_tile(packing);
   for (std::size_t r = 0; r < kTileRows; ++r) {
     for (std::size_t tile = 0; tile < tiles; ++tile) {
-      const std::int8_t* from = trits + r * stride + tile * kTileColumns;
-      const std::uint32_t word = codes_of(from) | codes_of(from + 4) << 2 |
-                                 codes_of(from + 8) << 4 | codes_of(from + 12) << 6;
+      const std::int8_t* from = trits + (r * tiles + tile) * columns;
+      const std::uint32_t word = packing == Packing::kFiveTrits ? five_trits(from) : two_bits(from);
       std::memcpy(packed + tile * kTileBytes + r * sizeof word, &word, sizeof word);
     }
   }
@@ -48,9 +52,10 @@ void pack_group(const std::int8_t* trits, std::size_t tiles, std::byte* packed) 
 
 // Every worker packs groups of rows of its own. Trits beyond the matrix are zeros. Errors:
 // kOutOfMemory for the trits of a group a worker.
-Result<void> pack(const format::TernaryMatrix& matrix, std::size_t tiles, std::byte* packed,
+Result<void> pack(const format::TernaryMatrix& matrix, Packing packing, std::byte* packed,
                   ThreadPool& pool) {
-  const std::size_t stride = tiles * kTileColumns;
+  const std::size_t tiles = kernels::tiles_of(matrix.columns(), packing);
+  const std::size_t stride = tiles * kernels::columns_of_tile(packing);
   const std::size_t group = kTileRows * stride;
   TERN_ASSIGN(AlignedBuffer decoded,
               AlignedBuffer::allocate(pool.size() * group, "trits of ternary weights"));
@@ -63,7 +68,7 @@ Result<void> pack(const format::TernaryMatrix& matrix, std::size_t tiles, std::b
         matrix.decode_rows(row + r, 1, trits + r * stride);
       }
       std::fill(trits + count * stride, trits + group, std::int8_t{0});
-      pack_group(trits, tiles, packed + row / kTileRows * tiles * kTileBytes);
+      pack_group(trits, tiles, packing, packed + row / kTileRows * tiles * kTileBytes);
     }
   });
   return {};
@@ -77,25 +82,28 @@ kernels::TernaryTiles TernaryWeight::from(std::uint64_t first) const {
   return part;
 }
 
-std::uint64_t allocated_bytes(const format::Tensor& tensor) {
+std::uint64_t allocated_bytes(const format::Tensor& tensor, Packing packing) {
   if (format::is_ternary(tensor.type)) {
-    return packed_bytes(tensor.rows(), tensor.columns());
+    return kernels::packed_bytes(tensor.rows(), tensor.columns(), packing);
   }
   return tensor.rank == 1 ? tensor.elements() * sizeof(float) : 0;
 }
 
-Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, ThreadPool& pool) {
+Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, Packing packing,
+                                          ThreadPool& pool) {
   if (tensor.columns() > kMaxColumns) {
     return unsupported(tensor, "expected at most " + std::to_string(kMaxColumns) +
                                    " columns (sums stay exact), found " +
                                    std::to_string(tensor.columns()));
   }
   TERN_ASSIGN(const format::TernaryMatrix matrix, format::TernaryMatrix::bind(tensor));
-  const std::size_t tiles = ceil_div(tensor.columns(), kTileColumns);
-  TernaryWeight weight{{nullptr, tiles, matrix.scale()}, tensor.rows(), tensor.columns(), {}};
-  TERN_ASSIGN(weight.packed, AlignedBuffer::allocate(packed_bytes(tensor.rows(), tensor.columns()),
+  const std::uint64_t rows = tensor.rows();
+  const std::uint64_t columns = tensor.columns();
+  TernaryWeight weight{
+      {nullptr, kernels::tiles_of(columns, packing), matrix.scale(), packing}, rows, columns, {}};
+  TERN_ASSIGN(weight.packed, AlignedBuffer::allocate(kernels::packed_bytes(rows, columns, packing),
                                                      "ternary weights"));
-  TERN_TRY(pack(matrix, tiles, weight.packed.data(), pool));
+  TERN_TRY(pack(matrix, packing, weight.packed.data(), pool));
   weight.tiles.codes = weight.packed.as<std::uint8_t>();
   return weight;
 }

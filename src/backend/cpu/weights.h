@@ -35,10 +35,11 @@ struct VectorWeight {
 using Weight = std::variant<TernaryWeight, MatrixWeight, VectorWeight>;
 
 // Bytes that the functions below allocate for the tensor; 0 where they borrow its bytes.
-std::uint64_t allocated_bytes(const format::Tensor& tensor);
+std::uint64_t allocated_bytes(const format::Tensor& tensor, kernels::Packing packing);
 
 // Errors: kUnsupported for another type or shape, kOutOfMemory.
-Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, ThreadPool& pool);
+Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, kernels::Packing packing,
+                                          ThreadPool& pool);
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor);
 Result<VectorWeight> make_vector_weight(const format::Tensor& tensor);
 

@@ -2,19 +2,19 @@
 
 #include <algorithm>
 
+#include "kernels/packing.h"
+
 namespace tern::backend {
 namespace {
 
-// Rows of codes are whole lines, hence whole tiles.
-constexpr std::size_t kCodeAlign = 64;
-static_assert(kCodeAlign % kernels::kTileColumns == 0);
-
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
+// Rows of codes are whole tiles, and whole lines.
+std::size_t padded_codes(std::size_t width) { return round_up(kernels::padded_columns(width), 64); }
 
 std::size_t slot_bytes(const SlotSpec& slot, std::uint32_t rows) {
   if (!slot.quantized) return round_up(std::size_t{rows} * slot.width * sizeof(float), 64);
-  return rows * round_up(slot.width, kCodeAlign) +
-         2 * round_up(rows * sizeof(float), 64);  // scales, sums
+  return rows * padded_codes(slot.width) + 2 * round_up(rows * sizeof(float), 64);  // scales, sums
 }
 
 // Cosines and sines of each row's position.
@@ -48,7 +48,7 @@ Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::
   workspace->scratch_floats_ = scratch_floats(plan);
   std::size_t offset = 0;
   for (const SlotSpec& spec : plan.slots) {
-    const std::size_t padded = round_up(spec.width, kCodeAlign);
+    const std::size_t padded = padded_codes(spec.width);
     workspace->slots_.push_back(
         {spec.width, padded, offset, offset + rows * padded, spec.quantized});
     offset += slot_bytes(spec, rows);

@@ -18,6 +18,7 @@ namespace {
 
 using Narrow = __m256i;
 
+inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kMaxVectors = 4;

@@ -16,12 +16,17 @@ namespace {
 
 #include "kernels/avx512_vnni/simd.h"
 
+inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 4;
 inline constexpr int kDecodeGroups = 4;
 inline constexpr int kMaxVectors = 4;
 inline constexpr int kCeilingChains = 24;
 inline constexpr std::size_t kPrefetchBytes = 4096;
 inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit lanes need none
+
+TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane, Packing) {
+  return load_two_bits(p, plane);
+}
 
 #include "kernels/generic/bodies.h"
 

@@ -81,7 +81,7 @@ using Wide = __m512i;
 
 inline constexpr int kVectorRows = 16;
 
-TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane) {
+TERN_INLINE Codes load_two_bits(const std::uint8_t* p, int plane) {
   const __m512i mask = _mm512_set1_epi8(3);
   const __m512i packed = _mm512_loadu_si512(p);
   switch (plane) {

@@ -9,8 +9,9 @@
 // sqrt1. kDotRows rows of dot products and kChains chains fit into the registers.
 // Integers: Ints of kLanes int32 with zero_ints, add_ints, max_unsigned, store_ints, nearest_ints
 // (half to even), magnitude_bits (of floats, without sign), store_codes (as int8).
-// Dot products: load_plane(p, plane) gives Codes, four columns of kVectorRows rows; broadcast_quad
-// the four activations of a token; multiply_add accumulates their dot products into a Narrow, of
+// Dot products: load_plane(p, plane, packing) gives Codes, four columns of kVectorRows rows, in a
+// packing that the tier has (kFiveTrits: whether it has that one); broadcast_quad the four
+// activations of a token; multiply_add accumulates their dot products into a Narrow, of
 // which widen_add makes a Wide (int32) at least every kTilesPerDrain tiles; scaled_difference is
 // f32(acc - sum) * factor. kBatchGroups (kDecodeGroups for one token) groups of rows times
 // kBatchTokens tokens fit into the registers. forget() hides from the compiler what it knows of a
@@ -24,7 +25,8 @@
 // A tier's table: everything above under one name.
 #define TERN_KERNEL_TABLE(tier_name, features, linear, ceiling_loop)                              \
   {                                                                                               \
-    .name = tier_name, .required_features = features, .ternary_linear = linear,                   \
+    .name = tier_name, .required_features = features, .five_trits = kFiveTrits,                   \
+    .ternary_linear = linear,                                                                     \
     .multiply_accumulate_loop = ceiling_loop, .quantize = quantize, .rms_norm = rms_norm,         \
     .rope = rope, .add = add_to, .relu2_gate = relu2_gate, .silu_gate = silu_gate,                \
     .store_f16 = store_f16, .attention_chunk = attention_chunk, .attention_fold = attention_fold, \

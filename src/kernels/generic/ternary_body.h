@@ -34,11 +34,12 @@ struct TernaryBlock {
 };
 
 // `groups` groups of rows, `group_step` apart from `group` on, times `tokens` tokens from `token`
-// on, over the whole width. The counts are constants at each call, so the loops unroll and the
-// accumulators live in registers.
-TERN_INLINE void ternary_block(const TernaryBlock& b, std::size_t group, std::size_t group_step,
-                               int groups, std::size_t token, int tokens) {
+// on, over the whole width. Packing and counts are constants at each call, so the loops unroll and
+// the accumulators live in registers.
+TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size_t group,
+                               std::size_t group_step, int groups, std::size_t token, int tokens) {
   const int vectors = groups * kVectorsPerGroup;
+  const int planes = packing == Packing::kFiveTrits ? 5 : 4;
   const std::uint8_t* codes[kMaxVectors];
 #pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) {
@@ -68,14 +69,16 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, std::size_t group, std::si
           __builtin_prefetch(codes[g * kVectorsPerGroup] + tile * kTileBytes + kPrefetchBytes);
         }
       }
-#pragma GCC unroll 4
-      for (int p = 0; p < 4; ++p) {
+#pragma GCC unroll 5
+      for (int p = 0; p < planes; ++p) {
         Codes plane[kMaxVectors];
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) plane[v] = load_plane(codes[v] + tile * kTileBytes, p);
+        for (int v = 0; v < vectors; ++v) {
+          plane[v] = load_plane(codes[v] + tile * kTileBytes, p, packing);
+        }
 #pragma GCC unroll 8
         for (int t = 0; t < tokens; ++t) {
-          const Quad quad = broadcast_quad(values + t * b.x.stride + tile * kTileColumns + 4 * p);
+          const Quad quad = broadcast_quad(values + t * b.x.stride + (tile * planes + p) * 4);
 #pragma GCC unroll 8
           for (int v = 0; v < vectors; ++v) {
             narrow[v][t] = multiply_add(narrow[v][t], plane[v], quad);
@@ -104,31 +107,41 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, std::size_t group, std::si
 }
 
 // Neighbouring groups stay in cache while the tokens pass by.
-TERN_INLINE void ternary_panel(const TernaryBlock& b, std::size_t group, int groups,
-                               std::size_t tokens) {
+TERN_INLINE void ternary_panel(const TernaryBlock& b, Packing packing, std::size_t group,
+                               int groups, std::size_t tokens) {
   for (std::size_t t = 0; t < tokens; t += kBatchTokens) {
     switch (tokens - t) {
-      case 1: ternary_block(b, group, 1, groups, t, 1); break;
-      case 2: ternary_block(b, group, 1, groups, t, 2); break;
-      case 3: ternary_block(b, group, 1, groups, t, 3); break;
-      default: ternary_block(b, group, 1, groups, t, kBatchTokens);
+      case 1: ternary_block(b, packing, group, 1, groups, t, 1); break;
+      case 2: ternary_block(b, packing, group, 1, groups, t, 2); break;
+      case 3: ternary_block(b, packing, group, 1, groups, t, 3); break;
+      default: ternary_block(b, packing, group, 1, groups, t, kBatchTokens);
     }
   }
+}
+
+TERN_INLINE void ternary_packed(const TernaryBlock& b, Packing packing, std::size_t tokens) {
+  const std::size_t groups = (b.rows + kTileRows - 1) / kTileRows;
+  std::size_t g = 0;
+  if (tokens == 1) {  // as many streams as groups in turn, each through memory in one run
+    const std::size_t step = groups / kDecodeGroups;
+    for (; g < step; ++g) ternary_block(b, packing, g, step, kDecodeGroups, 0, 1);
+    g = step * kDecodeGroups;
+  }
+  for (; g + kBatchGroups <= groups; g += kBatchGroups) {
+    ternary_panel(b, packing, g, kBatchGroups, tokens);
+  }
+  for (; g < groups; ++g) ternary_panel(b, packing, g, 1, tokens);
 }
 
 [[maybe_unused]] void ternary_linear(const TernaryTiles& w, std::size_t rows,
                                      const QuantizedRows& x, std::size_t tokens, float* y,
                                      std::size_t y_stride) {
   const TernaryBlock b{w, rows, x, y, y_stride};
-  const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
-  std::size_t g = 0;
-  if (tokens == 1) {  // as many streams as groups in turn, each through memory in one run
-    const std::size_t step = groups / kDecodeGroups;
-    for (; g < step; ++g) ternary_block(b, g, step, kDecodeGroups, 0, 1);
-    g = step * kDecodeGroups;
+  if (kFiveTrits && w.packing == Packing::kFiveTrits) {
+    ternary_packed(b, Packing::kFiveTrits, tokens);
+  } else {
+    ternary_packed(b, Packing::kTwoBits, tokens);
   }
-  for (; g + kBatchGroups <= groups; g += kBatchGroups) ternary_panel(b, g, kBatchGroups, tokens);
-  for (; g < groups; ++g) ternary_panel(b, g, 1, tokens);
 }
 
 [[maybe_unused]] std::uint64_t multiply_accumulate_loop(std::uint64_t steps) {
@@ -137,7 +150,7 @@ TERN_INLINE void ternary_panel(const TernaryBlock& b, std::size_t group, int gro
   for (int i = 0; i < kCeilingChains; ++i) acc[i] = narrow_zero();
   alignas(64) const std::uint8_t bytes[kVectorBytes] = {1, 2, 3};
   const std::int8_t quad[4] = {1, -2, 3, -4};
-  Codes codes = load_plane(bytes, 0);
+  Codes codes = load_plane(bytes, 0, Packing::kTwoBits);
   const Quad values = broadcast_quad(quad);
   for (std::uint64_t step = 0; step < steps; ++step) {
 #pragma GCC unroll 32

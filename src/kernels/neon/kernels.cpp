@@ -21,6 +21,7 @@ struct Narrow {
   int16x8_t high;  // rows 2 and 3
 };
 
+inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 1;
 inline constexpr int kMaxVectors = 4;

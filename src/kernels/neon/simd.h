@@ -81,7 +81,7 @@ using Wide = int32x4_t;
 
 inline constexpr int kVectorRows = 4;
 
-TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane) {
+TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane, Packing) {
   const uint8x16_t mask = vdupq_n_u8(3);
   const uint8x16_t packed = vld1q_u8(p);
   switch (plane) {

@@ -16,6 +16,7 @@ namespace {
 
 #include "kernels/neon/sdot.h"
 
+inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kMaxVectors = 8;

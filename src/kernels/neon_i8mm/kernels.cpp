@@ -17,6 +17,7 @@ namespace {
 
 #include "kernels/neon/sdot.h"
 
+inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kMaxVectors = 8;
@@ -41,13 +42,14 @@ void group_times_pairs(const TernaryBlock& b, std::size_t group, std::size_t tok
     for (int half = 0; half < 2; ++half) {
       int8x16_t x[kPairs];
       for (int pair = 0; pair < kPairs; ++pair) {
-        const std::int8_t* at = values + 2 * pair * b.x.stride + tile * kTileColumns + 8 * half;
+        const std::int8_t* at = values + 2 * pair * b.x.stride + tile * kTwoBitColumns + 8 * half;
         x[pair] = vcombine_s8(vld1_s8(at), vld1_s8(at + b.x.stride));
       }
       for (int v = 0; v < kVectorsPerGroup; ++v) {
         const std::uint8_t* at = codes + tile * kTileBytes + v * kVectorBytes;
-        const int32x4_t first = vreinterpretq_s32_s8(load_plane(at, 2 * half));
-        const int32x4_t second = vreinterpretq_s32_s8(load_plane(at, 2 * half + 1));
+        const int32x4_t first = vreinterpretq_s32_s8(load_plane(at, 2 * half, Packing::kTwoBits));
+        const int32x4_t second =
+            vreinterpretq_s32_s8(load_plane(at, 2 * half + 1, Packing::kTwoBits));
         const int8x16_t low = vreinterpretq_s8_s32(vzip1q_s32(first, second));
         const int8x16_t high = vreinterpretq_s8_s32(vzip2q_s32(first, second));
         for (int pair = 0; pair < kPairs; ++pair) {

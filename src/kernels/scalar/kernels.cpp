@@ -8,6 +8,7 @@
 #include "core/float16.h"
 #include "kernels/generic/constants.h"
 #include "kernels/kernel_table.h"
+#include "kernels/packing.h"
 #include "kernels/scalar/elementary.h"
 #include "kernels/tables.h"
 
@@ -36,11 +37,19 @@ class LaneSum {
   float lanes_[kSumLanes] = {};
 };
 
+unsigned code_of(unsigned byte, Packing packing, std::size_t plane) {
+  if (packing == Packing::kTwoBits) return (byte >> (plane * 2)) & 3u;
+  constexpr unsigned kPower[] = {3, 1, 9, 3, 1};
+  const unsigned group = plane < 2 ? byte / 28 : byte % 28;
+  return group / kPower[plane] % 3;
+}
+
 int trit(const TernaryTiles& w, std::size_t row, std::size_t column) {
-  const std::uint8_t* tile =
-      w.codes + (row / kTileRows * w.tiles + column / kTileColumns) * kTileBytes;
-  const std::size_t within = column % kTileColumns;
-  return static_cast<int>((tile[row % kTileRows * 4 + within % 4] >> (within / 4 * 2)) & 3u) - 1;
+  const std::size_t columns = columns_of_tile(w.packing);
+  const std::uint8_t* tile = w.codes + (row / kTileRows * w.tiles + column / columns) * kTileBytes;
+  const std::size_t within = column % columns;
+  const unsigned byte = tile[row % kTileRows * 4 + within % 4];
+  return static_cast<int>(code_of(byte, w.packing, within / 4)) - 1;
 }
 
 void ternary_linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,
@@ -49,7 +58,8 @@ void ternary_linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows
     const std::int8_t* q = x.values + t * x.stride;
     for (std::size_t r = 0; r < rows; ++r) {
       std::int32_t acc = 0;
-      for (std::size_t c = 0; c < w.tiles * kTileColumns; ++c) acc += q[c] * trit(w, r, c);
+      for (std::size_t c = 0; c < w.tiles * columns_of_tile(w.packing); ++c)
+        acc += q[c] * trit(w, r, c);
       y[t * y_stride + r] = static_cast<float>(acc) * (w.scale * x.scales[t]);
     }
   }
@@ -226,6 +236,7 @@ float fixed_expf(float x) {
 const KernelTable kScalarTable{
     .name = "scalar",
     .required_features = 0,
+    .five_trits = true,
     .ternary_linear = ternary_linear,
     .multiply_accumulate_loop = multiply_accumulate_loop,
     .quantize = quantize,

@@ -84,7 +84,7 @@ using Wide = __m256i;
 
 inline constexpr int kVectorRows = 8;
 
-TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane) {
+TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane, Packing) {
   const __m256i mask = _mm256_set1_epi8(3);
   const __m256i packed = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   switch (plane) {
