@@ -61,6 +61,9 @@ class Backend {
   // Bytes that loading the tensor allocates; 0 where its bytes are borrowed and must stay.
   virtual std::uint64_t weight_bytes(const format::Tensor& tensor) const = 0;
 
+  // Bytes of weights that a decoded token reads, in the layouts that the backend keeps them in.
+  virtual std::uint64_t bytes_per_token(const Plan& plan) const = 0;
+
   virtual bool supports(const Op& op) const = 0;
 
   virtual std::unique_ptr<KvCache> make_cache(const Plan& plan) = 0;

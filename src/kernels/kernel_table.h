@@ -81,6 +81,7 @@ struct KernelTable {
   const char* name;                 // "scalar", "avx2", "avx512-vnni"
   std::uint32_t required_features;  // CpuFeature bits
   bool five_trits;                  // ternary_linear takes Packing::kFiveTrits, too
+  Packing packing;                  // that ternary_linear reads fastest
 
   // y[t*y_stride + r] = f32(acc) * (scale * d[t]) for rows [0, rows) of `w`.
   void (*ternary_linear)(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,

@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "arch/footprint.h"
 #include "arch/gguf_dialect.h"
 #include "core/fp_env.h"
 #include "core/machine.h"
@@ -155,7 +154,7 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
   TERN_ASSIGN(const DecoderWeights weights, load_decoder(loader, model.config_));
   TERN_ASSIGN(model.plan_, build_decoder_plan(model.config_, weights));
   TERN_TRY(require_support(backend, model.plan_));
-  model.bytes_per_token_ = arch::payload_bytes_per_token(model.config_, model.file_.tensors());
+  model.bytes_per_token_ = backend.bytes_per_token(model.plan_);
   if (options.verify) {
     auto proof = prove(model.file_, loader.ternaries(), backend);
     if (!proof) return in_context(model.file_.source(), std::move(proof.error()));

@@ -37,7 +37,7 @@ class Model {
   backend::Backend& backend() const { return *backend_; }
   const format::GgufFile& file() const { return file_; }
 
-  // Bytes of all tensors, and of those that each decoded token reads.
+  // Bytes of all tensors in the file, and of those that each decoded token reads in the backend.
   std::uint64_t weight_bytes() const { return weight_bytes_; }
   std::uint64_t bytes_per_token() const { return bytes_per_token_; }
   // What the proof found; `proved` is false where it was not asked for.

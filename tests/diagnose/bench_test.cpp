@@ -48,10 +48,9 @@ TEST_F(Bench, NumeratorsAreFormulasOfTheShape) {
   const BenchReport& report = **outcome;
   // Query and output 128 x 128, key and value 128 x 64, gate, up and down 128 x 256.
   EXPECT_EQ(report.macs_per_token, 147456u);
-  // Those at 2 bits and 32 bytes of scale each for 7 of them; embedding, which is the head, 96 x
-  // 128 in f16; norms in f32: three of 128 (before attention, its sub-norm, before the FFN), 256
-  // (its sub-norm) and 128 (the last).
-  EXPECT_EQ(report.bytes_per_token, 147456u / 4 + 7 * 32 + 96 * 128 * 2 + 4 * (4 * 128 + 256));
+  // Those at 2 bits; embedding, which is the head, 96 x 128 in f16; norms in f32: three of 128
+  // (before attention, its sub-norm, before the FFN), 256 (its sub-norm) and 128 (the last).
+  EXPECT_EQ(report.bytes_per_token, 147456u / 4 + 96 * 128 * 2 + 4 * (4 * 128 + 256));
   // Positions 3 to 6 read 4, 5, 6 and 7 keys and values of 64 f16 each: 5.5 on average.
   EXPECT_EQ(report.kv_bytes_per_token, 5.5 * 2 * 64 * 2);
   EXPECT_EQ(report.kv_bytes, 8u * 2 * 64 * 2);

@@ -17,7 +17,13 @@ def bench() -> dict[str, Any]:
         "model": "a <model>",
         "threads": 2,
         "tier": "fast",
-        "prefill": {"tokens": 100, "chunk": 50, "tokens_per_s": 100, "share": 0.1, "macs_per_token": 10**9},
+        "prefill": {
+            "tokens": 100,
+            "chunk": 50,
+            "tokens_per_s": 100,
+            "share": 0.1,
+            "macs_per_token": 10**9,
+        },
         "decode": {"tokens": 8, "tokens_per_s": 10, "share": 1.0, "bytes_per_token": 10**9},
         "ceilings": {"read_bytes_per_s": 1e10, "mac": {"slow": 1e11, "fast": 1e12}},
     }

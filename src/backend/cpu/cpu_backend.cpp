@@ -21,7 +21,7 @@ WeightId CpuBackend::keep(Weight weight) {
 }
 
 Result<WeightId> CpuBackend::load_ternary(const format::Tensor& tensor) {
-  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor, packing(), *pool_));
+  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor, table_.packing, *pool_));
   return keep(std::move(weight));
 }
 
@@ -42,7 +42,26 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const kernels::KernelTabl
 }
 
 std::uint64_t CpuBackend::weight_bytes(const format::Tensor& tensor) const {
-  return allocated_bytes(tensor, packing());
+  return allocated_bytes(tensor, table_.packing);
+}
+
+std::uint64_t CpuBackend::bytes_per_token(const Plan& plan) const {
+  std::uint64_t bytes = 0;
+  for (const Op& op : plan.ops) {
+    switch (op.code) {
+      case OpCode::kNorm:
+        bytes += std::get<VectorWeight>(weights_[op.weight]).values.size() * sizeof(float);
+        break;
+      case OpCode::kTernaryLinear:
+        bytes += std::get<TernaryWeight>(weights_[op.weight]).packed_bytes();
+        break;
+      case OpCode::kHead:
+        bytes += std::get<MatrixWeight>(weights_[op.weight]).tensor.data.size();
+        break;
+      default: break;  // no weights, or one row of an embedding
+    }
+  }
+  return bytes;
 }
 
 bool CpuBackend::supports(const Op& op) const { return op.code <= OpCode::kHead; }

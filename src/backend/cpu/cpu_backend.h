@@ -34,6 +34,7 @@ class CpuBackend : public Backend {
   Result<WeightId> load_vector(const format::Tensor& tensor) override;
 
   std::uint64_t weight_bytes(const format::Tensor& tensor) const override;
+  std::uint64_t bytes_per_token(const Plan& plan) const override;
 
   bool supports(const Op& op) const override;
 
@@ -51,10 +52,6 @@ class CpuBackend : public Backend {
   CpuBackend(const kernels::KernelTable& table, std::unique_ptr<ThreadPool> pool)
       : table_(table), pool_(std::move(pool)) {}
   WeightId keep(Weight weight);
-  // Five trits a byte are read faster than two bits a weight wherever they can be unpacked.
-  kernels::Packing packing() const {
-    return table_.five_trits ? kernels::Packing::kFiveTrits : kernels::Packing::kTwoBits;
-  }
 
   const kernels::KernelTable& table_;
   std::unique_ptr<ThreadPool> pool_;

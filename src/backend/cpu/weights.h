@@ -8,7 +8,7 @@
 #include "core/result.h"
 #include "core/thread_pool.h"
 #include "format/tensor.h"
-#include "kernels/kernel_table.h"
+#include "kernels/packing.h"
 
 namespace tern::backend {
 
@@ -19,6 +19,7 @@ struct TernaryWeight {
   std::uint64_t columns;
   AlignedBuffer packed;
 
+  std::uint64_t packed_bytes() const { return kernels::packed_bytes(rows, columns, tiles.packing); }
   // Rows from `first` on, a multiple of kTileRows.
   kernels::TernaryTiles from(std::uint64_t first) const;
 };

@@ -70,7 +70,7 @@ class Bench {
     report_.decode_tokens = options_.decode;
     report_.depth = options_.depth;
     report_.macs_per_token = arch::ternary_macs_per_token(config);
-    report_.bytes_per_token = arch::payload_bytes_per_token(config, file.tensors());
+    weight_bytes_ = arch::payload_bytes_per_token(config, file.tensors());
     const std::uint64_t kv = arch::kv_bytes_per_token(config);
     // The step at position p reads the keys and values of p + 1 positions.
     report_.kv_bytes_per_token = kv * (2ull * options_.depth + options_.decode + 1) / 2;
@@ -91,10 +91,9 @@ class Bench {
     TERN_ASSIGN(read,
                 measure_read_ceiling(options_.read_buffer, options_.threads, options_.read_budget));
     // Weights that fit into a cache are read faster than memory: theirs is that ceiling.
-    if (report_.bytes_per_token < options_.read_buffer) {
-      TERN_ASSIGN(
-          const ReadCeiling cached,
-          measure_read_ceiling(report_.bytes_per_token, options_.threads, kShortReadBudget));
+    if (weight_bytes_ < options_.read_buffer) {
+      TERN_ASSIGN(const ReadCeiling cached,
+                  measure_read_ceiling(weight_bytes_, options_.threads, kShortReadBudget));
       if (cached.bytes_per_second > read.bytes_per_second) read = cached;
     }
     for (std::size_t i = 0; i < options_.tiers.size() && !stopped(); ++i) {
@@ -125,6 +124,7 @@ class Bench {
     if (stopped()) return {};
     options_.progress("load", 0, 1);
     TERN_ASSIGN(const Loaded loaded, load());
+    report_.bytes_per_token = weight_bytes_ = loaded.model.bytes_per_token();
     if (options_.prefill > 0) {
       TERN_ASSIGN(report_.prefill, rate("prefill", loaded.model, 0, options_.prefill, false));
     }
@@ -226,6 +226,7 @@ class Bench {
 
   const BenchOptions& options_;
   BenchReport report_;
+  std::uint64_t weight_bytes_ = 0;  // that a token reads: of the file, and once loaded as packed
 };
 
 Result<void> check(const BenchOptions& options) {

@@ -79,8 +79,9 @@ struct BenchReport {
   std::uint32_t prefill_chunk = 0;  // tokens that the engine computes at once
   std::uint32_t decode_tokens = 0;
   std::uint32_t depth = 0;
-  std::uint64_t macs_per_token = 0;   // of the ternary matrices
-  std::uint64_t bytes_per_token = 0;  // of the tensors that a token reads
+  std::uint64_t macs_per_token = 0;  // of the ternary matrices
+  std::uint64_t bytes_per_token =
+      0;  // of the weights that a token reads, as the backend packs them
   std::uint64_t kv_bytes_per_token =
       0;                        // keys and values read beside them, the mean while decoding
   std::uint64_t kv_bytes = 0;   // keys and values of the longest sequence

@@ -23,6 +23,7 @@ using Narrow = __m256i;
 inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 2;
+inline constexpr int kDecodeChains = 2;
 inline constexpr int kMaxVectors = 4;
 inline constexpr int kCeilingChains = 12;
 inline constexpr std::size_t kPrefetchBytes = 4096;

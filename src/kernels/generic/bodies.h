@@ -11,11 +11,11 @@
 // (half to even), magnitude_bits (of floats, without sign), store_codes (as int8).
 // Dot products: load_plane(p, plane, packing) gives Codes, four columns of kVectorRows rows, in a
 // packing that the tier has (kFiveTrits: whether it has that one); broadcast_quad the four
-// activations of a token; multiply_add accumulates their dot products into a Narrow, of
-// which widen_add makes a Wide (int32) at least every kTilesPerDrain tiles; scaled_difference is
-// f32(acc - sum) * factor. kBatchGroups (kDecodeGroups for one token) groups of rows times
-// kBatchTokens tokens fit into the registers. forget() hides from the compiler what it knows of a
-// Codes; consume() makes it believe that a Narrow is used.
+// activations of a token; multiply_add accumulates their dot products into a Narrow, of which
+// widen_add makes a Wide (int32) at least every kTilesPerDrain tiles; scaled_difference is
+// f32(acc - sum) * factor. kBatchGroups groups of rows times kBatchTokens tokens fit into the
+// registers, and for one token kDecodeGroups groups times kDecodeChains. forget() hides from the
+// compiler what it knows of a Codes; consume() makes it believe that a Narrow is used.
 
 #include "kernels/generic/attention_body.h"
 #include "kernels/generic/float_body.h"
@@ -26,7 +26,7 @@
 #define TERN_KERNEL_TABLE(tier_name, features, linear, ceiling_loop)                              \
   {                                                                                               \
     .name = tier_name, .required_features = features, .five_trits = kFiveTrits,                   \
-    .ternary_linear = linear,                                                                     \
+    .packing = kFiveTrits ? Packing::kFiveTrits : Packing::kTwoBits, .ternary_linear = linear,    \
     .multiply_accumulate_loop = ceiling_loop, .quantize = quantize, .rms_norm = rms_norm,         \
     .rope = rope, .add = add_to, .relu2_gate = relu2_gate, .silu_gate = silu_gate,                \
     .store_f16 = store_f16, .attention_chunk = attention_chunk, .attention_fold = attention_fold, \

@@ -9,6 +9,7 @@ inline constexpr std::size_t kVectorBytes = kVectorRows * 4;
 inline constexpr int kBatchTokens = 4;
 static_assert(kDecodeGroups * kVectorsPerGroup <= kMaxVectors);
 static_assert(kBatchGroups * kVectorsPerGroup <= kMaxVectors);
+static_assert(kDecodeChains <= kBatchTokens);
 
 // A vector of outputs: y = f32(acc - sum) * factor. Codes are trits plus one, so the sum of the
 // activations is taken off again.
@@ -40,6 +41,9 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
                                std::size_t group_step, int groups, std::size_t token, int tokens) {
   const int vectors = groups * kVectorsPerGroup;
   const int planes = packing == Packing::kFiveTrits ? 5 : 4;
+  // Sums of a vector: one a token, or for one token several that its planes take in turn, since a
+  // sum waits for the last product before it takes the next.
+  const int chains = tokens == 1 ? kDecodeChains : tokens;
   const std::uint8_t* codes[kMaxVectors];
 #pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) {
@@ -60,7 +64,7 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
 #pragma GCC unroll 8
-      for (int t = 0; t < tokens; ++t) narrow[v][t] = narrow_zero();
+      for (int c = 0; c < chains; ++c) narrow[v][c] = narrow_zero();
     }
     for (std::size_t tile = first; tile < last; ++tile) {
       if (tokens == 1) {
@@ -81,7 +85,8 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
           const Quad quad = broadcast_quad(values + t * b.x.stride + (tile * planes + p) * 4);
 #pragma GCC unroll 8
           for (int v = 0; v < vectors; ++v) {
-            narrow[v][t] = multiply_add(narrow[v][t], plane[v], quad);
+            Narrow& sum = narrow[v][tokens == 1 ? p % kDecodeChains : t];
+            sum = multiply_add(sum, plane[v], quad);
           }
         }
       }
@@ -89,7 +94,10 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
 #pragma GCC unroll 8
-      for (int t = 0; t < tokens; ++t) wide[v][t] = widen_add(wide[v][t], narrow[v][t]);
+      for (int c = 0; c < chains; ++c) {
+        Wide& sum = wide[v][tokens == 1 ? 0 : c];
+        sum = widen_add(sum, narrow[v][c]);
+      }
     }
   }
 #pragma GCC unroll 8

@@ -24,6 +24,7 @@ struct Narrow {
 inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 1;
+inline constexpr int kDecodeChains = 1;
 inline constexpr int kMaxVectors = 4;
 inline constexpr int kCeilingChains = 8;
 inline constexpr std::size_t kPrefetchBytes = 1024;

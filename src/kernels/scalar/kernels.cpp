@@ -237,6 +237,7 @@ const KernelTable kScalarTable{
     .name = "scalar",
     .required_features = 0,
     .five_trits = true,
+    .packing = Packing::kTwoBits,
     .ternary_linear = ternary_linear,
     .multiply_accumulate_loop = multiply_accumulate_loop,
     .quantize = quantize,

@@ -1,0 +1,218 @@
+// Quantisation and ternary products: every tier that this CPU can run equals the scalar definition
+// bit for bit, in each packing that it takes, on unfriendly shapes.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "conformance/tiers.h"
+#include "conformance/values.h"
+#include "kernels/packing.h"
+
+namespace tern::kernels {
+namespace {
+
+std::size_t padded(std::size_t n) { return padded_columns(n); }
+
+class TernaryTier : public TierTest {
+ protected:
+  std::vector<Packing> packings() const {
+    if (tier().five_trits) return {Packing::kTwoBits, Packing::kFiveTrits};
+    return {Packing::kTwoBits};
+  }
+};
+
+// Trits, packed as TernaryTiles lays them out.
+struct Weights {
+  std::vector<std::uint8_t> codes;
+  TernaryTiles tiles;
+};
+
+// Random trits, or all the same code.
+Weights random_weights(std::size_t rows, std::size_t columns, Packing packing, std::uint32_t seed,
+                       int fixed = -1) {
+  constexpr unsigned kFactors[2][5] = {{1, 4, 16, 64, 0}, {84, 28, 9, 3, 1}};
+  std::mt19937 generator(seed);
+  const std::size_t tiles = tiles_of(columns, packing);
+  const std::size_t width = columns_of_tile(packing);
+  const std::size_t padded_rows = (rows + kTileRows - 1) / kTileRows * kTileRows;
+  Weights w;
+  w.codes.assign(packed_bytes(rows, columns, packing), 0);
+  for (std::size_t r = 0; r < padded_rows; ++r) {
+    for (std::size_t c = 0; c < tiles * width; ++c) {
+      const auto random =
+          static_cast<unsigned>(fixed >= 0 ? static_cast<unsigned long>(fixed) : generator() % 3u);
+      const unsigned code = r < rows && c < columns ? random : 1u;
+      std::uint8_t& byte =
+          w.codes[(r / kTileRows * tiles + c / width) * kTileBytes + r % kTileRows * 4 + c % 4];
+      const unsigned factor = kFactors[static_cast<std::size_t>(packing)][c % width / 4];
+      byte = static_cast<std::uint8_t>(byte + code * factor);
+    }
+  }
+  w.tiles = TernaryTiles{w.codes.data(), tiles, 0.0371f, packing};
+  return w;
+}
+
+struct Activations {
+  std::vector<std::int8_t> values;
+  std::vector<float> scales;
+  std::vector<std::int32_t> sums;
+  QuantizedRows rows;
+};
+
+Activations quantized(const KernelTable& table, const std::vector<float>& x, std::size_t columns) {
+  const std::size_t tokens = x.size() / columns;
+  const std::size_t stride = padded(columns);
+  Activations a{std::vector<std::int8_t>(tokens * stride, 99),
+                std::vector<float>(tokens),
+                std::vector<std::int32_t>(tokens),
+                {}};
+  for (std::size_t t = 0; t < tokens; ++t) {
+    EXPECT_TRUE(table.quantize(x.data() + t * columns, columns, stride,
+                               a.values.data() + t * stride, &a.scales[t], &a.sums[t]));
+  }
+  a.rows = QuantizedRows{a.values.data(), stride, a.scales.data(), a.sums.data()};
+  return a;
+}
+
+TEST_P(TernaryTier, TernaryLinear) {
+  for (const std::size_t columns : {1u, 15u, 16u, 17u, 20u, 21u, 128u, 272u, 2048u, 8640u}) {
+    for (const std::size_t rows : {1u, 3u, 8u, 16u, 29u, 64u, 150u}) {
+      for (const std::size_t tokens : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 13u}) {
+        if (columns * rows > 100000u && tokens > 2u && tokens != 7u) continue;  // the scalar's time
+        for (const Packing packing : packings()) {
+          const Weights w =
+              random_weights(rows, columns, packing, static_cast<std::uint32_t>(columns + rows));
+          const Activations x = quantized(scalar(), normals(tokens * columns, 5), columns);
+          const std::size_t y_stride = rows + 3;
+          std::vector<float> expected(tokens * y_stride, -7.0f);
+          std::vector<float> found = expected;
+          scalar().ternary_linear(w.tiles, rows, x.rows, tokens, expected.data(), y_stride);
+          tier().ternary_linear(w.tiles, rows, x.rows, tokens, found.data(), y_stride);
+          ASSERT_TRUE(same_bits(expected, found)) << columns << " x " << rows << " x " << tokens;
+        }
+      }
+    }
+  }
+}
+
+// Every byte that the packing of five trits has, in each position of a tile.
+TEST_P(TernaryTier, FiveTritsUnpackFromEveryByte) {
+  if (!tier().five_trits) return;
+  std::vector<std::uint8_t> codes(kTileBytes);
+  for (std::size_t position = 0; position < kTileBytes; ++position) {
+    for (unsigned byte = 0; byte < 252; ++byte) {
+      if (byte % 28 == 27) continue;
+      std::fill(codes.begin(), codes.end(), std::uint8_t{255});  // neighbours must not matter
+      codes[position] = static_cast<std::uint8_t>(byte);
+      const TernaryTiles w{codes.data(), 1, 1.0f, Packing::kFiveTrits};
+      std::vector<std::int8_t> q(kFiveTritColumns);
+      for (std::size_t plane = 0; plane < 5; ++plane) {
+        q[plane * 4 + position % 4] = static_cast<std::int8_t>(1 << plane);
+      }
+      const float one = 1.0f;
+      const std::int32_t sum = 31;
+      const QuantizedRows x{q.data(), q.size(), &one, &sum};
+      float found[kTileRows];
+      tier().ternary_linear(w, kTileRows, x, 1, found, kTileRows);
+      const int pair = static_cast<int>(byte / 28);
+      const int rest = static_cast<int>(byte % 28);
+      const int expected =
+          pair / 3 + pair % 3 * 2 + rest / 9 * 4 + rest / 3 % 3 * 8 + rest % 3 * 16 - 31;
+      ASSERT_EQ(found[position / 4], static_cast<float>(expected)) << position << ": " << byte;
+    }
+  }
+}
+
+// ternary_linear of rows of activations that are all `q`, with unit scales.
+std::vector<float> constant_rows(const KernelTable& tier, const Weights& w, std::size_t rows,
+                                 std::size_t columns, std::int8_t q, std::size_t tokens) {
+  const std::size_t stride = padded(columns);
+  std::vector<std::int8_t> values(tokens * stride);
+  for (std::size_t t = 0; t < tokens; ++t) std::fill_n(&values[t * stride], columns, q);
+  const std::vector<float> d(tokens, 1.0f);
+  const std::vector<std::int32_t> sums(tokens, q * static_cast<std::int32_t>(columns));
+  std::vector<float> y(tokens * rows);
+  tier.ternary_linear(w.tiles, rows, QuantizedRows{values.data(), stride, d.data(), sums.data()},
+                      tokens, y.data(), rows);
+  return y;
+}
+
+// The largest sums that can occur: every code and every activation at its extreme.
+TEST_P(TernaryTier, TernaryLinearDoesNotOverflow) {
+  for (const std::size_t columns : {23040u, 132096u}) {
+    const std::size_t rows = columns > 100000 ? 16 : 80;
+    for (const Packing packing : packings()) {
+      for (const int code : {0, 2}) {
+        Weights w = random_weights(rows, columns, packing, 1, code);
+        w.tiles.scale = 1.0f;
+        for (const std::int8_t q : {std::int8_t{127}, std::int8_t{-127}}) {
+          for (const std::size_t tokens : {1u, 5u}) {
+            const std::vector<float> y = constant_rows(tier(), w, rows, columns, q, tokens);
+            for (const float v : y) {
+              ASSERT_EQ(v, static_cast<float>((code - 1) * q * static_cast<int>(columns)));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(TernaryTier, Quantize) {
+  for (const std::size_t n : {1u, 7u, 31u, 32u, 33u, 100u, 128u, 2560u, 8640u}) {
+    for (const float deviation : {1e-8f, 0.5f, 1e20f}) {
+      const auto x = normals(n, static_cast<std::uint32_t>(n), deviation);
+      const Activations expected = quantized(scalar(), x, n);
+      const Activations found = quantized(tier(), x, n);
+      EXPECT_EQ(expected.values, found.values);
+      EXPECT_TRUE(same_bits(expected.scales, found.scales));
+      EXPECT_EQ(expected.sums, found.sums);
+    }
+  }
+}
+
+TEST_P(TernaryTier, QuantizeRoundsHalfToEvenAndKeepsTheRange) {
+  // Largest magnitude 127 makes the factor 1, so each x is its own code before rounding.
+  const std::vector<float> x{127.0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, -126.5f, -127.0f};
+  const Activations a = quantized(tier(), x, x.size());
+  const std::vector<std::int8_t> expected{127, 0, 2, 2, 0, -2, -2, -126, -127};
+  EXPECT_EQ(std::vector<std::int8_t>(a.values.begin(), a.values.begin() + 9), expected);
+  EXPECT_EQ(a.scales[0], 1.0f);
+  EXPECT_EQ(a.sums[0], 127 + 2 + 2 - 2 - 2 - 126 - 127);
+}
+
+TEST_P(TernaryTier, QuantizeOfZerosIsZero) {
+  const Activations a = quantized(tier(), std::vector<float>(40, 0.0f), 40);
+  EXPECT_EQ(a.values, std::vector<std::int8_t>(padded(40), 0));
+  EXPECT_EQ(a.scales[0], 1e-5f / 127.0f);
+}
+
+TEST_P(TernaryTier, QuantizeRefusesNonFinite) {
+  for (const float bad :
+       {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+        std::numeric_limits<float>::quiet_NaN()}) {
+    for (const std::size_t at : {0u, 17u, 34u}) {
+      std::vector<float> x(35, 1.0f);
+      x[at] = bad;
+      std::vector<std::int8_t> q(128);
+      float d = 0;
+      std::int32_t sum = 0;
+      EXPECT_FALSE(tier().quantize(x.data(), x.size(), q.size(), q.data(), &d, &sum));
+    }
+  }
+}
+
+TEST_P(TernaryTier, MultiplyAccumulateLoopCounts) {
+  const std::uint64_t one = tier().multiply_accumulate_loop(1000);
+  EXPECT_GE(one, 1000u);
+  EXPECT_EQ(tier().multiply_accumulate_loop(3000), 3 * one);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, TernaryTier, ::testing::ValuesIn(tested_tables()),
+                         tier_test_name);
+
+}  // namespace
+}  // namespace tern::kernels
