@@ -48,6 +48,30 @@ struct TernaryTiles {
   Packing packing = Packing::kTwoBits;
 };
 
+// Tiles of the head's int8 copy: 16 rows by 4 columns.
+inline constexpr std::size_t kScanColumns = 4;
+inline constexpr std::size_t kScanTileBytes = kTileRows * kScanColumns;
+
+// A float matrix rounded to int8, row by row: weight = (code - 128) * scale of the row, |code -
+// 128|
+// <= 127. Byte 4*r + c of a tile holds row r and column c; the tiles of 16 rows stand one after the
+// other along the columns, then come the next 16 rows. Columns beyond the matrix hold code 128.
+struct ScanTiles {
+  const std::uint8_t* codes;  // [ceil(rows / kTileRows)][tiles][kScanTileBytes]
+  std::size_t tiles;          // ceil(columns / kScanColumns)
+  const float* scales;        // [rows], padded to whole groups of kTileRows
+};
+
+// A row of activations as two int8 digits, x ~ scale * (256*high + low), |256*high + low| <= 32639,
+// padded with zeros to whole tiles.
+struct DigitRow {
+  const std::int8_t* high;  // [tiles * kScanColumns]
+  const std::int8_t* low;
+  std::int32_t high_sum;  // of all high digits
+  std::int32_t low_sum;
+  float scale;
+};
+
 // Activations quantised to int8, one row a token, padded with zeros to whole tiles.
 struct QuantizedRows {
   const std::int8_t* values;  // [tokens][stride]
@@ -127,6 +151,16 @@ struct KernelTable {
                        float* y);
   void (*dot_rows_bf16)(const float* x, const std::uint16_t* w, std::size_t n, std::size_t rows,
                         float* y);
+  // The same over rows of q8_0 or q6_k blocks (format/float_blocks.h has their bytes), n a multiple
+  // of 32 or 256: each weight is dequantised as it is there.
+  void (*dot_rows_q8_0)(const float* x, const std::uint8_t* w, std::size_t n, std::size_t rows,
+                        float* y);
+  void (*dot_rows_q6_k)(const float* x, const std::uint8_t* w, std::size_t n, std::size_t rows,
+                        float* y);
+
+  // s[r] = fma(f32(H), 256, f32(L)) * (w.scales[r] * x.scale) for `rows` rows; H and L are the
+  // exact int32 sums of the row's weights times the high and the low digits.
+  void (*scan_rows)(const ScanTiles& w, std::size_t rows, const DigitRow& x, float* s);
 };
 
 }  // namespace tern::kernels

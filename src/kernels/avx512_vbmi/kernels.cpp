@@ -20,6 +20,7 @@ inline constexpr bool kFiveTrits = true;
 inline constexpr int kBatchGroups = 4;
 inline constexpr int kDecodeGroups = 4;
 inline constexpr int kDecodeChains = 2;
+inline constexpr int kScanGroups = 4;
 inline constexpr int kMaxVectors = 4;
 inline constexpr int kCeilingChains = 24;
 inline constexpr std::size_t kPrefetchBytes = 4096;

@@ -49,6 +49,10 @@ TERN_INLINE Vec load_bf16(const std::uint16_t* p) {
   const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
+TERN_INLINE Vec load_i8(const std::int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
 TERN_INLINE void store_halves(std::uint16_t* p, Vec v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
@@ -107,3 +111,17 @@ TERN_INLINE Vec scaled_difference(Wide acc, std::int32_t sum, float factor) {
 }
 TERN_INLINE void forget(Codes& v) { __asm__("" : "+v"(v)); }
 TERN_INLINE void consume(Narrow v) { __asm__ volatile("" : : "v"(v)); }
+
+using Bytes = __m512i;
+using DigitQuad = __m512i;
+using ByteSums = __m512i;
+
+inline constexpr std::uint32_t kByteOffset = 128;
+
+TERN_INLINE Bytes load_bytes(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
+TERN_INLINE DigitQuad digit_quad(const std::int8_t* digits) { return broadcast_quad(digits); }
+TERN_INLINE ByteSums byte_sums_zero() { return _mm512_setzero_si512(); }
+TERN_INLINE ByteSums multiply_bytes(ByteSums sums, Bytes bytes, DigitQuad quad) {
+  return _mm512_dpbusd_epi32(sums, bytes, quad);
+}
+TERN_INLINE Wide byte_total(ByteSums sums) { return sums; }

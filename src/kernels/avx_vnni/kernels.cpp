@@ -25,6 +25,7 @@ inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 2;
 inline constexpr int kMaxVectors = 4;
+inline constexpr int kScanGroups = 2;
 inline constexpr int kCeilingChains = 12;
 inline constexpr std::size_t kPrefetchBytes = 4096;
 inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit lanes need none
@@ -38,6 +39,22 @@ TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
 #endif
 }
 TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) { return _mm256_add_epi32(acc, narrow); }
+
+using Bytes = __m256i;
+using DigitQuad = __m256i;
+using ByteSums = __m256i;
+
+inline constexpr std::uint32_t kByteOffset = 128;
+
+TERN_INLINE Bytes load_bytes(const std::uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+TERN_INLINE DigitQuad digit_quad(const std::int8_t* digits) { return broadcast_quad(digits); }
+TERN_INLINE ByteSums byte_sums_zero() { return _mm256_setzero_si256(); }
+TERN_INLINE ByteSums multiply_bytes(ByteSums sums, Bytes bytes, DigitQuad quad) {
+  return multiply_add(sums, bytes, quad);
+}
+TERN_INLINE Wide byte_total(ByteSums sums) { return sums; }
 
 #include "kernels/generic/bodies.h"
 

@@ -4,9 +4,9 @@
 // compiled with a tier's flags.
 //
 // Floats: Vec of kLanes floats with load, store, splat, add, sub, mul, div, fmadd, negate, relu
-// (a > 0 ? a : +0), load_f16, load_bf16, store_halves (nearest even), rint, pow2_mul (a * 2^n in
-// two steps) and where_less(a, b, x, y) (a < b ? x : y); for one value f16_value, bf16_value, fma1,
-// sqrt1. kDotRows rows of dot products and kChains chains fit into the registers.
+// (a > 0 ? a : +0), load_f16, load_bf16, load_i8, store_halves (nearest even), rint, pow2_mul (a *
+// 2^n in two steps) and where_less(a, b, x, y) (a < b ? x : y); for one value f16_value,
+// bf16_value, fma1, sqrt1. kDotRows rows of dot products and kChains chains fit into the registers.
 // Integers: Ints of kLanes int32 with zero_ints, add_ints, max_unsigned, store_ints, nearest_ints
 // (half to even), magnitude_bits (of floats, without sign), store_codes (as int8).
 // Dot products: load_plane(p, plane, packing) gives Codes, four columns of kVectorRows rows, in a
@@ -16,10 +16,16 @@
 // f32(acc - sum) * factor. kBatchGroups groups of rows times kBatchTokens tokens fit into the
 // registers, and for one token kDecodeGroups groups times kDecodeChains. forget() hides from the
 // compiler what it knows of a Codes; consume() makes it believe that a Narrow is used.
+// Scans: load_bytes gives Bytes, four columns of kVectorRows rows of unsigned codes, made signed by
+// taking 128 off unless kByteOffset says that it is still in them; digit_quad the four digits;
+// multiply_bytes accumulates their dot products into ByteSums, of which byte_total makes a Wide.
+// kScanGroups groups of rows fit into the registers.
 
 #include "kernels/generic/attention_body.h"
+#include "kernels/generic/block_rows_body.h"
 #include "kernels/generic/float_body.h"
 #include "kernels/generic/quantize_body.h"
+#include "kernels/generic/scan_body.h"
 #include "kernels/generic/ternary_body.h"
 
 // A tier's table: everything above under one name.
@@ -31,5 +37,6 @@
     .rope = rope, .add = add_to, .relu2_gate = relu2_gate, .silu_gate = silu_gate,                \
     .store_f16 = store_f16, .attention_chunk = attention_chunk, .attention_fold = attention_fold, \
     .attention_output = attention_output, .dot_rows_f32 = dot_rows_f32,                           \
-    .dot_rows_f16 = dot_rows_f16, .dot_rows_bf16 = dot_rows_bf16                                  \
+    .dot_rows_f16 = dot_rows_f16, .dot_rows_bf16 = dot_rows_bf16, .dot_rows_q8_0 = dot_rows_q8_0, \
+    .dot_rows_q6_k = dot_rows_q6_k, .scan_rows = scan_rows                                        \
   }

@@ -25,6 +25,7 @@ inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 1;
 inline constexpr int kDecodeChains = 1;
+inline constexpr int kScanGroups = 1;
 inline constexpr int kMaxVectors = 4;
 inline constexpr int kCeilingChains = 8;
 inline constexpr std::size_t kPrefetchBytes = 1024;
@@ -40,6 +41,18 @@ TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) {
   return vaddq_s32(acc, vpaddq_s32(vpaddlq_s16(narrow.low), vpaddlq_s16(narrow.high)));
 }
 TERN_INLINE void consume(Narrow v) { __asm__ volatile("" : : "w"(v.low), "w"(v.high)); }
+
+struct ByteSums {
+  int32x4_t low;   // rows 0 and 1, two pairs of columns each
+  int32x4_t high;  // rows 2 and 3
+};
+
+TERN_INLINE ByteSums byte_sums_zero() { return {vdupq_n_s32(0), vdupq_n_s32(0)}; }
+TERN_INLINE ByteSums multiply_bytes(ByteSums sums, Bytes bytes, DigitQuad quad) {
+  return {vpadalq_s16(sums.low, vmull_s8(vget_low_s8(bytes), vget_low_s8(quad))),
+          vpadalq_s16(sums.high, vmull_high_s8(bytes, quad))};
+}
+TERN_INLINE Wide byte_total(ByteSums sums) { return vpaddq_s32(sums.low, sums.high); }
 
 #include "kernels/generic/bodies.h"
 

@@ -14,3 +14,11 @@ TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
 }
 TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) { return vaddq_s32(acc, narrow); }
 TERN_INLINE void consume(Narrow v) { __asm__ volatile("" : : "w"(v)); }
+
+using ByteSums = int32x4_t;
+
+TERN_INLINE ByteSums byte_sums_zero() { return vdupq_n_s32(0); }
+TERN_INLINE ByteSums multiply_bytes(ByteSums sums, Bytes bytes, DigitQuad quad) {
+  return vdotq_s32(sums, bytes, quad);
+}
+TERN_INLINE Wide byte_total(ByteSums sums) { return sums; }

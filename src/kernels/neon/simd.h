@@ -43,6 +43,12 @@ TERN_INLINE Vec load_f16(const std::uint16_t* p) {
 TERN_INLINE Vec load_bf16(const std::uint16_t* p) {
   return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
 }
+TERN_INLINE Vec load_i8(const std::int8_t* p) {
+  std::int32_t four;
+  __builtin_memcpy(&four, p, sizeof four);
+  const int16x8_t words = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(words)));
+}
 TERN_INLINE void store_halves(std::uint16_t* p, Vec v) {
   vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
 }
@@ -101,3 +107,13 @@ TERN_INLINE Wide wide_zero() { return vdupq_n_s32(0); }
 TERN_INLINE Vec scaled_difference(Wide acc, std::int32_t sum, float factor) {
   return mul(vcvtq_f32_s32(vsubq_s32(acc, vdupq_n_s32(sum))), splat(factor));
 }
+
+using Bytes = int8x16_t;
+using DigitQuad = int8x16_t;
+
+inline constexpr std::uint32_t kByteOffset = 0;  // load_bytes takes it off
+
+TERN_INLINE Bytes load_bytes(const std::uint8_t* p) {
+  return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p), vdupq_n_u8(128)));
+}
+TERN_INLINE DigitQuad digit_quad(const std::int8_t* digits) { return broadcast_quad(digits); }

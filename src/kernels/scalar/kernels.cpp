@@ -215,6 +215,69 @@ void dot_rows_bf16(const float* x, const std::uint16_t* w, std::size_t n, std::s
   dot_rows<std::uint16_t>(x, w, n, rows, y, bf16_to_f32);
 }
 
+float f16_at(const std::uint8_t* bytes) {
+  std::uint16_t half;
+  std::memcpy(&half, bytes, sizeof half);
+  return f16_to_f32(half);
+}
+
+int signed_byte(std::uint8_t byte) { return static_cast<std::int8_t>(byte); }
+
+// 32 values: f16 d, int8 q[32].
+float q8_0_value(const std::uint8_t* row, std::size_t i) {
+  const std::uint8_t* block = row + i / 32 * 34;
+  return f16_at(block) * static_cast<float>(signed_byte(block[2 + i % 32]));
+}
+
+// 256 values: ql[128], qh[64], int8 scale[16], f16 d. Value 32*g + i of a half takes its low bits
+// from a nibble of ql[32*(g%2) + i] and its high bits from bits 2g+1:2g of qh[i].
+float q6_k_value(const std::uint8_t* row, std::size_t i) {
+  const std::uint8_t* block = row + i / 256 * 210;
+  const std::size_t half = i % 256 / 128;
+  const std::size_t g = i % 128 / 32;
+  const int low = block[64 * half + 32 * (g % 2) + i % 32] >> (g < 2 ? 0 : 4) & 15;
+  const int high = block[128 + 32 * half + i % 32] >> (2 * g) & 3;
+  const auto scale = static_cast<float>(signed_byte(block[192 + i % 256 / 16]));
+  return (f16_at(block + 208) * scale) * static_cast<float>((low | high << 4) - 32);
+}
+
+void dot_rows_q8_0(const float* x, const std::uint8_t* w, std::size_t n, std::size_t rows,
+                   float* y) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    LaneSum sum;
+    for (std::size_t i = 0; i < n; ++i)
+      sum.add_product(i, x[i], q8_0_value(w + r * n / 32 * 34, i));
+    y[r] = sum.total();
+  }
+}
+
+void dot_rows_q6_k(const float* x, const std::uint8_t* w, std::size_t n, std::size_t rows,
+                   float* y) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    LaneSum sum;
+    for (std::size_t i = 0; i < n; ++i) {
+      sum.add_product(i, x[i], q6_k_value(w + r * n / 256 * 210, i));
+    }
+    y[r] = sum.total();
+  }
+}
+
+void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRow& x, float* s) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::uint8_t* group = w.codes + r / kTileRows * w.tiles * kScanTileBytes;
+    std::int32_t high = 0;
+    std::int32_t low = 0;
+    for (std::size_t c = 0; c < w.tiles * kScanColumns; ++c) {
+      const std::uint8_t* tile = group + c / kScanColumns * kScanTileBytes;
+      const int weight = tile[r % kTileRows * kScanColumns + c % kScanColumns] - 128;
+      high += weight * x.high[c];
+      low += weight * x.low[c];
+    }
+    const float sum = std::fma(static_cast<float>(high), 256.0f, static_cast<float>(low));
+    s[r] = sum * (w.scales[r] * x.scale);
+  }
+}
+
 }  // namespace
 
 float fixed_expf(float x) {
@@ -253,6 +316,9 @@ const KernelTable kScalarTable{
     .dot_rows_f32 = dot_rows_f32,
     .dot_rows_f16 = dot_rows_f16,
     .dot_rows_bf16 = dot_rows_bf16,
+    .dot_rows_q8_0 = dot_rows_q8_0,
+    .dot_rows_q6_k = dot_rows_q6_k,
+    .scan_rows = scan_rows,
 };
 
 }  // namespace tern::kernels

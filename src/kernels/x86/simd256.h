@@ -49,6 +49,11 @@ TERN_INLINE Vec load_bf16(const std::uint16_t* p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 
+TERN_INLINE Vec load_i8(const std::int8_t* p) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+
 TERN_INLINE float f16_value(std::uint16_t half) { return _cvtsh_ss(half); }
 TERN_INLINE float bf16_value(std::uint16_t brain) {
   return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(brain) << 16)));

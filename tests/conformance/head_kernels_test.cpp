@@ -1,0 +1,161 @@
+// The kernels of the head on every tier: rows of q8_0 and q6_k blocks, and the scan of its int8
+// copy, bit for bit.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "conformance/tiers.h"
+#include "core/float16.h"
+
+namespace tern::kernels {
+
+namespace {
+
+class HeadTier : public TierTest {};
+
+::testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  if (std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0) {
+    return ::testing::AssertionSuccess();
+  }
+  std::size_t i = 0;
+  while (std::memcmp(&a[i], &b[i], sizeof(float)) == 0) ++i;
+  return ::testing::AssertionFailure() << "element " << i << ": " << a[i] << " and " << b[i];
+}
+
+std::vector<float> normals(std::size_t n, std::uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(n);
+  for (float& v : x) v = normal(generator);
+  return x;
+}
+
+// Random blocks, every bit of them, with factors that are numbers.
+std::vector<std::uint8_t> random_blocks(std::size_t count, std::size_t bytes, std::size_t factor_at,
+                                        std::uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::vector<std::uint8_t> blocks(count * bytes);
+  for (auto& byte : blocks) byte = static_cast<std::uint8_t>(generator());
+  for (std::size_t b = 0; b < count; ++b) {
+    // From 2^-24, a subnormal, upwards.
+    const float magnitude = std::ldexp(1.0f + static_cast<float>(b % 7) / 8.0f,
+                                       static_cast<int>(generator() % 28) - 24);
+    const std::uint16_t factor = f32_to_f16(b % 2 == 0 ? magnitude : -magnitude);
+    std::memcpy(&blocks[b * bytes + factor_at], &factor, sizeof factor);
+  }
+  return blocks;
+}
+
+TEST_P(HeadTier, DotRowsOfQ8Blocks) {
+  for (const std::size_t n : {32u, 64u, 96u, 128u, 2560u, 8640u}) {
+    for (const std::size_t rows : {1u, 3u, 4u, 9u}) {
+      const auto x = normals(n, 1);
+      const auto w = random_blocks(n / 32 * rows, 34, 0, static_cast<std::uint32_t>(n + rows));
+      std::vector<float> expected(rows + 1, -7.0f), found(rows + 1, -7.0f);
+      scalar().dot_rows_q8_0(x.data(), w.data(), n, rows, expected.data());
+      tier().dot_rows_q8_0(x.data(), w.data(), n, rows, found.data());
+      EXPECT_TRUE(same_bits(expected, found)) << n << " x " << rows;
+    }
+  }
+}
+
+TEST_P(HeadTier, DotRowsOfQ6Blocks) {
+  for (const std::size_t n : {256u, 512u, 768u, 2560u, 8704u}) {
+    for (const std::size_t rows : {1u, 3u, 4u, 9u}) {
+      const auto x = normals(n, 2);
+      const auto w = random_blocks(n / 256 * rows, 210, 208, static_cast<std::uint32_t>(n + rows));
+      std::vector<float> expected(rows + 1, -7.0f), found(rows + 1, -7.0f);
+      scalar().dot_rows_q6_k(x.data(), w.data(), n, rows, expected.data());
+      tier().dot_rows_q6_k(x.data(), w.data(), n, rows, found.data());
+      EXPECT_TRUE(same_bits(expected, found)) << n << " x " << rows;
+    }
+  }
+}
+
+// A matrix of codes and a row of digits, from functions of their places.
+struct Scan {
+  std::vector<std::uint8_t> codes;
+  std::vector<float> scales;
+  std::vector<std::int8_t> high;
+  std::vector<std::int8_t> low;
+  ScanTiles tiles;
+  DigitRow row;
+};
+
+template <typename Code, typename Digit>
+Scan make_scan(std::size_t rows, std::size_t columns, Code code, Digit digit) {
+  const std::size_t tiles = (columns + kScanColumns - 1) / kScanColumns;
+  const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
+  Scan scan;
+  scan.codes.assign(groups * tiles * kScanTileBytes, 128);
+  scan.scales.assign(groups * kTileRows, 0.0f);
+  scan.high.assign(tiles * kScanColumns, 0);
+  scan.low.assign(tiles * kScanColumns, 0);
+  std::int32_t high_sum = 0, low_sum = 0;
+  for (std::size_t c = 0; c < columns; ++c) {
+    high_sum += scan.high[c] = static_cast<std::int8_t>(digit(c, true));
+    low_sum += scan.low[c] = static_cast<std::int8_t>(digit(c, false));
+  }
+  for (std::size_t r = 0; r < rows; ++r) {
+    scan.scales[r] = 0.001f * static_cast<float>(r % 31 + 1);
+    for (std::size_t c = 0; c < columns; ++c) {
+      const std::size_t tile = r / kTileRows * tiles + c / kScanColumns;
+      scan.codes[tile * kScanTileBytes + r % kTileRows * kScanColumns + c % kScanColumns] =
+          static_cast<std::uint8_t>(128 + code(r, c));
+    }
+  }
+  scan.tiles = {scan.codes.data(), tiles, scan.scales.data()};
+  scan.row = {scan.high.data(), scan.low.data(), high_sum, low_sum, 0.0123f};
+  return scan;
+}
+
+TEST_P(HeadTier, ScanRows) {
+  std::mt19937 generator(3);
+  const auto code = [&](std::size_t, std::size_t) {
+    return static_cast<int>(generator() % 255) - 127;
+  };
+  const auto digit = [&](std::size_t, bool high) {
+    return high ? static_cast<int>(generator() % 255) - 127
+                : static_cast<int>(generator() % 256) - 128;
+  };
+  for (const std::size_t columns : {1u, 3u, 4u, 5u, 100u, 2560u, 8640u}) {
+    for (const std::size_t rows : {1u, 15u, 16u, 17u, 31u, 64u, 75u, 150u}) {
+      const Scan scan = make_scan(rows, columns, code, digit);
+      std::vector<float> expected(rows + 1, -7.0f), found(rows + 1, -7.0f);
+      scalar().scan_rows(scan.tiles, rows, scan.row, expected.data());
+      tier().scan_rows(scan.tiles, rows, scan.row, found.data());
+      ASSERT_TRUE(same_bits(expected, found)) << columns << " x " << rows;
+    }
+  }
+}
+
+// The largest sums that can occur, of either sign, in either digit: exact in 32 bits.
+TEST_P(HeadTier, ScanRowsDoesNotOverflow) {
+  constexpr std::size_t kColumns = 131072, kRows = 17;
+  for (const int w : {127, -127}) {
+    for (const int high : {127, -127}) {
+      for (const int low : {127, -128}) {
+        const Scan scan = make_scan(
+            kRows, kColumns, [&](std::size_t, std::size_t) { return w; },
+            [&](std::size_t, bool is_high) { return is_high ? high : low; });
+        std::vector<float> found(kRows);
+        tier().scan_rows(scan.tiles, kRows, scan.row, found.data());
+        // Both sums are small numbers times 2^17: every step but the scales is exact.
+        const float sum = static_cast<float>(w * high) * 256.0f + static_cast<float>(w * low);
+        for (std::size_t r = 0; r < kRows; ++r) {
+          ASSERT_EQ(found[r], sum * 131072.0f * (scan.scales[r] * scan.row.scale));
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, HeadTier, ::testing::ValuesIn(tested_tables()), tier_test_name);
+
+}  // namespace
+}  // namespace tern::kernels
