@@ -37,10 +37,32 @@ struct BatchRow {
   KvCache* cache;  // has room for `position`; rows of one sequence stand in ascending order
 };
 
+struct TokenLogit {
+  std::int32_t token;
+  float logit;
+};
+
+// Asks for the largest logits of a row instead of all. What comes back holds each of the `count`
+// largest logits of the tokens that are neither in `always` nor in `masked` (among equals those of
+// the lowest tokens), and all of `always`; each exactly as a request for all logits would give it.
+struct TopQuery {
+  static constexpr std::uint32_t kMostCount = 256;
+
+  std::uint32_t row;     // of the batch
+  std::uint32_t count;   // 1 to kMostCount
+  std::uint32_t tokens;  // rows of the head that are tokens: padding beyond them is left out
+  std::span<const std::int32_t>
+      always;  // whose logits the caller changes, so that none can be left
+  std::span<const std::int32_t> masked;  // which are left out, also where `always` has them
+  std::span<TokenLogit> candidates;      // room for `tokens`; ascending by token
+  std::size_t found = 0;                 // written: how many rows of the head were computed exactly
+};
+
 struct Batch {
   std::span<const BatchRow> rows;
   std::span<const std::uint32_t> logit_rows;  // indices of the rows whose logits are wanted
   std::span<float> logits;                    // [logit_rows.size()][vocab]
+  std::span<TopQuery> tops = {};              // rows whose largest logits alone are wanted
 };
 
 class Backend {
@@ -63,6 +85,11 @@ class Backend {
 
   // Bytes of weights that a decoded token reads, in the layouts that the backend keeps them in.
   virtual std::uint64_t bytes_per_token(const Plan& plan) const = 0;
+  // Makes the copy of a loaded matrix by which kHead answers a TopQuery without reading the whole
+  // matrix; without it, it reads it all. Errors: kOutOfMemory; kUnsupported where copy_bytes is 0.
+  virtual Result<void> copy_head(WeightId head) = 0;
+  // Bytes that copy_head allocates, and of which each TopQuery reads all; 0 where there is no copy.
+  virtual std::uint64_t head_copy_bytes(const format::Tensor& tensor) const = 0;
 
   virtual bool supports(const Op& op) const = 0;
 

@@ -64,6 +64,20 @@ std::uint64_t CpuBackend::bytes_per_token(const Plan& plan) const {
   return bytes;
 }
 
+Result<void> CpuBackend::copy_head(WeightId head) {
+  auto& matrix = std::get<MatrixWeight>(weights_[head]);
+  if (head_copy_bytes(matrix.tensor) == 0) {
+    return Error{ErrorCode::kUnsupported, "this matrix has no int8 copy: it has too many columns",
+                 matrix.tensor.name};
+  }
+  TERN_ASSIGN(matrix.copy, make_head_copy(matrix.tensor, *pool_));
+  return {};
+}
+
+std::uint64_t CpuBackend::head_copy_bytes(const format::Tensor& tensor) const {
+  return backend::head_copy_bytes(tensor);
+}
+
 bool CpuBackend::supports(const Op& op) const { return op.code <= OpCode::kHead; }
 
 std::unique_ptr<KvCache> CpuBackend::make_cache(const Plan& plan) {

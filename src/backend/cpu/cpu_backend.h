@@ -36,6 +36,9 @@ class CpuBackend : public Backend {
   std::uint64_t weight_bytes(const format::Tensor& tensor) const override;
   std::uint64_t bytes_per_token(const Plan& plan) const override;
 
+  Result<void> copy_head(WeightId head) override;
+  std::uint64_t head_copy_bytes(const format::Tensor& tensor) const override;
+
   bool supports(const Op& op) const override;
 
   std::unique_ptr<KvCache> make_cache(const Plan& plan) override;

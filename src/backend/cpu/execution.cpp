@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "backend/cpu/head_search.h"
 #include "backend/cpu/kv_cache.h"
 #include "core/fixed_math.h"
 #include "format/float_blocks.h"
@@ -49,7 +50,10 @@ void Execution::run(ThreadPool::Worker& worker) {
     switch (op.code) {
       case OpCode::kTernaryLinear: linear(op, worker); break;
       case OpCode::kAttention: attention(op, worker); break;
-      case OpCode::kHead: head(op, worker); break;
+      case OpCode::kHead:
+        if (!batch_.logit_rows.empty()) all_logits(op, worker);
+        largest_logits(op, worker);
+        break;
       default: run_on_rows(op, rows);
     }
   }
@@ -223,36 +227,35 @@ void Execution::attend(const Op& op, const Slice& rows, std::uint32_t head, std:
   }
 }
 
-void Execution::head(const Op& op, ThreadPool::Worker& worker) {
+void Execution::all_logits(const Op& op, const ThreadPool::Worker& worker) {
   const format::Tensor& matrix = std::get<MatrixWeight>(weights_[op.weight]).tensor;
-  const std::size_t columns = matrix.columns();
-  const std::size_t row_bytes = format::row_bytes(matrix.type, columns);
   const Slice slice = slice_of(matrix.rows(), kRowGrain, worker.index(), worker.count());
-  const bool is_f16 = matrix.type == format::TensorType::kF16;
-  const bool is_bf16 = matrix.type == format::TensorType::kBF16;
   float* scratch = workspace_.scratch(worker.index());
-  constexpr std::size_t kRows = CpuWorkspace::kScratchRows;
+  constexpr std::size_t kRows = CpuWorkspace::kScratchRows;  // that stay in cache for all x
   for (std::size_t first = slice.begin; first < slice.end; first += kRows) {
     const std::size_t count = std::min(kRows, slice.end - first);
-    const std::byte* bytes = matrix.data.data() + first * row_bytes;
-    const auto* halves = reinterpret_cast<const std::uint16_t*>(bytes);
-    for (std::size_t r = 0; r < count && !is_f16 && !is_bf16; ++r) {
-      format::dequantize_row(matrix.type, bytes + r * row_bytes, columns, scratch + r * columns);
-    }
     for (std::size_t i = 0; i < batch_.logit_rows.size(); ++i) {
       const float* x = workspace_.row(op.in, batch_.logit_rows[i]);
       float* logits = &batch_.logits[i * plan_.vocab + first];
-      if (is_f16) {
-        table_.dot_rows_f16(x, halves, columns, count, logits);
-      } else if (is_bf16) {
-        table_.dot_rows_bf16(x, halves, columns, count, logits);
-      } else {
-        table_.dot_rows_f32(x, scratch, columns, count, logits);
-      }
+      exact_rows(table_, matrix, first, count, x, scratch, logits);
       const bool finite =
           std::all_of(logits, logits + count, [](float v) { return std::isfinite(v); });
       if (!finite) fail(op, batch_.logit_rows[i]);
     }
+  }
+}
+
+// Two barriers a query: no row can be chosen before all are bounded.
+void Execution::largest_logits(const Op& op, ThreadPool::Worker& worker) {
+  const auto& matrix = std::get<MatrixWeight>(weights_[op.weight]);
+  for (std::size_t i = 0; i < batch_.tops.size(); ++i) {
+    TopQuery& query = batch_.tops[i];
+    HeadSearch search(table_, matrix, workspace_.row(op.in, query.row), i, query, workspace_);
+    search.bound(worker);
+    worker.barrier();
+    if (worker.index() == 0) search.choose();
+    worker.barrier();
+    if (!search.compute(worker)) fail(op, query.row);
   }
 }
 
@@ -264,9 +267,14 @@ void Execution::fail(const Op& op, std::size_t row) {
   }
 }
 
-Result<void> Execution::outcome() const {
+Result<void> Execution::outcome() {
   const std::uint64_t failure = failure_.load();
-  if (failure == kNoFailure) return {};
+  if (failure == kNoFailure) {
+    for (std::size_t i = 0; i < batch_.tops.size(); ++i) {
+      HeadSearch::gather(i, workspace_.threads(), batch_.tops[i], workspace_);
+    }
+    return {};
+  }
   const Op& op = plan_.ops[failure >> 32];
   const std::uint32_t position = batch_.rows[failure & 0xffffffffu].position;
   const auto what = [&] {

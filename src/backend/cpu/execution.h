@@ -19,8 +19,9 @@ class Execution {
 
   void run(ThreadPool::Worker& worker);
 
-  // Once all workers have returned: kNumeric for the first operation and row that failed.
-  Result<void> outcome() const;
+  // Once all workers have returned: brings the answers to the queries together; kNumeric for the
+  // first operation and row that failed.
+  Result<void> outcome();
 
  private:
   void run_on_rows(const Op& op, const Slice& rows);
@@ -32,7 +33,8 @@ class Execution {
   void attention(const Op& op, ThreadPool::Worker& worker);
   void attend(const Op& op, const Slice& rows, std::uint32_t head, std::uint32_t heads,
               float* scratch);
-  void head(const Op& op, ThreadPool::Worker& worker);
+  void all_logits(const Op& op, const ThreadPool::Worker& worker);
+  void largest_logits(const Op& op, ThreadPool::Worker& worker);
   void fill_rope_table(const Slice& rows);
   void fail(const Op& op, std::size_t row);
 

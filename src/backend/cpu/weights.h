@@ -1,9 +1,11 @@
 // Weights as the CPU tiers read them.
 #pragma once
 
+#include <optional>
 #include <variant>
 #include <vector>
 
+#include "backend/cpu/head_copy.h"
 #include "core/aligned_buffer.h"
 #include "core/result.h"
 #include "core/thread_pool.h"
@@ -24,9 +26,10 @@ struct TernaryWeight {
   kernels::TernaryTiles from(std::uint64_t first) const;
 };
 
-// A float matrix in the file's own blocks.
+// A float matrix in the file's own blocks, and its int8 copy where one was made.
 struct MatrixWeight {
   format::Tensor tensor;
+  std::optional<HeadCopy> copy = std::nullopt;
 };
 
 struct VectorWeight {

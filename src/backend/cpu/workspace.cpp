@@ -32,19 +32,32 @@ std::size_t scratch_floats(const Plan& plan) {
   return round_up(most, 16);
 }
 
+// Bounds of all tokens, the largest of each thread, and the threshold; then counts.
+std::size_t head_floats(const Plan& plan, std::uint32_t threads) {
+  return plan.vocab + std::size_t{threads} * TopQuery::kMostCount + 1;
+}
+
+std::size_t head_bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads) {
+  const std::size_t counts = std::size_t{rows} * threads;
+  return round_up(head_floats(plan, threads) * sizeof(float) + counts * sizeof(std::uint32_t), 64);
+}
+
 }  // namespace
 
 std::uint64_t CpuWorkspace::bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads) {
   std::uint64_t total = rope_bytes(plan, rows);
   for (const SlotSpec& slot : plan.slots) total += slot_bytes(slot, rows);
-  return total + threads * scratch_floats(plan) * sizeof(float);
+  return total + threads * scratch_floats(plan) * sizeof(float) + head_bytes(plan, rows, threads);
 }
 
 Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::uint32_t rows,
                                                          std::uint32_t threads) {
   std::unique_ptr<CpuWorkspace> workspace(new CpuWorkspace());
   workspace->rows_ = rows;
+  workspace->threads_ = threads;
   workspace->half_ = plan.head_dim / 2;
+  workspace->vocab_ = plan.vocab;
+  workspace->head_found_ = head_floats(plan, threads);
   workspace->scratch_floats_ = scratch_floats(plan);
   std::size_t offset = 0;
   for (const SlotSpec& spec : plan.slots) {
@@ -58,6 +71,8 @@ Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::
   TERN_ASSIGN(
       workspace->scratch_,
       AlignedBuffer::allocate(threads * workspace->scratch_floats_ * sizeof(float), "workspace"));
+  TERN_ASSIGN(workspace->head_,
+              AlignedBuffer::allocate(head_bytes(plan, rows, threads), "workspace"));
   return workspace;
 }
 

@@ -17,6 +17,7 @@ class CpuWorkspace final : public Workspace {
   static std::uint64_t bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads);
 
   std::uint32_t rows() const { return rows_; }
+  std::uint32_t threads() const { return threads_; }
 
   // One row of a float slot.
   float* row(SlotId slot, std::size_t row);
@@ -33,6 +34,18 @@ class CpuWorkspace final : public Workspace {
   float* cosines(std::size_t row) { return rope_.as<float>() + row * 2 * half_; }
   float* sines(std::size_t row) { return cosines(row) + half_; }
 
+  // For the search for the largest logits: a bound a token; of each thread, the largest lower
+  // bounds; the threshold; and how many logits each thread computed for a query.
+  float* head_bounds() { return head_.as<float>(); }
+  float* head_largest(std::uint32_t worker) {
+    return head_bounds() + vocab_ + std::size_t{worker} * TopQuery::kMostCount;
+  }
+  float& head_threshold() { return *head_largest(threads_); }
+  std::uint32_t& head_found(std::size_t query, std::uint32_t worker) {
+    auto* const counts = head_.as<std::uint32_t>();
+    return counts[head_found_ + query * threads_ + worker];
+  }
+
   // A thread's own floats: kScratchRows dequantised rows, or two attention states a query.
   static constexpr std::size_t kScratchRows = 4;
   float* scratch(std::uint32_t worker) { return scratch_.as<float>() + worker * scratch_floats_; }
@@ -48,12 +61,16 @@ class CpuWorkspace final : public Workspace {
   CpuWorkspace() = default;
 
   std::uint32_t rows_ = 0;
+  std::uint32_t threads_ = 0;
   std::size_t half_ = 0;
+  std::size_t vocab_ = 0;
+  std::size_t head_found_ = 0;
   std::size_t scratch_floats_ = 0;
   std::vector<Slot> slots_;
   AlignedBuffer memory_;
   AlignedBuffer rope_;
   AlignedBuffer scratch_;
+  AlignedBuffer head_;
 };
 
 }  // namespace tern::backend

@@ -1,0 +1,210 @@
+#include "backend/cpu/head_copy.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "format/float_blocks.h"
+#include "format/ternary_matrix.h"
+
+namespace tern::backend {
+namespace {
+
+using kernels::kScanColumns;
+using kernels::kScanTileBytes;
+using kernels::kTileRows;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr double kUnit = 0x1p-24;  // of rounding in f32
+// Sums of so many products of codes and digits fit into 32 bits.
+constexpr std::uint64_t kMostColumns = 1u << 17;
+constexpr int kCodeRange = 127;
+constexpr std::uint8_t kZeroCode = 128;
+constexpr double kDigitRange = 32639.0;  // 256*127 + 127
+// Norms below it keep every step of a scan and of an exact logit finite.
+constexpr double kMostNorm = 0x1p60;
+// Below it the scale of a row would lose bits: the row is rounded to zeros.
+constexpr float kLeastMaximum = 0x1p-100f;
+// Covers what rounds in the f64 sums of squares here: 2^17 terms of 2^-53.
+constexpr double kAbove = 1.0 + 0x1p-30;
+
+constexpr std::uint64_t ceil_div(std::uint64_t n, std::uint64_t by) { return (n + by - 1) / by; }
+constexpr std::uint64_t round_up(std::uint64_t n, std::uint64_t to) { return ceil_div(n, to) * to; }
+
+struct Layout {
+  explicit Layout(const format::Tensor& tensor)
+      : tiles(ceil_div(tensor.columns(), kScanColumns)),
+        rows(round_up(tensor.rows(), kTileRows)),
+        codes(rows / kTileRows * tiles * kScanTileBytes),
+        vector(rows * sizeof(float)) {}
+
+  std::uint64_t tiles;
+  std::uint64_t rows;    // padded
+  std::uint64_t codes;   // bytes, then come three vectors:
+  std::uint64_t vector;  // scales, residuals, norms
+  std::uint64_t bytes() const { return codes + 3 * vector; }
+};
+
+// Square root of a sum of squares, not below the exact one.
+double norm_above(double squares) { return std::sqrt(squares) * kAbove; }
+
+// The least f32 that is not below `value`.
+float f32_above(double value) {
+  const auto rounded = static_cast<float>(value);
+  return static_cast<double>(rounded) < value ? std::nextafter(rounded, kInfinity) : rounded;
+}
+
+// Half to even, for magnitudes below 2^22.
+float nearest(float x) {
+  constexpr float kShift = 0x1.8p23f;
+  return (x + kShift) - kShift;
+}
+
+// Sum of term(i) over [0, n) in f64, in eight parts that compilers keep in vectors.
+template <typename Term>
+double sum_of(std::size_t n, Term term) {
+  std::array<double, 8> parts{};
+  std::size_t i = 0;
+  for (; i + parts.size() <= n; i += parts.size()) {
+    for (std::size_t j = 0; j < parts.size(); ++j) parts[j] += term(i + j);
+  }
+  for (; i < n; ++i) parts[0] += term(i);
+  double sum = 0.0;
+  for (const double part : parts) sum += part;
+  return sum;
+}
+
+struct RowBound {
+  float scale;
+  float residual;
+  float norm;
+};
+
+// Rounds a row of weights to codes and says how far they are off.
+RowBound round_row(const float* w, std::size_t n, std::uint8_t* codes) {
+  float largest = 0.0f;
+  for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(w[i]));
+  const double norm = norm_above(sum_of(n, [&](std::size_t i) {
+    const double weight = w[i];
+    return weight * weight;
+  }));
+  const bool bounded = norm < kMostNorm;  // a NaN is not
+  const bool zero = !bounded || largest < kLeastMaximum;
+  const float scale = zero ? 0.0f : largest / kCodeRange;
+  const float to_code = zero ? 0.0f : kCodeRange / largest;
+  for (std::size_t i = 0; i < n; ++i) {
+    const float code = bounded ? nearest(w[i] * to_code) : 0.0f;
+    codes[i] = static_cast<std::uint8_t>(static_cast<int>(code) + kZeroCode);
+  }
+  if (!bounded) return {scale, kInfinity, kInfinity};
+  const double residual = norm_above(sum_of(n, [&](std::size_t i) {
+    const double off = static_cast<double>(w[i]) -
+                       static_cast<double>(scale) * (static_cast<int>(codes[i]) - kZeroCode);
+    return off * off;
+  }));
+  return {scale, f32_above(residual), f32_above(norm)};
+}
+
+}  // namespace
+
+kernels::ScanTiles HeadCopy::from(std::uint64_t first) const {
+  return {tiles.codes + first / kTileRows * tiles.tiles * kScanTileBytes, tiles.tiles,
+          tiles.scales + first};
+}
+
+std::uint64_t head_copy_bytes(const format::Tensor& tensor) {
+  if (format::is_ternary(tensor.type) || tensor.columns() > kMostColumns) return 0;
+  return Layout(tensor).bytes();
+}
+
+Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool) {
+  const Layout layout(tensor);
+  const std::size_t columns = tensor.columns();
+  const std::size_t padded = layout.tiles * kScanColumns;
+  const std::uint64_t row_bytes = format::row_bytes(tensor.type, columns);
+  HeadCopy copy{{nullptr, layout.tiles, nullptr}, nullptr, nullptr, layout.bytes(), {}};
+  TERN_ASSIGN(copy.memory, AlignedBuffer::allocate(layout.bytes(), "int8 copy of the head"));
+  const std::size_t scratch = round_up(columns * sizeof(float) + padded, 64);
+  TERN_ASSIGN(AlignedBuffer rows,
+              AlignedBuffer::allocate(pool.size() * scratch, "rows of the head"));
+  auto* const codes = copy.memory.as<std::uint8_t>();
+  auto* const scales = copy.memory.as<float>(layout.codes);
+  auto* const residuals = copy.memory.as<float>(layout.codes + layout.vector);
+  auto* const norms = copy.memory.as<float>(layout.codes + 2 * layout.vector);
+  pool.run([&](ThreadPool::Worker& worker) {
+    const Slice slice = slice_of(tensor.rows(), kTileRows, worker.index(), worker.count());
+    auto* const weights = rows.as<float>(worker.index() * scratch);
+    auto* const row_codes = reinterpret_cast<std::uint8_t*>(weights + columns);
+    std::fill(row_codes, row_codes + padded, kZeroCode);
+    for (std::uint64_t row = slice.begin; row < slice.end; ++row) {
+      format::dequantize_row(tensor.type, tensor.data.data() + row * row_bytes, columns, weights);
+      const RowBound bound = round_row(weights, columns, row_codes);
+      scales[row] = bound.scale;
+      residuals[row] = bound.residual;
+      norms[row] = bound.norm;
+      std::uint8_t* to =
+          codes + row / kTileRows * layout.tiles * kScanTileBytes + row % kTileRows * kScanColumns;
+      for (std::size_t tile = 0; tile < layout.tiles; ++tile) {
+        std::memcpy(to + tile * kScanTileBytes, row_codes + tile * kScanColumns, kScanColumns);
+      }
+    }
+  });
+  copy.tiles.codes = codes;
+  copy.tiles.scales = scales;
+  copy.residuals = residuals;
+  copy.norms = norms;
+  return copy;
+}
+
+ScanQuery make_scan_query(const float* x, std::size_t n, std::int8_t* digits) {
+  const std::size_t padded = round_up(n, kScanColumns);
+  std::int8_t* const high = digits;
+  std::int8_t* const low = digits + padded;
+  std::memset(digits, 0, 2 * padded);
+  ScanQuery query{{high, low, 0, 0, 0.0f}, 0.0f, 0.0f, 0.0f, false};
+  double largest = 0.0;
+  double squares = 0.0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const double value = x[i];
+    largest = std::max(largest, std::fabs(value));
+    squares += value * value;
+  }
+  const double norm = norm_above(squares);
+  query.bounded = norm < kMostNorm;  // a NaN is not
+  if (!query.bounded) return query;
+  query.digits.scale = static_cast<float>(largest / kDigitRange);
+  const double scale = query.digits.scale;
+  const double to_digits = largest > 0.0 ? kDigitRange / largest : 0.0;
+  double off = 0.0, rounded = 0.0, high_squares = 0.0, low_squares = 0.0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const int q = static_cast<int>(std::lrint(x[i] * to_digits));
+    const int h = (q + 128) >> 8;
+    const int l = q - 256 * h;
+    high[i] = static_cast<std::int8_t>(h);
+    low[i] = static_cast<std::int8_t>(l);
+    query.digits.high_sum += h;
+    query.digits.low_sum += l;
+    const double distance = x[i] - scale * q;
+    off += distance * distance;
+    rounded += static_cast<double>(q) * q;
+    high_squares += static_cast<double>(h) * h;
+    low_squares += static_cast<double>(l) * l;
+  }
+  // The names of docs/numbers.md.
+  const double x_hat = scale * norm_above(rounded);
+  const double split = scale * (256.0 * norm_above(high_squares) + norm_above(low_squares));
+  const double steps = static_cast<double>(ceil_div(n, 64)) + 6.0;
+  const double gamma = steps * kUnit / (1.0 - steps * kUnit);
+  constexpr double kMargin = 1.0 + 16.0 * kUnit;
+  constexpr double kLeast = std::numeric_limits<float>::min();  // so that no factor underflows
+  const double of_residual = x_hat + 8.0 * kUnit * split;
+  const double of_norm = norm_above(off) + gamma * norm + 8.0 * kUnit * split;
+  query.of_residual = f32_above(std::max(of_residual * kMargin, kLeast));
+  query.of_norm = f32_above(std::max(of_norm * kMargin, kLeast));
+  query.constant = 0x1p-108f;
+  return query;
+}
+
+}  // namespace tern::backend

@@ -1,0 +1,46 @@
+// The int8 copy of a head matrix, and the bounds that make a scan of it certain: how far a scanned
+// value can lie from the exact logit. docs/numbers.md, "Certified head", has the derivation.
+#pragma once
+
+#include <cstdint>
+
+#include "core/aligned_buffer.h"
+#include "core/result.h"
+#include "core/thread_pool.h"
+#include "format/tensor.h"
+#include "kernels/kernel_table.h"
+
+namespace tern::backend {
+
+// Never changes once made. Rows are padded to whole groups of kTileRows.
+struct HeadCopy {
+  kernels::ScanTiles tiles;  // in `memory`, like the two below
+  const float* residuals;    // [rows] at least |w - w^|, w^ the rounded row
+  const float* norms;        // [rows] at least |w|; infinity for a row that cannot be bounded
+  std::uint64_t bytes;       // which a scan of all rows reads
+  AlignedBuffer memory;
+
+  // Rows from `first` on, a multiple of kTileRows.
+  kernels::ScanTiles from(std::uint64_t first) const;
+};
+
+// Bytes that make_head_copy allocates and a scan reads; 0 for a matrix that has no copy.
+std::uint64_t head_copy_bytes(const format::Tensor& tensor);
+
+// Of a float matrix for which head_copy_bytes() is not 0. Errors: kOutOfMemory.
+Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool);
+
+// Activations as digits, and what the bound of a row is made of:
+// |logit - scanned| <= residual * of_residual + norm * of_norm + constant.
+struct ScanQuery {
+  kernels::DigitRow digits;
+  float of_residual;
+  float of_norm;
+  float constant;
+  bool bounded;  // false: x is too large, or no number; every row must be computed
+};
+
+// `digits` has room for both digits of n activations, each padded to whole tiles.
+ScanQuery make_scan_query(const float* x, std::size_t n, std::int8_t* digits);
+
+}  // namespace tern::backend

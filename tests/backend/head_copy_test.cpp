@@ -1,0 +1,144 @@
+// The bounds of a scan: never too small, and not larger than they must be.
+#include "backend/cpu/head_copy.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/tensors.h"
+#include "core/fp_env.h"
+#include "kernels/registry.h"
+
+namespace tern::backend {
+namespace {
+
+using test::must;
+
+std::vector<float> normals(std::size_t n, std::uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(n);
+  for (float& v : x) v = normal(generator);
+  return x;
+}
+
+// One row of weights and its scan by x.
+struct Scanned {
+  double exact;  // the product in f64, in which it is exact to 2^-53
+  float logit;   // by the sum rule
+  float scanned;
+  double by_residual;  // the parts of the bound
+  double by_norm;
+  double bound() const { return by_residual + by_norm; }
+  double off() const { return std::fabs(static_cast<double>(logit) - scanned); }
+};
+
+Scanned scan(const std::vector<float>& w, const std::vector<float>& x) {
+  const ScopedFpEnv fp_env;
+  const auto tensor = test::make_floats("output.weight", {w.size(), 1}, w);
+  ThreadPool pool(1);
+  const HeadCopy copy = must(make_head_copy(tensor.tensor, pool));
+  std::vector<std::int8_t> digits(2 * (x.size() + 3));
+  const ScanQuery query = make_scan_query(x.data(), x.size(), digits.data());
+  EXPECT_TRUE(query.bounded);
+  Scanned s{};
+  for (std::size_t i = 0; i < w.size(); ++i) s.exact += static_cast<double>(w[i]) * x[i];
+  kernels::scalar_table().dot_rows_f32(x.data(), w.data(), w.size(), 1, &s.logit);
+  kernels::scalar_table().scan_rows(copy.tiles, 1, query.digits, &s.scanned);
+  s.by_residual = static_cast<double>(copy.residuals[0]) * query.of_residual;
+  s.by_norm = static_cast<double>(copy.norms[0]) * query.of_norm + query.constant;
+  return s;
+}
+
+// w less its own rounding to int8, as the copy makes it.
+std::vector<float> residual_of(const std::vector<float>& w) {
+  float largest = 0.0f;
+  for (const float v : w) largest = std::max(largest, std::fabs(v));
+  std::vector<float> residual(w.size());
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    residual[i] = w[i] - largest / 127.0f * std::rint(w[i] * (127.0f / largest));
+  }
+  return residual;
+}
+
+TEST(HeadCopy, BoundsHoldOnRandomRows) {
+  for (std::uint32_t seed = 0; seed < 200; ++seed) {
+    const std::size_t n = 1 + seed * 37 % 700;
+    const Scanned s = scan(normals(n, 2 * seed), normals(n, 2 * seed + 1));
+    ASSERT_LE(s.off(), s.bound()) << n;
+  }
+}
+
+// x along the residual of the rounded weights: the worst that can happen does, so a bound that was
+// a hundredth smaller would be wrong.
+TEST(HeadCopy, TheBoundOfTheResidualIsReached) {
+  const auto w = normals(2560, 1);
+  const Scanned s = scan(w, residual_of(w));
+  EXPECT_LE(s.off(), s.bound());
+  EXPECT_GT(s.off(), 0.99 * s.bound());
+}
+
+// Weights that int8 holds, and an x that lies as far beside its digits as it can, always to the
+// side of the weight's sign.
+TEST(HeadCopy, TheBoundOfTheDigitsIsReached) {
+  constexpr std::size_t kColumns = 1024;
+  std::vector<float> w(kColumns), x(kColumns);
+  std::mt19937 generator(2);
+  for (std::size_t i = 0; i < kColumns; ++i) {
+    w[i] = generator() % 2 == 0 ? 127.0f : -127.0f;
+    const auto q = static_cast<float>(static_cast<int>(generator() % 60000) - 30000);
+    x[i] = q + (w[i] > 0 ? 0.49f : -0.49f);
+  }
+  x[0] = 32639.0f;  // digits are x itself, rounded
+  const Scanned s = scan(w, x);
+  EXPECT_LE(s.off(), s.bound());
+  EXPECT_GT(s.off(), 0.85 * s.bound());  // the rest is rounding that did not add up
+}
+
+// Roundings of the sum rule all to one side: 64 lanes of one large and many small products, each of
+// which loses just under half a unit.
+TEST(HeadCopy, TheBoundCoversTheRoundingOfTheSumRule) {
+  constexpr std::size_t kColumns = 8192;
+  std::vector<float> w(kColumns, 1.0f), x(kColumns);
+  for (std::size_t i = 0; i < kColumns; ++i) x[i] = i < 64 ? 1.0f : 0x1.fp-25f;
+  const Scanned s = scan(w, x);
+  EXPECT_EQ(s.logit, 64.0f);  // the small ones were lost
+  EXPECT_GT(s.exact, 64.0004);
+  EXPECT_LE(s.off(), s.bound());
+  EXPECT_LE(std::fabs(s.exact - s.scanned), s.bound());
+}
+
+TEST(HeadCopy, TinyAndZeroRowsAreBounded) {
+  for (const float magnitude : {0.0f, 1e-45f, 1e-40f, 1e-33f, 1e-20f, 1e15f}) {
+    for (const float activation : {0.0f, 1e-45f, 1e-38f, 1.0f, 1e15f}) {
+      auto w = normals(300, 3);
+      auto x = normals(300, 4);
+      for (float& v : w) v *= magnitude;
+      for (float& v : x) v *= activation;
+      const Scanned s = scan(w, x);
+      ASSERT_LE(s.off(), s.bound()) << magnitude << ", " << activation;
+    }
+  }
+}
+
+TEST(HeadCopy, SaysWhatItAllocates) {
+  const auto tensor = test::make_floats("output.weight", {101, 33}, std::vector<float>(101 * 33));
+  // 48 rows of 26 tiles of 4 columns, and three floats a row.
+  EXPECT_EQ(head_copy_bytes(tensor.tensor), 48u * (26 * 4 + 12));
+  ThreadPool pool(3);
+  const HeadCopy copy = must(make_head_copy(tensor.tensor, pool));
+  EXPECT_EQ(copy.bytes, head_copy_bytes(tensor.tensor));
+}
+
+TEST(HeadCopy, LargeAndInvalidInputIsNotBounded) {
+  std::vector<std::int8_t> digits(16);
+  for (const float bad : {1e19f, std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    std::vector<float> x(8, 1.0f);
+    x[5] = bad;
+    EXPECT_FALSE(make_scan_query(x.data(), x.size(), digits.data()).bounded) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace tern::backend
