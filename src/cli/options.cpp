@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
+#include <map>
 
 #include "core/cpu_features.h"
 #include "kernels/registry.h"
@@ -27,6 +28,19 @@ void add_compute_options(CLI::App& parser, ComputeOptions& options) {
                   "Instruction set, of those that `tern version` lists; without it\n"
                   "$TERN_FORCE_ISA, else the fastest")
       ->type_name("NAME");
+}
+
+void add_head_option(CLI::App& parser, model::HeadMode& mode) {
+  using enum model::HeadMode;
+  const std::map<std::string, model::HeadMode> names{
+      {"auto", kAuto}, {"certified", kCertified}, {"exact", kExact}};
+  parser
+      .add_option("--head", mode,
+                  "auto, certified: find the largest logits by an int8 copy of the head, or\n"
+                  "exact: compute all, without the copy's memory. Changes no result")
+      ->type_name("MODE")
+      ->transform(CLI::CheckedTransformer(names, CLI::ignore_case).description(""))
+      ->default_str("auto");
 }
 
 Result<format::GgufFile> open_model(const std::string& path) {

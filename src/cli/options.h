@@ -7,6 +7,7 @@
 #include "core/result.h"
 #include "format/gguf/gguf_file.h"
 #include "kernels/kernel_table.h"
+#include "model/model.h"
 
 namespace CLI {  // NOLINT: not ours to name
 class App;
@@ -21,6 +22,7 @@ struct ComputeOptions {
 
 void add_model_option(CLI::App& parser, std::string& path);
 void add_compute_options(CLI::App& parser, ComputeOptions& options);
+void add_head_option(CLI::App& parser, model::HeadMode& mode);
 
 // The file at `path`, or the embedded model where it is empty. Errors: those of GgufFile.
 Result<format::GgufFile> open_model(const std::string& path);

@@ -72,7 +72,8 @@ Result<ExitCode> perplexity(const CommandOptions& options, Output& output) {
   std::stop_source stop;
   Interrupt interrupt(stop);  // before threads are made
   Progress progress;
-  TERN_ASSIGN(const Runtime runtime, load_runtime(options.model, options.compute, true, progress));
+  TERN_ASSIGN(const Runtime runtime, load_runtime(options.model, options.compute, true,
+                                                  model::HeadMode::kExact, progress));
   progress.clear();
   diagnose::PerplexityOptions measure = options.measure;
   measure.available_memory = available_memory();

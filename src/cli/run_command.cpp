@@ -87,7 +87,11 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   telemetry::Telemetry telemetry;
   TERN_TRY(open_events(options.events, events, telemetry));
   TERN_ASSIGN(const Runtime runtime,
-              load_runtime(options.model, options.compute, options.verify, progress));
+              load_runtime(options.model, options.compute, options.verify, options.head, progress));
+  if (const std::string& reason = runtime.model.head().no_copy_for; !reason.empty()) {
+    progress.clear();
+    write_stderr("tern: head: all logits are computed for each token: " + reason + "\n");
+  }
 
   engine::GenerateRequest request = request_of(options);
   request.prompt = runtime.tokenizer.encode(prompt, {.parse_special = options.parse_special});

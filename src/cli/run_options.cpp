@@ -93,6 +93,7 @@ CLI::App* add_run_options(CLI::App& tern, RunOptions& options) {
       ->check(CLI::Range(std::int64_t{-1}, kMostSeed).description(""))
       ->capture_default_str();
   add_compute_options(*parser, options.compute);
+  add_head_option(*parser, options.head);
   parser->add_flag_callback(
       "--no-verify", [&options] { options.verify = false; }, "Skip the self-proof of the model");
   parser->add_flag("--json", options.json, "One JSON object at the end instead of text");

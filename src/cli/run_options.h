@@ -20,6 +20,7 @@ struct RunOptions {
   std::string prompt_file;  // "-": standard input
   std::string model;
   ComputeOptions compute;
+  model::HeadMode head = model::HeadMode::kAuto;
   std::int64_t max_tokens = -1;  // -1: to the end of the text or of the context
   std::uint32_t context = 0;     // 0: what the model was trained for
   engine::SamplingOptions sampling;

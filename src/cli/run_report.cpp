@@ -31,6 +31,18 @@ json::value or_null(const std::optional<T>& value) {
   return value ? json::value(*value) : json::value(nullptr);
 }
 
+json::value head_value(const RunReport& report) {
+  const model::HeadReport& head = report.runtime->model.head();
+  const engine::Generation& generation = *report.generation;
+  json::value rows = nullptr;  // where all logits were asked for
+  if (generation.searches > 0) {
+    rows = static_cast<double>(generation.head_rows) / static_cast<double>(generation.searches);
+  }
+  return {{"mode", head.certified ? "certified" : "exact"},
+          {"copy_bytes", head.copy_bytes},
+          {"exact_rows_per_token", std::move(rows)}};
+}
+
 json::value limit_value(const RunReport& report) {
   if (!report.limit) return nullptr;
   return {{"share", or_null(report.share)},
@@ -84,6 +96,7 @@ std::string to_json(const RunReport& report, const telemetry::Telemetry& telemet
   object["proved"] = runtime.model.proof().proved;
   object["tokens_per_second"] = or_null(report.tokens_per_second);
   object["limit"] = limit_value(report);
+  object["head"] = head_value(report);
   object["seconds"] = {{"load", runtime.load_seconds},
                        {"proof", runtime.model.proof().seconds},
                        {"prefill", generation.prefill_seconds},

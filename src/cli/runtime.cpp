@@ -23,16 +23,17 @@ Result<void> require_embeddings(const model::Model& model, const text::Tokenizer
 }  // namespace
 
 Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& compute, bool verify,
-                             Progress& progress) {
+                             model::HeadMode head, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(compute.tier));
   TERN_ASSIGN(format::GgufFile file, open_model(path));
   TERN_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
-  TERN_ASSIGN(std::unique_ptr<backend::CpuBackend> backend,
-              backend::CpuBackend::create(
-                  *tier, compute.threads == 0 ? usable_cores() : compute.threads));
+  TERN_ASSIGN(
+      std::unique_ptr<backend::CpuBackend> backend,
+      backend::CpuBackend::create(*tier, compute.threads == 0 ? usable_cores() : compute.threads));
   model::LoadOptions options;
   options.verify = verify;
+  options.head = head;
   options.available_memory = available_memory();
   options.progress = [&](std::uint64_t done, std::uint64_t total) {
     progress.show("load", done, total);

@@ -22,7 +22,7 @@ struct Runtime {
 
 // Errors: those of open_model, choose_tier, Tokenizer and Model::load.
 Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& compute, bool verify,
-                             Progress& progress);
+                             model::HeadMode head, Progress& progress);
 
 // "tern-tales", or the file's name where the model has none.
 std::string model_name(const model::Model& model);

@@ -108,7 +108,8 @@ std::string to_json(const Runtime& runtime, const Hash& hash) {
 
 Result<ExitCode> verify(const VerifyOptions& options, Output& output) {
   Progress progress;
-  TERN_ASSIGN(const Runtime runtime, load_runtime(options.model, options.compute, true, progress));
+  TERN_ASSIGN(const Runtime runtime, load_runtime(options.model, options.compute, true,
+                                                  model::HeadMode::kExact, progress));
   TERN_ASSIGN(const auto tokens, tokens_of(options, runtime));
   TERN_ASSIGN(const Hash hash, hash_logits(options, runtime, tokens, progress));
   progress.clear();

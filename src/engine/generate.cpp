@@ -46,20 +46,65 @@ class TextStream {
   std::string& text_;
 };
 
+// The computing side of a generation: asks the head for no more than the sampler needs.
+class Decoder {
+ public:
+  Decoder(Sequence& sequence, const text::Tokenizer& tokenizer, Sampler& sampler,
+          Generation& generation)
+      : sequence_(sequence),
+        sampler_(sampler),
+        generation_(generation),
+        // An embedding may be padded beyond the vocabulary: those rows are no tokens.
+        texts_(std::min<std::size_t>(sequence.model().config().vocab, tokenizer.vocab_size())) {}
+
+  Result<std::size_t> append(std::span<const TokenId> tokens, Sequence::AppendOptions options) {
+    std::vector<TokenId> always;
+    if (const auto count = sampler_.decisive()) {
+      always = sampler_.penalised(recent_with(tokens));
+      options.top = {*count, static_cast<std::uint32_t>(texts_), always};
+    }
+    TERN_ASSIGN(const std::size_t done, sequence_.append(tokens, options));
+    if (options.top && done == tokens.size()) {
+      ++generation_.searches;
+      generation_.head_rows += sequence_.candidates().size();
+    }
+    return done;
+  }
+
+  Result<TokenId> sample() {
+    const auto position = static_cast<std::uint32_t>(sequence_.tokens().size());
+    if (sampler_.decisive()) {
+      return sampler_.sample(sequence_.candidates(), position, sequence_.tokens());
+    }
+    return sampler_.sample(sequence_.logits().first(texts_), position, sequence_.tokens());
+  }
+
+ private:
+  // The end of the sequence as it will be, as far as a penalty looks back.
+  std::vector<TokenId> recent_with(std::span<const TokenId> tokens) const {
+    const auto before = sequence_.tokens();
+    const auto span = std::min<std::size_t>(before.size(), sampler_.options().repeat_last_n);
+    std::vector<TokenId> recent(before.end() - static_cast<std::ptrdiff_t>(span), before.end());
+    recent.insert(recent.end(), tokens.begin(), tokens.end());
+    return recent;
+  }
+
+  Sequence& sequence_;
+  Sampler& sampler_;
+  Generation& generation_;
+  std::size_t texts_;
+};
+
 // Samples and appends until something ends the sequence; `generation` grows as it goes.
-Result<EndReason> decode(Sequence& sequence, const text::Tokenizer& tokenizer,
-                         const GenerateRequest& request, Sampler& sampler, TextStream& stream,
-                         Generation& generation) {
-  // An embedding may be padded beyond the vocabulary: those rows are no tokens.
-  const std::size_t texts = std::min(sequence.logits().size(), tokenizer.vocab_size());
+Result<EndReason> decode(Decoder& decoder, const Sequence& sequence,
+                         const text::Tokenizer& tokenizer, const GenerateRequest& request,
+                         TextStream& stream, Generation& generation) {
   for (;;) {
     if (request.cancel.stop_requested()) return EndReason::kCancelled;
     if (request.max_tokens && generation.tokens.size() >= *request.max_tokens) {
       return EndReason::kMaxTokens;
     }
-    const auto position = static_cast<std::uint32_t>(sequence.tokens().size());
-    TERN_ASSIGN(const TokenId token,
-                sampler.sample(sequence.logits().first(texts), position, sequence.tokens()));
+    TERN_ASSIGN(const TokenId token, decoder.sample());
     if (!request.ignore_end && tokenizer.is_end_of_generation(token)) {
       return EndReason::kEndOfSequence;
     }
@@ -70,13 +115,15 @@ Result<EndReason> decode(Sequence& sequence, const text::Tokenizer& tokenizer,
     if (request.max_tokens && generation.tokens.size() >= *request.max_tokens) {
       return EndReason::kMaxTokens;  // before computing logits that nobody reads
     }
-    TERN_TRY(sequence.append({&token, 1}));
+    TERN_TRY(decoder.append({&token, 1}, {}));
   }
 }
 
 void report(const Generation& generation, telemetry::Telemetry& telemetry) {
   telemetry.counter("engine.prompt_tokens").add(generation.prompt_tokens);
   telemetry.counter("engine.generated_tokens").add(generation.tokens.size());
+  telemetry.counter("engine.head_searches").add(generation.searches);
+  telemetry.counter("engine.head_rows").add(generation.head_rows);
   telemetry.emit({"sequence.finished",
                   {{"reason", std::string(name(generation.end))},
                    {"prompt_tokens", std::uint64_t{generation.prompt_tokens}},
@@ -106,16 +153,17 @@ Result<Generation> generate(Sequence& sequence, const text::Tokenizer& tokenizer
   }
   TERN_ASSIGN(Sampler sampler, Sampler::create(request.sampling));
   Generation generation;
+  Decoder decoder(sequence, tokenizer, sampler, generation);
   const auto prefill_start = Clock::now();
   TERN_ASSIGN(generation.prompt_tokens,
-              sequence.append(request.prompt, {request.cancel, request.on_prefill, nullptr}));
+              decoder.append(request.prompt, {request.cancel, request.on_prefill}));
   generation.prefill_seconds = seconds_since(prefill_start);
   const auto decode_start = Clock::now();
   if (generation.prompt_tokens < request.prompt.size()) {
     generation.end = EndReason::kCancelled;
   } else {
     TextStream stream(tokenizer, request, generation.text);
-    TERN_ASSIGN(generation.end, decode(sequence, tokenizer, request, sampler, stream, generation));
+    TERN_ASSIGN(generation.end, decode(decoder, sequence, tokenizer, request, stream, generation));
     stream.finish();
   }
   generation.decode_seconds = seconds_since(decode_start);

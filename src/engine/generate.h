@@ -44,12 +44,15 @@ struct Generation {
   std::string text;                   // what on_text was given, end to end
   std::vector<text::TokenId> tokens;  // the generated ones
   std::size_t prompt_tokens = 0;      // of the prompt, computed
+  std::size_t searches = 0;           // tokens whose largest logits alone were asked for
+  std::size_t head_rows = 0;          // rows of the head that they computed exactly, in sum
   double prefill_seconds = 0.0;
   double decode_seconds = 0.0;  // of the tokens after the first
 };
 
 // Errors: those of Sampler::create, Sequence::append and Sampler::sample; kUsage for an empty
-// prompt. Counts engine.prompt_tokens and engine.generated_tokens and emits sequence.finished.
+// prompt. Counts engine.prompt_tokens, engine.generated_tokens, engine.head_searches and
+// engine.head_rows and emits sequence.finished.
 Result<Generation> generate(Sequence& sequence, const text::Tokenizer& tokenizer,
                             const GenerateRequest& request, telemetry::Telemetry& telemetry);
 

@@ -38,18 +38,47 @@ Result<Sampler> Sampler::create(const SamplingOptions& options) {
   return Sampler(options);
 }
 
+std::optional<std::uint32_t> Sampler::decisive() const {
+  if (options_.temperature == 0.0f) return 1;
+  const bool some = options_.top_k >= 1 && options_.top_k <= backend::TopQuery::kMostCount;
+  return some ? std::optional(options_.top_k) : std::nullopt;
+}
+
+std::vector<TokenId> Sampler::penalised(std::span<const TokenId> history) const {
+  if (options_.repeat_penalty == 1.0f) return {};
+  const std::size_t span = std::min<std::size_t>(history.size(), options_.repeat_last_n);
+  std::vector<TokenId> recent(history.end() - static_cast<std::ptrdiff_t>(span), history.end());
+  std::sort(recent.begin(), recent.end());
+  recent.erase(std::unique(recent.begin(), recent.end()), recent.end());
+  return recent;
+}
+
 Result<TokenId> Sampler::sample(std::span<const float> logits, std::uint32_t position,
                                 std::span<const TokenId> history) {
-  const ScopedFpEnv fp_env;
   candidates_.clear();
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] == -std::numeric_limits<float>::infinity()) continue;  // a masked token
-    if (!std::isfinite(logits[i])) {
-      return Error{ErrorCode::kNumeric,
-                   "the logit of token " + std::to_string(i) + " is a NaN or an infinity",
-                   "position " + std::to_string(position)};
-    }
-    candidates_.push_back({logits[i], static_cast<TokenId>(i)});
+    candidates_.push_back({static_cast<TokenId>(i), logits[i]});
+  }
+  return choose(position, history);
+}
+
+Result<TokenId> Sampler::sample(std::span<const backend::TokenLogit> logits, std::uint32_t position,
+                                std::span<const TokenId> history) {
+  candidates_.assign(logits.begin(), logits.end());
+  return choose(position, history);
+}
+
+Result<TokenId> Sampler::choose(std::uint32_t position, std::span<const TokenId> history) {
+  const ScopedFpEnv fp_env;
+  std::erase_if(candidates_, [](const Candidate& c) {
+    return c.logit == -std::numeric_limits<float>::infinity();  // a masked token
+  });
+  for (const Candidate& candidate : candidates_) {
+    if (std::isfinite(candidate.logit)) continue;
+    return Error{
+        ErrorCode::kNumeric,
+        "the logit of token " + std::to_string(candidate.token) + " is a NaN or an infinity",
+        "position " + std::to_string(position)};
   }
   if (candidates_.empty()) {
     return Error{ErrorCode::kNumeric, "no logit is finite", "position " + std::to_string(position)};
@@ -68,10 +97,8 @@ Result<TokenId> Sampler::sample(std::span<const float> logits, std::uint32_t pos
 }
 
 void Sampler::penalise(std::span<const TokenId> history) {
-  if (options_.repeat_penalty == 1.0f) return;
-  const std::size_t span = std::min<std::size_t>(history.size(), options_.repeat_last_n);
-  std::vector<TokenId> recent(history.end() - static_cast<std::ptrdiff_t>(span), history.end());
-  std::sort(recent.begin(), recent.end());
+  const std::vector<TokenId> recent = penalised(history);
+  if (recent.empty()) return;
   for (Candidate& candidate : candidates_) {
     if (!std::binary_search(recent.begin(), recent.end(), candidate.token)) continue;
     candidate.logit = candidate.logit > 0.0f ? candidate.logit / options_.repeat_penalty

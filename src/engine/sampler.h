@@ -7,9 +7,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "backend/backend.h"
 #include "core/result.h"
 #include "text/token.h"
 
@@ -32,20 +34,27 @@ class Sampler {
 
   const SamplingOptions& options() const { return options_; }
 
+  // How many of the largest logits decide; no value where all may.
+  std::optional<std::uint32_t> decisive() const;
+  // The tokens whose logits the repetition penalty changes, ascending.
+  std::vector<text::TokenId> penalised(std::span<const text::TokenId> history) const;
+
   // The token for `position` (its index in the sequence). `history` are the tokens before it.
   // A logit of -infinity masks its token. Errors: kNumeric where one is a NaN or +infinity, or
   // where all are masked.
   Result<text::TokenId> sample(std::span<const float> logits, std::uint32_t position,
                                std::span<const text::TokenId> history);
+  // The same from some of the logits, ascending by token: the penalised ones, and of the others at
+  // least the decisive().
+  Result<text::TokenId> sample(std::span<const backend::TokenLogit> logits, std::uint32_t position,
+                               std::span<const text::TokenId> history);
 
  private:
-  struct Candidate {
-    float logit;
-    text::TokenId token;
-  };
+  using Candidate = backend::TokenLogit;
 
   explicit Sampler(const SamplingOptions& options) : options_(options) {}
 
+  Result<text::TokenId> choose(std::uint32_t position, std::span<const text::TokenId> history);
   void penalise(std::span<const text::TokenId> history);
   void keep_top_k();
   void keep_top_p();

@@ -73,34 +73,59 @@ Result<std::size_t> Sequence::append(std::span<const TokenId> tokens,
   std::size_t done = 0;
   while (done < tokens.size() && !options.stop.stop_requested()) {
     const std::size_t count = std::min(chunk, tokens.size() - done);
-    TERN_TRY(append_chunk(tokens.subspan(done, count), options.every_logit));
+    TERN_TRY(append_chunk(tokens.subspan(done, count), done + count == tokens.size(), options));
     done += count;
     if (options.progress) options.progress(done, tokens.size());
   }
   return done;
 }
 
-Result<void> Sequence::append_chunk(std::span<const TokenId> tokens, const LogitSink& every_logit) {
+Result<void> Sequence::append_chunk(std::span<const TokenId> tokens, bool last,
+                                    const AppendOptions& options) {
   const auto first = static_cast<std::uint32_t>(tokens_.size());
   TERN_TRY(cache_->reserve(first + static_cast<std::uint32_t>(tokens.size())));
   rows_.clear();
   for (std::uint32_t i = 0; i < tokens.size(); ++i) {
     rows_.push_back({tokens[i], first + i, cache_.get()});
   }
+  std::vector<std::uint32_t> logit_rows;
+  if (options.every_logit) {
+    logit_rows.resize(tokens.size());
+    std::iota(logit_rows.begin(), logit_rows.end(), 0u);
+  } else if (last && !options.top) {
+    logit_rows.push_back(static_cast<std::uint32_t>(tokens.size() - 1));
+  }
+  TERN_TRY(submit(logit_rows, last ? options.top : std::nullopt));
   const std::size_t vocab = model_->config().vocab;
-  std::vector<std::uint32_t> logit_rows(every_logit ? tokens.size() : 1);
-  std::iota(logit_rows.begin(), logit_rows.end(),
-            static_cast<std::uint32_t>(tokens.size() - logit_rows.size()));
-  logits_.resize(logit_rows.size() * vocab);
-  TERN_TRY(model_->backend().submit(model_->plan(), {rows_, logit_rows, logits_}, *workspace_));
-  if (every_logit) {
+  if (options.every_logit) {
     for (std::uint32_t i = 0; i < tokens.size(); ++i) {
-      every_logit(first + i, std::span(logits_).subspan(i * vocab, vocab));
+      options.every_logit(first + i, std::span(logits_).subspan(i * vocab, vocab));
     }
     std::copy(logits_.end() - static_cast<std::ptrdiff_t>(vocab), logits_.end(), logits_.begin());
     logits_.resize(vocab);
   }
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  return {};
+}
+
+// Computes rows_, of which the last is asked for its largest logits.
+Result<void> Sequence::submit(std::span<const std::uint32_t> logit_rows,
+                              const std::optional<TopLogits>& top) {
+  const std::size_t vocab = model_->config().vocab;
+  logits_.resize(logit_rows.size() * vocab);
+  backend::Batch batch{rows_, logit_rows, logits_};
+  found_ = 0;
+  if (!top) return model_->backend().submit(model_->plan(), batch, *workspace_);
+  candidates_.resize(vocab);
+  backend::TopQuery query{static_cast<std::uint32_t>(rows_.size() - 1),
+                          top->count,
+                          top->tokens,
+                          top->always,
+                          {},
+                          candidates_};
+  batch.tops = {&query, 1};
+  TERN_TRY(model_->backend().submit(model_->plan(), batch, *workspace_));
+  found_ = query.found;
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -21,6 +22,13 @@ struct SequenceOptions {
   std::uint32_t context = 0;  // most tokens, prompt and answer; 0: what the model was trained for
   std::uint32_t prefill_chunk = 256;  // tokens computed at once; the results do not depend on it
   std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
+};
+
+// Asks for the largest logits after the last token instead of all: see backend::TopQuery.
+struct TopLogits {
+  std::uint32_t count = 1;
+  std::uint32_t tokens = 0;
+  std::span<const text::TokenId> always = {};
 };
 
 class Sequence {
@@ -42,6 +50,7 @@ class Sequence {
     std::stop_token stop = {};  // looked at between chunks
     Progress progress = nullptr;
     LogitSink every_logit = nullptr;  // asks for the logits of every position
+    std::optional<TopLogits> top = {};
   };
   // Computes `tokens`, chunk by chunk. Returns how many were taken: fewer than given only where
   // `stop` was requested. Errors: kUsage for a token outside of the vocabulary, kContextLength
@@ -49,15 +58,22 @@ class Sequence {
   Result<std::size_t> append(std::span<const text::TokenId> tokens, const AppendOptions& options);
   Result<std::size_t> append(std::span<const text::TokenId> tokens) { return append(tokens, {}); }
 
-  // [vocab] after the last appended token; empty before the first append.
+  // [vocab] after the last token that append() was given; empty before, and where it was asked for
+  // the largest: then they are candidates(), ascending by token.
   std::span<const float> logits() const { return logits_; }
+  std::span<const backend::TokenLogit> candidates() const {
+    return std::span(candidates_).first(found_);
+  }
 
  private:
   Sequence(const model::Model& model, std::uint32_t context, std::uint32_t chunk)
       : model_(&model), context_(context), chunk_(chunk) {}
 
   Result<void> check(std::span<const text::TokenId> tokens) const;
-  Result<void> append_chunk(std::span<const text::TokenId> tokens, const LogitSink& every_logit);
+  Result<void> append_chunk(std::span<const text::TokenId> tokens, bool last,
+                            const AppendOptions& options);
+  Result<void> submit(std::span<const std::uint32_t> logit_rows,
+                      const std::optional<TopLogits>& top);
 
   const model::Model* model_;
   std::uint32_t context_;
@@ -67,6 +83,8 @@ class Sequence {
   std::vector<text::TokenId> tokens_;
   std::vector<backend::BatchRow> rows_;
   std::vector<float> logits_;
+  std::vector<backend::TokenLogit> candidates_;  // room for the vocabulary once it was asked for
+  std::size_t found_ = 0;
 };
 
 }  // namespace tern::engine

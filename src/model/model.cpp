@@ -44,6 +44,13 @@ class WeightLoader {
     return loaded(*tensor, backend_.load_matrix(*tensor));
   }
 
+  Result<void> head_copy(WeightId head, std::uint64_t bytes) {
+    auto made = backend_.copy_head(head);
+    if (!made) return in_context(file_.source(), std::move(made.error()));
+    report(bytes);
+    return {};
+  }
+
   std::span<const TernaryTensor> ternaries() const { return ternaries_; }
 
  private:
@@ -75,9 +82,13 @@ class WeightLoader {
 
   Result<WeightId> loaded(const Tensor& tensor, Result<WeightId> id) {
     if (!id) return in_context(file_.source(), std::move(id.error()));
-    done_ += tensor.data.size();
-    if (options_.progress) options_.progress(done_, total_);
+    report(tensor.data.size());
     return id;
+  }
+
+  void report(std::uint64_t bytes) {
+    done_ += bytes;
+    if (options_.progress) options_.progress(done_, total_);
   }
 
   const format::GgufFile& file_;
@@ -125,6 +136,21 @@ Result<DecoderWeights> load_decoder(WeightLoader& load, const arch::DecoderConfi
   return weights;
 }
 
+std::string megabytes(std::uint64_t bytes) { return std::to_string(bytes / 1000000) + " MB"; }
+
+// Whether the head gets a copy. `needed` are the bytes of all weights without it.
+HeadReport choose_head(const backend::Backend& backend, const Tensor& head, HeadMode mode,
+                       std::uint64_t needed, std::uint64_t available) {
+  const std::uint64_t bytes = backend.head_copy_bytes(head);
+  if (mode == HeadMode::kExact) return {};
+  if (mode == HeadMode::kCertified) return {true, bytes, ""};
+  if (bytes == 0 || bytes > head.data.size() / 4 * 3) return {};
+  if (needed + bytes <= available) return {true, bytes, ""};
+  return {false, 0,
+          "its int8 copy needs " + megabytes(bytes) + " beside " + megabytes(needed) +
+              " of weights; " + megabytes(available) + " are free"};
+}
+
 Result<void> require_support(const backend::Backend& backend, const backend::Plan& plan) {
   for (const backend::Op& op : plan.ops) {
     if (backend.supports(op)) continue;
@@ -149,9 +175,17 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
     const std::uint64_t copy = backend.weight_bytes(tensor);
     needed += copy != 0 ? copy : tensor.data.size();
   }
-  TERN_TRY(require_memory("weights of " + model.file_.source(), needed, options.available_memory));
-  WeightLoader loader(model.file_, backend, options, model.weight_bytes_);
+  const Tensor* head =
+      model.file_.tensor(model.config_.tied_embedding ? arch::kTokenEmbedding : arch::kOutput);
+  if (head != nullptr) {  // else load_decoder() names it
+    model.head_ = choose_head(backend, *head, options.head, needed, options.available_memory);
+  }
+  const std::uint64_t copy = model.head_.copy_bytes;
+  TERN_TRY(require_memory("weights of " + model.file_.source(), needed + copy,
+                          options.available_memory));
+  WeightLoader loader(model.file_, backend, options, model.weight_bytes_ + copy);
   TERN_ASSIGN(const DecoderWeights weights, load_decoder(loader, model.config_));
+  if (model.head_.certified) TERN_TRY(loader.head_copy(weights.head, copy));
   TERN_ASSIGN(model.plan_, build_decoder_plan(model.config_, weights));
   TERN_TRY(require_support(backend, model.plan_));
   model.bytes_per_token_ = backend.bytes_per_token(model.plan_);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <string>
 
 #include "arch/decoder_config.h"
 #include "backend/backend.h"
@@ -16,10 +17,24 @@
 
 namespace tern::model {
 
+// How the largest logits are found where they are all that is wanted; the result is the same.
+enum class HeadMode {
+  kAuto,       // certified where the copy makes the head smaller to read by a quarter, and fits
+  kCertified,  // by a scan of an int8 copy and exact logits of the rows that it leaves
+  kExact,      // by exact logits of all rows; no copy
+};
+
+struct HeadReport {
+  bool certified = false;
+  std::uint64_t copy_bytes = 0;  // 0: no copy
+  std::string no_copy_for;       // why kAuto made none that was worth it; empty else
+};
+
 struct LoadOptions {
   // The self-proof. Turn it off only for files that were verified before: what it would refuse runs
   // then, and a code 3 in the weights may give other results on another tier.
   bool verify = true;
+  HeadMode head = HeadMode::kAuto;
   std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
   // Called after each tensor with the bytes loaded so far and in all.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = nullptr;
@@ -40,6 +55,7 @@ class Model {
   // Bytes of all tensors in the file, and of those that each decoded token reads in the backend.
   std::uint64_t weight_bytes() const { return weight_bytes_; }
   std::uint64_t bytes_per_token() const { return bytes_per_token_; }
+  const HeadReport& head() const { return head_; }
   // What the proof found; `proved` is false where it was not asked for.
   const ProofReport& proof() const { return proof_; }
 
@@ -53,6 +69,7 @@ class Model {
   backend::Plan plan_;
   std::uint64_t weight_bytes_ = 0;
   std::uint64_t bytes_per_token_ = 0;
+  HeadReport head_;
   ProofReport proof_;
 };
 

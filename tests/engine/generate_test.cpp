@@ -100,6 +100,37 @@ TEST_F(GenerateTest, EndsWhenTheContextIsFull) {
   EXPECT_EQ(g.tokens.size(), 16 - r.prompt.size() + 1);
 }
 
+// The certified head and the full scan write the same text, whatever samples from it.
+TEST_F(GenerateTest, TheCertifiedHeadChangesNoToken) {
+  ASSERT_TRUE(model_->head().certified);
+  backend::CpuBackend backend(kernels::best_table(detect_cpu_features()), 2);
+  auto file = format::GgufFile::open(TERN_SOURCE_DIR "/models/tern-tales.gguf");
+  ASSERT_TRUE(file.ok());
+  const auto exact =
+      model::Model::load(std::move(*file), backend, {.head = model::HeadMode::kExact});
+  ASSERT_TRUE(exact.ok());
+  for (const SamplingOptions& sampling :
+       {SamplingOptions{.temperature = 0.0f},
+        SamplingOptions{.temperature = 0.0f, .repeat_penalty = 1.5f},
+        SamplingOptions{.temperature = 1.0f, .top_k = 40, .repeat_penalty = 1.2f, .seed = 1},
+        SamplingOptions{.temperature = 3.0f, .top_k = 256, .top_p = 1, .min_p = 0, .seed = 2},
+        SamplingOptions{.temperature = 1.0f, .top_k = 0, .seed = 3}}) {
+    auto r = request(60);
+    r.sampling = sampling;
+    const Generation certified = must_run(r);
+    auto sequence = Sequence::create(*exact);
+    ASSERT_TRUE(sequence.ok());
+    const auto full = generate(*sequence, *tokenizer_, r, telemetry_);
+    ASSERT_TRUE(full.ok());
+    EXPECT_EQ(certified.text, full->text);
+    EXPECT_EQ(certified.tokens, full->tokens);
+    const std::size_t vocab = tokenizer_->vocab_size();
+    EXPECT_EQ(certified.searches, sampling.top_k == 0 ? 0u : 60u);
+    EXPECT_EQ(full->head_rows, full->searches * vocab);
+    EXPECT_LE(certified.head_rows, certified.searches * vocab / 3);
+  }
+}
+
 TEST_F(GenerateTest, EndTokenEndsUnlessIgnored) {
   auto r = request(8);
   const auto tokens = must_run(r).tokens;
@@ -161,6 +192,8 @@ TEST_F(GenerateTest, CountsAndReports) {
   must_run(r);
   EXPECT_EQ(telemetry_.counters().at("engine.generated_tokens"), 3u);
   EXPECT_EQ(telemetry_.counters().at("engine.prompt_tokens"), r.prompt.size());
+  EXPECT_EQ(telemetry_.counters().at("engine.head_searches"), 3u);
+  EXPECT_GE(telemetry_.counters().at("engine.head_rows"), 3u);
   EXPECT_NE(lines.str().find(R"("event":"sequence.finished")"), std::string::npos);
   EXPECT_NE(lines.str().find(R"("reason":"max_tokens")"), std::string::npos);
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -171,6 +172,62 @@ TEST(Sampler, RefusesWhatIsNoDistribution) {
   EXPECT_EQ(sampler.sample(large, 3, {}).error().code, ErrorCode::kNumeric);
   const std::vector<float> none(2, -std::numeric_limits<float>::infinity());
   EXPECT_EQ(sampler.sample(none, 3, {}).error().code, ErrorCode::kNumeric);
+}
+
+TEST(Sampler, SaysHowManyLogitsDecide) {
+  const auto decisive = [](float temperature, std::uint32_t top_k) {
+    return (*Sampler::create({.temperature = temperature, .top_k = top_k})).decisive();
+  };
+  EXPECT_EQ(decisive(0.0f, 0), 1u);
+  EXPECT_EQ(decisive(0.0f, 40), 1u);
+  EXPECT_EQ(decisive(1.0f, 1), 1u);
+  EXPECT_EQ(decisive(1.0f, 256), 256u);
+  EXPECT_EQ(decisive(1.0f, 257), std::nullopt);
+  EXPECT_EQ(decisive(1.0f, 0), std::nullopt);
+}
+
+TEST(Sampler, SaysWhichTokensItPenalises) {
+  SamplingOptions options{.repeat_penalty = 1.1f, .repeat_last_n = 3};
+  EXPECT_EQ((*Sampler::create(options)).penalised(std::vector<TokenId>{9, 5, 2, 5}),
+            (std::vector<TokenId>{2, 5}));
+  options.repeat_penalty = 1.0f;
+  EXPECT_TRUE((*Sampler::create(options)).penalised(std::vector<TokenId>{9, 5}).empty());
+}
+
+// From the largest and the penalised logits alone comes the token that all logits give.
+TEST(Sampler, TheDecisiveLogitsGiveTheTokenOfAll) {
+  std::vector<float> logits(500);
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    logits[i] = 6.0f * std::sin(static_cast<float>(i * i)) + static_cast<float>(i % 3);
+  }
+  logits[80] = logits[20];  // equals
+  const std::vector<TokenId> history{20, 7, 300, 301, 302, 20, 499};
+  for (const SamplingOptions& options :
+       {SamplingOptions{.temperature = 0.0f, .repeat_penalty = 1.5f}, SamplingOptions{.top_k = 1},
+        SamplingOptions{.temperature = 2.0f, .top_k = 40, .repeat_penalty = 1.3f},
+        SamplingOptions{.temperature = 5.0f, .top_k = 100, .top_p = 1.0f, .min_p = 0.0f},
+        SamplingOptions{.top_k = 256, .top_p = 0.5f, .repeat_penalty = 0.7f}}) {
+    auto sampler = *Sampler::create(options);
+    const auto penalised = sampler.penalised(history);
+    const auto is_penalised = [&](TokenId token) {
+      return std::binary_search(penalised.begin(), penalised.end(), token);
+    };
+    std::vector<backend::TokenLogit> some;
+    for (TokenId token = 0; token < 500; ++token) {
+      const float logit = logits[static_cast<std::size_t>(token)];
+      std::uint32_t ahead = 0;  // of the others
+      for (TokenId other = 0; other < 500; ++other) {
+        const float its = logits[static_cast<std::size_t>(other)];
+        ahead += !is_penalised(other) && (its > logit || (its == logit && other < token)) ? 1 : 0;
+      }
+      if (is_penalised(token) || ahead < *sampler.decisive()) some.push_back({token, logit});
+    }
+    ASSERT_LT(some.size(), logits.size());
+    for (std::uint32_t position = 0; position < 300; ++position) {
+      ASSERT_EQ(*sampler.sample(some, position, history),
+                *sampler.sample(logits, position, history));
+    }
+  }
 }
 
 TEST(Sampler, RefusesOptionsOutOfRange) {

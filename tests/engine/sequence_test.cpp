@@ -80,6 +80,30 @@ TEST_F(SequenceTest, EveryLogitComesOncePerPositionInOrder) {
   EXPECT_EQ(last, std::vector<float>(s.logits().begin(), s.logits().end()));
 }
 
+// The largest logits in place of all: of the last token alone, whatever the chunks.
+TEST_F(SequenceTest, AsksForTheLargestLogits) {
+  const auto tokens = test::tiny_tokens(tiny_, 10);
+  auto whole = sequence();
+  ASSERT_TRUE(whole.append(tokens).ok());
+  EXPECT_TRUE(whole.candidates().empty());
+  auto s = sequence({.prefill_chunk = 4});
+  const std::vector<text::TokenId> always{3, 90};
+  ASSERT_TRUE(s.append(tokens, {.top = TopLogits{5, tiny_.vocab, always}}).ok());
+  EXPECT_TRUE(s.logits().empty());
+  ASSERT_GE(s.candidates().size(), 5u);
+  std::vector<text::TokenId> found;
+  for (const auto& candidate : s.candidates()) {
+    EXPECT_EQ(candidate.logit, whole.logits()[static_cast<std::size_t>(candidate.token)]);
+    found.push_back(candidate.token);
+  }
+  EXPECT_THAT(found, ::testing::IsSupersetOf(always));
+  const auto best = std::max_element(whole.logits().begin(), whole.logits().end());
+  EXPECT_THAT(found, ::testing::Contains(best - whole.logits().begin()));
+  ASSERT_TRUE(s.append({tokens.data(), 1}).ok());  // and all again
+  EXPECT_EQ(s.logits().size(), tiny_.vocab);
+  EXPECT_TRUE(s.candidates().empty());
+}
+
 TEST_F(SequenceTest, PromptBeyondTheContextIsRefusedBeforeItIsComputed) {
   auto s = sequence({.context = 8});
   const auto done = s.append(test::tiny_tokens(tiny_, 9));

@@ -68,7 +68,46 @@ TEST_F(ModelLoad, ReportsWhatItProved) {
   for (const auto count : proof.trits)
     EXPECT_NEAR(static_cast<double>(count) / trits, 1.0 / 3, 0.02);
   EXPECT_EQ(last, total);
-  EXPECT_EQ(total, model->weight_bytes());
+  EXPECT_EQ(total, model->weight_bytes() + model->head().copy_bytes);
+}
+
+TEST_F(ModelLoad, TheHeadGetsACopyWhereItSavesReadingAndFits) {
+  const auto automatic = load({});
+  ASSERT_TRUE(automatic.ok());
+  EXPECT_TRUE(automatic->head().certified);
+  // 96 rows of 128 columns, and three floats a row.
+  EXPECT_EQ(automatic->head().copy_bytes, 96u * (128 + 12));
+  const auto exact = load({}, {.head = HeadMode::kExact});
+  ASSERT_TRUE(exact.ok());
+  EXPECT_FALSE(exact->head().certified);
+  EXPECT_EQ(exact->head().copy_bytes, 0u);
+  // Blocks of eight bits are hardly larger than a copy of them.
+  const TinyModel blocks{.head_type = format::TensorType::kQ8_0};
+  const auto unworthy = load(blocks);
+  ASSERT_TRUE(unworthy.ok());
+  EXPECT_FALSE(unworthy->head().certified);
+  EXPECT_TRUE(unworthy->head().no_copy_for.empty());
+  const auto forced = load(blocks, {.head = HeadMode::kCertified});
+  ASSERT_TRUE(forced.ok());
+  EXPECT_TRUE(forced->head().certified);
+}
+
+// A copy that does not fit is left out where it may be, and is refused where it was asked for.
+TEST_F(ModelLoad, ACopyWithoutRoomIsSaid) {
+  std::uint64_t enough = 0;
+  for (std::uint64_t free = 0; enough == 0; free += 10000) {
+    const auto model = load({}, {.head = HeadMode::kExact, .available_memory = free});
+    if (model.ok()) enough = free;
+  }
+  const auto without = load({}, {.available_memory = enough});
+  ASSERT_TRUE(without.ok()) << without.error().to_string();
+  EXPECT_FALSE(without->head().certified);
+  EXPECT_THAT(without->head().no_copy_for, ::testing::HasSubstr("its int8 copy needs 0 MB"));
+  const auto refused = load({}, {.head = HeadMode::kCertified, .available_memory = enough});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kOutOfMemory);
+  const std::uint64_t with_copy = enough + 96 * (128 + 12);
+  EXPECT_TRUE(load({}, {.available_memory = with_copy})->head().certified);
 }
 
 TEST_F(ModelLoad, BytesPerTokenLeaveOutAnUntiedEmbedding) {
