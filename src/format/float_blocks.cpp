@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -26,6 +27,17 @@ std::uint16_t load_u16(const std::byte* at) {
   std::uint16_t bits;
   std::memcpy(&bits, at, sizeof bits);
   return bits;
+}
+
+// f16_to_f32() without branches, so that compilers make vectors of a row: a head has many.
+float widened(std::uint16_t half) {
+  const std::uint32_t magnitude = half & 0x7fffu;
+  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
+  const std::uint32_t special = magnitude >= 0x7c00u ? 0x7f800000u : 0u;  // infinities and NaNs
+  const std::uint32_t normal = ((magnitude << 13) + (112u << 23)) | special;
+  const float subnormal = static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f;
+  const auto bits = magnitude < 0x400u ? std::bit_cast<std::uint32_t>(subnormal) : normal;
+  return std::bit_cast<float>(bits | sign);
 }
 
 // Byte i has value i in its low nibble and value 16+i in its high one.
@@ -124,7 +136,7 @@ void dequantize_row(TensorType type, const std::byte* row, std::size_t columns, 
   switch (type) {
     case TensorType::kF32: std::memcpy(out, row, columns * sizeof(float)); return;
     case TensorType::kF16:
-      for (std::size_t i = 0; i < columns; ++i) out[i] = f16_to_f32(load_u16(row + 2 * i));
+      for (std::size_t i = 0; i < columns; ++i) out[i] = widened(load_u16(row + 2 * i));
       return;
     case TensorType::kBF16:
       for (std::size_t i = 0; i < columns; ++i) out[i] = bf16_to_f32(load_u16(row + 2 * i));

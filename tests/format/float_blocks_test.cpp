@@ -90,6 +90,19 @@ TEST(FloatBlocks, PackedQuantsComeBack) {
   }
 }
 
+// All of them, NaN payloads included.
+TEST(FloatBlocks, RowsOfHalvesAreTheHalves) {
+  std::vector<std::uint16_t> halves(65536);
+  for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i);
+  std::vector<float> values(halves.size());
+  const auto* bytes = reinterpret_cast<const std::byte*>(halves.data());
+  dequantize_row(TensorType::kF16, bytes, halves.size(), values.data());
+  for (std::size_t i = 0; i < halves.size(); ++i) {
+    const float expected = f16_to_f32(halves[i]);
+    ASSERT_EQ(std::memcmp(&values[i], &expected, sizeof expected), 0) << i;
+  }
+}
+
 TEST(FloatBlocks, I2sHasNoRows) {
   float out = 42;
   const std::byte row[32]{};

@@ -21,7 +21,7 @@ constexpr double kUnit = 0x1p-24;  // of rounding in f32
 // Sums of so many products of codes and digits fit into 32 bits.
 constexpr std::uint64_t kMostColumns = 1u << 17;
 constexpr int kCodeRange = 127;
-constexpr std::uint8_t kZeroCode = 128;
+constexpr int kZeroCode = 128;
 constexpr double kDigitRange = 32639.0;  // 256*127 + 127
 // Norms below it keep every step of a scan and of an exact logit finite.
 constexpr double kMostNorm = 0x1p60;
@@ -62,15 +62,34 @@ float nearest(float x) {
   return (x + kShift) - kShift;
 }
 
-// Sum of term(i) over [0, n) in f64, in eight parts that compilers keep in vectors.
-template <typename Term>
-double sum_of(std::size_t n, Term term) {
+// The largest magnitude, where there is no NaN.
+float largest_of(const float* x, std::size_t n) {
+  std::array<float, 8> parts{};  // as in the sums below, so that compilers keep them in vectors
+  std::size_t i = 0;
+  for (; i + parts.size() <= n; i += parts.size()) {
+    for (std::size_t j = 0; j < parts.size(); ++j) {
+      const float magnitude = std::fabs(x[i + j]);
+      parts[j] = parts[j] < magnitude ? magnitude : parts[j];
+    }
+  }
+  for (; i < n; ++i) parts[0] = std::max(parts[0], std::fabs(x[i]));
+  return *std::max_element(parts.begin(), parts.end());
+}
+
+// Sum of (x - scale*y)^2 in f64, in which each difference is formed with one rounding.
+double squares_of(const float* x, const float* y, double scale, std::size_t n) {
   std::array<double, 8> parts{};
   std::size_t i = 0;
   for (; i + parts.size() <= n; i += parts.size()) {
-    for (std::size_t j = 0; j < parts.size(); ++j) parts[j] += term(i + j);
+    for (std::size_t j = 0; j < parts.size(); ++j) {
+      const double off = static_cast<double>(x[i + j]) - scale * static_cast<double>(y[i + j]);
+      parts[j] += off * off;
+    }
   }
-  for (; i < n; ++i) parts[0] += term(i);
+  for (; i < n; ++i) {
+    const double off = static_cast<double>(x[i]) - scale * static_cast<double>(y[i]);
+    parts[0] += off * off;
+  }
   double sum = 0.0;
   for (const double part : parts) sum += part;
   return sum;
@@ -82,29 +101,30 @@ struct RowBound {
   float norm;
 };
 
-// Rounds a row of weights to codes and says how far they are off.
-RowBound round_row(const float* w, std::size_t n, std::uint8_t* codes) {
-  float largest = 0.0f;
-  for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(w[i]));
-  const double norm = norm_above(sum_of(n, [&](std::size_t i) {
-    const double weight = w[i];
-    return weight * weight;
-  }));
+// Rounds a row of weights and says how far it is off. `rounded` gets the codes less their offset.
+RowBound round_row(const float* w, std::size_t n, float* rounded) {
+  const double norm = norm_above(squares_of(w, w, 0.0, n));
+  const float largest = largest_of(w, n);
   const bool bounded = norm < kMostNorm;  // a NaN is not
-  const bool zero = !bounded || largest < kLeastMaximum;
-  const float scale = zero ? 0.0f : largest / kCodeRange;
-  const float to_code = zero ? 0.0f : kCodeRange / largest;
-  for (std::size_t i = 0; i < n; ++i) {
-    const float code = bounded ? nearest(w[i] * to_code) : 0.0f;
-    codes[i] = static_cast<std::uint8_t>(static_cast<int>(code) + kZeroCode);
+  if (!bounded || largest < kLeastMaximum) {
+    std::fill(rounded, rounded + n, 0.0f);
+    const float all = bounded ? f32_above(norm) : kInfinity;
+    return {0.0f, all, all};
   }
-  if (!bounded) return {scale, kInfinity, kInfinity};
-  const double residual = norm_above(sum_of(n, [&](std::size_t i) {
-    const double off = static_cast<double>(w[i]) -
-                       static_cast<double>(scale) * (static_cast<int>(codes[i]) - kZeroCode);
-    return off * off;
-  }));
-  return {scale, f32_above(residual), f32_above(norm)};
+  const float scale = largest / kCodeRange;
+  const float to_code = kCodeRange / largest;
+  for (std::size_t i = 0; i < n; ++i) rounded[i] = nearest(w[i] * to_code);
+  return {scale, f32_above(norm_above(squares_of(w, rounded, scale, n))), f32_above(norm)};
+}
+
+// Into the row's place in its tiles, of which `to` is the first.
+void store_codes(const float* rounded, std::size_t tiles, std::uint8_t* to) {
+  for (std::size_t tile = 0; tile < tiles; ++tile) {
+    for (std::size_t c = 0; c < kScanColumns; ++c) {
+      const auto code = static_cast<int>(rounded[tile * kScanColumns + c]) + kZeroCode;
+      to[tile * kScanTileBytes + c] = static_cast<std::uint8_t>(code);
+    }
+  }
 }
 
 }  // namespace
@@ -126,29 +146,25 @@ Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool) 
   const std::uint64_t row_bytes = format::row_bytes(tensor.type, columns);
   HeadCopy copy{{nullptr, layout.tiles, nullptr}, nullptr, nullptr, layout.bytes(), {}};
   TERN_ASSIGN(copy.memory, AlignedBuffer::allocate(layout.bytes(), "int8 copy of the head"));
-  const std::size_t scratch = round_up(columns * sizeof(float) + padded, 64);
-  TERN_ASSIGN(AlignedBuffer rows,
-              AlignedBuffer::allocate(pool.size() * scratch, "rows of the head"));
+  TERN_ASSIGN(AlignedBuffer rows, AlignedBuffer::allocate(pool.size() * 2 * padded * sizeof(float),
+                                                          "rows of the head"));
   auto* const codes = copy.memory.as<std::uint8_t>();
   auto* const scales = copy.memory.as<float>(layout.codes);
   auto* const residuals = copy.memory.as<float>(layout.codes + layout.vector);
   auto* const norms = copy.memory.as<float>(layout.codes + 2 * layout.vector);
   pool.run([&](ThreadPool::Worker& worker) {
     const Slice slice = slice_of(tensor.rows(), kTileRows, worker.index(), worker.count());
-    auto* const weights = rows.as<float>(worker.index() * scratch);
-    auto* const row_codes = reinterpret_cast<std::uint8_t*>(weights + columns);
-    std::fill(row_codes, row_codes + padded, kZeroCode);
+    auto* const weights = rows.as<float>() + worker.index() * 2 * padded;
+    auto* const rounded = weights + padded;  // zeros behind the last column
     for (std::uint64_t row = slice.begin; row < slice.end; ++row) {
       format::dequantize_row(tensor.type, tensor.data.data() + row * row_bytes, columns, weights);
-      const RowBound bound = round_row(weights, columns, row_codes);
+      const RowBound bound = round_row(weights, columns, rounded);
       scales[row] = bound.scale;
       residuals[row] = bound.residual;
       norms[row] = bound.norm;
-      std::uint8_t* to =
-          codes + row / kTileRows * layout.tiles * kScanTileBytes + row % kTileRows * kScanColumns;
-      for (std::size_t tile = 0; tile < layout.tiles; ++tile) {
-        std::memcpy(to + tile * kScanTileBytes, row_codes + tile * kScanColumns, kScanColumns);
-      }
+      store_codes(
+          rounded, layout.tiles,
+          codes + row / kTileRows * layout.tiles * kScanTileBytes + row % kTileRows * kScanColumns);
     }
   });
   copy.tiles.codes = codes;
