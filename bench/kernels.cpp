@@ -131,6 +131,21 @@ void add_head(const KernelTable& table) {
   add(table, "dot_rows_bf16", items, [&table, x, narrow, y]() mutable {
     table.dot_rows_bf16(x.data(), narrow.data(), kHidden, kHeadRows, y.data());
   });
+  add(table, "dot_rows_q8_0", items,
+      [&table, x, blocks = std::vector<std::uint8_t>(kHeadRows * kHidden / 32 * 34), y]() mutable {
+        table.dot_rows_q8_0(x.data(), blocks.data(), kHidden, kHeadRows, y.data());
+      });
+  add(table, "dot_rows_q6_k", items,
+      [&table, x, blocks = std::vector<std::uint8_t>(kHeadRows * kHidden / 256 * 210),
+       y]() mutable {
+        table.dot_rows_q6_k(x.data(), blocks.data(), kHidden, kHeadRows, y.data());
+      });
+  const std::vector<std::uint8_t> codes(kHeadRows * kHidden, 130);
+  const std::vector<std::int8_t> digits(kHidden, 1);
+  add(table, "scan_rows", items, [&table, codes, digits, scales = y, y]() mutable {
+    table.scan_rows({codes.data(), kHidden / tern::kernels::kScanColumns, scales.data()}, kHeadRows,
+                    {digits.data(), digits.data(), kHidden, kHidden, 1.0f}, y.data());
+  });
 }
 
 void add_all(const KernelTable& table) {

@@ -19,6 +19,7 @@ namespace {
 struct BenchCommandOptions {
   std::string model;
   ComputeOptions compute;
+  model::HeadMode head = model::HeadMode::kAuto;
   std::uint32_t prefill = 512;
   std::uint32_t decode = 128;
   std::uint32_t depth = 16;
@@ -46,6 +47,7 @@ Result<ExitCode> bench(const BenchCommandOptions& chosen, Output& output) {
   options.open = [&] { return open_model(chosen.model); };
   options.path = chosen.model;
   options.threads = chosen.compute.threads == 0 ? usable_cores() : chosen.compute.threads;
+  options.head = chosen.head;
   options.prefill = chosen.prefill;
   options.decode = chosen.decode;
   options.depth = chosen.depth;
@@ -93,6 +95,7 @@ Command add_bench_command(CLI::App& tern) {
   add_count(*parser, "-r,--repetitions", options->repetitions, 1,
             "Repetitions, of which the median and the quartiles are shown");
   add_compute_options(*parser, options->compute);
+  add_head_option(*parser, options->head);
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return bench(*options, output); }};
 }

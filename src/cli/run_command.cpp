@@ -41,6 +41,13 @@ engine::GenerateRequest request_of(const RunOptions& options) {
   return request;
 }
 
+// A copy of the head that no sample would use is not made.
+Result<model::HeadMode> head_mode(const RunOptions& options) {
+  TERN_ASSIGN(const engine::Sampler sampler, engine::Sampler::create(options.sampling));
+  const bool unused = options.head == model::HeadMode::kAuto && !sampler.decisive();
+  return unused ? model::HeadMode::kExact : options.head;
+}
+
 // The text as it comes; a failure to write it asks for the end.
 class TextWriter {
  public:
@@ -86,8 +93,9 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   std::ofstream events;
   telemetry::Telemetry telemetry;
   TERN_TRY(open_events(options.events, events, telemetry));
+  TERN_ASSIGN(const model::HeadMode head, head_mode(options));
   TERN_ASSIGN(const Runtime runtime,
-              load_runtime(options.model, options.compute, options.verify, options.head, progress));
+              load_runtime(options.model, options.compute, options.verify, head, progress));
   if (const std::string& reason = runtime.model.head().no_copy_for; !reason.empty()) {
     progress.clear();
     write_stderr("tern: head: all logits are computed for each token: " + reason + "\n");

@@ -59,7 +59,9 @@ RunReport make_report(const Runtime& runtime, const engine::Sequence& sequence, 
   report.steps = sequence.tokens().size() - generation.prompt_tokens;
   if (report.steps == 0 || generation.decode_seconds <= 0.0) return report;
   report.tokens_per_second = static_cast<double>(report.steps) / generation.decode_seconds;
-  if (auto limit = measure_limit(runtime.model, generation.prompt_tokens, report.steps)) {
+  const std::uint64_t bytes = generation.searches > 0 ? runtime.model.search_bytes_per_token()
+                                                      : runtime.model.bytes_per_token();
+  if (auto limit = measure_limit(runtime.model, bytes, generation.prompt_tokens, report.steps)) {
     report.limit = *limit;
     const double share = *report.tokens_per_second / limit->tokens_per_second;
     if (share <= 1.0) report.share = share;

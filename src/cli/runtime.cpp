@@ -28,9 +28,9 @@ Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& comp
   TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(compute.tier));
   TERN_ASSIGN(format::GgufFile file, open_model(path));
   TERN_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
-  TERN_ASSIGN(
-      std::unique_ptr<backend::CpuBackend> backend,
-      backend::CpuBackend::create(*tier, compute.threads == 0 ? usable_cores() : compute.threads));
+  TERN_ASSIGN(std::unique_ptr<backend::CpuBackend> backend,
+              backend::CpuBackend::create(
+                  *tier, compute.threads == 0 ? usable_cores() : compute.threads));
   model::LoadOptions options;
   options.verify = verify;
   options.head = head;

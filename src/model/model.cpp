@@ -141,13 +141,14 @@ std::string megabytes(std::uint64_t bytes) { return std::to_string(bytes / 10000
 // Whether the head gets a copy. `needed` are the bytes of all weights without it.
 HeadReport choose_head(const backend::Backend& backend, const Tensor& head, HeadMode mode,
                        std::uint64_t needed, std::uint64_t available) {
-  const std::uint64_t bytes = backend.head_copy_bytes(head);
-  if (mode == HeadMode::kExact) return {};
-  if (mode == HeadMode::kCertified) return {true, bytes, ""};
-  if (bytes == 0 || bytes > head.data.size() / 4 * 3) return {};
-  if (needed + bytes <= available) return {true, bytes, ""};
-  return {false, 0,
-          "its int8 copy needs " + megabytes(bytes) + " beside " + megabytes(needed) +
+  const std::uint64_t bytes = head.data.size();
+  const std::uint64_t copy = backend.head_copy_bytes(head);
+  if (mode == HeadMode::kExact) return {false, bytes, 0, ""};
+  if (mode == HeadMode::kCertified) return {true, bytes, copy, ""};
+  if (copy == 0 || copy > bytes / 4 * 3) return {false, bytes, 0, ""};
+  if (needed + copy <= available) return {true, bytes, copy, ""};
+  return {false, bytes, 0,
+          "its int8 copy needs " + megabytes(copy) + " beside " + megabytes(needed) +
               " of weights; " + megabytes(available) + " are free"};
 }
 

@@ -26,6 +26,7 @@ enum class HeadMode {
 
 struct HeadReport {
   bool certified = false;
+  std::uint64_t bytes = 0;       // of the matrix
   std::uint64_t copy_bytes = 0;  // 0: no copy
   std::string no_copy_for;       // why kAuto made none that was worth it; empty else
 };
@@ -55,6 +56,11 @@ class Model {
   // Bytes of all tensors in the file, and of those that each decoded token reads in the backend.
   std::uint64_t weight_bytes() const { return weight_bytes_; }
   std::uint64_t bytes_per_token() const { return bytes_per_token_; }
+  // The latter where the largest logits are all that is wanted: a certified head reads its copy in
+  // place of the matrix, but for the few rows that it computes.
+  std::uint64_t search_bytes_per_token() const {
+    return head_.certified ? bytes_per_token_ - head_.bytes + head_.copy_bytes : bytes_per_token_;
+  }
   const HeadReport& head() const { return head_; }
   // What the proof found; `proved` is false where it was not asked for.
   const ProofReport& proof() const { return proof_; }

@@ -353,6 +353,17 @@ TEST(HeadSearch, SeveralRowsOfABatchAreAnsweredBesideWholeRows) {
   expect_answers(logits, five, second);
 }
 
+TEST(HeadSearch, RefusesQueriesThatItHasNoRoomFor) {
+  Head head(kernels::scalar_table(), 1, normals(8, 61),
+            head_of(TensorType::kF32, 8, normals(8 * 300, 62)));
+  for (const Ask& ask : {Ask{.count = 0}, Ask{.count = 257}, Ask{.tokens = 301}}) {
+    const auto outcome = head.top(ask);
+    ASSERT_FALSE(outcome.ok());
+    EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
+  }
+  EXPECT_TRUE(head.top({.count = 256}).ok());
+}
+
 // What is no number is the error that it is for all logits, wherever it stands.
 TEST(HeadSearch, RefusesWhatIsNoNumber) {
   constexpr std::size_t kColumns = 40, kRows = 60;

@@ -18,7 +18,8 @@ def packed_bytes(tier: str, columns: int, rows: int) -> int:
 
 class BenchTest(CliTest):
     def test_json_of_a_file(self) -> None:
-        outcome = self.succeed("bench", "-m", MODEL, *SMALL, "-t", "2", "--json")
+        arguments = ("-m", MODEL, *SMALL, "-t", "2", "--head", "exact", "--json")
+        outcome = self.succeed("bench", *arguments)
         self.assertFalse(outcome.stderr)
         found = json.loads(outcome.stdout)
         shape = self.inspect("-m", MODEL, "--tensors")
@@ -48,6 +49,20 @@ class BenchTest(CliTest):
         self.assertGreater(found["rss_bytes"], 1 << 20)
         if found["rss_excludes_probe"]:
             self.assertLess(found["rss_bytes"], 1 << 30)
+
+    def test_the_certified_head_reads_its_copy(self) -> None:
+        small = ("bench", "-m", MODEL, "-p", "0", "-n", "4", "-r", "1", "--json")
+        exact = json.loads(self.succeed(*small, "--head", "exact").stdout)
+        certified = json.loads(self.succeed(*small).stdout)
+        head = certified["head"]
+        self.assertEqual(head["mode"], "certified")
+        self.assertEqual(exact["head"]["mode"], "exact")
+        self.assertEqual(
+            certified["decode"]["bytes_per_token"],
+            exact["decode"]["bytes_per_token"] - head["bytes"] + head["copy_bytes"],
+        )
+        self.assertGreaterEqual(head["exact_rows_per_token"], 1)
+        self.assertLess(head["exact_rows_per_token"], exact["head"]["exact_rows_per_token"] / 2)
 
     def test_text_of_the_embedded_model_and_a_forced_tier(self) -> None:
         outcome = self.succeed(

@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from tern import MODEL, STATISTICS, CliTest, environment, main
+from tern import MODEL, STATISTICS, CliTest, environment, main, tern
 
 ONCE = ("run", "Once upon a time", "-n", "24", "--seed", "7")
 DOCUMENTED_KEYS = [
@@ -23,6 +23,7 @@ DOCUMENTED_KEYS = [
     "proved",
     "tokens_per_second",
     "limit",
+    "head",
     "seconds",
     "peak_resident_bytes",
     "counters",
@@ -118,6 +119,24 @@ class RunTest(CliTest):
         self.assertGreater(report["limit"]["bytes_per_token"], 1e6)
         share = report["limit"]["share"]
         self.assertTrue(share is None or 0 < share <= 1)
+
+    def test_the_way_to_the_largest_logits_changes_no_text(self) -> None:
+        for sampling in (("--temp", "0"), ("--temp", "1", "--repeat-penalty", "1.2")):
+            found = {}
+            for mode in ("auto", "certified", "exact"):
+                run = self.succeed(*ONCE, *sampling, "--head", mode, "--json")
+                found[mode] = json.loads(run.stdout)
+                self.assertEqual(found[mode]["text"], found["auto"]["text"])
+            self.assertEqual(found["auto"]["head"], found["certified"]["head"])
+            self.assertEqual(found["certified"]["head"]["mode"], "certified")
+            self.assertEqual(found["exact"]["head"]["mode"], "exact")
+            rows = found["certified"]["head"]["exact_rows_per_token"]
+            self.assertLess(rows, found["exact"]["head"]["exact_rows_per_token"] / 2)
+            counters = found["certified"]["counters"]
+            self.assertEqual(rows, counters["engine.head_rows"] / counters["engine.head_searches"])
+        whole = json.loads(self.text(*ONCE, "--top-k", "0", "--json"))
+        self.assertIsNone(whole["head"]["exact_rows_per_token"])
+        self.assert_fails(tern("run", "x", "--head", "fast"), 2, "--head")
 
     def test_no_verify_says_so(self) -> None:
         outcome = self.succeed(*ONCE, "--no-verify")

@@ -26,6 +26,8 @@ BenchReport report() {
   r.depth = 16;
   r.macs_per_token = 2'000'000'000;
   r.bytes_per_token = 1'000'000'000;
+  r.head = {true, 657'000'000, 330'000'000, ""};
+  r.exact_rows_per_token = 45.25;
   r.kv_bytes_per_token = 5'000'000;
   r.kv_bytes = 40'000'000;
   r.prefill = Rate{{{90.0, 100.0, 110.0, 7}, 1}, 0.5};
@@ -53,6 +55,8 @@ TEST(BenchReport, JsonHasTheKeysThatStay) {
     "decode": {"tokens": 128, "depth": 16, "tokens_per_s": 20.0, "lower_quartile": 19.0,
                "upper_quartile": 21.0, "repetitions": 7, "discarded": 0, "share": 0.8,
                "bytes_per_token": 1000000000, "kv_bytes_per_token": 5000000},
+    "head": {"mode": "certified", "bytes": 657000000, "copy_bytes": 330000000,
+             "exact_rows_per_token": 45.25},
     "load_s": 0.5,
     "load": {"warm": {"s": 0.5, "lower_quartile": 0.4, "upper_quartile": 0.6, "repetitions": 7,
                       "discarded": 0},
@@ -76,6 +80,7 @@ TEST(BenchReport, JsonSaysNullForWhatWasNotMeasured) {
   const auto found = boost::json::parse(to_json(r)).as_object();
   EXPECT_TRUE(found.at("prefill").is_null());
   EXPECT_TRUE(found.at("decode").is_null());
+  EXPECT_TRUE(found.at("head").at("exact_rows_per_token").is_null());
   EXPECT_TRUE(found.at("load").as_object().at("cold").is_null());
   EXPECT_TRUE(found.at("stolen_share").is_null());
 }
@@ -88,6 +93,7 @@ TEST(BenchReport, TextShowsEachFigureBesideItsCeiling) {
             "multiply-accumulates, 200.0% of slow's\n"
             "decode   128 tokens behind 16: 20 tok/s [19, 21], 80.0% of reading 1000.0 MB a token "
             "(and 5.0 MB of keys and values)\n"
+            "head     certified, a copy of 330.0 MB; 45.2 rows a token computed exactly\n"
             "load     warm 0.5 s [0.4, 0.6], cold 1.5 s [1.4, 1.6], of which the kernel kept up to "
             "25.0% cached\n"
             "memory   1300.0 MB at most, 40.0 MB of keys and values among them\n"
@@ -105,9 +111,11 @@ TEST(BenchReport, TextOwnsUpToWhatItCouldNotDo) {
   r.load.cold.reset();
   r.rss_excludes_probe = false;
   r.stolen_share.reset();
+  r.head = {false, 657'000'000, 0, "no room"};
   const std::string text = to_text(r);
   EXPECT_THAT(text, HasSubstr("prefill  not measured\n"));
   EXPECT_THAT(text, HasSubstr("decode   not measured\n"));
+  EXPECT_THAT(text, HasSubstr("head     exact, all rows for each token: no room\n"));
   EXPECT_THAT(text, HasSubstr("cold not measured: the model is no file\n"));
   EXPECT_THAT(text, HasSubstr("the probe's buffer counts"));
   EXPECT_THAT(text, HasSubstr("stolen   unknown"));

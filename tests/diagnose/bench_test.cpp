@@ -42,6 +42,7 @@ class Bench : public testing::Test {
 };
 
 TEST_F(Bench, NumeratorsAreFormulasOfTheShape) {
+  options_.head = model::HeadMode::kExact;
   const auto outcome = bench(options_);
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   ASSERT_TRUE(outcome->has_value());
@@ -54,6 +55,19 @@ TEST_F(Bench, NumeratorsAreFormulasOfTheShape) {
   // Positions 3 to 6 read 4, 5, 6 and 7 keys and values of 64 f16 each: 5.5 on average.
   EXPECT_EQ(report.kv_bytes_per_token, 5.5 * 2 * 64 * 2);
   EXPECT_EQ(report.kv_bytes, 8u * 2 * 64 * 2);
+  EXPECT_EQ(report.exact_rows_per_token, 96.0);
+}
+
+TEST_F(Bench, ACertifiedHeadReadsItsCopy) {
+  const auto outcome = bench(options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  const BenchReport& report = **outcome;
+  EXPECT_TRUE(report.head.certified);
+  EXPECT_EQ(report.head.bytes, 96u * 128 * 2);
+  // As above, but of the head a byte a weight and three floats a row.
+  EXPECT_EQ(report.bytes_per_token, 147456u / 4 + 7 * 32 + 96 * (128 + 12) + 4 * (4 * 128 + 256));
+  EXPECT_GE(report.exact_rows_per_token, 1.0);
+  EXPECT_LT(report.exact_rows_per_token, 48.0);
 }
 
 TEST_F(Bench, MeasuresAllAndSharesAreShares) {

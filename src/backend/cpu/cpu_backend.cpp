@@ -13,6 +13,21 @@ namespace {
 
 KvShape kv_shape(const Plan& plan) { return {plan.layers, plan.kv_heads, plan.head_dim}; }
 
+Result<void> check(const Plan& plan, std::span<const TopQuery> tops) {
+  for (const TopQuery& query : tops) {
+    if (query.count >= 1 && query.count <= TopQuery::kMostCount && query.tokens <= plan.vocab &&
+        query.candidates.size() >= query.tokens) {
+      continue;
+    }
+    return Error{ErrorCode::kUsage,
+                 "expected 1 to " + std::to_string(TopQuery::kMostCount) + " of at most " +
+                     std::to_string(plan.vocab) + " tokens and room for all, found " +
+                     std::to_string(query.count) + " of " + std::to_string(query.tokens),
+                 "largest logits"};
+  }
+  return {};
+}
+
 }  // namespace
 
 WeightId CpuBackend::keep(Weight weight) {
@@ -100,6 +115,7 @@ Result<std::unique_ptr<Workspace>> CpuBackend::make_workspace(const Plan& plan,
 }
 
 Result<void> CpuBackend::submit(const Plan& plan, const Batch& batch, Workspace& workspace) {
+  TERN_TRY(check(plan, batch.tops));
   Execution execution(table_, weights_, plan, batch, static_cast<CpuWorkspace&>(workspace));
   pool_->run([&](ThreadPool::Worker& worker) { execution.run(worker); });
   return execution.outcome();

@@ -111,6 +111,7 @@ class Bench {
     TERN_ASSIGN(format::GgufFile file, options_.open());
     model::LoadOptions load_options;
     load_options.available_memory = available_memory();
+    load_options.head = options_.head;
     TERN_ASSIGN(model::Model model, model::Model::load(std::move(file), *backend, load_options));
     Loaded loaded{std::move(backend), std::move(model), std::nullopt};
     if (loaded.model.file().find("tokenizer.ggml.model") != nullptr) {
@@ -124,7 +125,8 @@ class Bench {
     if (stopped()) return {};
     options_.progress("load", 0, 1);
     TERN_ASSIGN(const Loaded loaded, load());
-    report_.bytes_per_token = weight_bytes_ = loaded.model.bytes_per_token();
+    report_.bytes_per_token = weight_bytes_ = loaded.model.search_bytes_per_token();
+    report_.head = loaded.model.head();
     if (options_.prefill > 0) {
       TERN_ASSIGN(report_.prefill, rate("prefill", loaded.model, 0, options_.prefill, false));
     }
@@ -141,17 +143,22 @@ class Bench {
   Result<std::optional<Rate>> rate(std::string_view what, const model::Model& model,
                                    std::uint32_t before, std::uint32_t count, bool one_by_one) {
     const std::vector<text::TokenId> tokens = random_tokens(model.config().vocab);
+    const engine::Sequence::AppendOptions greedy{
+        .stop = options_.stop, .top = engine::TopLogits{1, model.config().vocab, {}}};
     const auto tokens_per_second = [&]() -> Result<std::optional<double>> {
       TERN_ASSIGN(engine::Sequence sequence, fresh_sequence(model));
       TERN_TRY(sequence.append(std::span(tokens).first(before)));
       const std::span<const text::TokenId> measured = std::span(tokens).subspan(before, count);
       const std::size_t step = one_by_one ? 1 : count;
       const auto start = Clock::now();
+      std::size_t rows = 0;
       for (std::size_t i = 0; i < count && !stopped(); i += step) {
-        TERN_TRY(sequence.append(measured.subspan(i, step), {.stop = options_.stop}));
+        TERN_TRY(sequence.append(measured.subspan(i, step), greedy));
+        rows += sequence.candidates().size();
       }
       const Seconds seconds = Clock::now() - start;
       if (stopped()) return std::optional<double>();
+      if (one_by_one) report_.exact_rows_per_token = static_cast<double>(rows) / count;
       return std::optional(count / seconds.count());
     };
     TERN_ASSIGN(const std::optional<Repeated> found, counted(what, tokens_per_second));

@@ -20,6 +20,7 @@
 #include "diagnose/measure/repeat.h"
 #include "format/gguf/gguf_file.h"
 #include "kernels/kernel_table.h"
+#include "model/model.h"
 
 namespace tern::diagnose {
 
@@ -29,6 +30,7 @@ struct BenchOptions {
   const kernels::KernelTable* tier = nullptr;
   std::span<const kernels::KernelTable* const> tiers;  // of which the ceilings are measured
   std::uint32_t threads = 1;
+  model::HeadMode head = model::HeadMode::kAuto;
   std::uint32_t prefill = 512;  // tokens; 0: not measured
   std::uint32_t decode = 128;   // tokens; 0: not measured
   std::uint32_t depth = 16;     // tokens of the sequence before the first decoded one, at least 1
@@ -80,8 +82,13 @@ struct BenchReport {
   std::uint32_t decode_tokens = 0;
   std::uint32_t depth = 0;
   std::uint64_t macs_per_token = 0;  // of the ternary matrices
-  std::uint64_t bytes_per_token =
-      0;  // of the weights that a token reads, as the backend packs them
+  // Of the weights that a token reads, as the backend packs them, with the head's copy in its place
+  // where it has one.
+  std::uint64_t bytes_per_token = 0;
+  model::HeadReport head;
+  // Rows of the head computed exactly a decoded token, the mean; their bytes are not in
+  // bytes_per_token.
+  double exact_rows_per_token = 0.0;
   std::uint64_t kv_bytes_per_token =
       0;                        // keys and values read beside them, the mean while decoding
   std::uint64_t kv_bytes = 0;   // keys and values of the longest sequence

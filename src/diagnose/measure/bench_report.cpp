@@ -48,6 +48,16 @@ std::string decode_text(const BenchReport& report) {
       static_cast<double>(report.kv_bytes_per_token) / kMega);
 }
 
+std::string head_text(const BenchReport& report) {
+  std::string text = report.head.certified
+                         ? fmt::format("certified, a copy of {:.1f} MB",
+                                       static_cast<double>(report.head.copy_bytes) / kMega)
+                         : "exact, all rows for each token";
+  if (!report.head.no_copy_for.empty()) text += ": " + report.head.no_copy_for;
+  if (!report.decode) return text;
+  return text + fmt::format("; {:.1f} rows a token computed exactly", report.exact_rows_per_token);
+}
+
 std::string load_text(const BenchReport& report) {
   std::string text = "warm " + quartile_text(report.load.warm, "s");
   if (!report.load.cold) return text + ", cold not measured: the model is no file";
@@ -99,6 +109,15 @@ json::value decode_value(const BenchReport& report) {
   return object;
 }
 
+json::object head_object(const BenchReport& report) {
+  json::value rows = nullptr;
+  if (report.decode) rows = report.exact_rows_per_token;
+  return {{"mode", report.head.certified ? "certified" : "exact"},
+          {"bytes", report.head.bytes},
+          {"copy_bytes", report.head.copy_bytes},
+          {"exact_rows_per_token", std::move(rows)}};
+}
+
 json::object load_object(const LoadTimes& load) {
   json::object object;
   object["warm"] = quartile_object(load.warm, "s");
@@ -134,11 +153,13 @@ std::string to_text(const BenchReport& report) {
       "run      {}, {} threads, median [quartiles] of {}\n"
       "prefill  {}\n"
       "decode   {}\n"
+      "head     {}\n"
       "load     {}\n"
       "memory   {:.1f} MB at most, {:.1f} MB of keys and values among them{}\n",
       report.model, report.architecture, report.source, report.tier, report.threads,
-      report.repetitions, prefill_text(report), decode_text(report), load_text(report),
-      static_cast<double>(report.rss_bytes) / kMega, static_cast<double>(report.kv_bytes) / kMega,
+      report.repetitions, prefill_text(report), decode_text(report), head_text(report),
+      load_text(report), static_cast<double>(report.rss_bytes) / kMega,
+      static_cast<double>(report.kv_bytes) / kMega,
       report.rss_excludes_probe ? ""
                                 : "; the probe's buffer counts, since the system cannot reset the "
                                   "peak");
@@ -162,6 +183,7 @@ std::string to_json(const BenchReport& report) {
   object["threads"] = report.threads;
   object["prefill"] = prefill_value(report);
   object["decode"] = decode_value(report);
+  object["head"] = head_object(report);
   object["load_s"] = report.load.warm.value.median;
   object["load"] = load_object(report.load);
   object["rss_bytes"] = report.rss_bytes;
