@@ -44,9 +44,10 @@ class WeightLoader {
     return loaded(*tensor, backend_.load_matrix(*tensor));
   }
 
-  Result<void> head_copy(WeightId head, std::uint64_t bytes) {
+  Result<void> head_copy(WeightId head, const Tensor& tensor, std::uint64_t bytes) {
     auto made = backend_.copy_head(head);
     if (!made) return in_context(file_.source(), std::move(made.error()));
+    file_.release(tensor);  // of which a token reads a few rows from now on
     report(bytes);
     return {};
   }
@@ -186,7 +187,7 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
                           options.available_memory));
   WeightLoader loader(model.file_, backend, options, model.weight_bytes_ + copy);
   TERN_ASSIGN(const DecoderWeights weights, load_decoder(loader, model.config_));
-  if (model.head_.certified) TERN_TRY(loader.head_copy(weights.head, copy));
+  if (model.head_.certified) TERN_TRY(loader.head_copy(weights.head, *head, copy));
   TERN_ASSIGN(model.plan_, build_decoder_plan(model.config_, weights));
   TERN_TRY(require_support(backend, model.plan_));
   model.bytes_per_token_ = backend.bytes_per_token(model.plan_);
