@@ -286,6 +286,34 @@ TEST(HeadSearch, NearTiesThatTheScanRanksWronglyAreFound) {
   EXPECT_GT(misled, 5u);  // else this test would not need the bounds
 }
 
+// The scan sees the best row too low by all that its bound allows, and the next one as it is. So
+// neither bound may be a fifth smaller.
+TEST(HeadSearch, TheBestRowIsFoundWhereTheScanIsWorst) {
+  constexpr std::size_t kColumns = 2560;
+  const auto best = normals(kColumns, 14);
+  const auto rounded = [](const std::vector<float>& v, std::size_t i) {
+    const auto [least, most] = std::minmax_element(v.begin(), v.end());
+    const float largest = std::max(-*least, *most);
+    return largest / 127.0f * std::rint(v[i] * (127.0f / largest));
+  };
+  std::vector<float> x(kColumns);  // along what the rounding of the best row leaves
+  double logit = 0.0, lost = 0.0;
+  for (std::size_t i = 0; i < kColumns; ++i) {
+    x[i] = best[i] - rounded(best, i);
+    logit += static_cast<double>(best[i]) * x[i];
+    lost += static_cast<double>(x[i]) * x[i];
+  }
+  std::vector<float> values = best;
+  double product = 0.0;
+  for (std::size_t i = 0; i < kColumns; ++i) {  // a row along x that int8 holds
+    values.push_back(rounded(x, i));
+    product += static_cast<double>(values.back()) * x[i];
+  }
+  const auto factor = static_cast<float>((logit - 0.2 * lost) / product);
+  for (std::size_t i = kColumns; i < values.size(); ++i) values[i] *= factor;
+  expect_search(x, head_of(TensorType::kF32, kColumns, values), {.count = 1});
+}
+
 // Magnitudes of every kind, in rows, in columns and in x.
 TEST(HeadSearch, AdversarialMagnitudes) {
   constexpr std::size_t kColumns = 192, kRows = 130;
@@ -354,8 +382,8 @@ TEST(HeadSearch, SeveralRowsOfABatchAreAnsweredBesideWholeRows) {
 }
 
 TEST(HeadSearch, RefusesQueriesThatItHasNoRoomFor) {
-  Head head(kernels::scalar_table(), 1, normals(8, 61),
-            head_of(TensorType::kF32, 8, normals(8 * 300, 62)));
+  const auto matrix = head_of(TensorType::kF32, 8, normals(8 * 300, 62));
+  Head head(kernels::scalar_table(), 1, normals(8, 61), matrix);
   for (const Ask& ask : {Ask{.count = 0}, Ask{.count = 257}, Ask{.tokens = 301}}) {
     const auto outcome = head.top(ask);
     ASSERT_FALSE(outcome.ok());
