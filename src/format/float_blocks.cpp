@@ -159,7 +159,8 @@ void quantize_row_q8_0(const float* values, std::size_t columns, std::byte* row)
     float largest = 0;
     for (std::size_t i = 0; i < kQ8Elements; ++i) largest = std::max(largest, std::fabs(x[i]));
     const float d = largest / 127.0f;
-    const float inverse = d != 0 ? 1.0f / d : 0.0f;
+    const float reciprocal = d != 0 ? 1.0f / d : 0.0f;
+    const float inverse = std::isfinite(reciprocal) ? reciprocal : 0.0f;  // f16 has no such d
     const std::uint16_t d_bits = f32_to_f16(d);
     std::memcpy(block, &d_bits, sizeof d_bits);
     for (std::size_t i = 0; i < kQ8Elements; ++i) {

@@ -67,6 +67,17 @@ TEST(FloatBlocks, Q8QuantisesByTheReferenceRule) {
   for (std::size_t i = 34; i < 68; ++i) EXPECT_EQ(row[i], std::byte{0}) << i;
 }
 
+// 1/d would be infinite, and what integer an infinity becomes depends on the CPU. f16 has no d so
+// small: the block is zeros.
+TEST(FloatBlocks, Q8OfValuesWithoutAReciprocalIsZeros) {
+  std::vector<float> values(32, 0.0f);
+  values[3] = 0x1p-122f;
+  values[4] = -0x1p-123f;
+  std::vector<std::byte> row(34, std::byte{0xff});
+  quantize_row_q8_0(values.data(), values.size(), row.data());
+  EXPECT_EQ(row, std::vector<std::byte>(34));
+}
+
 TEST(FloatBlocks, PackedQuantsComeBack) {
   const std::uint16_t d = f32_to_f16(0x1p-9f);
   std::vector<std::int8_t> quants(256);
