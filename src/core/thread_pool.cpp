@@ -1,16 +1,22 @@
 #include "core/thread_pool.h"
 
 #include <algorithm>
-#include <chrono>
 #include <string>
 #include <system_error>
 
 #include "core/fp_env.h"
+#include "core/machine.h"
 
 namespace tern {
 namespace {
 
-constexpr auto kSpinLimit = std::chrono::microseconds(20);
+constexpr std::chrono::microseconds kSpinLimit{20};
+
+// A team that cannot run all at once does not spin: it would keep the one from its core for which
+// it waits.
+std::chrono::microseconds spin_limit_of(std::uint32_t threads) {
+  return threads <= usable_cores() ? kSpinLimit : std::chrono::microseconds{0};
+}
 
 void relax() {
 #if defined(__x86_64__)
@@ -21,20 +27,22 @@ void relax() {
 }
 
 // Returns when `value` differs from `old`.
-void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
-  const auto deadline = std::chrono::steady_clock::now() + kSpinLimit;
-  do {
+void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old,
+                  std::chrono::microseconds spin_limit) {
+  const auto deadline = std::chrono::steady_clock::now() + spin_limit;
+  while (std::chrono::steady_clock::now() < deadline) {
     for (int i = 0; i < 32; ++i) {
       if (value.load(std::memory_order_acquire) != old) return;
       relax();
     }
-  } while (std::chrono::steady_clock::now() < deadline);
+  }
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 
 }  // namespace
 
-ThreadPool::ThreadPool(std::uint32_t threads) : size_(std::max(threads, 1u)) {
+ThreadPool::ThreadPool(std::uint32_t threads)
+    : size_(std::max(threads, 1u)), spin_limit_(spin_limit_of(size_)) {
   threads_.reserve(size_ - 1);
   try {
     for (std::uint32_t i = 1; i < size_; ++i) threads_.emplace_back([this, i] { work(i); });
@@ -77,7 +85,7 @@ void ThreadPool::run(const Task& task) {
 void ThreadPool::work(std::uint32_t index) {
   const ScopedFpEnv fp_env;
   for (std::uint32_t seen = 0;; ++seen) {
-    await_change(round_, seen);
+    await_change(round_, seen, spin_limit_);
     if (stopping_) return;
     Worker self(*this, index);
     (*task_)(self);
@@ -89,7 +97,7 @@ void ThreadPool::barrier() {
   if (size_ == 1) return;
   const std::uint32_t generation = generation_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) {
-    await_change(generation_, generation);
+    await_change(generation_, generation, spin_limit_);
     return;
   }
   arrived_.store(0, std::memory_order_relaxed);

@@ -1,11 +1,12 @@
 // A fixed team of threads that run one function together and meet at barriers.
 //
 // The caller of run() is worker 0. Waiting spins for 20 microseconds at most and then sleeps on a
-// futex, so more threads than cores stay correct and merely slow. Each worker computes in the
-// default floating-point environment.
+// futex; a team with more threads than this process may use cores sleeps at once. Each worker
+// computes in the default floating-point environment.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -43,6 +44,7 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   std::uint32_t size() const { return size_; }
+  std::chrono::microseconds spin_limit() const { return spin_limit_; }
 
   // Runs `task` on every worker and returns when all have finished. Not reentrant; one caller at a
   // time.
@@ -54,6 +56,7 @@ class ThreadPool {
   void stop();
 
   std::uint32_t size_;
+  std::chrono::microseconds spin_limit_;
   std::vector<std::thread> threads_;
   const Task* task_ = nullptr;
   bool stopping_ = false;

@@ -1,6 +1,7 @@
 #include "core/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -26,6 +27,9 @@ class Team : public ::testing::TestWithParam<std::uint32_t> {
   Team() : pool_(GetParam()) {}
   ThreadPool pool_;
 };
+
+// More threads than cores.
+class CrowdedTeam : public ::testing::TestWithParam<int> {};
 
 TEST_P(Team, RunsEachWorkerExactlyOnce) {
   ASSERT_EQ(pool_.size(), GetParam());
@@ -92,6 +96,72 @@ TEST_P(Team, TeamsNest) {
   }
   EXPECT_EQ(inner_runs, 10);
 }
+
+// Keeps the calling thread, and the threads that it starts, on so many cores of those it may use.
+class OnCores {
+ public:
+  explicit OnCores(int count) {
+    sched_getaffinity(0, sizeof former_, &former_);
+    cpu_set_t fewer;
+    CPU_ZERO(&fewer);
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&fewer) < count; ++cpu) {
+      if (CPU_ISSET(cpu, &former_)) CPU_SET(cpu, &fewer);
+    }
+    sched_setaffinity(0, sizeof fewer, &fewer);
+  }
+  ~OnCores() { sched_setaffinity(0, sizeof former_, &former_); }
+
+ private:
+  cpu_set_t former_;
+};
+
+// Of the whole process, all threads together.
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+TEST(ThreadPoolSpin, OnlyATeamThatCanRunAllAtOnceSpins) {
+  using std::chrono::microseconds;
+  const OnCores one_core(1);
+  EXPECT_EQ(ThreadPool(1).spin_limit(), microseconds(20));
+  EXPECT_EQ(ThreadPool(2).spin_limit(), microseconds(0));
+}
+
+// Barriers never burn: all wait while one sleeps, and use no core for it. Spinning would cost 200
+// milliseconds for each core. Two threads on two cores are not crowded, and may spin a little.
+TEST_P(CrowdedTeam, WaitingCostsNoCpuTime) {
+  const OnCores cores(GetParam());
+  for (const std::uint32_t threads : {2u, 8u}) {
+    ThreadPool pool(threads);
+    const double before = cpu_seconds();
+    pool.run([&](ThreadPool::Worker& worker) {
+      for (int round = 0; round < 10; ++round) {
+        if (worker.index() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        worker.barrier();
+      }
+    });
+    EXPECT_LT(cpu_seconds() - before, 0.1) << threads;
+  }
+}
+
+// Four times as many threads as cores meet at 1,000 barriers: some microseconds each of CPU. Who
+// spins until its time on the core is over takes milliseconds.
+TEST_P(CrowdedTeam, ManyBarriersAreCheap) {
+  const OnCores cores(GetParam());
+  ThreadPool pool(static_cast<std::uint32_t>(4 * GetParam()));
+  const double before = cpu_seconds();
+  pool.run([&](ThreadPool::Worker& worker) {
+    for (int round = 0; round < 1000; ++round) worker.barrier();
+  });
+  EXPECT_LT(cpu_seconds() - before, 0.5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cores, CrowdedTeam, ::testing::Values(1, 2));
 
 // Waiting workers sleep: a team is idle between its runs and may be so for long.
 TEST_P(Team, WakesAfterSleeping) {
