@@ -5,12 +5,9 @@
 #include <memory>
 
 #include "core/thread_pool.h"
-#include "diagnose/measure/span.h"
 
 namespace tern::diagnose {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr double kLeastSecondsAPass = 5e-3;  // so that the barriers around it are noise
 
@@ -19,8 +16,8 @@ struct Pass {
   std::uint64_t macs = 0;
 };
 
-Pass pass(ThreadPool& pool, MacLoop loop, std::uint64_t steps) {
-  Span span;
+Pass pass(ThreadPool& pool, MacLoop loop, std::uint64_t steps, Now now) {
+  Span span(now);
   std::atomic<std::uint64_t> macs{0};
   pool.run([&](ThreadPool::Worker& worker) {
     worker.barrier();
@@ -34,13 +31,13 @@ Pass pass(ThreadPool& pool, MacLoop loop, std::uint64_t steps) {
 }  // namespace
 
 Result<double> measure_mac_ceiling(MacLoop loop, std::uint32_t threads,
-                                   std::chrono::milliseconds budget) {
+                                   std::chrono::milliseconds budget, Now now) {
   TERN_ASSIGN(const std::unique_ptr<ThreadPool> pool, ThreadPool::create(threads));
   std::uint64_t steps = 1u << 10;
   double best = 0.0;
-  const auto end = Clock::now() + budget;
+  const auto end = now() + budget;
   for (bool more = true; more;) {
-    const Pass done = pass(*pool, loop, steps);
+    const Pass done = pass(*pool, loop, steps, now);
     if (done.macs == 0) {
       return Error{ErrorCode::kNumeric, "expected multiply-accumulates, found none done",
                    "multiply-accumulate loop"};
@@ -50,7 +47,7 @@ Result<double> measure_mac_ceiling(MacLoop loop, std::uint32_t threads,
       continue;
     }
     best = std::max(best, static_cast<double>(done.macs) / done.seconds);
-    more = Clock::now() < end;
+    more = now() < end;
   }
   return best;
 }

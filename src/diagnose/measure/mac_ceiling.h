@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/result.h"
+#include "diagnose/measure/span.h"
 
 namespace tern::diagnose {
 
@@ -19,6 +20,7 @@ inline constexpr std::chrono::milliseconds kMacBudget{300};
 // some milliseconds, that the budget holds; at least one. Errors: kOutOfMemory for the threads,
 // kNumeric for a loop that does none.
 Result<double> measure_mac_ceiling(MacLoop loop, std::uint32_t threads,
-                                   std::chrono::milliseconds budget);
+                                   std::chrono::milliseconds budget,
+                                   Now now = std::chrono::steady_clock::now);
 
 }  // namespace tern::diagnose

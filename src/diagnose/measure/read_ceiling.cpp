@@ -12,12 +12,10 @@
 
 #include "core/machine.h"
 #include "core/thread_pool.h"
-#include "diagnose/measure/span.h"
 
 namespace tern::diagnose {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 // Two words that the compiler adds at once on every CPU that it builds for.
 using Words = std::uint64_t __attribute__((vector_size(16)));
 
@@ -101,7 +99,8 @@ class Pages {
 
 class Probe {
  public:
-  Probe(std::span<Words> words, ThreadPool& pool) : words_(words), pool_(pool), sums_(pool.size()) {
+  Probe(std::span<Words> words, ThreadPool& pool, Now now)
+      : words_(words), pool_(pool), now_(now), sums_(pool.size()) {
     pool_.run([this](ThreadPool::Worker& worker) {  // first touch: memory near its reader
       const std::span<Words> own = part(worker);
       std::fill(own.begin(), own.end(), Words{1, 1});
@@ -112,7 +111,7 @@ class Probe {
   double seconds(const Loop& loop) {
     const std::uint64_t repeats =
         std::max<std::uint64_t>(1, kLeastBytesALoop / words_.size_bytes());
-    Span span;
+    Span span(now_);
     pool_.run([&](ThreadPool::Worker& worker) {
       const std::span<const Words> own = part(worker);
       worker.barrier();
@@ -138,22 +137,23 @@ class Probe {
 
   std::span<Words> words_;
   ThreadPool& pool_;
+  Now now_;
   std::vector<Sum> sums_;
 };
 
 }  // namespace
 
 Result<ReadCeiling> measure_read_ceiling(std::uint64_t bytes, std::uint32_t threads,
-                                         std::chrono::milliseconds budget) {
+                                         std::chrono::milliseconds budget, Now now) {
   const std::uint64_t least = std::max(bytes, kSmallest);
   const std::uint64_t grains = least / kGrainBytes + (least % kGrainBytes != 0 ? 1 : 0);
   TERN_TRY(require_memory("read probe", least, available_memory()));
   TERN_ASSIGN(const Pages pages, Pages::map(grains * kGrainBytes));
   TERN_ASSIGN(const std::unique_ptr<ThreadPool> pool, ThreadPool::create(threads));
-  Probe probe(pages.words(), *pool);
+  Probe probe(pages.words(), *pool, now);
   ReadCeiling best;
   best.buffer_bytes = grains * kGrainBytes;
-  const auto end = Clock::now() + budget;
+  const auto end = now() + budget;
   do {
     for (const Loop& loop : kLoops) {
       const double rate = static_cast<double>(best.buffer_bytes) / probe.seconds(loop);
@@ -162,7 +162,7 @@ Result<ReadCeiling> measure_read_ceiling(std::uint64_t bytes, std::uint32_t thre
       best.streams = loop.streams;
       best.prefetch = loop.prefetch;
     }
-  } while (Clock::now() < end);
+  } while (now() < end);
   return best;
 }
 

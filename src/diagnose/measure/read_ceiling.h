@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "core/result.h"
+#include "diagnose/measure/span.h"
 
 namespace tern::diagnose {
 
@@ -31,6 +32,7 @@ inline constexpr std::chrono::milliseconds kLongReadBudget{2000};
 // own part, which it was the first to touch: every loop at least once, and again until the budget
 // is spent. The memory is given back to the system before this returns. Errors: kOutOfMemory.
 Result<ReadCeiling> measure_read_ceiling(std::uint64_t bytes, std::uint32_t threads,
-                                         std::chrono::milliseconds budget);
+                                         std::chrono::milliseconds budget,
+                                         Now now = std::chrono::steady_clock::now);
 
 }  // namespace tern::diagnose

@@ -8,18 +8,22 @@
 
 namespace tern::diagnose {
 
+// What time it is; a test has a clock of its own.
+using TimePoint = std::chrono::steady_clock::time_point;
+using Now = TimePoint (*)();
+
 class Span {
  public:
-  using Clock = std::chrono::steady_clock;
+  explicit Span(Now now) : now_(now) {}
 
   // Each thread calls both once.
   void begin() {
-    const auto now = Clock::now();
+    const TimePoint now = now_();
     const std::scoped_lock lock(mutex_);
     first_ = std::min(first_, now);
   }
   void end() {
-    const auto now = Clock::now();
+    const TimePoint now = now_();
     const std::scoped_lock lock(mutex_);
     last_ = std::max(last_, now);
   }
@@ -28,9 +32,10 @@ class Span {
   double seconds() const { return std::chrono::duration<double>(last_ - first_).count(); }
 
  private:
+  Now now_;
   std::mutex mutex_;
-  Clock::time_point first_ = Clock::time_point::max();
-  Clock::time_point last_ = Clock::time_point::min();
+  TimePoint first_ = TimePoint::max();
+  TimePoint last_ = TimePoint::min();
 };
 
 }  // namespace tern::diagnose
