@@ -1,18 +1,17 @@
 // Any bytes survive encode and decode; the streamed text is the whole text; nothing crashes. The
 // first byte picks the pre-tokenizer and whether names of special tokens are such tokens.
-//   cmake --preset fuzz && cmake --build build/fuzz --target bpe_fuzz
-//   build/fuzz/fuzz/bpe_fuzz -max_len=4096 corpus
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
-#include "text/stream_decoder.h"
+#include "check.h"
+#include "streaming.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 namespace {
 
+using tern::fuzz::require;
+using tern::fuzz::require_streaming;
 using tern::text::TokenId;
 using tern::text::Tokenizer;
 using tern::text::TokenKind;
@@ -53,11 +52,6 @@ Vocabulary vocabulary(const char* pre_tokenizer) {
   return v;
 }
 
-// A promise that does not hold is a crash, which is what libFuzzer looks for.
-void require(bool holds) {
-  if (!holds) std::abort();
-}
-
 Tokenizer make(const char* pre_tokenizer) {
   auto made = Tokenizer::create(vocabulary(pre_tokenizer));
   require(made.ok());
@@ -78,14 +72,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(tokenizer.decode(ids, true) == text);
   require(options.parse_special || tokenizer.decode(ids) == text);
 
-  tern::text::StreamDecoder decoder(tokenizer, true);
-  std::string streamed;
-  for (const TokenId id : ids) {
-    const std::string piece = decoder.push(id);
-    require(tern::text::replace_invalid_utf8(piece) == piece);
-    streamed += piece;
-  }
-  streamed += decoder.finish();
-  require(streamed == tern::text::replace_invalid_utf8(text));
+  require_streaming(tokenizer, ids);
   return 0;
 }

@@ -1,13 +1,11 @@
 // Feeds any bytes to the GGUF reader, and what it accepts to everything that reads tensors.
-//   cmake --preset fuzz && cmake --build build/fuzz --target gguf_fuzz gguf_seeds
-//   build/fuzz/fuzz/gguf_seeds corpus && build/fuzz/fuzz/gguf_fuzz -max_len=65536 corpus
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <span>
 #include <vector>
 
+#include "check.h"
 #include "format/float_blocks.h"
 #include "format/gguf/gguf_file.h"
 #include "format/ternary_matrix.h"
@@ -15,11 +13,7 @@
 namespace {
 
 using namespace tern::format;
-
-// A promise of the reader that does not hold is a crash, which is what libFuzzer looks for.
-void require(bool holds) {
-  if (!holds) std::abort();
-}
+using tern::fuzz::require;
 
 void read_ternary(const Tensor& tensor) {
   const auto matrix = TernaryMatrix::bind(tensor);

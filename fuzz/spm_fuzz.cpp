@@ -1,20 +1,19 @@
 // Any bytes survive encode and decode with a SentencePiece vocabulary, but for U+2581, which is a
 // space; the streamed text is the whole text; nothing crashes. The first byte says whether texts
 // begin with a space of their own and whether names of special tokens are such tokens.
-//   cmake --preset fuzz && cmake --build build/fuzz --target spm_fuzz
-//   build/fuzz/fuzz/spm_fuzz -max_len=4096 corpus
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
-#include "text/stream_decoder.h"
+#include "check.h"
+#include "streaming.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 #include "text/vocabulary.h"
 
 namespace {
 
+using tern::fuzz::require;
+using tern::fuzz::require_streaming;
 using tern::text::TokenId;
 using tern::text::Tokenizer;
 using tern::text::TokenKind;
@@ -24,11 +23,6 @@ using tern::text::Vocabulary;
 constexpr std::string_view kPieces[] = {" ",    "  ",   "    ", "t",    "h",  "th",  "the", " the",
                                         "a",    "aa",   "aaa",  "aaaa", "é",  "aé",  "é ",  "\n",
                                         "\n\n", "海海", "a海",  "1",    "12", "123", "<",   "<|"};
-
-// A promise that does not hold is a crash, which is what libFuzzer looks for.
-void require(bool holds) {
-  if (!holds) std::abort();
-}
 
 Tokenizer make(bool add_space_prefix) {
   Vocabulary v;
@@ -67,14 +61,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(tokenizer.decode(ids, true) == expected);
   require(options.parse_special || tokenizer.decode(ids) == expected);
 
-  tern::text::StreamDecoder decoder(tokenizer, true);
-  std::string streamed;
-  for (const TokenId id : ids) {
-    const std::string piece = decoder.push(id);
-    require(tern::text::replace_invalid_utf8(piece) == piece);
-    streamed += piece;
-  }
-  streamed += decoder.finish();
-  require(streamed == tern::text::replace_invalid_utf8(expected));
+  require_streaming(tokenizer, ids);
   return 0;
 }
