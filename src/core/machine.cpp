@@ -27,21 +27,25 @@ std::optional<std::string> first_line(const fs::path& path) {
 
 std::optional<std::uint64_t> to_number(std::string_view text) {
   std::uint64_t value = 0;
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (status != std::errc{} || end == text.data()) return std::nullopt;
-  return value;
+  const std::errc status = std::from_chars(text.data(), text.data() + text.size(), value).ec;
+  return status == std::errc{} ? std::optional(value) : std::nullopt;
 }
 
-std::uint64_t mem_available(const fs::path& root) {
-  std::ifstream file(root / "proc/meminfo");
+std::optional<std::uint64_t> number_in(const fs::path& path) {
+  const auto line = first_line(path);
+  return line ? to_number(*line) : std::nullopt;
+}
+
+// The bytes at a key of a file with lines such as "MemAvailable:  123 kB".
+std::optional<std::uint64_t> kib_at(const fs::path& path, std::string_view key) {
+  std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
-    constexpr std::string_view kKey = "MemAvailable:";
-    if (!line.starts_with(kKey)) continue;
+    if (!line.starts_with(key)) continue;
     const auto digits = line.find_first_of("0123456789");
     if (digits == std::string::npos) break;
     if (const auto kib = to_number(std::string_view(line).substr(digits))) return *kib * 1024;
   }
-  return kUnlimited;
+  return std::nullopt;
 }
 
 // The path of this process's cgroup in the hierarchy of `controller` ("" is cgroup v2).
@@ -49,8 +53,8 @@ fs::path own_cgroup(const fs::path& root, std::string_view controller) {
   std::ifstream file(root / "proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {  // hierarchy:controllers:path
     const auto first = line.find(':');
-    const auto second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
+    const auto second = line.find(':', first + 1);  // none either where there is no first
+    if (second == std::string::npos) continue;
     const std::string list = "," + line.substr(first + 1, second - first - 1) + ",";
     const bool match = controller.empty()
                            ? list == ",,"
@@ -86,8 +90,7 @@ std::uint64_t cached_bytes(const fs::path& directory, const MemoryFiles& files) 
   std::ifstream file(directory / "memory.stat");
   std::uint64_t total = 0;
   for (std::string line; std::getline(file, line);) {  // "active_file 4096"
-    const auto space = line.find(' ');
-    if (space == std::string::npos) continue;
+    const auto space = line.find(' ');  // where there is none, the whole line is no number
     const std::string_view key = std::string_view(line).substr(0, space);
     if (std::find(files.cache.begin(), files.cache.end(), key) == files.cache.end()) continue;
     total += to_number(std::string_view(line).substr(space + 1)).value_or(0);
@@ -96,11 +99,8 @@ std::uint64_t cached_bytes(const fs::path& directory, const MemoryFiles& files) 
 }
 
 std::uint64_t memory_left(const fs::path& directory, const MemoryFiles& files) {
-  const auto limit_line = first_line(directory / files.limit);
-  const auto use_line = first_line(directory / files.use);
-  if (!limit_line || !use_line) return kUnlimited;
-  const auto limit = to_number(*limit_line);  // "max" is no number: no limit
-  const auto use = to_number(*use_line);
+  const auto limit = number_in(directory / files.limit);  // "max" is no number: no limit
+  const auto use = number_in(directory / files.use);
   if (!limit || !use) return kUnlimited;
   const std::uint64_t held = *use - std::min(*use, cached_bytes(directory, files));
   return *limit > held ? *limit - held : 0;
@@ -124,10 +124,8 @@ std::uint32_t quota_v2(const fs::path& directory) {
 }
 
 std::uint32_t quota_v1(const fs::path& directory) {
-  const auto quota_line = first_line(directory / "cpu.cfs_quota_us");  // -1 is no quota
-  const auto period_line = first_line(directory / "cpu.cfs_period_us");
-  const auto quota = quota_line ? to_number(*quota_line) : std::nullopt;
-  const auto period = period_line ? to_number(*period_line) : std::nullopt;
+  const auto quota = number_in(directory / "cpu.cfs_quota_us");  // -1 is no quota
+  const auto period = number_in(directory / "cpu.cfs_period_us");
   if (!quota || !period) return std::numeric_limits<std::uint32_t>::max();
   return ceil_quota(*quota, *period);
 }
@@ -135,7 +133,7 @@ std::uint32_t quota_v1(const fs::path& directory) {
 }  // namespace
 
 std::uint64_t available_memory(const fs::path& root) {
-  std::uint64_t least = mem_available(root);
+  std::uint64_t least = kib_at(root / "proc/meminfo", "MemAvailable:").value_or(kUnlimited);
   const auto take = [&](std::uint64_t bytes) { least = std::min(least, bytes); };
   const fs::path mount = root / "sys/fs/cgroup";
   each_cgroup(mount, own_cgroup(root, ""),
@@ -177,13 +175,7 @@ std::uint32_t usable_cores(const fs::path& root) {
 
 std::uint64_t peak_resident_bytes() {
   // Not of getrusage where the kernel says more: that peak survives the reset and an exec.
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (!line.starts_with("VmHWM:")) continue;
-    const auto digits = line.find_first_of("0123456789");
-    if (digits == std::string::npos) break;
-    if (const auto kib = to_number(std::string_view(line).substr(digits))) return *kib * 1024;
-  }
+  if (const auto bytes = kib_at("/proc/self/status", "VmHWM:")) return *bytes;
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;

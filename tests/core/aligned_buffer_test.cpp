@@ -45,6 +45,7 @@ TEST(AlignedBuffer, NothingIsEmpty) {
   auto buffer = AlignedBuffer::allocate(0, "test");
   ASSERT_TRUE(buffer.ok());
   EXPECT_EQ(buffer->size(), 0u);
+  EXPECT_EQ(buffer->data(), nullptr);
 }
 
 TEST(AlignedBuffer, MovingTakesTheMemoryAlong) {

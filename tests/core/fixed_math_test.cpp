@@ -75,6 +75,12 @@ TEST(FixedLog, IsWithinTwoUlps) {
   EXPECT_LT(worst, 2.5 + kReferenceUlps);
 }
 
+// Where the mantissa is the bound itself it is not doubled, and another bit would come of that.
+TEST(FixedLog, TheBoundOfTheMantissa) {
+  EXPECT_EQ(fixed_log(0x1.6a09e667f3bcdp-1), -0x1.62e42fefa39eep-2);
+  EXPECT_EQ(fixed_log(0x1.6a09e667f3bcdp+0), 0x1.62e42fefa39fp-2);
+}
+
 TEST(FixedLog, Specials) {
   EXPECT_EQ(fixed_log(1.0), 0.0);
   EXPECT_FALSE(std::signbit(fixed_log(1.0)));

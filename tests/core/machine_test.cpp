@@ -57,6 +57,11 @@ TEST_F(Machine, MeminfoWithoutTheLineIsUnlimited) {
   EXPECT_EQ(memory(), kUnlimited);
 }
 
+TEST_F(Machine, MeminfoWithoutANumberIsUnlimited) {
+  put("proc/meminfo", "MemAvailable: lots\n");
+  EXPECT_EQ(memory(), kUnlimited);
+}
+
 TEST_F(Machine, V2LimitLessUse) {
   meminfo(1 << 30);
   put("proc/self/cgroup", "0::/job\n");
@@ -145,6 +150,35 @@ TEST_F(Machine, RubbishIsNoLimit) {
   EXPECT_EQ(cores(), affinity());
 }
 
+TEST_F(Machine, RubbishIsPassedOver) {
+  put("proc/self/cgroup", "rubbish\n0:\n0::/job\n");
+  put("sys/fs/cgroup/job/memory.max", "5000\n");
+  put("sys/fs/cgroup/job/memory.current", "4000\n");
+  put("sys/fs/cgroup/job/memory.stat", "active_file\nrubbish 7\n 9\ninactive_file 100\n");
+  EXPECT_EQ(memory(), 1100u);
+}
+
+TEST_F(Machine, ALimitWithoutItsUseIsNoLimit) {
+  put("proc/self/cgroup", "0::/job\n");
+  put("sys/fs/cgroup/job/memory.max", "5000\n");
+  EXPECT_EQ(memory(), kUnlimited);
+  put("sys/fs/cgroup/job/memory.current", "lots\n");
+  EXPECT_EQ(memory(), kUnlimited);
+}
+
+TEST_F(Machine, AUseWithoutItsLimitIsNoLimit) {
+  put("proc/self/cgroup", "0::/job\n");
+  put("sys/fs/cgroup/job/memory.current", "5000\n");
+  EXPECT_EQ(memory(), kUnlimited);
+}
+
+TEST_F(Machine, ANumberThatOverflowsIsNoLimit) {
+  put("proc/self/cgroup", "0::/job\n");
+  put("sys/fs/cgroup/job/memory.max", "99999999999999999999999\n");
+  put("sys/fs/cgroup/job/memory.current", "5000\n");
+  EXPECT_EQ(memory(), kUnlimited);
+}
+
 // The quota is rounded up; it can only lower what the affinity allows.
 TEST_F(Machine, V2QuotaIsRoundedUp) {
   put("proc/self/cgroup", "0::/job\n");
@@ -173,6 +207,7 @@ TEST_F(Machine, V2QuotaOfAParent) {
 TEST_F(Machine, V1Quota) {
   put("proc/self/cgroup", "5:cpu,cpuacct:/x\n0::/\n");
   put("sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(cores(), affinity());
   put("sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "-1\n");
   EXPECT_EQ(cores(), affinity());
   put("sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "100000\n");

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,6 +66,43 @@ TEST_F(MappedFileTest, ReleasedPagesLeaveMemoryAndCanBeReadAgain) {
   file->release({});
   EXPECT_EQ(other[2 * page], std::byte{7});
   EXPECT_EQ(resident_bytes(*file), 64 * page);
+}
+
+TEST_F(MappedFileTest, ReleasesAllOfItselfAndNothingBeyond) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto file = MappedFile::open(written("a", std::string(4 * page, 'x')));
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(text(*file), std::string(4 * page, 'x'));
+  file->release({file->bytes().data() + page, 3 * page + 1});  // one byte behind the end
+  EXPECT_EQ(resident_bytes(*file), 4 * page);
+  file->release(file->bytes());
+  EXPECT_EQ(resident_bytes(*file), 0u);
+}
+
+TEST_F(MappedFileTest, TheMappingGoesWithIt) {
+  const auto path = written("goes", "bytes");
+  const auto is_mapped = [&] {
+    std::ostringstream maps;
+    maps << std::ifstream("/proc/self/maps").rdbuf();
+    return maps.str().find(path.string()) != std::string::npos;
+  };
+  {
+    const auto file = MappedFile::open(path);
+    ASSERT_TRUE(file.ok());
+    EXPECT_TRUE(is_mapped());
+  }
+  EXPECT_FALSE(is_mapped());
+}
+
+// A file that nobody has the address space for; it has no bytes on any disk.
+TEST_F(MappedFileTest, WhatCannotBeMappedIsAnError) {
+  const int fd = ::memfd_create("vast", MFD_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(::ftruncate(fd, off_t{1} << 62), 0);
+  const Error vast = refusal("/proc/self/fd/" + std::to_string(fd));
+  ::close(fd);
+  EXPECT_EQ(vast.code, ErrorCode::kIo);
+  EXPECT_THAT(vast.message, HasSubstr("cannot map the file into memory"));
 }
 
 TEST_F(MappedFileTest, HoldsTheBytes) {

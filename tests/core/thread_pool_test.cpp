@@ -251,7 +251,8 @@ TEST(SliceOf, MoreWorkersThanGrains) {
     const Slice slice = slice_of(33, 16, worker, 8);
     busy += slice.end > slice.begin ? 1 : 0;
   }
-  EXPECT_EQ(busy, 3);  // 16, 16 and 1
+  EXPECT_EQ(busy, 3);                         // 16, 16 and 1
+  EXPECT_EQ(slice_of(32, 16, 0, 3).end, 0u);  // two grains for three
 }
 
 // In a child whose address space is nearly used up: an Error, and the threads that did start are
