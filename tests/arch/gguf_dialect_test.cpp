@@ -261,6 +261,7 @@ TEST_F(Dialect, NumbersBeyond32BitsAreNotCut) {
 }
 
 TEST_F(Dialect, EpsilonAndThetaArePositiveAndBounded) {
+  EXPECT_TRUE(read(KeyFile{.epsilon = 1.0f}).ok());
   expect_error({.epsilon = 0.0f}, kMalformed, "bitnet-b1.58.attention.layer_norm_rms_epsilon",
                "expected a positive number up to 1.000000, found 0.000000");
   expect_error({.epsilon = 1.5f}, kMalformed, "bitnet-b1.58.attention.layer_norm_rms_epsilon",
