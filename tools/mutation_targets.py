@@ -1,0 +1,217 @@
+"""What tools/mutation_check breaks: source files, the test that guards them, and the mutants that
+nobody could tell from the code."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Target:
+    files: tuple[str, ...]
+    test: str  # the CMake target
+    program: str  # the test, in the build directory
+    # Mutants that change nothing that could be observed, each with the reason: (file name, rule,
+    # broken text; of a deleted check its condition).
+    equivalent: dict[tuple[str, str, str], str] = field(default_factory=dict)
+
+
+TARGETS = {
+    "core": Target(
+        files=(
+            "src/core/aligned_buffer.cpp",
+            "src/core/fixed_math.cpp",
+            "src/core/float16.cpp",
+            "src/core/machine.cpp",
+            "src/core/mapped_file.cpp",
+            "src/core/thread_pool.cpp",
+        ),
+        test="core_test",
+        program="tests/core/core_test",
+        equivalent={
+            **dict.fromkeys(
+                (
+                    ("aligned_buffer.cpp", "never", "rounded >= kHugePage"),
+                    ("aligned_buffer.cpp", "bound", "rounded > kHugePage"),
+                    ("thread_pool.cpp", "never", "value.load(std::memory_order_acquire) != old"),
+                    ("thread_pool.cpp", "never", "size_ == 1"),
+                    ("thread_pool.cpp", "sign", "size_ + 1"),
+                    (
+                        "thread_pool.cpp",
+                        "sign",
+                        "std::chrono::steady_clock::now() - spin_limit",
+                    ),
+                    (
+                        "thread_pool.cpp",
+                        "bound",
+                        "std::chrono::steady_clock::now() <= deadline",
+                    ),
+                    ("thread_pool.cpp", "bound", "i <= 32"),
+                ),
+                "pages, room, spinning and a team of one without barriers: speed alone",
+            ),
+            **dict.fromkeys(
+                (
+                    ("float16.cpp", "bound", "magnitude > 0x477ff000u"),
+                    ("float16.cpp", "bound", "magnitude > 0x38800000u"),
+                    ("float16.cpp", "bound", "magnitude < 0x33000000u"),
+                ),
+                "both ways round to the same half",
+            ),
+            (
+                "machine.cpp",
+                "sign",
+                "text.data() - text.size()",
+            ): "each text ends at the end of its line, and no digit is behind that",
+            ("machine.cpp", "bound", "*limit >= held"): "nothing is left either way",
+            ("mapped_file.cpp", "bound", "fd <= 0"): "descriptor 0 is the standard input's",
+            **dict.fromkeys(
+                (
+                    ("mapped_file.cpp", "never", "begin >= end"),
+                    ("mapped_file.cpp", "bound", "begin > end"),
+                ),
+                "the kernel refuses a range that ends before it begins; an empty one is nothing",
+            ),
+        },
+    ),
+    "format": Target(
+        files=(
+            "src/format/gguf/byte_reader.cpp",
+            "src/format/gguf/gguf_parser.cpp",
+            "src/format/gguf/gguf_parser_tensors.cpp",
+            "src/format/gguf/gguf_text.cpp",
+            "src/format/gguf/gguf_types.cpp",
+            "src/format/gguf/gguf_file.cpp",
+            "src/format/gguf/gguf_writer.cpp",
+            "src/format/ternary/i2_s.cpp",
+            "src/format/ternary/tq.cpp",
+            "src/format/ternary_matrix.cpp",
+            "src/format/float_blocks.cpp",
+        ),
+        test="format_test",
+        program="tests/format/format_test",
+        equivalent={
+            (
+                "i2_s.cpp",
+                "bound",
+                "end - element > kI2sBlockElements",
+            ): "a last whole block is then read value by value, with the same outcome",
+        },
+    ),
+    "text": Target(
+        files=(
+            "src/text/bpe.cpp",
+            "src/text/byte_alphabet.cpp",
+            "src/text/byte_level.cpp",
+            "src/text/pre_tokenizer.cpp",
+            "src/text/sentence_piece.cpp",
+            "src/text/stream_decoder.cpp",
+            "src/text/token_index.cpp",
+            "src/text/token_trie.cpp",
+            "src/text/tokenizer.cpp",
+            "src/text/utf8.cpp",
+            "src/text/vocabulary.cpp",
+        ),
+        test="text_test",
+        program="tests/text/text_test",
+        equivalent={
+            **dict.fromkeys(
+                (
+                    ("pre_tokenizer.cpp", "clause", "code_point <= 'Z'"),
+                    ("pre_tokenizer.cpp", "bound", "code_point > 'A'"),
+                    ("pre_tokenizer.cpp", "bound", "code_point < 'Z'"),
+                ),
+                "no letter of a contraction comes or goes",
+            ),
+            (
+                "stream_decoder.cpp",
+                "bound",
+                "at <= pending_.size()",
+            ): "the NUL behind the end of a std::string adds nothing",
+            ("token_index.cpp", "sign", "at - 1"): "the slots are probed the other way around",
+        },
+    ),
+    "arch": Target(
+        files=("src/arch/footprint.cpp", "src/arch/gguf_dialect.cpp"),
+        test="arch_test",
+        program="tests/arch/arch_test",
+    ),
+    "backend": Target(
+        files=(
+            "src/backend/cpu/cpu_backend.cpp",
+            "src/backend/cpu/execution.cpp",
+            "src/backend/cpu/kv_cache.cpp",
+            "src/backend/cpu/weights.cpp",
+            "src/backend/cpu/workspace.cpp",
+        ),
+        test="backend_test",
+        program="tests/backend/backend_test",
+    ),
+    "model": Target(
+        files=(
+            "src/model/decoder_plan.cpp",
+            "src/model/model.cpp",
+            "src/model/self_proof.cpp",
+        ),
+        test="model_test",
+        program="tests/model/model_test",
+    ),
+    "engine": Target(
+        files=(
+            "src/engine/generate.cpp",
+            "src/engine/philox.cpp",
+            "src/engine/sampler.cpp",
+            "src/engine/sequence.cpp",
+            "src/engine/stop_scanner.cpp",
+        ),
+        test="engine_test",
+        program="tests/engine/engine_test",
+    ),
+    "kernels": Target(
+        files=(
+            "src/kernels/scalar/kernels.cpp",
+            "src/kernels/generic/attention_body.h",
+            "src/kernels/generic/float_body.h",
+            "src/kernels/generic/quantize_body.h",
+            "src/kernels/generic/ternary_body.h",
+            "src/kernels/x86/simd256.h",
+            "src/kernels/avx2/kernels.cpp",
+            "src/kernels/avx512_vnni/kernels.cpp",
+            "src/kernels/avx512_vnni/simd.h",
+            "src/kernels/avx512_vbmi/kernels.cpp",
+            "src/kernels/registry.cpp",
+        ),
+        test="conformance_test",
+        program="tests/conformance/conformance_test",
+        equivalent={
+            **dict.fromkeys(
+                (
+                    ("float_body.h", "never", "j % kVectorsPerLine<Weight> == 0"),
+                    ("float_body.h", "never", "i == n"),
+                    ("float_body.h", "bound", "i + kSumLanes < n"),
+                    ("float_body.h", "bound", "i + kLanes < n"),
+                    ("float_body.h", "sign", "i - kLanes <= n"),
+                    ("float_body.h", "bound", "i + kLanes < half"),
+                    ("float_body.h", "sign", "i - kLanes <= half"),
+                    ("attention_body.h", "bound", "d + kLanes < head_dim"),
+                    ("attention_body.h", "sign", "d - kLanes <= head_dim"),
+                ),
+                "the tail does what the vectors leave; a prefetch changes no result",
+            ),
+            **{
+                (file, "bound", broken): "replaces a maximum by its equal"
+                for file, broken in (
+                    ("kernels.cpp", "bits >= magnitude"),
+                    ("kernels.cpp", "m >= kLeastMaximum"),
+                    ("kernels.cpp", "scores[key] >= maximum"),
+                    ("kernels.cpp", "part.maximum >= total->maximum"),
+                    ("quantize_body.h", "lanes[j] >= magnitude"),
+                    ("quantize_body.h", "m >= kLeastMaximum"),
+                    ("attention_body.h", "p[key] >= maximum"),
+                    ("attention_body.h", "part.maximum >= total->maximum"),
+                )
+            },
+            ("kernels.cpp", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
+            ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
+            ("kernels.cpp", "bound", "x >= kExpHigh"): "decides between infinity and a NaN alone",
+        },
+    ),
+}
