@@ -17,12 +17,16 @@ def synthetic_2b4t() -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
-def tern_bench(*arguments: str, tier: str = "") -> dict[str, Any]:
-    """The figures; the tier is the fastest, or the one given."""
+def tern_bench(
+    *arguments: str, tier: str = "", threads: int = THREADS, cores: tuple[int, ...] = ()
+) -> dict[str, Any]:
+    """The figures; on the fastest tier, or the one given, and on all cores, or those given."""
     variables = {key: value for key, value in os.environ.items() if key != "TERN_FORCE_ISA"}
     if tier:
         variables["TERN_FORCE_ISA"] = tier
-    command = [TERN, "bench", "-m", synthetic_2b4t(), "-t", str(THREADS), "--json", *arguments]
+    command = [TERN, "bench", "-m", synthetic_2b4t(), "-t", str(threads), "--json", *arguments]
+    if cores:
+        command = ["taskset", "-c", ",".join(map(str, cores)), *command]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=variables)
     found = json.loads(run.stdout)
     assert isinstance(found, dict)
