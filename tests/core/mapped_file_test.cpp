@@ -94,6 +94,7 @@ TEST_F(MappedFileTest, TheMappingGoesWithIt) {
   EXPECT_FALSE(is_mapped());
 }
 
+#if defined(__linux__)
 // A file that nobody has the address space for; it has no bytes on any disk.
 TEST_F(MappedFileTest, WhatCannotBeMappedIsAnError) {
   const int fd = ::memfd_create("vast", MFD_CLOEXEC);
@@ -104,6 +105,7 @@ TEST_F(MappedFileTest, WhatCannotBeMappedIsAnError) {
   EXPECT_EQ(vast.code, ErrorCode::kIo);
   EXPECT_THAT(vast.message, HasSubstr("cannot map the file into memory"));
 }
+#endif
 
 TEST_F(MappedFileTest, HoldsTheBytes) {
   const auto file = MappedFile::open(written("a", "some bytes"));

@@ -1,7 +1,6 @@
 #include "core/thread_pool.h"
 
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -15,6 +14,9 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
@@ -27,9 +29,6 @@ class Team : public ::testing::TestWithParam<std::uint32_t> {
   Team() : pool_(GetParam()) {}
   ThreadPool pool_;
 };
-
-// More threads than cores.
-class CrowdedTeam : public ::testing::TestWithParam<int> {};
 
 TEST_P(Team, RunsEachWorkerExactlyOnce) {
   ASSERT_EQ(pool_.size(), GetParam());
@@ -97,6 +96,8 @@ TEST_P(Team, TeamsNest) {
   EXPECT_EQ(inner_runs, 10);
 }
 
+#if defined(__linux__)
+
 // Keeps the calling thread, and the threads that it starts, on so many cores of those it may use.
 class OnCores {
  public:
@@ -114,6 +115,9 @@ class OnCores {
  private:
   cpu_set_t former_;
 };
+
+// More threads than cores, of which there are so many.
+class CrowdedTeam : public ::testing::TestWithParam<int> {};
 
 // Of the whole process, all threads together.
 double cpu_seconds() {
@@ -162,6 +166,8 @@ TEST_P(CrowdedTeam, ManyBarriersAreCheap) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cores, CrowdedTeam, ::testing::Values(1, 2));
+
+#endif
 
 // Waiting workers sleep: a team is idle between its runs and may be so for long.
 TEST_P(Team, WakesAfterSleeping) {
