@@ -204,6 +204,12 @@ TEST_F(Machine, V2QuotaOfAParent) {
   EXPECT_EQ(cores(), 1u);
 }
 
+TEST_F(Machine, V1QuotaWithoutAPeriodIsNone) {
+  put("proc/self/cgroup", "5:cpu,cpuacct:/x\n");
+  put("sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "100000\n");
+  EXPECT_EQ(cores(), affinity());
+}
+
 TEST_F(Machine, V1Quota) {
   put("proc/self/cgroup", "5:cpu,cpuacct:/x\n0::/\n");
   put("sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n");
