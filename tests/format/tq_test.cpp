@@ -168,6 +168,23 @@ TEST(Tq, FindsTheFirstCode3) {
   }
 }
 
+// Bits of the scale that would be a code 3 are none.
+TEST(Tq, TheScaleIsNoCode) {
+  auto bytes = encoded(kTq2, std::vector<std::int8_t>(256), 0.5f);
+  bytes[64] = std::byte{0x03};
+  const auto matrix = TqMatrix::bind(kTq2, bytes, 1, 256);
+  ASSERT_TRUE(matrix.ok());
+  EXPECT_EQ(matrix->find_invalid(0, 1), std::nullopt);
+}
+
+TEST(Tq, RefusesAPartOfABlock) {
+  for (const TqLayout layout : kLayouts) {
+    auto bytes = encoded(layout, std::vector<std::int8_t>(256), 0.5f);
+    bytes.push_back(std::byte{0});
+    EXPECT_FALSE(TqMatrix::bind(layout, bytes, 1, 256).ok());
+  }
+}
+
 TEST(Tq, RefusesWhatDoesNotFit) {
   constexpr auto kMalformed = ErrorCode::kMalformed;
   for (const TqLayout layout : kLayouts) {
