@@ -12,6 +12,12 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 }  // namespace
 
 Result<AlignedBuffer> AlignedBuffer::allocate(std::size_t bytes, std::string_view what) {
+  TERN_ASSIGN(AlignedBuffer buffer, allocate_unwritten(bytes, what));
+  if (buffer.size_ != 0) std::memset(buffer.memory_.get(), 0, buffer.size_);
+  return buffer;
+}
+
+Result<AlignedBuffer> AlignedBuffer::allocate_unwritten(std::size_t bytes, std::string_view what) {
   constexpr std::size_t kAlignment = 64;
   const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   AlignedBuffer buffer;
@@ -29,7 +35,6 @@ Result<AlignedBuffer> AlignedBuffer::allocate(std::size_t bytes, std::string_vie
   if (rounded >= kHugePage) {  // advice: without it, smaller pages serve as well, more slowly
     static_cast<void>(::madvise(buffer.memory_.get(), rounded, MADV_HUGEPAGE));
   }
-  if (rounded != 0) std::memset(buffer.memory_.get(), 0, rounded);
   buffer.size_ = rounded;
   return buffer;
 }

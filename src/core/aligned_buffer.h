@@ -1,5 +1,5 @@
-// Zeroed memory aligned to 64 bytes whose allocation can fail without an exception. From 2 MiB on
-// it is aligned to, and asks the system for, huge pages.
+// Memory aligned to 64 bytes whose allocation can fail without an exception. From 2 MiB on it is
+// aligned to, and asks the system for, huge pages.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,11 @@ namespace tern {
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  // `what` names the purpose in the error. Errors: kOutOfMemory.
+  // Zeroed. `what` names the purpose in the error. Errors: kOutOfMemory.
   static Result<AlignedBuffer> allocate(std::size_t bytes, std::string_view what);
+  // For those who write every byte: the system clears the pages for the threads that write them,
+  // all at once, and not for this one, page after page.
+  static Result<AlignedBuffer> allocate_unwritten(std::size_t bytes, std::string_view what);
 
   std::byte* data() { return memory_.get(); }
   const std::byte* data() const { return memory_.get(); }

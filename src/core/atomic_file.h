@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "core/file_descriptor.h"
 #include "core/result.h"
 
 namespace tern {
@@ -37,12 +38,12 @@ class AtomicFile {
   Result<void> commit();
 
  private:
-  AtomicFile(std::filesystem::path path, std::string beside, int fd)
-      : path_(std::move(path)), beside_(std::move(beside)), fd_(fd) {}
+  AtomicFile(std::filesystem::path path, std::string beside, FileDescriptor fd)
+      : path_(std::move(path)), beside_(std::move(beside)), fd_(std::move(fd)) {}
 
   std::filesystem::path path_;
   std::string beside_;  // empty once it no longer exists
-  int fd_ = -1;
+  FileDescriptor fd_;
   std::uint64_t size_ = 0;
 };
 

@@ -6,46 +6,37 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
+#include "core/file_descriptor.h"
+
 namespace tern {
-namespace {
-
-Error io_error(const std::filesystem::path& path, const char* what, int error_number) {
-  return Error{ErrorCode::kIo, std::string(what) + ": " + std::strerror(error_number),
-               path.string()};
-}
-
-}  // namespace
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return io_error(path, "cannot open the file", errno);
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.is_open()) return io_error(path, "cannot open the file", errno);
   struct stat info {};
-  if (::fstat(fd, &info) != 0) {
-    const int error_number = errno;
-    ::close(fd);
-    return io_error(path, "cannot read the file's size", error_number);
-  }
+  if (::fstat(fd.get(), &info) != 0) return io_error(path, "cannot read the file's size", errno);
   if (!S_ISREG(info.st_mode) || info.st_size == 0) {
-    ::close(fd);
     return Error{ErrorCode::kIo,
                  S_ISREG(info.st_mode) ? "the file is empty" : "expected a regular file",
                  path.string()};
   }
   const auto size = static_cast<std::size_t>(info.st_size);
-  void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-  const int error_number = errno;
-  ::close(fd);
-  if (address == MAP_FAILED) return io_error(path, "cannot map the file into memory", error_number);
-  return MappedFile(std::span(static_cast<const std::byte*>(address), size));
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (address == MAP_FAILED) return io_error(path, "cannot map the file into memory", errno);
+  const FileIdentity identity{
+      info.st_ino, static_cast<std::uint64_t>(info.st_size),
+      std::int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec};
+  return MappedFile(std::span(static_cast<const std::byte*>(address), size), identity);
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : bytes_(std::exchange(other.bytes_, {})), identity_(other.identity_) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(bytes_, other.bytes_);
+  std::swap(identity_, other.identity_);
   return *this;
 }
 

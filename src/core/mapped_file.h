@@ -3,12 +3,20 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 
 #include "core/result.h"
 
 namespace tern {
+
+// What a file system knows of a file's content without reading it.
+struct FileIdentity {
+  std::uint64_t inode;
+  std::uint64_t size;
+  std::int64_t modified;  // nanoseconds since the epoch
+};
 
 class MappedFile {
  public:
@@ -22,15 +30,19 @@ class MappedFile {
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  // As it was when the file was opened.
+  const FileIdentity& identity() const { return identity_; }
 
   // Takes the whole pages within `part` out of this process's memory; the next read brings them
   // back from the file or its cache. A part outside the mapping is left alone.
   void release(std::span<const std::byte> part) const;
 
  private:
-  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  MappedFile(std::span<const std::byte> bytes, const FileIdentity& identity)
+      : bytes_(bytes), identity_(identity) {}
 
   std::span<const std::byte> bytes_;
+  FileIdentity identity_;
 };
 
 }  // namespace tern

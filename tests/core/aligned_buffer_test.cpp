@@ -32,6 +32,16 @@ TEST(AlignedBuffer, IsAlignedZeroedAndOfWholeLines) {
   }
 }
 
+TEST(AlignedBuffer, UnwrittenIsAlignedAndOfWholeLines) {
+  for (const std::size_t bytes : {std::size_t{65}, std::size_t{5} << 20}) {
+    auto buffer = AlignedBuffer::allocate_unwritten(bytes, "test");
+    ASSERT_TRUE(buffer.ok());
+    const std::size_t alignment = bytes < (std::size_t{2} << 20) ? 64 : std::size_t{2} << 20;
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer->data()) % alignment, 0u);
+    EXPECT_EQ(buffer->size(), (bytes + 63) / 64 * 64);
+  }
+}
+
 TEST(AlignedBuffer, AsCountsTheOffsetInBytes) {
   auto buffer = AlignedBuffer::allocate(64, "test");
   ASSERT_TRUE(buffer.ok());

@@ -101,8 +101,8 @@ Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, Packing 
   const std::uint64_t columns = tensor.columns();
   TernaryWeight weight{
       {nullptr, kernels::tiles_of(columns, packing), matrix.scale(), packing}, rows, columns, {}};
-  TERN_ASSIGN(weight.packed, AlignedBuffer::allocate(kernels::packed_bytes(rows, columns, packing),
-                                                     "ternary weights"));
+  TERN_ASSIGN(weight.packed, AlignedBuffer::allocate_unwritten(
+                                 kernels::packed_bytes(rows, columns, packing), "ternary weights"));
   TERN_TRY(pack(matrix, packing, weight.packed.data(), pool));
   weight.tiles.codes = weight.packed.as<std::uint8_t>();
   return weight;
