@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 
@@ -41,6 +42,19 @@ void add_head_option(CLI::App& parser, model::HeadMode& mode) {
       ->type_name("MODE")
       ->transform(CLI::CheckedTransformer(names, CLI::ignore_case).description(""))
       ->default_str("auto");
+}
+
+void add_cache_option(CLI::App& parser, CacheUse& use) {
+  const std::map<std::string, CacheUse> kNames{
+      {"auto", CacheUse::kAuto}, {"on", CacheUse::kOn}, {"off", CacheUse::kOff}};
+  const auto named = [&](const auto& entry) { return entry.second == use; };
+  parser
+      .add_option("--cache", use,
+                  "Keep packed weights on disk for the next start: on, off, or auto: of\n"
+                  "models that take long to pack")
+      ->type_name("WHEN")
+      ->transform(CLI::CheckedTransformer(kNames).description(""))
+      ->default_str(std::find_if(kNames.begin(), kNames.end(), named)->first);
 }
 
 Result<format::GgufFile> open_model(const std::string& path) {

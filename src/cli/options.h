@@ -15,14 +15,19 @@ class App;
 
 namespace tern::cli {
 
+enum class CacheUse { kAuto, kOn, kOff };  // auto: of models that take long to pack
+
 struct ComputeOptions {
   std::string tier;           // empty: the environment's, else the best of this machine
   std::uint32_t threads = 0;  // 0: the cores that this process may use
+  CacheUse cache = CacheUse::kAuto;
 };
 
 void add_model_option(CLI::App& parser, std::string& path);
 void add_compute_options(CLI::App& parser, ComputeOptions& options);
 void add_head_option(CLI::App& parser, model::HeadMode& mode);
+// For commands that load a model once; what `use` holds is the default.
+void add_cache_option(CLI::App& parser, CacheUse& use);
 
 // The file at `path`, or the embedded model where it is empty. Errors: those of GgufFile.
 Result<format::GgufFile> open_model(const std::string& path);

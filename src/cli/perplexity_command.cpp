@@ -123,6 +123,7 @@ Command add_perplexity_command(CLI::App& tern) {
       ->type_name("N")
       ->capture_default_str();
   add_compute_options(*parser, options->compute);
+  add_cache_option(*parser, options->compute.cache);
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return perplexity(*options, output); }};
 }

@@ -85,6 +85,15 @@ Result<void> open_events(const std::string& path, std::ofstream& file,
   return {};
 }
 
+void report_load(const Runtime& runtime, telemetry::Telemetry& telemetry) {
+  telemetry.emit({"model.loaded",
+                  {{"bytes", runtime.model.weight_bytes()},
+                   {"weights", std::string(runtime.cache == "hit" ? "cache" : "packed")},
+                   {"cache", runtime.cache},
+                   {"seconds", runtime.load_seconds},
+                   {"proof_seconds", runtime.model.proof().seconds}}});
+}
+
 Result<ExitCode> run(const RunOptions& options, Output& output) {
   TERN_ASSIGN(const std::string prompt, prompt_text(options));
   std::stop_source stop;
@@ -96,6 +105,7 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   TERN_ASSIGN(const model::HeadMode head, head_mode(options));
   TERN_ASSIGN(const Runtime runtime,
               load_runtime(options.model, options.compute, options.verify, head, progress));
+  report_load(runtime, telemetry);
   if (const std::string& reason = runtime.model.head().no_copy_for; !reason.empty()) {
     progress.clear();
     write_stderr("tern: head: all logits are computed for each token: " + reason + "\n");

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "cli/packed_weights.h"
 #include "cli/printable.h"
 #include "core/machine.h"
 
@@ -28,9 +29,10 @@ Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& comp
   TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(compute.tier));
   TERN_ASSIGN(format::GgufFile file, open_model(path));
   TERN_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
-  TERN_ASSIGN(std::unique_ptr<backend::CpuBackend> backend,
-              backend::CpuBackend::create(
-                  *tier, compute.threads == 0 ? usable_cores() : compute.threads));
+  TERN_ASSIGN(
+      std::unique_ptr<backend::CpuBackend> backend,
+      backend::CpuBackend::create(*tier, compute.threads == 0 ? usable_cores() : compute.threads));
+  PackedWeights packed(compute.cache, file, *backend);
   model::LoadOptions options;
   options.verify = verify;
   options.head = head;
@@ -41,7 +43,9 @@ Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& comp
   TERN_ASSIGN(model::Model model, model::Model::load(std::move(file), *backend, options));
   TERN_TRY(require_embeddings(model, tokenizer));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  return Runtime{std::move(backend), std::move(model), std::move(tokenizer), seconds.count()};
+  packed.finish(model.proof().proved, progress);
+  return Runtime{std::move(backend), std::move(model), std::move(tokenizer), seconds.count(),
+                 packed.outcome()};
 }
 
 std::string model_name(const model::Model& model) {

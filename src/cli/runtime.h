@@ -18,6 +18,7 @@ struct Runtime {
   model::Model model;
   text::Tokenizer tokenizer;
   double load_seconds = 0.0;  // the self-proof included
+  std::string cache;          // PackedWeights::outcome()
 };
 
 // Errors: those of open_model, choose_tier, Tokenizer and Model::load.

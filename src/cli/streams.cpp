@@ -40,6 +40,7 @@ void prepare_streams() {
     if (::open("/dev/null", flags) == -1) return;  // NOLINT: open() is variadic
   }
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files
 }
 
 Result<void> Output::write(std::string_view text) {

@@ -25,7 +25,8 @@ class Output {
 };
 
 // Keeps 0, 1 and 2 from being given to the files that the program opens, where a caller closed
-// them, and lets a pipe without a reader be an error instead of a signal. Call first in main().
+// them, and lets a pipe without a reader, or a file at its limit, be an error instead of a signal.
+// Call first in main().
 void prepare_streams();
 
 // To standard error, as far as that is possible.

@@ -142,6 +142,8 @@ Command add_verify_command(CLI::App& tern) {
       ->check(CLI::Range(1u, 1u << 16).description(""))
       ->capture_default_str();
   add_compute_options(*parser, options->compute);
+  options->compute.cache = CacheUse::kOff;  // prove the file itself
+  add_cache_option(*parser, options->compute.cache);
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return verify(*options, output); }};
 }

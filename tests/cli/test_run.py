@@ -21,6 +21,7 @@ DOCUMENTED_KEYS = [
     "tier",
     "threads",
     "proved",
+    "cache",
     "tokens_per_second",
     "limit",
     "head",

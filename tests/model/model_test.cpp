@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/packed_cache.h"
 #include "kernels/registry.h"
 #include "model/decoder_plan.h"
 #include "support/temporary_directory.h"
@@ -108,6 +109,58 @@ TEST_F(ModelLoad, ACopyWithoutRoomIsSaid) {
   EXPECT_EQ(refused.error().code, ErrorCode::kOutOfMemory);
   const std::uint64_t with_copy = enough + 96 * (128 + 12);
   EXPECT_TRUE(load({}, {.available_memory = with_copy})->head().certified);
+}
+
+// One load of a model through the cache under `key`; what it packs is stored where it is proved.
+class ModelCache : public ModelLoad {
+ protected:
+  Result<ProofReport> load_cached(const TinyModel& tiny, const std::string& key) {
+    TERN_ASSIGN(CacheDir cache_dir, CacheDir::open(directory_ / "cache", 1u << 30));
+    backend::PackedCache cache(std::move(cache_dir), key, {"model", "layout"});
+    backend::CpuBackend backend(kernels::scalar_table(), 2);
+    backend.use_cache(&cache);
+    TERN_ASSIGN(const Model model, load(tiny, backend));
+    complete_ = cache.complete();
+    TERN_TRY(cache.store([](std::uint64_t, std::uint64_t) {}));
+    return model.proof();
+  }
+
+  bool complete_ = false;
+};
+
+TEST_F(ModelCache, WhatComesFromTheCacheIsProvedAgain) {
+  const auto first = load_cached({}, "a");
+  ASSERT_TRUE(first.ok()) << first.error().to_string();
+  EXPECT_FALSE(complete_);
+  const auto second = load_cached({}, "a");
+  ASSERT_TRUE(second.ok()) << second.error().to_string();
+  EXPECT_TRUE(complete_);
+  EXPECT_TRUE(second->proved);
+  EXPECT_EQ(second->rows_compared, first->rows_compared);
+  EXPECT_EQ(second->trits, first->trits);
+}
+
+TEST_F(ModelCache, TheTritsOfAnotherModelAreFound) {
+  ASSERT_TRUE(load_cached({.seed = 1}, "a").ok());
+  const auto other = load_cached({.seed = 2}, "a");
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().code, ErrorCode::kProofFailed);
+  EXPECT_THAT(other.error().to_string(), HasSubstr("by the definition"));
+}
+
+// A code without a meaning is looked for when a weight is packed, and only then: the sampled rows
+// of this one do not have it.
+TEST_F(ModelCache, CodesAreLookedForWhereWeightsArePacked) {
+  ASSERT_TRUE(load_cached({}, "a").ok());
+  const TinyModel damaged{.tamper = on("blk.0.ffn_down.weight", [](auto& bytes) {
+                            bytes[50 * 96 + 5] = std::byte{0xff};  // of row 50
+                            return true;
+                          })};
+  EXPECT_TRUE(load_cached(damaged, "a").ok());
+  const auto packed = load_cached(damaged, "b");
+  ASSERT_FALSE(packed.ok());
+  EXPECT_EQ(packed.error().code, ErrorCode::kProofFailed);
+  EXPECT_THAT(packed.error().to_string(), HasSubstr("code 3"));
 }
 
 TEST_F(ModelLoad, BytesPerTokenLeaveOutAnUntiedEmbedding) {

@@ -36,7 +36,7 @@ WeightId CpuBackend::keep(Weight weight) {
 }
 
 Result<WeightId> CpuBackend::load_ternary(const format::Tensor& tensor) {
-  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor, table_.packing, *pool_));
+  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor, table_.packing, *pool_, cache_));
   return keep(std::move(weight));
 }
 
@@ -91,6 +91,16 @@ Result<void> CpuBackend::copy_head(WeightId head) {
 
 std::uint64_t CpuBackend::head_copy_bytes(const format::Tensor& tensor) const {
   return backend::head_copy_bytes(tensor);
+}
+
+bool CpuBackend::proved_before(WeightId weight) const {
+  const auto* ternary = std::get_if<TernaryWeight>(&weights_[weight]);
+  return ternary != nullptr && ternary->cached;
+}
+
+// Any change of what the bytes mean is a new version.
+std::string_view CpuBackend::layout() const {
+  return table_.packing == kernels::Packing::kFiveTrits ? "five-trits-1" : "two-bits-1";
 }
 
 bool CpuBackend::supports(const Op& op) const { return op.code <= OpCode::kHead; }

@@ -35,6 +35,13 @@ class CpuBackend : public Backend {
 
   std::uint64_t weight_bytes(const format::Tensor& tensor) const override;
   std::uint64_t bytes_per_token(const Plan& plan) const override;
+  bool proved_before(WeightId weight) const override;
+
+  // How weights are packed here, and in which version: a part of the key of a PackedCache.
+  std::string_view layout() const;
+  // What is loaded from now on is taken from the cache where it can be, and kept for it. The cache
+  // outlives loading; null: no cache.
+  void use_cache(PackedCache* cache) { cache_ = cache; }
 
   Result<void> copy_head(WeightId head) override;
   std::uint64_t head_copy_bytes(const format::Tensor& tensor) const override;
@@ -59,6 +66,7 @@ class CpuBackend : public Backend {
   const kernels::KernelTable& table_;
   std::unique_ptr<ThreadPool> pool_;
   std::deque<Weight> weights_;
+  PackedCache* cache_ = nullptr;
 };
 
 }  // namespace tern::backend

@@ -90,7 +90,7 @@ std::uint64_t allocated_bytes(const format::Tensor& tensor, Packing packing) {
 }
 
 Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, Packing packing,
-                                          ThreadPool& pool) {
+                                          ThreadPool& pool, PackedCache* cache) {
   if (tensor.columns() > kMaxColumns) {
     return unsupported(tensor, "expected at most " + std::to_string(kMaxColumns) +
                                    " columns (sums stay exact), found " +
@@ -99,11 +99,14 @@ Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, Packing 
   TERN_ASSIGN(const format::TernaryMatrix matrix, format::TernaryMatrix::bind(tensor));
   const std::uint64_t rows = tensor.rows();
   const std::uint64_t columns = tensor.columns();
-  TernaryWeight weight{
-      {nullptr, kernels::tiles_of(columns, packing), matrix.scale(), packing}, rows, columns, {}};
-  TERN_ASSIGN(weight.packed, AlignedBuffer::allocate_unwritten(
-                                 kernels::packed_bytes(rows, columns, packing), "ternary weights"));
-  TERN_TRY(pack(matrix, packing, weight.packed.data(), pool));
+  TERN_ASSIGN(PackedBlob blob,
+              packed_blob(cache, tensor.name, kernels::packed_bytes(rows, columns, packing), pool,
+                          [&](std::byte* to) { return pack(matrix, packing, to, pool); }));
+  TernaryWeight weight{{nullptr, kernels::tiles_of(columns, packing), matrix.scale(), packing},
+                       rows,
+                       columns,
+                       std::move(blob.memory),
+                       blob.cached};
   weight.tiles.codes = weight.packed.as<std::uint8_t>();
   return weight;
 }

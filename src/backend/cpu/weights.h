@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/cpu/head_copy.h"
+#include "backend/cpu/packed_cache.h"
 #include "core/aligned_buffer.h"
 #include "core/result.h"
 #include "core/thread_pool.h"
@@ -20,6 +21,7 @@ struct TernaryWeight {
   std::uint64_t rows;
   std::uint64_t columns;
   AlignedBuffer packed;
+  bool cached = false;  // `packed` came from a cache
 
   std::uint64_t packed_bytes() const { return kernels::packed_bytes(rows, columns, tiles.packing); }
   // Rows from `first` on, a multiple of kTileRows.
@@ -43,7 +45,7 @@ std::uint64_t allocated_bytes(const format::Tensor& tensor, kernels::Packing pac
 
 // Errors: kUnsupported for another type or shape, kOutOfMemory.
 Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, kernels::Packing packing,
-                                          ThreadPool& pool);
+                                          ThreadPool& pool, PackedCache* cache = nullptr);
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor);
 Result<VectorWeight> make_vector_weight(const format::Tensor& tensor);
 

@@ -61,6 +61,11 @@ class GgufFile {
   std::span<const Tensor> tensors() const { return tensors_; }
   const Tensor* tensor(std::string_view name) const;
 
+  // Of the file that open() mapped.
+  std::optional<FileIdentity> identity() const {
+    return mapping_ ? std::optional(mapping_->identity()) : std::nullopt;
+  }
+
   // Takes the tensor's pages out of this process's memory, for a reader that has made its own copy.
   // They can still be read. Does nothing for bytes that were not mapped by open().
   void release(const Tensor& tensor) const {

@@ -1,0 +1,189 @@
+#include "backend/cpu/packed_cache.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "core/fast_hash.h"
+
+namespace tern::backend {
+namespace {
+
+// Read and hashed in turn, it is still in the second-level cache for the hash.
+constexpr std::uint64_t kPartBytes = 1u << 18;
+constexpr std::uint64_t kMostTableBytes = 1u << 28;  // hashes of 30 TB
+
+// The end of the payload. Before it stands the table, before that the blobs, one after the other.
+struct Footer {
+  std::uint64_t table_bytes;
+  std::uint64_t table_hash;
+};
+
+// A row of the table; the name and the hashes of the parts follow.
+struct Row {
+  std::uint64_t name_bytes;
+  std::uint64_t blob_bytes;
+};
+
+std::uint64_t parts_of(std::uint64_t bytes) { return (bytes + kPartBytes - 1) / kPartBytes; }
+
+template <typename T>
+void append(std::vector<std::byte>& to, std::span<const T> values) {
+  const auto bytes = std::as_bytes(values);
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
+
+// Takes values off the front of `from`; false where there are fewer.
+template <typename T>
+bool take_front(std::span<const std::byte>& from, std::span<T> values) {
+  if (from.size() < values.size_bytes()) return false;
+  if (!values.empty()) std::memcpy(values.data(), from.data(), values.size_bytes());
+  from = from.subspan(values.size_bytes());
+  return true;
+}
+
+Error damaged(std::string_view what) {
+  return Error{ErrorCode::kMalformed, "damaged: the " + std::string(what) + " has another hash",
+               ""};
+}
+
+}  // namespace
+
+PackedCache::PackedCache(CacheDir directory, std::string key, CacheLabel label)
+    : directory_(std::move(directory)), key_(std::move(key)), label_(std::move(label)) {
+  auto found = directory_.find(key_);
+  if (found && !*found) return;
+  Result<void> read;
+  if (found) {
+    entry_ = std::move(*found);
+    read = read_table();
+  }
+  if (found && read) return;
+  trouble_ = (found ? read.error() : found.error()).to_string();
+  blobs_.clear();
+  entry_.reset();
+}
+
+Result<void> PackedCache::read_table() {
+  Footer footer{};
+  const std::uint64_t size = entry_->size();
+  if (size < sizeof footer) return damaged("size");
+  const std::uint64_t table_end = size - sizeof footer;
+  TERN_TRY(entry_->read(table_end, std::as_writable_bytes(std::span(&footer, 1))));
+  if (footer.table_bytes > std::min(table_end, kMostTableBytes)) return damaged("table");
+  std::vector<std::byte> table(footer.table_bytes);
+  TERN_TRY(entry_->read(table_end - table.size(), table));
+  if (fast_hash(table) != footer.table_hash) return damaged("table");
+  return parse_table(table, table_end - table.size());
+}
+
+Result<void> PackedCache::parse_table(std::span<const std::byte> table,
+                                      std::uint64_t table_offset) {
+  std::uint64_t offset = 0;
+  while (!table.empty()) {
+    Row row{};
+    if (!take_front(table, std::span(&row, 1)) || row.name_bytes > table.size() ||
+        row.blob_bytes > table_offset - offset) {
+      return damaged("table");
+    }
+    std::string name(row.name_bytes, '\0');
+    Blob blob{offset, row.blob_bytes, {}};
+    blob.hashes.resize(parts_of(blob.bytes));
+    if (!take_front(table, std::span(name)) || !take_front(table, std::span(blob.hashes))) {
+      return damaged("table");
+    }
+    offset += blob.bytes;
+    blobs_.insert_or_assign(std::move(name), std::move(blob));
+  }
+  if (offset != table_offset) return damaged("table");
+  return {};
+}
+
+Result<void> PackedCache::read_blob(const Blob& blob, std::span<std::byte> to,
+                                    ThreadPool& pool) const {
+  std::vector<Result<void>> outcomes(pool.size());
+  pool.run([&](ThreadPool::Worker& worker) {
+    const Slice slice = slice_of(to.size(), kPartBytes, worker.index(), worker.count());
+    Result<void>& outcome = outcomes[worker.index()];
+    for (std::size_t at = slice.begin; at < slice.end && outcome; at += kPartBytes) {
+      const auto part = to.subspan(at, std::min<std::size_t>(kPartBytes, slice.end - at));
+      outcome = entry_->read(blob.offset + at, part);
+      if (outcome && fast_hash(part) != blob.hashes[at / kPartBytes]) outcome = damaged("blob");
+    }
+  });
+  for (auto& outcome : outcomes) TERN_TRY(std::move(outcome));
+  return {};
+}
+
+Result<std::optional<AlignedBuffer>> PackedCache::take(std::string_view name, std::uint64_t bytes,
+                                                       ThreadPool& pool) {
+  const auto found = blobs_.find(name);
+  if (found == blobs_.end() || found->second.bytes != bytes) return std::optional<AlignedBuffer>();
+  TERN_ASSIGN(AlignedBuffer memory,
+              AlignedBuffer::allocate_unwritten(bytes, "weights from the cache"));
+  const auto read = read_blob(found->second, std::span(memory.data(), bytes), pool);
+  if (!read) {
+    trouble_ = (directory_.path() / key_).string() + ": " + std::string(name) + ": " +
+               read.error().to_string();
+    return std::optional<AlignedBuffer>();
+  }
+  ++taken_;
+  return std::optional(std::move(memory));
+}
+
+void PackedCache::keep(std::string_view name, std::span<const std::byte> blob) {
+  kept_.push_back({std::string(name), blob});
+}
+
+std::vector<std::byte> PackedCache::make_table() const {
+  std::vector<std::byte> table;
+  for (const Kept& kept : kept_) {
+    const Row row{kept.name.size(), kept.bytes.size()};
+    append(table, std::span(&row, 1));
+    append(table, std::span<const char>(kept.name));
+    for (std::size_t at = 0; at < kept.bytes.size(); at += kPartBytes) {
+      const std::size_t size = std::min<std::size_t>(kPartBytes, kept.bytes.size() - at);
+      const std::uint64_t hash = fast_hash(kept.bytes.subspan(at, size));
+      append(table, std::span(&hash, 1));
+    }
+  }
+  return table;
+}
+
+Result<void> PackedCache::store(const Progress& progress) {
+  entry_.reset();  // it may go
+  const std::vector<std::byte> table = make_table();
+  const Footer footer{table.size(), fast_hash(table)};
+  std::uint64_t total = 0;
+  for (const Kept& kept : kept_) total += kept.bytes.size();
+  TERN_ASSIGN(CacheWriter writer,
+              directory_.begin(key_, label_, total + table.size() + sizeof footer));
+  std::uint64_t done = 0;
+  for (const Kept& kept : kept_) {
+    TERN_TRY(writer.write(kept.bytes));
+    done += kept.bytes.size();
+    progress(done, total);
+  }
+  TERN_TRY(writer.write(table));
+  TERN_TRY(writer.write(std::as_bytes(std::span(&footer, 1))));
+  return writer.commit();
+}
+
+Result<PackedBlob> packed_blob(PackedCache* cache, std::string_view name, std::uint64_t bytes,
+                               ThreadPool& pool,
+                               const std::function<Result<void>(std::byte* to)>& make) {
+  PackedBlob blob;
+  if (cache != nullptr) {
+    TERN_ASSIGN(std::optional<AlignedBuffer> taken, cache->take(name, bytes, pool));
+    blob.cached = taken.has_value();
+    if (taken) blob.memory = std::move(*taken);
+  }
+  if (!blob.cached) {
+    TERN_ASSIGN(blob.memory, AlignedBuffer::allocate_unwritten(bytes, name));
+    TERN_TRY(make(blob.memory.data()));
+  }
+  if (cache != nullptr) cache->keep(name, std::span(blob.memory.data(), bytes));
+  return blob;
+}
+
+}  // namespace tern::backend

@@ -1,0 +1,85 @@
+// What is made of a model's weights at load, kept on disk between runs: an entry of a CacheDir for
+// a model file and a layout, which holds named blobs, each with hashes of its parts. Every byte
+// that is taken is checked. Blobs come in memory of their own, on large pages, and not as a mapped
+// file: decoding reads them at the speed of memory whatever pages the file has (docs/adr/0005).
+//
+// Not thread-safe: who loads uses it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/aligned_buffer.h"
+#include "core/cache_dir.h"
+#include "core/result.h"
+#include "core/thread_pool.h"
+
+namespace tern::backend {
+
+class PackedCache {
+ public:
+  // Looks for the entry of `key`: two loads share it that make the same bytes of the same model.
+  PackedCache(CacheDir directory, std::string key, CacheLabel label);
+
+  // The blob of that name and size in fresh memory; no value where there is none, or it is damaged.
+  // Errors: kOutOfMemory.
+  Result<std::optional<AlignedBuffer>> take(std::string_view name, std::uint64_t bytes,
+                                            ThreadPool& pool);
+  // Adds a blob to what store() writes. Borrowed until then.
+  void keep(std::string_view name, std::span<const std::byte> blob);
+
+  // Whether everything asked for was there: then there is nothing to store.
+  bool complete() const { return kept_.empty() || taken_ == kept_.size(); }
+  // What was wrong with the entry that was found; empty: nothing.
+  const std::string& trouble() const { return trouble_; }
+
+  using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+  // Writes all that was kept, in place of the entry that was not complete. Call it once the weights
+  // are proved. Errors: those of CacheDir.
+  Result<void> store(const Progress& progress);
+
+ private:
+  struct Blob {
+    std::uint64_t offset;
+    std::uint64_t bytes;
+    std::vector<std::uint64_t> hashes;  // of parts of kPartBytes
+  };
+  struct Kept {
+    std::string name;
+    std::span<const std::byte> bytes;
+  };
+
+  Result<void> read_table();
+  Result<void> parse_table(std::span<const std::byte> table, std::uint64_t table_offset);
+  Result<void> read_blob(const Blob& blob, std::span<std::byte> to, ThreadPool& pool) const;
+  std::vector<std::byte> make_table() const;
+
+  CacheDir directory_;
+  std::string key_;
+  CacheLabel label_;
+  std::optional<CacheReader> entry_;
+  std::map<std::string, Blob, std::less<>> blobs_;
+  std::vector<Kept> kept_;
+  std::size_t taken_ = 0;
+  std::string trouble_;
+};
+
+struct PackedBlob {
+  AlignedBuffer memory;
+  bool cached = false;  // taken from the cache, where only proved weights are kept
+};
+
+// The blob of that name from the cache, or, where it is not there or there is no cache, what `make`
+// writes into memory of that size; then the cache keeps it. Errors: those of `make`, kOutOfMemory.
+Result<PackedBlob> packed_blob(PackedCache* cache, std::string_view name, std::uint64_t bytes,
+                               ThreadPool& pool,
+                               const std::function<Result<void>(std::byte* to)>& make);
+
+}  // namespace tern::backend

@@ -1,0 +1,53 @@
+// The cache of packed weights as the command line uses it: where it is, when it is worth its disk
+// space, and what is said of it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/packed_cache.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "core/cache_dir.h"
+#include "format/gguf/gguf_file.h"
+
+namespace tern::cli {
+
+inline constexpr std::uint64_t kCacheBudget = std::uint64_t{32} << 30;
+
+// In $TERN_CACHE_DIR, else $XDG_CACHE_HOME/tern, else ~/.cache/tern. Errors: kUsage where none of
+// these is set, those of CacheDir::open.
+Result<CacheDir> open_cache_dir();
+
+// The path by which entries name a model.
+std::string cache_subject(const std::string& model_path);
+
+// One load's use of the cache. Whatever fails is a line on standard error and no more.
+class PackedWeights {
+ public:
+  // Looks for the model's entry, where the options and the size of the model want it, and gives the
+  // cache to the backend, until finish().
+  PackedWeights(CacheUse use, const format::GgufFile& file, backend::CpuBackend& backend);
+  ~PackedWeights();
+  PackedWeights(const PackedWeights&) = delete;
+  PackedWeights& operator=(const PackedWeights&) = delete;
+
+  // After loading: stores what was packed, if the model was proved.
+  void finish(bool proved, Progress& progress);
+
+  // "hit", "stored", or why neither: "off", "small model", "embedded model", "not proved", or what
+  // failed.
+  const std::string& outcome() const { return outcome_; }
+
+ private:
+  void fail(const Error& error);
+
+  backend::CpuBackend& backend_;
+  std::unique_ptr<backend::PackedCache> cache_;
+  std::string outcome_;
+};
+
+}  // namespace tern::cli

@@ -1,0 +1,15 @@
+// A name for what a model file holds, found without reading all of it: for caches of what is made
+// from a file. Its inode, size, time of change, header, and blocks all over its tensors go into it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "format/gguf/gguf_file.h"
+
+namespace tern::format {
+
+// 64 hexadecimal digits; no value for bytes that are no file.
+std::optional<std::string> fingerprint(const GgufFile& file);
+
+}  // namespace tern::format

@@ -1,0 +1,228 @@
+#include "backend/cpu/packed_cache.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/tensors.h"
+#include "core/fast_hash.h"
+#include "kernels/registry.h"
+#include "support/temporary_directory.h"
+
+namespace tern::backend {
+namespace {
+
+namespace fs = std::filesystem;
+using test::must;
+using ::testing::HasSubstr;
+
+constexpr std::uint64_t kHeader = 4096;
+constexpr std::size_t kLarge = (3u << 20) + 5;  // several parts and a bit
+
+std::vector<std::byte> random_bytes(std::size_t count, std::uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::vector<std::byte> bytes(count);
+  for (auto& byte : bytes) byte = static_cast<std::byte>(generator());
+  return bytes;
+}
+
+class PackedCacheTest : public ::testing::Test {
+ protected:
+  PackedCache open(const std::string& key = "key") const {
+    return {must(CacheDir::open(path_, std::uint64_t{1} << 30)), key, {"model", "layout"}};
+  }
+  // Empty: not there.
+  std::vector<std::byte> take(PackedCache& cache, std::string_view name, std::size_t bytes,
+                              std::uint32_t threads = 2) const {
+    ThreadPool pool(threads);
+    const auto taken = must(cache.take(name, bytes, pool));
+    if (!taken) return {};
+    return {taken->data(), taken->data() + bytes};
+  }
+  void store_both() const {
+    PackedCache cache = open();
+    cache.keep("large", large_);
+    cache.keep("small", small_);
+    std::uint64_t last = 0;
+    must(cache.store([&](std::uint64_t done, std::uint64_t total) {
+      EXPECT_GT(done, last);
+      EXPECT_EQ(total, large_.size() + small_.size());
+      last = done;
+    }));
+    EXPECT_EQ(last, large_.size() + small_.size());
+  }
+  fs::path file() const { return path_ / "key.entry"; }
+  void flip(std::uint64_t offset) const {
+    std::fstream out(file(), std::ios::in | std::ios::out | std::ios::binary);
+    out.seekg(static_cast<std::streamoff>(offset));
+    const char other = static_cast<char>(out.get() ^ 0x10);
+    out.seekp(static_cast<std::streamoff>(offset));
+    out.put(other);
+  }
+
+  test::TemporaryDirectory directory_;
+  fs::path path_ = directory_ / "cache";
+  std::vector<std::byte> large_ = random_bytes(kLarge, 1);
+  std::vector<std::byte> small_ = random_bytes(64, 2);
+};
+
+void no_progress(std::uint64_t, std::uint64_t) {}
+
+TEST_F(PackedCacheTest, GivesBackWhatWasStored) {
+  PackedCache empty = open();
+  EXPECT_TRUE(take(empty, "large", kLarge).empty());
+  EXPECT_EQ(empty.trouble(), "");
+  store_both();
+  for (const std::uint32_t threads : {1u, 3u}) {
+    PackedCache cache = open();
+    EXPECT_EQ(take(cache, "small", 64, threads), small_);
+    EXPECT_EQ(take(cache, "large", kLarge, threads), large_);
+    EXPECT_EQ(cache.trouble(), "");
+  }
+  PackedCache other = open("other-key");
+  EXPECT_TRUE(take(other, "large", kLarge).empty());
+}
+
+TEST_F(PackedCacheTest, ANameWithAnotherSizeIsAnotherBlob) {
+  store_both();
+  PackedCache cache = open();
+  EXPECT_TRUE(take(cache, "small", 128).empty());
+  EXPECT_TRUE(take(cache, "smal", 64).empty());
+  EXPECT_EQ(cache.trouble(), "");
+}
+
+TEST_F(PackedCacheTest, IsCompleteOnceAllThatIsKeptWasThere) {
+  ThreadPool pool(2);
+  const auto load = [&](PackedCache& cache, const char* name) {
+    auto blob = packed_blob(&cache, name, 64, pool, [&](std::byte* to) -> Result<void> {
+      std::memcpy(to, small_.data(), 64);
+      return {};
+    });
+    return must(std::move(blob));
+  };
+  {
+    PackedCache cache = open();
+    const PackedBlob a = load(cache, "a");
+    EXPECT_FALSE(a.cached);
+    EXPECT_FALSE(cache.complete());
+    must(cache.store(no_progress));
+  }
+  {
+    PackedCache cache = open();
+    const PackedBlob a = load(cache, "a");
+    EXPECT_TRUE(a.cached);
+    EXPECT_EQ(std::memcmp(a.memory.data(), small_.data(), 64), 0);
+    EXPECT_TRUE(cache.complete());
+    const PackedBlob b = load(cache, "b");  // what a later version may want as well
+    EXPECT_FALSE(b.cached);
+    EXPECT_FALSE(cache.complete());
+    must(cache.store(no_progress));
+  }
+  PackedCache cache = open();
+  const PackedBlob a = load(cache, "a");
+  const PackedBlob b = load(cache, "b");
+  EXPECT_TRUE(a.cached && b.cached && cache.complete());
+}
+
+TEST_F(PackedCacheTest, WithoutACacheABlobIsMade) {
+  ThreadPool pool(1);
+  const auto refused = packed_blob(nullptr, "a", 64, pool, [](std::byte*) -> Result<void> {
+    return Error{ErrorCode::kOutOfMemory, "of the maker", ""};
+  });
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message, "of the maker");
+}
+
+// Every byte is checked: any bit that flips is found, said, and what it hits is not given out.
+TEST_F(PackedCacheTest, DamageIsFoundAndReplaced) {
+  store_both();
+  const std::uint64_t blobs = kLarge + 64;
+  const std::uint64_t end = fs::file_size(file()) - kHeader;
+  for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{1} << 20, kLarge - 1ul}) {
+    flip(kHeader + offset);
+    PackedCache cache = open();
+    EXPECT_TRUE(take(cache, "large", kLarge).empty()) << offset;
+    EXPECT_THAT(cache.trouble(), HasSubstr("large: damaged: the blob has another hash"));
+    EXPECT_EQ(take(cache, "small", 64), small_);
+    store_both();
+  }
+  flip(kHeader + kLarge);
+  {
+    PackedCache cache = open();
+    EXPECT_TRUE(take(cache, "small", 64).empty());
+    EXPECT_EQ(take(cache, "large", kLarge), large_);
+    store_both();
+  }
+  for (const std::uint64_t offset : {blobs, blobs + 16, blobs + 40, end - 16, end - 1}) {
+    flip(kHeader + offset);
+    PackedCache cache = open();
+    EXPECT_THAT(cache.trouble(), HasSubstr("damaged: the table has another hash")) << offset;
+    EXPECT_TRUE(take(cache, "large", kLarge).empty());
+    store_both();
+  }
+  PackedCache whole = open();
+  EXPECT_EQ(take(whole, "large", kLarge), large_);
+}
+
+// A table that lies although its hash is right: written by another program, or by a fault.
+TEST_F(PackedCacheTest, ATableThatLiesIsRefused) {
+  struct Row {
+    std::uint64_t name_bytes;
+    std::uint64_t blob_bytes;
+  };
+  for (const Row row : {Row{1, 65}, Row{1, 63}, Row{1, ~std::uint64_t{0}}, Row{100, 64},
+                        Row{~std::uint64_t{0}, 64}, Row{1, std::uint64_t{1} << 40}}) {
+    std::vector<std::byte> table(sizeof row + 1 + sizeof(std::uint64_t));
+    std::memcpy(table.data(), &row, sizeof row);
+    const std::uint64_t hash = fast_hash(small_);
+    std::memcpy(table.data() + sizeof row + 1, &hash, sizeof hash);
+    const std::uint64_t footer[] = {table.size(), fast_hash(table)};
+    CacheDir directory = must(CacheDir::open(path_, std::uint64_t{1} << 30));
+    CacheWriter writer =
+        must(directory.begin("key", {"model", "layout"}, 64 + table.size() + sizeof footer));
+    must(writer.write(small_));
+    must(writer.write(table));
+    must(writer.write(std::as_bytes(std::span(footer))));
+    must(writer.commit());
+    PackedCache cache = open();
+    EXPECT_THAT(cache.trouble(), HasSubstr("damaged: the table")) << row.blob_bytes;
+    EXPECT_TRUE(take(cache, std::string(1, '\0'), 64).empty());
+  }
+}
+
+TEST_F(PackedCacheTest, AnEntryOfAnotherKindIsRefused) {
+  CacheDir directory = must(CacheDir::open(path_, std::uint64_t{1} << 30));
+  for (const std::size_t size : {0u, 15u, 16u, 64u}) {
+    CacheWriter writer = must(directory.begin("key", {"model", "layout"}, size));
+    must(writer.write(std::span(small_).first(size)));
+    must(writer.commit());
+    EXPECT_THAT(open().trouble(), HasSubstr("damaged")) << size;
+  }
+}
+
+// A weight from the cache computes what the packed one does.
+TEST_F(PackedCacheTest, AWeightFromTheCacheIsTheSame) {
+  const auto trits = test::random_trits(std::size_t{200} * 48, 5);
+  const auto owned = test::make_ternary("blk.0.attn_q.weight", trits, 200, 0.5f);
+  std::vector<float> x(200);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 13) - 6.0f;
+  std::vector<std::vector<float>> results;
+  for (const bool cached : {false, true}) {
+    PackedCache cache = open();
+    CpuBackend backend(kernels::scalar_table(), 2);
+    backend.use_cache(&cache);
+    const WeightId weight = must(backend.load_ternary(owned.tensor));
+    EXPECT_EQ(backend.proved_before(weight), cached);
+    EXPECT_EQ(cache.complete(), cached);
+    if (!cached) must(cache.store(no_progress));
+    results.emplace_back(48);
+    must(backend.ternary_rows(weight, 0, 1, x, results.back()));
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
+}  // namespace
+}  // namespace tern::backend

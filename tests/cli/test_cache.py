@@ -1,0 +1,246 @@
+"""Packed weights that are kept on disk: `--cache` and `tern cache`."""
+
+import fcntl
+import json
+import os
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tern import MODEL, TERN, CliTest, Outcome, environment, main, tern
+
+HEADER = 4096
+RUN = ("run", "Once", "-n", "4", "--seed", "7", "--json", "--cache")
+
+
+class CacheTest(CliTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.model = self.folder / "model.gguf"
+        shutil.copy(MODEL, self.model)
+        self.cache = self.folder / "cache"
+
+    def environment(self) -> dict[str, str]:
+        return environment(TERN_CACHE_DIR=str(self.cache))
+
+    def cached(self, *arguments: str | Path, **options: Any) -> Outcome:
+        options.setdefault("env", self.environment())
+        return self.succeed(*arguments, **options)
+
+    def run_model(
+        self, *arguments: str | Path, cache: str = "on", notice: str = "", **options: Any
+    ) -> dict[str, Any]:
+        """The report of a run; on stderr the statistics, and before them at most this notice."""
+        outcome = self.cached(*RUN, cache, "-m", self.model, *arguments, **options)
+        lines = outcome.stderr.decode().splitlines()
+        self.assertEqual(len(lines), 2 if notice else 1, outcome)
+        self.assertIn(notice, lines[0])
+        found = json.loads(outcome.stdout)
+        assert isinstance(found, dict)
+        return found
+
+    def entries(self) -> list[Path]:
+        return sorted(self.cache.glob("*.entry"))
+
+    def listed(self) -> list[dict[str, Any]]:
+        found = json.loads(self.cached("cache", "ls", "--json").stdout)
+        self.assertEqual(found["directory"], str(self.cache))
+        entries = found["entries"]
+        assert isinstance(entries, list)
+        return entries
+
+    def flip(self, file: Path, offset: int) -> None:
+        with file.open("r+b") as stream:
+            stream.seek(offset)
+            byte = stream.read(1)[0]
+            stream.seek(offset)
+            stream.write(bytes([byte ^ 1]))
+
+
+class LoadingTest(CacheTest):
+    def test_second_start_takes_the_weights_and_computes_the_same(self) -> None:
+        hashes = set()
+        for cache, outcome in (("off", "off"), ("on", "stored"), ("on", "hit"), ("off", "off")):
+            report = self.run_model(cache=cache)
+            self.assertEqual(report["cache"], outcome)
+            self.assertTrue(report["proved"])
+            verified = self.cached("verify", "-m", self.model, "--json", "--cache", cache)
+            hashes.add((json.loads(verified.stdout)["logits_sha256"], report["text"]))
+        self.assertEqual(len(hashes), 1)
+        self.assertEqual(len(self.entries()), 1)
+        self.assertEqual(self.entries()[0].stat().st_mode & 0o7777, 0o600)
+        self.assertEqual(self.cache.stat().st_mode & 0o7777, 0o700)
+
+    def test_nothing_is_kept_of_small_models_unless_asked(self) -> None:
+        self.assertEqual(self.run_model(cache="auto")["cache"], "small model")
+        embedded = json.loads(self.cached(*RUN, "on").stdout)
+        self.assertEqual(embedded["cache"], "embedded model")
+        self.assertFalse(self.cache.exists())
+
+    def test_what_is_not_proved_is_not_kept(self) -> None:
+        self.assertEqual(self.run_model("--no-verify")["cache"], "not proved")
+        self.assertEqual(self.entries(), [])
+        self.assertEqual(self.run_model()["cache"], "stored")
+        self.assertEqual(self.run_model("--no-verify")["cache"], "hit")
+
+    def test_a_model_that_changed_is_packed_again(self) -> None:
+        self.assertEqual(self.run_model()["cache"], "stored")
+        before = self.model.stat()
+        os.utime(self.model, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+        self.assertEqual(self.run_model()["cache"], "stored")
+        self.flip(self.model, self.model.stat().st_size - 1)  # a model still
+        os.utime(self.model, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+        self.assertEqual(self.run_model()["cache"], "stored")
+        copy = self.folder / "copy"
+        shutil.copy2(self.model, copy)
+        copy.rename(self.model)
+        self.assertEqual(self.run_model()["cache"], "stored")
+        self.assertEqual(len(self.entries()), 1)  # those of the former contents are gone
+        self.assertEqual(self.run_model()["cache"], "hit")
+
+    def test_a_damaged_entry_is_said_and_packed_again(self) -> None:
+        text = self.run_model()["text"]
+        entry = self.entries()[0]
+        size = entry.stat().st_size
+        for offset in (0, 100, HEADER, HEADER + 300_000, size - 1):
+            self.flip(entry, offset)
+            report = self.run_model(notice="packed again")
+            self.assertEqual((report["cache"], report["text"]), ("stored", text))
+            self.assertEqual(self.run_model()["cache"], "hit")
+        os.truncate(entry, size // 2)
+        self.assertEqual(self.run_model(notice="packed again")["text"], text)
+        entry.unlink()
+        entry.symlink_to(self.model)
+        content = self.model.read_bytes()
+        self.assertEqual(self.run_model(notice="packed again")["cache"], "stored")
+        self.assertEqual(self.model.read_bytes(), content)
+
+    def test_without_room_a_run_goes_on(self) -> None:
+        text = self.run_model(cache="off")["text"]
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+        report = self.run_model(notice="going on without it", preexec_fn=limit)
+        self.assertEqual(report["text"], text)
+        self.assertEqual(list(self.cache.iterdir()), [])
+
+    def test_without_a_place_a_run_goes_on(self) -> None:
+        file = self.folder / "file"
+        file.touch()
+        for place in (file, file / "cache", Path("/proc/tern-cache")):
+            variables = environment(TERN_CACHE_DIR=str(place))
+            report = self.run_model(notice="going on without it", env=variables)
+            self.assertIn(str(place), report["cache"])
+        self.cache.mkdir(mode=0o700)
+        self.cache.chmod(0o777)
+        self.run_model(notice="no other may write to")
+        nowhere = environment()
+        nowhere.pop("HOME", None)
+        nowhere.pop("XDG_CACHE_HOME", None)
+        self.run_model(notice="set TERN_CACHE_DIR or HOME", env=nowhere)
+
+    def test_the_directory_follows_the_environment(self) -> None:
+        for variables, place in (
+            ({"XDG_CACHE_HOME": "xdg", "HOME": "home"}, "xdg/tern"),
+            ({"XDG_CACHE_HOME": "", "HOME": "home"}, "home/.cache/tern"),
+            ({"TERN_CACHE_DIR": "own", "XDG_CACHE_HOME": "xdg", "HOME": "home"}, "own"),
+        ):
+            absolute = {k: str(self.folder / v) if v else "" for k, v in variables.items()}
+            self.run_model(env=environment(**absolute))
+            self.assertEqual(len(list((self.folder / place).glob("*.entry"))), 1, place)
+
+    def test_starts_at_once_do_not_meet(self) -> None:
+        arguments = [TERN, *RUN, "on", "-m", str(self.model)]
+        processes = [
+            subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self.environment(),
+            )
+            for _ in range(4)
+        ]
+        texts = set()
+        for process in processes:
+            stdout, stderr = process.communicate()
+            self.assertEqual(process.returncode, 0, stderr)
+            texts.add(json.loads(stdout)["text"])
+        self.assertEqual(len(texts), 1)
+        self.assertEqual(len(list(self.cache.iterdir())), 1)
+        self.assertEqual(self.run_model()["cache"], "hit")
+
+    def test_load_is_an_event(self) -> None:
+        file = self.folder / "events"
+        for weights, cache in (("packed", "stored"), ("cache", "hit")):
+            self.run_model("--events", file)
+            lines = file.read_text(encoding="utf-8").splitlines()
+            loaded = json.loads(lines[0])
+            self.assertEqual(loaded["event"], "model.loaded")
+            self.assertEqual((loaded["weights"], loaded["cache"]), (weights, cache))
+            self.assertGreater(loaded["seconds"], loaded["proof_seconds"])
+            self.assertGreater(loaded["bytes"], 0)
+
+
+class CommandTest(CacheTest):
+    def test_ls_names_model_layout_size_and_last_use(self) -> None:
+        self.assertEqual(self.listed(), [])
+        self.run_model()
+        (entry,) = self.listed()
+        file = self.entries()[0]
+        self.assertEqual(entry["model"], str(self.model.resolve()))
+        self.assertRegex(entry["layout"], r"\A(five-trits|two-bits)-\d+\Z")
+        self.assertEqual(entry["bytes"], file.stat().st_size)
+        self.assertAlmostEqual(entry["last_use"], file.stat().st_mtime, places=3)
+        text = self.cached("cache", "ls").stdout.decode()
+        self.assertIn(str(self.model.resolve()), text.splitlines()[0])
+        self.assertIn(entry["layout"], text.splitlines()[0])
+        self.assertIn("in 1 entries", text.splitlines()[1])
+        self.run_model()
+        self.assertGreater(self.listed()[0]["last_use"], entry["last_use"])
+
+    def test_ls_shows_what_is_no_entry(self) -> None:
+        self.run_model()
+        self.flip(self.entries()[0], 0)
+        (entry,) = self.listed()
+        self.assertIsNone(entry["model"])
+        self.assertIn(b"(damaged, or of another version)", self.cached("cache", "ls").stdout)
+
+    def test_clear_removes_all_or_those_of_a_model(self) -> None:
+        other = self.folder / "other.gguf"
+        shutil.copy(self.model, other)
+        self.run_model()
+        self.cached(*RUN, "on", "-m", other)
+        self.assertEqual(len(self.entries()), 2)
+        said = self.cached("cache", "clear", "-m", other).stdout.decode()
+        self.assertRegex(said, r"\Aremoved [0-9.]+ MB of .*/other\.gguf\n\Z")
+        self.assertEqual([entry["model"] for entry in self.listed()], [str(self.model.resolve())])
+        self.assertEqual(self.cached("cache", "clear", "-m", other).stdout, b"nothing to remove\n")
+        removed = json.loads(self.cached("cache", "clear", "--json").stdout)
+        self.assertEqual(len(removed["removed"]), 1)
+        self.assertEqual(removed["in_use"], [])
+        self.assertEqual(self.entries(), [])
+
+    def test_clear_keeps_what_is_in_use(self) -> None:
+        self.run_model()
+        with self.entries()[0].open("rb") as reader:
+            fcntl.flock(reader, fcntl.LOCK_SH)
+            self.assertRegex(self.cached("cache", "clear").stdout.decode(), r"\Ain use, kept: ")
+            found = json.loads(self.cached("cache", "clear", "--json").stdout)
+            self.assertEqual((found["removed"], len(found["in_use"])), ([], 1))
+        self.assertEqual(len(self.entries()), 1)
+
+    def test_usage(self) -> None:
+        self.assert_fails(tern("cache"), 2)
+        self.assert_fails(tern("run", "x", "--cache", "perhaps"), 2, "perhaps")
+        file = self.folder / "file"
+        file.touch()
+        variables = environment(TERN_CACHE_DIR=str(file))
+        self.assert_fails(tern("cache", "ls", env=variables), 3, str(file))
+
+
+if __name__ == "__main__":
+    main()
