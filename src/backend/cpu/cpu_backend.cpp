@@ -85,7 +85,7 @@ Result<void> CpuBackend::copy_head(WeightId head) {
     return Error{ErrorCode::kUnsupported, "this matrix has no int8 copy: it has too many columns",
                  matrix.tensor.name};
   }
-  TERN_ASSIGN(matrix.copy, make_head_copy(matrix.tensor, *pool_));
+  TERN_ASSIGN(matrix.copy, make_head_copy(matrix.tensor, *pool_, cache_));
   return {};
 }
 

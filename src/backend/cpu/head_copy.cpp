@@ -139,19 +139,22 @@ std::uint64_t head_copy_bytes(const format::Tensor& tensor) {
   return Layout(tensor).bytes();
 }
 
-Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool) {
-  const Layout layout(tensor);
+namespace {
+
+// All of `to`, rows and columns beyond the matrix included. Errors: kOutOfMemory.
+Result<void> fill_copy(const format::Tensor& tensor, const Layout& layout, std::byte* to,
+                       ThreadPool& pool) {
   const std::size_t columns = tensor.columns();
   const std::size_t padded = layout.tiles * kScanColumns;
   const std::uint64_t row_bytes = format::row_bytes(tensor.type, columns);
-  HeadCopy copy{{nullptr, layout.tiles, nullptr}, nullptr, nullptr, layout.bytes(), {}};
-  TERN_ASSIGN(copy.memory, AlignedBuffer::allocate(layout.bytes(), "int8 copy of the head"));
   TERN_ASSIGN(AlignedBuffer rows, AlignedBuffer::allocate(pool.size() * 2 * padded * sizeof(float),
                                                           "rows of the head"));
-  auto* const codes = copy.memory.as<std::uint8_t>();
-  auto* const scales = copy.memory.as<float>(layout.codes);
-  auto* const residuals = copy.memory.as<float>(layout.codes + layout.vector);
-  auto* const norms = copy.memory.as<float>(layout.codes + 2 * layout.vector);
+  const std::uint64_t group_bytes = layout.tiles * kScanTileBytes;
+  std::memset(to + layout.codes - group_bytes, 0, group_bytes + 3 * layout.vector);
+  auto* const codes = reinterpret_cast<std::uint8_t*>(to);
+  auto* const scales = reinterpret_cast<float*>(to + layout.codes);
+  auto* const residuals = scales + layout.rows;
+  auto* const norms = residuals + layout.rows;
   pool.run([&](ThreadPool::Worker& worker) {
     const Slice slice = slice_of(tensor.rows(), kTileRows, worker.index(), worker.count());
     auto* const weights = rows.as<float>() + worker.index() * 2 * padded;
@@ -162,15 +165,28 @@ Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool) 
       scales[row] = bound.scale;
       residuals[row] = bound.residual;
       norms[row] = bound.norm;
-      store_codes(
-          rounded, layout.tiles,
-          codes + row / kTileRows * layout.tiles * kScanTileBytes + row % kTileRows * kScanColumns);
+      store_codes(rounded, layout.tiles,
+                  codes + row / kTileRows * group_bytes + row % kTileRows * kScanColumns);
     }
   });
-  copy.tiles.codes = codes;
-  copy.tiles.scales = scales;
-  copy.residuals = residuals;
-  copy.norms = norms;
+  return {};
+}
+
+}  // namespace
+
+Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool,
+                                PackedCache* cache) {
+  const Layout layout(tensor);
+  // Any change of what the bytes mean is a new version.
+  TERN_ASSIGN(PackedBlob blob,
+              packed_blob(cache, tensor.name + " int8-1", layout.bytes(), pool,
+                          [&](std::byte* to) { return fill_copy(tensor, layout, to, pool); }));
+  HeadCopy copy{{nullptr, layout.tiles, nullptr}, nullptr, nullptr, layout.bytes(), {}};
+  copy.memory = std::move(blob.memory);
+  copy.tiles.codes = copy.memory.as<std::uint8_t>();
+  copy.tiles.scales = copy.memory.as<float>(layout.codes);
+  copy.residuals = copy.tiles.scales + layout.rows;
+  copy.norms = copy.residuals + layout.rows;
   return copy;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "backend/cpu/packed_cache.h"
 #include "core/aligned_buffer.h"
 #include "core/result.h"
 #include "core/thread_pool.h"
@@ -27,8 +28,9 @@ struct HeadCopy {
 // Bytes that make_head_copy allocates and a scan reads; 0 for a matrix that has no copy.
 std::uint64_t head_copy_bytes(const format::Tensor& tensor);
 
-// Of a float matrix for which head_copy_bytes() is not 0. Errors: kOutOfMemory.
-Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool);
+// Of a float matrix for which head_copy_bytes() is not 0, from the cache where it is there; null:
+// no cache. Errors: kOutOfMemory.
+Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool, PackedCache* cache);
 
 // Activations as digits, and what the bound of a row is made of:
 // |logit - scanned| <= residual * of_residual + norm * of_norm + constant.
