@@ -32,6 +32,7 @@ struct SynthCommandOptions {
   std::string head = std::string(name(TensorType::kF16));
   std::int64_t seed = 0;
   std::uint32_t layers = 0;
+  std::uint32_t context = 0;
   std::string output;
 };
 
@@ -65,6 +66,7 @@ Result<ExitCode> synth(const SynthCommandOptions& options) {
                                .ternary = type_of(kTernaryTypes, options.ternary),
                                .head = type_of(kHeadTypes, options.head),
                                .seed = static_cast<std::uint64_t>(options.seed)};
+  if (options.context != 0) model.shape.context = options.context;
   model.progress = [&](std::uint64_t done, std::uint64_t total) {
     progress.show("write", done, total);
   };
@@ -115,6 +117,11 @@ Command add_synth_command(CLI::App& tern) {
   parser->add_option("--layers", options->layers, "Layers; without it as many as the shape has")
       ->type_name("N")
       ->check(CLI::Range(1u, 1024u).description(""));
+  parser
+      ->add_option("--context", options->context,
+                   "Most tokens of a sequence; without it as many as the shape's")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 1u << 20).description(""));
   parser->add_option("-o,--output", options->output, "The file; what is there is replaced")
       ->type_name("FILE")
       ->required();

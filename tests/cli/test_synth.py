@@ -49,6 +49,7 @@ class SynthTest(CliTest):
             (("--shape", "2b4t", "--type", "i2_s", "--head", "i2_s"), "q8_0"),
             (("--shape", "2b4t", "--type", "i2_s", "--layers", "0"), "layers"),
             (("--shape", "2b4t", "--type", "i2_s", "--layers", "1025"), "layers"),
+            (("--shape", "2b4t", "--type", "i2_s", "--context", "0"), "context"),
             (("--shape", "2b4t", "--type", "i2_s", "--seed", "-1"), "seed"),
             (("--shape", "2b4t", "--type", "i2_s", "--seed", "9" * 20), "seed"),
             (("--shape", "3b", "--type", "i2_s", "--head", "q6_k"), "multiple of 256"),
