@@ -87,21 +87,45 @@ void add_elementwise(const KernelTable& table) {
   });
 }
 
-// One query over a full chunk of keys, the fold of its part, and the output.
+// The query heads that share a KV head over a full chunk of keys.
+void add_attention_chunk(const KernelTable& table) {
+  using namespace tern::kernels;
+  constexpr std::size_t kQueries = 4;
+  const double items = 2.0 * kChunkKeys * kHeadDim * kQueries;
+  const auto parts_of = [](std::vector<float>& out) {
+    std::array<AttentionState, kQueries> parts{};
+    for (std::size_t i = 0; i < kQueries; ++i) parts[i].out = &out[i * kHeadDim];
+    return parts;
+  };
+  add(table, "attention_chunk", items,
+      [&table, parts_of, page = std::vector<std::uint16_t>(kPageKeys * kHeadDim, kHalf),
+       q = std::vector<float>(kHeadDim, 0.1f),
+       out = std::vector<float>(kQueries * kHeadDim)]() mutable {
+        std::array<KeyValuePage, kPagesPerChunk> pages{};
+        pages.fill({page.data(), page.data()});
+        std::array<AttentionQuery, kQueries> queries{};
+        queries.fill({q.data(), kChunkKeys});
+        auto parts = parts_of(out);
+        table.attention_chunk(queries.data(), kQueries, 0.088f, {pages.data(), kHeadDim},
+                              parts.data());
+      });
+  add(table, "attention_chunk_int8", items,
+      [&table, parts_of, page = std::vector<std::int8_t>(kPageKeys * kHeadDim, 3),
+       scales = std::vector<float>(kPageKeys, 0.01f), codes = std::vector<std::int8_t>(kHeadDim, 5),
+       out = std::vector<float>(kQueries * kHeadDim)]() mutable {
+        std::array<Int8Page, kPagesPerChunk> pages{};
+        pages.fill({page.data(), page.data(), scales.data(), scales.data()});
+        std::array<Int8Query, kQueries> queries{};
+        queries.fill({codes.data(), 0.01f, 5 * kHeadDim, kChunkKeys});
+        auto parts = parts_of(out);
+        table.attention_chunk_int8(queries.data(), kQueries, 0.088f, {pages.data(), kHeadDim},
+                                   parts.data());
+      });
+}
+
+// The fold of a chunk's part, and the output.
 void add_attention(const KernelTable& table) {
   using namespace tern::kernels;
-  const std::vector<std::uint16_t> page(kPageKeys * kHeadDim, kHalf);
-  const std::vector<float> q(kHeadDim, 0.1f);
-  const double items = 2.0 * kChunkKeys * kHeadDim;
-  add(table, "attention_chunk", items,
-      [&table, page, q, out = std::vector<float>(kHeadDim)]() mutable {
-        std::array<const std::uint16_t*, kPagesPerChunk> pages{};
-        pages.fill(page.data());
-        const KeyValueChunk chunk{pages.data(), pages.data(), kHeadDim};
-        const AttentionQuery query{q.data(), kChunkKeys};
-        AttentionState part{0.0f, 0.0f, out.data()};
-        table.attention_chunk(&query, 1, 0.088f, chunk, &part);
-      });
   add(table, "attention_fold", kHeadDim,
       [&table, out = std::vector<float>(kHeadDim, 1.0f),
        sum = std::vector<float>(kHeadDim)]() mutable {
@@ -158,6 +182,7 @@ void add_all(const KernelTable& table) {
     if (table.five_trits) add_ternary(table, tern::kernels::Packing::kFiveTrits, tokens);
   }
   add_elementwise(table);
+  add_attention_chunk(table);
   add_attention(table);
   add_head(table);
 }

@@ -11,20 +11,27 @@ TERN = ROOT / "build/release/src/cli/tern"
 THREADS = 2
 
 
-def synthetic_2b4t() -> str:
+def synthetic_2b4t(context: int | None = None) -> str:
     """The path of a model with the shape of BitNet b1.58 2B-4T in I2_S with an f16 head."""
     command = [ROOT / "bench/synthetic_model", "2b4t", "i2_s", "f16"]
+    if context is not None:
+        command.append(str(context))
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 def tern_bench(
-    *arguments: str, tier: str = "", threads: int = THREADS, cores: tuple[int, ...] = ()
+    *arguments: str,
+    tier: str = "",
+    model: str = "",
+    threads: int = THREADS,
+    cores: tuple[int, ...] = (),
 ) -> dict[str, Any]:
-    """The figures; on the fastest tier, or the one given, and on all cores, or those given."""
+    """The figures; on the fastest tier, or the one given, and so are model and cores."""
     variables = {key: value for key, value in os.environ.items() if key != "TERN_FORCE_ISA"}
     if tier:
         variables["TERN_FORCE_ISA"] = tier
-    command = [TERN, "bench", "-m", synthetic_2b4t(), "-t", str(threads), "--json", *arguments]
+    command = [TERN, "bench", "-m", model or synthetic_2b4t(), "-t", str(threads), "--json"]
+    command += arguments
     if cores:
         command = ["taskset", "-c", ",".join(map(str, cores)), *command]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=variables)

@@ -11,8 +11,8 @@ std::uint64_t ternary_macs_per_token(const DecoderConfig& config) {
   return config.layers * (attention + ffn);
 }
 
-std::uint64_t kv_bytes_per_token(const DecoderConfig& config, std::uint64_t value_bytes) {
-  return 2ull * config.layers * config.kv_width() * value_bytes;
+std::uint64_t kv_bytes_per_token(const DecoderConfig& config, format::KvType type) {
+  return 2ull * config.layers * config.kv_heads * format::kv_vector_bytes(type, config.head_dim);
 }
 
 std::uint64_t payload_bytes_per_token(const DecoderConfig& config,

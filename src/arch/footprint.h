@@ -5,19 +5,16 @@
 #include <span>
 
 #include "arch/decoder_config.h"
+#include "format/kv_type.h"
 #include "format/tensor.h"
 
 namespace tern::arch {
 
-// Of a key or value in the default type of the cache, f16.
-inline constexpr std::uint64_t kKvValueBytes = 2;
-
 // Multiply-accumulates of the ternary linears for one token.
 std::uint64_t ternary_macs_per_token(const DecoderConfig& config);
 
-// Bytes of keys and values that one token adds, with `value_bytes` a stored value.
-std::uint64_t kv_bytes_per_token(const DecoderConfig& config,
-                                 std::uint64_t value_bytes = kKvValueBytes);
+// Bytes of keys and values, scales included, that one token adds.
+std::uint64_t kv_bytes_per_token(const DecoderConfig& config, format::KvType type);
 
 // Bytes of the tensors that each decoded token reads: all of the file, but of an untied embedding,
 // of which a token reads one row.

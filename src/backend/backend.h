@@ -13,6 +13,7 @@
 
 #include "backend/plan.h"
 #include "core/result.h"
+#include "format/kv_type.h"
 #include "format/tensor.h"
 
 namespace tern::backend {
@@ -23,6 +24,9 @@ class KvCache {
   virtual ~KvCache() = default;
   // Makes room for `tokens` positions. Errors: kOutOfMemory.
   virtual Result<void> reserve(std::uint32_t tokens) = 0;
+  // Makes room for `tokens` positions and has all positions hold pseudo-random keys and values, the
+  // same each time: to measure a long sequence without computing it. Errors: kOutOfMemory.
+  virtual Result<void> fill(std::uint32_t tokens) = 0;
 };
 
 // The slots of a plan for up to so many rows.
@@ -96,10 +100,11 @@ class Backend {
 
   virtual bool supports(const Op& op) const = 0;
 
-  virtual std::unique_ptr<KvCache> make_cache(const Plan& plan) = 0;
+  virtual std::unique_ptr<KvCache> make_cache(const Plan& plan, format::KvType type) = 0;
   // Bytes that make_workspace allocates, and that a cache allocates for so many tokens.
   virtual std::uint64_t workspace_bytes(const Plan& plan, std::uint32_t rows) const = 0;
-  virtual std::uint64_t cache_bytes(const Plan& plan, std::uint32_t tokens) const = 0;
+  virtual std::uint64_t cache_bytes(const Plan& plan, format::KvType type,
+                                    std::uint32_t tokens) const = 0;
   // Errors: kOutOfMemory.
   virtual Result<std::unique_ptr<Workspace>> make_workspace(const Plan& plan,
                                                             std::uint32_t rows) = 0;

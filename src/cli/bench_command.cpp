@@ -48,6 +48,7 @@ Result<ExitCode> bench(const BenchCommandOptions& chosen, Output& output) {
   options.path = chosen.model;
   options.threads = chosen.compute.threads == 0 ? usable_cores() : chosen.compute.threads;
   options.head = chosen.head;
+  options.kv_type = chosen.compute.kv;
   options.prefill = chosen.prefill;
   options.decode = chosen.decode;
   options.depth = chosen.depth;
@@ -91,7 +92,9 @@ Command add_bench_command(CLI::App& tern) {
   add_model_option(*parser, options->model);
   add_count(*parser, "-p,--prefill", options->prefill, 0, "Tokens of the prompt; 0: no prefill");
   add_count(*parser, "-n,--decode", options->decode, 0, "Tokens decoded; 0: no decode");
-  add_count(*parser, "-d,--depth", options->depth, 1, "Tokens before the first decoded one");
+  add_count(*parser, "-d,--depth", options->depth, 1,
+            "Tokens before the first decoded one; their keys and\nvalues are made up, for their "
+            "values change no speed");
   add_count(*parser, "-r,--repetitions", options->repetitions, 1,
             "Repetitions, of which the median and the quartiles are shown");
   add_compute_options(*parser, options->compute);

@@ -146,7 +146,7 @@ void append_config(std::string& out, const GgufFile& file) {
   append(out, "shape         {} layers, hidden {}, FFN {}, {} heads of {} ({} for KV), {} tokens\n",
          c.layers, c.hidden, c.ffn, c.heads, c.head_dim, c.kv_heads, c.vocab);
   append(out, "context       {} tokens, {} bytes of f16 KV each\n", c.context,
-         arch::kv_bytes_per_token(c));
+         arch::kv_bytes_per_token(c, format::KvType::kF16));
   append(out, "block         {}, norm epsilon {:g}, RoPE base {:g}, {} embedding\n",
          activation_name(c.activation), c.norm_epsilon, c.rope_theta,
          c.tied_embedding ? "tied" : "untied");
@@ -173,7 +173,7 @@ json::value config_json(const GgufFile& file) {
           {"rope_theta", c.rope_theta},
           {"activation", activation_name(c.activation)},
           {"tied_embedding", c.tied_embedding},
-          {"kv_bytes_per_token", arch::kv_bytes_per_token(c)},
+          {"kv_bytes_per_token", arch::kv_bytes_per_token(c, format::KvType::kF16)},
           {"ternary_macs_per_token", arch::ternary_macs_per_token(c)}};
 }
 

@@ -15,9 +15,9 @@ struct Limit {
   double tokens_per_second = 0.0;
 };
 
-// For `steps` decoded tokens after `prompt` tokens, each of which reads `weight_bytes`. Takes about
-// 50 ms. Errors: kOutOfMemory.
+// For `steps` decoded tokens after `prompt` tokens, each of which reads `weight_bytes`, with keys
+// and values of that type. Takes about 50 ms. Errors: kOutOfMemory.
 Result<Limit> measure_limit(const model::Model& model, std::uint64_t weight_bytes,
-                            std::uint64_t prompt, std::uint64_t steps);
+                            format::KvType kv, std::uint64_t prompt, std::uint64_t steps);
 
 }  // namespace tern::cli

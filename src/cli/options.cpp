@@ -10,6 +10,16 @@
 #include "models/embedded_model.h"
 
 namespace tern::cli {
+namespace {
+
+std::map<std::string, format::KvType> kv_types() {
+  std::map<std::string, format::KvType> types;
+  for (const auto type : {format::KvType::kF16, format::KvType::kInt8})
+    types.emplace(name(type), type);
+  return types;
+}
+
+}  // namespace
 
 void add_model_option(CLI::App& parser, std::string& path) {
   parser.add_option("-m,--model", path, "GGUF file; without it the embedded tern-tales")
@@ -29,6 +39,13 @@ void add_compute_options(CLI::App& parser, ComputeOptions& options) {
                   "Instruction set, of those that `tern version` lists; without it\n"
                   "$TERN_FORCE_ISA, else the fastest")
       ->type_name("NAME");
+  parser
+      .add_option("--kv", options.kv,
+                  "Type of the cached keys and values, f16 or int8; int8 takes half of\n"
+                  "the memory and changes the results a little")
+      ->type_name("TYPE")
+      ->transform(CLI::Transformer(kv_types()).description(""))
+      ->default_str(std::string(name(options.kv)));
 }
 
 void add_head_option(CLI::App& parser, model::HeadMode& mode) {

@@ -6,6 +6,7 @@
 
 #include "core/result.h"
 #include "format/gguf/gguf_file.h"
+#include "format/kv_type.h"
 #include "kernels/kernel_table.h"
 #include "model/model.h"
 
@@ -21,6 +22,7 @@ struct ComputeOptions {
   std::string tier;           // empty: the environment's, else the best of this machine
   std::uint32_t threads = 0;  // 0: the cores that this process may use
   CacheUse cache = CacheUse::kAuto;
+  format::KvType kv = format::KvType::kF16;
 };
 
 void add_model_option(CLI::App& parser, std::string& path);

@@ -30,7 +30,7 @@ struct CommandOptions {
 std::string to_text(const Runtime& runtime, const CommandOptions& options,
                     const diagnose::Perplexity& result, double seconds) {
   return fmt::format(
-      "model           {}, {}, {} threads\n"
+      "model           {}, {}, {} threads, keys and values in {}\n"
       "text            {}: {} tokens scored, {} bytes{}\n"
       "windows         {} of {} tokens, stride {}\n"
       "NLL             {:.5f} +- {:.5f} nats a token\n"
@@ -38,18 +38,20 @@ std::string to_text(const Runtime& runtime, const CommandOptions& options,
       "bits per byte   {:.4f}\n"
       "speed           {:.1f} tok/s\n",
       model_name(runtime.model), runtime.backend->tier(), runtime.backend->threads(),
-      printable(options.file), result.nll.count(), result.bytes,
+      name(options.compute.kv), printable(options.file), result.nll.count(), result.bytes,
       result.cancelled ? ", then interrupted" : "", result.windows, result.context, result.stride,
       result.nll.mean(), result.nll.standard_error(), result.perplexity(), result.lower(),
       result.upper(), result.bits_per_byte(), static_cast<double>(result.computed) / seconds);
 }
 
-std::string to_json(const Runtime& runtime, const diagnose::Perplexity& result, double seconds) {
+std::string to_json(const Runtime& runtime, const CommandOptions& options,
+                    const diagnose::Perplexity& result, double seconds) {
   boost::json::object object;
   object["model"] = model_name(runtime.model);
   object["architecture"] = runtime.model.config().architecture;
   object["tier"] = runtime.backend->tier();
   object["threads"] = runtime.backend->threads();
+  object["kv"] = name(options.compute.kv);
   object["context"] = result.context;
   object["stride"] = result.stride;
   object["windows"] = result.windows;
@@ -77,6 +79,7 @@ Result<ExitCode> perplexity(const CommandOptions& options, Output& output) {
   progress.clear();
   diagnose::PerplexityOptions measure = options.measure;
   measure.available_memory = available_memory();
+  measure.kv_type = options.compute.kv;
   measure.stop = stop.get_token();
   measure.on_window = [](const diagnose::Perplexity& so_far) {
     write_stderr(fmt::format("window {}/{}: {} tokens, perplexity {:.4f}\n", so_far.windows,
@@ -88,7 +91,7 @@ Result<ExitCode> perplexity(const CommandOptions& options, Output& output) {
                                            diagnose::tokenize(runtime.tokenizer, text), measure));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (result.nll.count() > 0) {
-    TERN_TRY(output.write(options.json ? to_json(runtime, result, seconds.count())
+    TERN_TRY(output.write(options.json ? to_json(runtime, options, result, seconds.count())
                                        : to_text(runtime, options, result, seconds.count())));
   }
   return result.cancelled ? ExitCode::kInterrupted : ExitCode::kOk;

@@ -114,8 +114,8 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   engine::GenerateRequest request = request_of(options);
   request.prompt = runtime.tokenizer.encode(prompt, {.parse_special = options.parse_special});
   TERN_ASSIGN(engine::Sequence sequence,
-              engine::Sequence::create(runtime.model,
-                                       {options.context, kPrefillChunk, available_memory()}));
+              engine::Sequence::create(runtime.model, {options.context, kPrefillChunk,
+                                                       available_memory(), options.compute.kv}));
   request.cancel = stop.get_token();
   request.on_prefill = [&](std::size_t done, std::size_t total) {
     progress.show("prefill", done, total);

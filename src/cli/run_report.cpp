@@ -55,13 +55,15 @@ json::value limit_value(const RunReport& report) {
 
 RunReport make_report(const Runtime& runtime, const engine::Sequence& sequence, std::uint64_t seed,
                       const engine::Generation& generation) {
-  RunReport report{&runtime, &generation, sequence.context(), seed, 0, {}, {}, {}};
+  RunReport report{&runtime, &generation, sequence.context(), sequence.kv_type(), seed, 0, {},
+                   {},       {}};
   report.steps = sequence.tokens().size() - generation.prompt_tokens;
   if (report.steps == 0 || generation.decode_seconds <= 0.0) return report;
   report.tokens_per_second = static_cast<double>(report.steps) / generation.decode_seconds;
   const std::uint64_t bytes = generation.searches > 0 ? runtime.model.search_bytes_per_token()
                                                       : runtime.model.bytes_per_token();
-  if (auto limit = measure_limit(runtime.model, bytes, generation.prompt_tokens, report.steps)) {
+  if (auto limit = measure_limit(runtime.model, bytes, sequence.kv_type(), generation.prompt_tokens,
+                                 report.steps)) {
     report.limit = *limit;
     const double share = *report.tokens_per_second / limit->tokens_per_second;
     if (share <= 1.0) report.share = share;
@@ -90,6 +92,7 @@ std::string to_json(const RunReport& report, const telemetry::Telemetry& telemet
   object["prompt_tokens"] = generation.prompt_tokens;
   object["generated_tokens"] = generation.tokens.size();
   object["context"] = report.context;
+  object["kv"] = name(report.kv);
   object["seed"] = report.seed;
   object["model"] = model_name(runtime.model);
   object["architecture"] = runtime.model.config().architecture;

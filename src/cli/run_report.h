@@ -16,6 +16,7 @@ struct RunReport {
   const Runtime* runtime;
   const engine::Generation* generation;
   std::uint32_t context = 0;
+  format::KvType kv = format::KvType::kF16;
   std::uint64_t seed = 0;
   std::uint64_t steps = 0;                  // tokens that decode computed
   std::optional<double> tokens_per_second;  // without a value: nothing was decoded

@@ -53,6 +53,7 @@ Result<Hash> hash_logits(const VerifyOptions& options, const Runtime& runtime,
   engine::SequenceOptions sequence_options;
   sequence_options.prefill_chunk = options.chunk;
   sequence_options.available_memory = available_memory();
+  sequence_options.kv_type = options.compute.kv;
   TERN_ASSIGN(engine::Sequence sequence, engine::Sequence::create(runtime.model, sequence_options));
   Sha256 hash;
   engine::Sequence::AppendOptions append;
@@ -74,7 +75,7 @@ std::string to_text(const VerifyOptions& options, const Runtime& runtime, const 
   };
   return fmt::format(
       "model   {}, {}, {}\n"
-      "tier    {}, {} threads\n"
+      "tier    {}, {} threads, keys and values in {}\n"
       "proof   passed in {:.0f} ms: {} ternary tensors without code 3; {} rows equal the "
       "definition\n"
       "trits   -1 {:.1f}%, 0 {:.1f}%, +1 {:.1f}% of the rows looked at; scales average {:.4g}\n"
@@ -82,18 +83,20 @@ std::string to_text(const VerifyOptions& options, const Runtime& runtime, const 
       "logits  sha256 {}\n",
       printable(model_name(runtime.model)), runtime.model.config().architecture,
       printable(runtime.model.file().source()), runtime.backend->tier(), runtime.backend->threads(),
-      1e3 * proof.seconds, proof.tensors, proof.rows_compared, share(0), share(1), share(2),
-      proof.median_scale, options.text_file.empty() ? "built-in" : printable(options.text_file),
-      hash.positions, hash.sha256);
+      name(options.compute.kv), 1e3 * proof.seconds, proof.tensors, proof.rows_compared, share(0),
+      share(1), share(2), proof.median_scale,
+      options.text_file.empty() ? "built-in" : printable(options.text_file), hash.positions,
+      hash.sha256);
 }
 
-std::string to_json(const Runtime& runtime, const Hash& hash) {
+std::string to_json(const VerifyOptions& options, const Runtime& runtime, const Hash& hash) {
   const model::ProofReport& proof = runtime.model.proof();
   boost::json::object object;
   object["model"] = model_name(runtime.model);
   object["architecture"] = runtime.model.config().architecture;
   object["tier"] = runtime.backend->tier();
   object["threads"] = runtime.backend->threads();
+  object["kv"] = name(options.compute.kv);
   object["proof"] = {{"proved", proof.proved},
                      {"seconds", proof.seconds},
                      {"tensors", proof.tensors},
@@ -113,7 +116,8 @@ Result<ExitCode> verify(const VerifyOptions& options, Output& output) {
   TERN_ASSIGN(const auto tokens, tokens_of(options, runtime));
   TERN_ASSIGN(const Hash hash, hash_logits(options, runtime, tokens, progress));
   progress.clear();
-  TERN_TRY(output.write(options.json ? to_json(runtime, hash) : to_text(options, runtime, hash)));
+  TERN_TRY(output.write(options.json ? to_json(options, runtime, hash)
+                                     : to_text(options, runtime, hash)));
   return ExitCode::kOk;
 }
 

@@ -33,13 +33,14 @@ Result<Sequence> Sequence::create(const model::Model& model, const SequenceOptio
     return Error{ErrorCode::kUsage, "expected at least 1 token, found 0", "prefill chunk"};
   }
   Sequence sequence(model, context, std::min(options.prefill_chunk, context));
+  sequence.kv_type_ = options.kv_type;
   backend::Backend& backend = model.backend();
   TERN_TRY(require_memory("KV cache of " + std::to_string(context) + " tokens and workspace",
-                          backend.cache_bytes(model.plan(), context) +
+                          backend.cache_bytes(model.plan(), options.kv_type, context) +
                               backend.workspace_bytes(model.plan(), sequence.chunk_) +
                               std::max(kMostLogitBytes, logit_row_bytes(model)),
                           options.available_memory));
-  sequence.cache_ = backend.make_cache(model.plan());
+  sequence.cache_ = backend.make_cache(model.plan(), options.kv_type);
   TERN_ASSIGN(sequence.workspace_, backend.make_workspace(model.plan(), sequence.chunk_));
   return sequence;
 }
@@ -78,6 +79,18 @@ Result<std::size_t> Sequence::append(std::span<const TokenId> tokens,
     if (options.progress) options.progress(done, tokens.size());
   }
   return done;
+}
+
+Result<void> Sequence::pretend(std::span<const TokenId> tokens) {
+  TERN_TRY(check(tokens));
+  if (!tokens_.empty()) {
+    return Error{ErrorCode::kUsage,
+                 "expected an empty sequence, found " + std::to_string(tokens_.size()) + " tokens",
+                 "pretend"};
+  }
+  TERN_TRY(cache_->fill(static_cast<std::uint32_t>(tokens.size())));
+  tokens_.assign(tokens.begin(), tokens.end());
+  return {};
 }
 
 Result<void> Sequence::append_chunk(std::span<const TokenId> tokens, bool last,

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "format/kv_type.h"
 #include "model/model.h"
 #include "text/token.h"
 
@@ -22,6 +23,7 @@ struct SequenceOptions {
   std::uint32_t context = 0;  // most tokens, prompt and answer; 0: what the model was trained for
   std::uint32_t prefill_chunk = 256;  // tokens computed at once; the results do not depend on it
   std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
+  format::KvType kv_type = format::KvType::kF16;  // of the keys and values that it remembers
 };
 
 // Asks for the largest logits after the last token instead of all: see backend::TopQuery.
@@ -43,6 +45,7 @@ class Sequence {
   const model::Model& model() const { return *model_; }
   std::span<const text::TokenId> tokens() const { return tokens_; }
   std::uint32_t context() const { return context_; }
+  format::KvType kv_type() const { return kv_type_; }
   std::uint32_t room() const { return context_ - static_cast<std::uint32_t>(tokens_.size()); }
   backend::KvCache& cache() { return *cache_; }
 
@@ -57,6 +60,10 @@ class Sequence {
   // where the tokens do not fit, kNumeric, kOutOfMemory; an error leaves the sequence unusable.
   Result<std::size_t> append(std::span<const text::TokenId> tokens, const AppendOptions& options);
   Result<std::size_t> append(std::span<const text::TokenId> tokens) { return append(tokens, {}); }
+
+  // Takes the first tokens of an empty sequence as if they were computed, with pseudo-random keys
+  // and values: to measure a long sequence. Errors: as append; kUsage where it is not empty.
+  Result<void> pretend(std::span<const text::TokenId> tokens);
 
   // [vocab] after the last token that append() was given; empty before, and where it was asked for
   // the largest: then they are candidates(), ascending by token.
@@ -78,6 +85,7 @@ class Sequence {
   const model::Model* model_;
   std::uint32_t context_;
   std::uint32_t chunk_;
+  format::KvType kv_type_ = format::KvType::kF16;
   std::unique_ptr<backend::KvCache> cache_;
   std::unique_ptr<backend::Workspace> workspace_;
   std::vector<text::TokenId> tokens_;

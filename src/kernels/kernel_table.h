@@ -26,8 +26,10 @@ inline constexpr std::size_t kTwoBitColumns = 16;
 inline constexpr std::size_t kFiveTritColumns = 20;
 // Queries that one attention call takes at most.
 inline constexpr std::size_t kMaxQueries = 8;
-// Rows of V are padded to whole vectors: round_up(head_dim, kValueAlign) floats.
+// Rows of V are padded to whole vectors: round_up(head_dim, kValueAlign) values.
 inline constexpr std::size_t kValueAlign = 16;
+// Codes that lie side by side in an int8 page, as the four-way dot products take them.
+inline constexpr std::size_t kQuad = 4;
 
 // How a byte of a tile holds the codes c0, c1, ... of its planes.
 //
@@ -94,10 +96,37 @@ struct AttentionQuery {
   std::size_t keys;
 };
 
-// The keys and values of one KV head in a chunk, in as many pages as the queries' keys need.
+// kPageKeys keys and values of one KV head in f16.
+struct KeyValuePage {
+  const std::uint16_t* keys;    // [head_dim][kPageKeys]
+  const std::uint16_t* values;  // [kPageKeys][round_up(head_dim, kValueAlign)]
+};
+
+// The pages of one KV head in a chunk, as many as the queries' keys need. Those that stand one
+// after the other in memory are read fastest.
 struct KeyValueChunk {
-  const std::uint16_t* const* k_pages;  // each [head_dim][kPageKeys] f16
-  const std::uint16_t* const* v_pages;  // each [kPageKeys][round_up(head_dim, kValueAlign)] f16
+  const KeyValuePage* pages;
+  std::size_t head_dim;
+};
+
+// The same with keys, values and queries quantised to int8, each code at most 127 in magnitude.
+struct Int8Query {
+  const std::int8_t* codes;  // [round_up(head_dim, kQuad)], zeros behind head_dim
+  float scale;
+  std::int32_t sum;  // of the codes
+  std::size_t keys;
+};
+
+// What lies beyond the last key of a sequence is finite.
+struct Int8Page {
+  const std::int8_t* keys;    // [ceil(head_dim / kQuad)][kPageKeys][kQuad], zeros behind head_dim
+  const std::int8_t* values;  // [kPageKeys / kQuad][round_up(head_dim, kValueAlign)][kQuad]
+  const float* key_scales;    // [kPageKeys]
+  const float* value_scales;  // [kPageKeys]
+};
+
+struct Int8Chunk {
+  const Int8Page* pages;
   std::size_t head_dim;
 };
 
@@ -140,6 +169,8 @@ struct KernelTable {
   // Overwrites all of the first `count` parts.
   void (*attention_chunk)(const AttentionQuery* queries, std::size_t count, float scale,
                           const KeyValueChunk& kv, AttentionState* parts);
+  void (*attention_chunk_int8)(const Int8Query* queries, std::size_t count, float scale,
+                               const Int8Chunk& kv, AttentionState* parts);
   // Folds the next chunk into the running state. Chunks fold strictly in ascending order.
   void (*attention_fold)(const AttentionState& part, std::size_t head_dim, AttentionState* total);
   // y = out / sum.

@@ -23,10 +23,10 @@ DecoderConfig shape_of_2b_4t() {
 //   2 * 6,553,600 + 2 * 1,638,400 + 3 * 17,694,720 = 69,468,160; times 30 = 2,084,044,800.
 TEST(Footprint, MacsOf2B4T) { EXPECT_EQ(ternary_macs_per_token(shape_of_2b_4t()), 2'084'044'800u); }
 
-// Keys and values: 2 * 30 layers * 5 heads * 128 * 2 bytes.
+// Keys and values: 2 * 30 layers * 5 heads * 128 * 2 bytes; or 128 bytes and a scale of 4.
 TEST(Footprint, KvBytesOf2B4T) {
-  EXPECT_EQ(kv_bytes_per_token(shape_of_2b_4t(), 2), 76'800u);
-  EXPECT_EQ(kv_bytes_per_token(shape_of_2b_4t(), 1), 38'400u);
+  EXPECT_EQ(kv_bytes_per_token(shape_of_2b_4t(), format::KvType::kF16), 76'800u);
+  EXPECT_EQ(kv_bytes_per_token(shape_of_2b_4t(), format::KvType::kInt8), 39'600u);
 }
 
 // heads * head_dim need not be the hidden size: 1 layer, 64 x (2 * 3 * 32 + 2 * 1 * 32) + 3 * 64 *
@@ -40,7 +40,7 @@ TEST(Footprint, QueryWidthIsNotTheHiddenSize) {
   config.kv_heads = 1;
   config.head_dim = 32;
   EXPECT_EQ(ternary_macs_per_token(config), 64u * 256 + 19200);
-  EXPECT_EQ(kv_bytes_per_token(config, 2), 128u);
+  EXPECT_EQ(kv_bytes_per_token(config, format::KvType::kF16), 128u);
 }
 
 // The largest shape that the dialect lets through stays within 64 bits.
@@ -53,7 +53,7 @@ TEST(Footprint, LargeShapesDoNotWrap) {
   config.kv_heads = 1024;
   config.head_dim = 128;
   EXPECT_EQ(ternary_macs_per_token(config), 1024ull * 7 * 131072 * 131072);
-  EXPECT_EQ(kv_bytes_per_token(config, 2), 4ull * 1024 * 131072);
+  EXPECT_EQ(kv_bytes_per_token(config, format::KvType::kF16), 4ull * 1024 * 131072);
 }
 
 // 3 + 5 + 7 bytes; an untied embedding (5) is read by the row.

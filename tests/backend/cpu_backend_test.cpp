@@ -40,7 +40,7 @@ class CpuBackendTest : public ::testing::TestWithParam<std::uint32_t> {
 
   // Row i of the batch is token i at position first + i of one sequence.
   Result<void> submit(const Plan& plan, std::uint32_t rows, std::uint32_t first = 0) {
-    if (!cache_) cache_ = backend_.make_cache(plan);
+    if (!cache_) cache_ = backend_.make_cache(plan, kv_type_);
     must(cache_->reserve(first + rows));
     workspace_ = must(backend_.make_workspace(plan, rows));
     rows_.clear();
@@ -53,6 +53,7 @@ class CpuBackendTest : public ::testing::TestWithParam<std::uint32_t> {
   CpuKvCache& cache() { return static_cast<CpuKvCache&>(*cache_); }
 
   CpuBackend backend_;
+  format::KvType kv_type_ = format::KvType::kF16;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Workspace> workspace_;
   std::vector<BatchRow> rows_;
@@ -160,13 +161,69 @@ TEST_P(CpuBackendTest, KeysLieByDimensionAndValuesByPosition) {
     for (std::uint32_t head = 0; head < 2; ++head) {
       for (std::size_t d = 0; d < 4; ++d) {
         const std::size_t at = position * 8 + head * 4 + d;
-        ASSERT_EQ(cache().keys(page, 1, head)[d * 32 + position % 32], f32_to_f16(k[at])) << at;
-        ASSERT_EQ(cache().values(page, 1, head)[position % 32 * 16 + d], f32_to_f16(v[at])) << at;
+        const auto lies = cache().f16_page(page, 1, head);
+        ASSERT_EQ(lies.keys[d * 32 + position % 32], f32_to_f16(k[at])) << at;
+        ASSERT_EQ(lies.values[position % 32 * 16 + d], f32_to_f16(v[at])) << at;
       }
-      EXPECT_EQ(cache().keys(page, 0, head)[position % 32], 0);  // the other layer is untouched
+      EXPECT_EQ(cache().f16_page(page, 0, head).keys[position % 32],
+                0);  // the other layer is untouched
       for (std::size_t d = 4; d < 16; ++d) {
-        EXPECT_EQ(cache().values(page, 1, head)[position % 32 * 16 + d], 0);  // padding
+        EXPECT_EQ(cache().f16_page(page, 1, head).values[position % 32 * 16 + d], 0);  // padding
       }
+    }
+  }
+}
+
+// The same in int8: four dimensions of a key, and four positions of a value, side by side.
+TEST_P(CpuBackendTest, Int8KeysAndValuesLieInQuads) {
+  kv_type_ = format::KvType::kInt8;
+  std::vector<float> k(40 * 8), v(40 * 8);
+  for (std::size_t i = 0; i < k.size(); ++i) {
+    k[i] = static_cast<float>(i % 7) - 3.0f;
+    v[i] = static_cast<float>(i % 11) - 5.0f;
+  }
+  const auto keys = table_of(8, k);
+  const auto values = table_of(8, v);
+  const Plan plan = store_plan(must(backend_.load_matrix(keys.tensor)),
+                               must(backend_.load_matrix(values.tensor)));
+  must(submit(plan, 40));
+  for (std::size_t position = 0; position < 40; ++position) {
+    const std::size_t slot = position % 32;
+    for (std::uint32_t head = 0; head < 2; ++head) {
+      const float* key = &k[position * 8 + head * 4];
+      const float* value = &v[position * 8 + head * 4];
+      const auto largest = [](const float* x) {
+        return std::max({std::abs(x[0]), std::abs(x[1]), std::abs(x[2]), std::abs(x[3])});
+      };
+      const auto page = cache().int8_page(position / 32, 1, head);
+      EXPECT_EQ(page.key_scales[slot], largest(key) / 127.0f);
+      EXPECT_EQ(page.value_scales[slot], largest(value) / 127.0f);
+      for (std::size_t d = 0; d < 4; ++d) {
+        ASSERT_EQ(page.keys[slot * 4 + d], std::rint(key[d] * (127.0f / largest(key))));
+        ASSERT_EQ(page.values[(slot / 4 * 16 + d) * 4 + slot % 4],
+                  std::rint(value[d] * (127.0f / largest(value))));
+      }
+      EXPECT_EQ(cache().int8_page(position / 32, 0, head).key_scales[slot], 0.0f);
+    }
+  }
+}
+
+TEST_P(CpuBackendTest, Int8RefusesKeysAndValuesThatAreNoNumbers) {
+  kv_type_ = format::KvType::kInt8;
+  for (const bool in_keys : {true, false}) {
+    for (const float bad : {kInfinity, -kInfinity, kNan}) {
+      std::vector<float> one(3 * 8, 1.0f);
+      std::vector<float> other = one;
+      other[1 * 8 + 6] = bad;
+      const auto keys = table_of(8, in_keys ? other : one);
+      const auto values = table_of(8, in_keys ? one : other);
+      const Plan plan = store_plan(must(backend_.load_matrix(keys.tensor)),
+                                   must(backend_.load_matrix(values.tensor)));
+      const auto outcome = submit(plan, 3);
+      ASSERT_FALSE(outcome.ok());
+      EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
+      EXPECT_EQ(outcome.error().to_string(),
+                "layer 1, position 1: a key or value is a NaN or an infinity");
     }
   }
 }
@@ -216,33 +273,76 @@ TEST_P(CpuBackendTest, RopeTurnsByTheRowsPosition) {
 
 // Two query heads share a KV head; keys are all alike, so attention is the mean of the values up to
 // the row's own position, and never sees a later one.
-TEST_P(CpuBackendTest, AttentionSeesThePositionsUpToItsOwn) {
-  constexpr std::uint32_t kRows = 300;  // more than one chunk of keys
-  std::vector<float> v(kRows * 2);
-  for (std::uint32_t i = 0; i < kRows; ++i) v[2 * i] = v[2 * i + 1] = static_cast<float>(i);
-  const auto keys = table_of(2, std::vector<float>(kRows * 2, 0.0f));
-  const auto values = table_of(2, v);
-  const auto queries = table_of(4, std::vector<float>(kRows * 4, 1.0f));
+struct MeanPlan {
+  test::OwnedTensor queries, keys, values;
   Plan plan;
+};
+
+MeanPlan mean_plan(CpuBackend& backend, std::uint32_t rows, const std::vector<float>& q) {
+  std::vector<float> v(rows * 2);
+  for (std::uint32_t i = 0; i < rows; ++i) v[2 * i] = v[2 * i + 1] = static_cast<float>(i);
+  MeanPlan made{
+      table_of(4, q), table_of(2, std::vector<float>(rows * 2, 0.0f)), table_of(2, v), {}};
+  Plan& plan = made.plan;
   plan.slots = {{4, false}, {2, false}, {2, false}, {4, false}};
   const auto embed = [&](SlotId slot, const test::OwnedTensor& table) {
     plan.ops.push_back(
-        {.code = OpCode::kEmbed, .out = slot, .weight = must(backend_.load_matrix(table.tensor))});
+        {.code = OpCode::kEmbed, .out = slot, .weight = must(backend.load_matrix(table.tensor))});
   };
-  embed(0, queries);
-  embed(1, keys);
-  embed(2, values);
-  plan.ops.push_back({.code = OpCode::kStoreKv, .in = 1, .in2 = 2});
-  plan.ops.push_back({.code = OpCode::kAttention, .in = 0, .out = 3});
+  embed(0, made.queries);
+  embed(1, made.keys);
+  embed(2, made.values);
+  plan.ops.push_back({.code = OpCode::kStoreKv, .in = 1, .in2 = 2, .layer = 0});
+  plan.ops.push_back({.code = OpCode::kAttention, .in = 0, .out = 3, .layer = 0});
   plan.layers = plan.kv_heads = 1;
   plan.heads = 2;
   plan.head_dim = 2;
   plan.rope_frequencies = {1.0};
-  must(submit(plan, kRows));
-  for (std::uint32_t row = 0; row < kRows; ++row) {
-    for (std::size_t i = 0; i < 4; ++i) {
-      ASSERT_NEAR(workspace().row(3, row)[i], row / 2.0, 1e-4 * kRows) << row;
+  return made;
+}
+
+TEST_P(CpuBackendTest, AttentionSeesThePositionsUpToItsOwn) {
+  constexpr std::uint32_t kRows = 300;  // more than one chunk of keys
+  const MeanPlan mean = mean_plan(backend_, kRows, std::vector<float>(kRows * 4, 1.0f));
+  for (const auto type : {format::KvType::kF16, format::KvType::kInt8}) {
+    kv_type_ = type;
+    cache_.reset();
+    must(submit(mean.plan, kRows));
+    for (std::uint32_t row = 0; row < kRows; ++row) {
+      for (std::size_t i = 0; i < 4; ++i) {
+        ASSERT_NEAR(workspace().row(3, row)[i], row / 2.0, 1e-4 * kRows) << row;
+      }
     }
+  }
+}
+
+// One row whose chunks are divided among the workers, more of them than there is room for at once.
+TEST_P(CpuBackendTest, AttentionOfOneRowOverManyChunks) {
+  constexpr std::uint32_t kKeys = (CpuWorkspace::kPartChunks + 2) * 256 + 3;
+  const MeanPlan mean = mean_plan(backend_, kKeys, std::vector<float>(kKeys * 4, 1.0f));
+  for (const auto type : {format::KvType::kF16, format::KvType::kInt8}) {
+    kv_type_ = type;
+    cache_.reset();
+    must(submit(mean.plan, kKeys));
+    std::vector<float> expected(workspace().row(3, kKeys - 1), workspace().row(3, kKeys - 1) + 4);
+    rows_ = {{static_cast<std::int32_t>(kKeys - 1), kKeys - 1, cache_.get()}};
+    must(backend_.submit(mean.plan, {rows_, logit_rows_, logits_}, *workspace_));
+    EXPECT_NEAR(expected[0], (kKeys - 1) / 2.0, 1e-4 * kKeys);
+    EXPECT_EQ(std::vector<float>(workspace().row(3, 0), workspace().row(3, 0) + 4), expected);
+  }
+}
+
+// f16 lets a query that is no number pass, to be refused later; int8 cannot.
+TEST_P(CpuBackendTest, Int8RefusesQueriesThatAreNoNumbers) {
+  kv_type_ = format::KvType::kInt8;
+  for (const std::uint32_t rows : {1u, 3u, 300u}) {
+    std::vector<float> q(rows * 4, 1.0f);
+    q[(rows - 1) * 4 + 2] = kNan;
+    const MeanPlan mean = mean_plan(backend_, rows, q);
+    const auto outcome = submit(mean.plan, rows);
+    ASSERT_FALSE(outcome.ok());
+    EXPECT_EQ(outcome.error().to_string(), "layer 0, position " + std::to_string(rows - 1) +
+                                               ": an activation is a NaN or an infinity");
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <set>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kv_cache.h"
@@ -54,12 +56,23 @@ std::vector<Part> parts_of(CpuWorkspace& w, const Plan& plan, std::uint32_t rows
   }
   // Two padded attention states of eight queries, and four rows of any float slot.
   const std::size_t scratch = std::max<std::size_t>(2 * 8 * 64, 4 * 129) * sizeof(float);
-  for (std::uint32_t t = 0; t < threads; ++t) parts.push_back({w.scratch(t), scratch});
+  for (std::uint32_t t = 0; t < threads; ++t) {
+    parts.push_back({w.scratch(t), scratch});
+    parts.push_back({w.query_codes(t), 8 * 50});
+    parts.push_back({w.f16_queries(t), 8 * sizeof(kernels::AttentionQuery)});
+    parts.push_back({w.int8_queries(t), 8 * sizeof(kernels::Int8Query)});
+  }
   parts.push_back({w.head_bounds(), plan.vocab * sizeof(float)});
   parts.push_back({&w.head_threshold(), sizeof(float)});
   for (std::uint32_t t = 0; t < threads; ++t) {
     parts.push_back({w.head_largest(t), TopQuery::kMostCount * sizeof(float)});
     for (std::uint32_t r = 0; r < rows; ++r) parts.push_back({&w.head_found(r, t), sizeof(float)});
+  }
+  for (std::size_t head = 0; head < plan.heads; ++head) {  // padded outputs of single chunks
+    parts.push_back({w.total(head).out, 64 * sizeof(float)});
+    for (std::size_t chunk = 0; chunk < CpuWorkspace::kPartChunks; ++chunk) {
+      parts.push_back({w.part(chunk, head).out, 64 * sizeof(float)});
+    }
   }
   return parts;
 }
@@ -97,8 +110,8 @@ TEST(CpuWorkspace, WidthsAndStrides) {
   EXPECT_EQ(q.sums + 3, w->sum(3, 3));
 }
 
-// What the allocator really gave to the three blocks: at least what was announced, and no more than
-// its own rounding above it.
+// What the allocator really gave to each part: at least what was announced, and no more than its
+// own rounding above it.
 TEST(CpuWorkspace, BytesAreThoseAllocated) {
   Plan plan = unfriendly_plan();
   plan.slots[0].width = 4000;
@@ -109,99 +122,186 @@ TEST(CpuWorkspace, BytesAreThoseAllocated) {
       auto& w = static_cast<CpuWorkspace&>(*made);
       const std::size_t allocated =
           malloc_usable_size(w.row(0, 0)) + malloc_usable_size(w.cosines(0)) +
-          malloc_usable_size(w.scratch(0)) + malloc_usable_size(w.head_bounds());
+          malloc_usable_size(w.scratch(0)) + malloc_usable_size(w.head_bounds()) +
+          malloc_usable_size(w.query_codes(0)) + malloc_usable_size(w.f16_queries(0)) +
+          malloc_usable_size(w.int8_queries(0)) + malloc_usable_size(w.part(0, 0).out) +
+          malloc_usable_size(&w.part(0, 0));
       const std::uint64_t announced = backend.workspace_bytes(plan, rows);
       EXPECT_LE(announced, allocated) << rows << ", " << threads;
-      EXPECT_GE(announced + 4 * 4096, allocated) << rows << ", " << threads;
-      EXPECT_EQ(announced % 64, 0u) << "buffers are whole lines of 64 bytes";
+      EXPECT_GE(announced + 8 * 4096, allocated) << rows << ", " << threads;
     }
   }
 }
+
+using format::KvType;
 
 TEST(KvShape, PadsRowsOfValuesOnly) {
   const KvShape shape{3, 2, 50};
   EXPECT_EQ(shape.value_width(), 64u);
-  EXPECT_EQ(shape.key_elements(), 50u * 32);
-  EXPECT_EQ(shape.value_elements(), 64u * 32);
-  EXPECT_EQ(shape.page_bytes(), std::size_t{3} * 2 * (50 + 64) * 32 * 2);
+  EXPECT_EQ(shape.key_bytes(), 50u * 32 * 2);
+  EXPECT_EQ(shape.value_bytes(), 64u * 32 * 2);
+  EXPECT_EQ(shape.block_bytes(), std::size_t{3} * 2 * (50 + 64) * 256 * 2);
   EXPECT_EQ((KvShape{1, 1, 64}.value_width()), 64u);
   EXPECT_EQ((KvShape{1, 1, 65}.value_width()), 80u);
 }
 
-TEST(CpuKvCache, GrowsByWholePagesAndKeepsThem) {
-  CpuKvCache cache({3, 2, 50});
-  EXPECT_EQ(cache.pages(), 0u);
-  must(cache.reserve(0));
-  EXPECT_EQ(cache.pages(), 0u);
-  must(cache.reserve(1));
-  EXPECT_EQ(cache.pages(), 1u);
-  cache.keys(0, 0, 0)[0] = 0x1234;
-  const std::uint16_t* const first = cache.keys(0, 0, 0);
-  must(cache.reserve(32));
-  EXPECT_EQ(cache.pages(), 1u);
-  must(cache.reserve(33));
-  EXPECT_EQ(cache.pages(), 2u);
-  must(cache.reserve(500));
-  EXPECT_EQ(cache.pages(), 16u);
-  must(cache.reserve(5));  // never shrinks
-  EXPECT_EQ(cache.pages(), 16u);
-  EXPECT_EQ(cache.keys(0, 0, 0), first);
-  EXPECT_EQ(*first, 0x1234);
+// Keys of int8 are padded to four codes; each key and value has a scale of four bytes.
+TEST(KvShape, OfInt8HasScales) {
+  const KvShape shape{3, 2, 50, KvType::kInt8};
+  EXPECT_EQ(shape.key_bytes(), 52u * 32);
+  EXPECT_EQ(shape.value_bytes(), 64u * 32);
+  EXPECT_EQ(shape.block_bytes(), std::size_t{3} * 2 * (52 + 64 + 2 * 4) * 256);
 }
 
-TEST(CpuKvCache, PagesAreZeroedAndTheirPartsDoNotOverlap) {
-  const KvShape shape{3, 2, 50};
-  CpuKvCache cache(shape);
-  must(cache.reserve(64));
-  std::uint16_t mark = 0;
-  for (std::size_t page = 0; page < 2; ++page) {
-    const auto bytes = cache.page_bytes(page);
-    ASSERT_EQ(bytes.size(), shape.page_bytes());
-    EXPECT_TRUE(
-        std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; }));
-    for (std::uint32_t layer = 0; layer < 3; ++layer) {
-      for (std::uint32_t head = 0; head < 2; ++head) {
-        std::fill_n(cache.keys(page, layer, head), shape.key_elements(), ++mark);
-        std::fill_n(cache.values(page, layer, head), shape.value_elements(), ++mark);
+TEST(CpuKvCache, GrowsByWholeBlocksAndKeepsThem) {
+  CpuKvCache cache({3, 2, 50});
+  EXPECT_EQ(cache.blocks(), 0u);
+  must(cache.reserve(0));
+  EXPECT_EQ(cache.blocks(), 0u);
+  must(cache.reserve(1));
+  EXPECT_EQ(cache.blocks(), 1u);
+  const std::vector<float> ones(50, 1.0f);
+  ASSERT_TRUE(cache.store(kernels::scalar_table(), 0, 0, 0, ones.data(), ones.data(), nullptr));
+  const std::uint16_t* const first = cache.f16_page(0, 0, 0).keys;
+  must(cache.reserve(256));
+  EXPECT_EQ(cache.blocks(), 1u);
+  must(cache.reserve(257));
+  EXPECT_EQ(cache.blocks(), 2u);
+  must(cache.reserve(4000));
+  EXPECT_EQ(cache.blocks(), 16u);
+  must(cache.reserve(5));  // never shrinks
+  EXPECT_EQ(cache.blocks(), 16u);
+  EXPECT_EQ(cache.f16_page(0, 0, 0).keys, first);
+  EXPECT_EQ(*first, 0x3c00);
+}
+
+// Where the parts of all pages lie: no two overlap, and together they are the blocks.
+struct Extent {
+  const void* at;
+  std::size_t bytes;
+};
+std::vector<Extent> extents(CpuKvCache& cache, std::size_t pages) {
+  const KvShape& shape = cache.shape();
+  std::vector<Extent> all;
+  for (std::size_t page = 0; page < pages; ++page) {
+    for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
+      for (std::uint32_t head = 0; head < shape.kv_heads; ++head) {
+        if (shape.type == KvType::kF16) {
+          const auto at = cache.f16_page(page, layer, head);
+          all.push_back({at.keys, shape.key_bytes()});
+          all.push_back({at.values, shape.value_bytes()});
+          continue;
+        }
+        const auto at = cache.int8_page(page, layer, head);
+        all.push_back({at.keys, shape.key_bytes()});
+        all.push_back({at.values, shape.value_bytes()});
+        all.push_back({at.key_scales, kernels::kPageKeys * sizeof(float)});
+        all.push_back({at.value_scales, kernels::kPageKeys * sizeof(float)});
       }
     }
   }
-  mark = 0;
-  for (std::size_t page = 0; page < 2; ++page) {
-    for (std::uint32_t layer = 0; layer < 3; ++layer) {
-      for (std::uint32_t head = 0; head < 2; ++head) {
-        const std::uint16_t* k = cache.keys(page, layer, head);
-        const std::uint16_t* v = cache.values(page, layer, head);
-        const auto is = [](std::uint16_t m) { return [m](std::uint16_t x) { return x == m; }; };
-        EXPECT_TRUE(std::all_of(k, k + shape.key_elements(), is(++mark)));
-        EXPECT_TRUE(std::all_of(v, v + shape.value_elements(), is(++mark)));
+  return all;
+}
+
+TEST(CpuKvCache, PartsFillTheBlocksWithoutOverlap) {
+  for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+    const KvShape shape{3, 2, 50, type};
+    CpuKvCache cache(shape);
+    must(cache.reserve(512));
+    for (std::size_t block = 0; block < 2; ++block) {
+      const auto bytes = cache.block_bytes(block);
+      ASSERT_EQ(bytes.size(), shape.block_bytes());
+      EXPECT_TRUE(
+          std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; }));
+    }
+    auto parts = extents(cache, 16);
+    std::sort(parts.begin(), parts.end(),
+              [](const Extent& a, const Extent& b) { return std::less<>()(a.at, b.at); });
+    std::size_t total = 0;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      total += parts[i].bytes;
+      if (i == 0) continue;
+      const auto* end = static_cast<const std::byte*>(parts[i - 1].at) + parts[i - 1].bytes;
+      EXPECT_LE(static_cast<const void*>(end), parts[i].at);
+    }
+    EXPECT_EQ(total, 2 * shape.block_bytes());
+    for (std::size_t block = 0; block < 2; ++block) {
+      const auto bytes = cache.block_bytes(block);
+      const auto inside = [&](const Extent& part) {
+        const auto* at = static_cast<const std::byte*>(part.at);
+        return at >= bytes.data() && at + part.bytes <= bytes.data() + bytes.size();
+      };
+      EXPECT_EQ(static_cast<std::size_t>(std::count_if(parts.begin(), parts.end(), inside)),
+                parts.size() / 2);
+    }
+  }
+}
+
+// Keys and values of one chunk and head follow each other: attention reads one run of memory.
+TEST(CpuKvCache, PagesOfAChunkFollowEachOther) {
+  CpuKvCache cache({2, 2, 48});
+  must(cache.reserve(256));
+  for (std::size_t page = 0; page + 1 < 8; ++page) {
+    EXPECT_EQ(cache.f16_page(page, 1, 0).keys + 48 * 32, cache.f16_page(page + 1, 1, 0).keys);
+    EXPECT_EQ(cache.f16_page(page, 1, 0).values + 48 * 32, cache.f16_page(page + 1, 1, 0).values);
+  }
+  EXPECT_EQ(cache.f16_page(7, 1, 0).keys + 48 * 32, cache.f16_page(0, 1, 0).values);
+  EXPECT_EQ(cache.f16_page(7, 1, 0).values + 48 * 32, cache.f16_page(0, 1, 1).keys);
+}
+
+// Filled: finite values, codes that no kernel overflows on, not all alike, the same each time.
+TEST(CpuKvCache, FillIsRepeatableAndWithinTheTypes) {
+  for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+    CpuKvCache cache({1, 2, 50, type});
+    CpuKvCache again({1, 2, 50, type});
+    must(cache.fill(300));
+    must(again.fill(300));
+    ASSERT_EQ(cache.blocks(), 2u);
+    for (std::size_t block = 0; block < 2; ++block) {
+      const auto a = cache.block_bytes(block);
+      EXPECT_TRUE(std::equal(a.begin(), a.end(), again.block_bytes(block).begin()));
+    }
+    std::set<int> seen;
+    for (std::size_t page = 0; page < 16; ++page) {
+      for (std::size_t i = 0; i < 50 * kernels::kPageKeys; ++i) {
+        if (type == KvType::kF16) {
+          const auto half = cache.f16_page(page, 0, 1).values[i];
+          ASSERT_NE(half & 0x7c00u, 0x7c00u);
+          seen.insert(half);
+        } else {
+          const auto code = cache.int8_page(page, 0, 1).keys[i];
+          ASSERT_GE(code, -127);
+          seen.insert(code);
+        }
       }
     }
-    // Nothing lies outside of the page's own bytes.
-    const auto* end = reinterpret_cast<const std::uint16_t*>(cache.page_bytes(page).data() +
-                                                             cache.page_bytes(page).size());
-    EXPECT_EQ(cache.values(page, 2, 1) + shape.value_elements(), end);
+    EXPECT_GT(seen.size(), 100u);
+    if (type == KvType::kInt8) {
+      EXPECT_GT(cache.int8_page(15, 0, 1).value_scales[31], 0.0f);
+    }
   }
 }
 
 TEST(CpuKvCache, BytesAreThoseAllocated) {
   const Plan plan = unfriendly_plan();
   CpuBackend backend(kernels::scalar_table(), 1);
-  EXPECT_EQ(backend.cache_bytes(plan, 0), 0u);
-  for (const std::uint32_t tokens : {1u, 31u, 32u, 33u, 700u}) {
-    auto made = backend.make_cache(plan);
-    must(made->reserve(tokens));
-    auto& cache = static_cast<CpuKvCache&>(*made);
-    std::size_t announced = 0;
-    for (std::size_t page = 0; page < cache.pages(); ++page) {
-      const auto bytes = cache.page_bytes(page);
-      announced += bytes.size();
-      const std::size_t usable = malloc_usable_size(const_cast<std::byte*>(bytes.data()));
-      EXPECT_GE(usable, bytes.size());
-      EXPECT_LE(usable, bytes.size() + 4096);
+  for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+    EXPECT_EQ(backend.cache_bytes(plan, type, 0), 0u);
+    for (const std::uint32_t tokens : {1u, 255u, 256u, 257u, 3000u}) {
+      auto made = backend.make_cache(plan, type);
+      must(made->reserve(tokens));
+      auto& cache = static_cast<CpuKvCache&>(*made);
+      std::size_t announced = 0;
+      for (std::size_t block = 0; block < cache.blocks(); ++block) {
+        const auto bytes = cache.block_bytes(block);
+        announced += bytes.size();
+        const std::size_t usable = malloc_usable_size(const_cast<std::byte*>(bytes.data()));
+        EXPECT_GE(usable, bytes.size());
+        EXPECT_LE(usable, bytes.size() + 4096);
+      }
+      EXPECT_EQ(backend.cache_bytes(plan, type, tokens), announced) << tokens;
+      EXPECT_GE(cache.blocks() * kernels::kChunkKeys, tokens);
     }
-    EXPECT_EQ(backend.cache_bytes(plan, tokens), announced) << tokens;
-    EXPECT_GE(cache.pages() * kernels::kPageKeys, tokens);
   }
 }
 

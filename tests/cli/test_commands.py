@@ -138,6 +138,15 @@ class VerifyTest(CliTest):
             self.report("--text", str(other))["logits_sha256"], first["logits_sha256"]
         )
 
+    def test_keys_and_values_in_int8_have_their_own_hash(self) -> None:
+        first = self.report("--kv", "int8")
+        self.assertEqual((first["kv"], self.report()["kv"]), ("int8", "f16"))
+        self.assertNotEqual(first["logits_sha256"], self.report()["logits_sha256"])
+        for arguments in (("--chunk", "1", "-t", "3"), ("--tier", "scalar")):
+            report = self.report("--kv", "int8", *arguments)
+            self.assertEqual(report["logits_sha256"], first["logits_sha256"])
+        self.assert_fails(tern("verify", "--kv", "q4"), 2, "--kv")
+
     def test_hash_is_of_every_position(self) -> None:
         other = self.folder / "text"
         other.write_text("The king", encoding="utf-8")
@@ -150,7 +159,7 @@ class VerifyTest(CliTest):
     def test_text_shows_proof_tier_and_hash(self) -> None:
         shown = self.succeed("verify", "--tier", "scalar", "-t", "2").stdout.decode()
         report = self.report()
-        self.assertRegex(shown, r"tier +scalar, 2 threads\n")
+        self.assertRegex(shown, r"tier +scalar, 2 threads, keys and values in f16\n")
         self.assertRegex(shown, r"proof +passed in [0-9]+ ms: [1-9][0-9]* ternary tensors")
         self.assertIn(f"sha256 {report['logits_sha256']}\n", shown)
         proof = report["proof"]

@@ -38,6 +38,13 @@ class PerplexityTest(CliTest):
             found = self.measure("-c", "40", "--chunks", "2", *arguments)
             self.assertEqual(found["nll"], expected)
 
+    def test_keys_and_values_in_int8_change_it_a_little(self) -> None:
+        f16 = self.measure("-c", "64")
+        int8 = self.measure("-c", "64", "--kv", "int8")
+        self.assertEqual((f16["kv"], int8["kv"]), ("f16", "int8"))
+        self.assertNotEqual(int8["nll"], f16["nll"])
+        self.assertAlmostEqual(int8["nll"], f16["nll"], delta=0.05)
+
     def test_text_and_a_line_for_each_window(self) -> None:
         file = self.folder / "text"
         file.write_bytes(TEXT)

@@ -15,6 +15,7 @@ DOCUMENTED_KEYS = [
     "prompt_tokens",
     "generated_tokens",
     "context",
+    "kv",
     "seed",
     "model",
     "architecture",

@@ -155,7 +155,7 @@ TEST_P(Tier, DenormalsAreKept) {
 
 struct Pages {
   std::vector<std::vector<std::uint16_t>> k, v;
-  std::vector<const std::uint16_t*> k_pointers, v_pointers;
+  std::vector<KeyValuePage> pages;
 };
 
 Pages random_pages(std::size_t keys, std::size_t head_dim, std::size_t width) {
@@ -169,8 +169,7 @@ Pages random_pages(std::size_t keys, std::size_t head_dim, std::size_t width) {
     }
   }
   for (std::size_t p = 0; p < pages.k.size(); ++p) {
-    pages.k_pointers.push_back(pages.k[p].data());
-    pages.v_pointers.push_back(pages.v[p].data());
+    pages.pages.push_back({pages.k[p].data(), pages.v[p].data()});
   }
   return pages;
 }
@@ -197,8 +196,7 @@ std::vector<float> attend(const KernelTable& table, const std::vector<float>& q,
     }
     const std::size_t page = first / kPageKeys;
     table.attention_chunk(queries.data(), queries.size(), scale,
-                          KeyValueChunk{&pages.k_pointers[page], &pages.v_pointers[page], head_dim},
-                          &parts[active]);
+                          KeyValueChunk{&pages.pages[page], head_dim}, &parts[active]);
     for (std::size_t i = active; i < count; ++i) {
       table.attention_fold(parts[i], head_dim, &totals[i]);
     }

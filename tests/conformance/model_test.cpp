@@ -28,6 +28,7 @@ struct Setting {
   const kernels::KernelTable* table = &kernels::scalar_table();
   std::uint32_t threads = 1;
   std::uint32_t chunk = 1;
+  format::KvType kv = format::KvType::kF16;
 };
 
 struct Hashes {
@@ -47,17 +48,18 @@ Hashes hashes(const std::filesystem::path& path, std::span<const std::int32_t> t
               const Setting& setting) {
   backend::CpuBackend backend(*setting.table, setting.threads);
   const auto model = must(model::Model::load(must(format::GgufFile::open(path)), backend));
-  auto sequence = must(engine::Sequence::create(model, {.prefill_chunk = setting.chunk}));
+  auto sequence = must(
+      engine::Sequence::create(model, {.prefill_chunk = setting.chunk, .kv_type = setting.kv}));
   Sha256 logits;
   engine::Sequence::AppendOptions options;
   options.every_logit = [&](std::uint32_t, std::span<const float> row) {
     logits.update(std::as_bytes(row));
   };
   must(sequence.append(tokens, options));
-  Sha256 pages;
+  Sha256 blocks;
   auto& cache = static_cast<backend::CpuKvCache&>(sequence.cache());
-  for (std::size_t page = 0; page < cache.pages(); ++page) pages.update(cache.page_bytes(page));
-  return {logits.finish(), pages.finish()};
+  for (std::size_t i = 0; i < cache.blocks(); ++i) blocks.update(cache.block_bytes(i));
+  return {logits.finish(), blocks.finish()};
 }
 
 std::vector<const kernels::KernelTable*> runnable_tables() {
@@ -157,7 +159,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ModelBits, ::testing::ValuesIn(shapes()),
 
 // Lines "<name> <sha256>": any compiler, optimisation level and processor gives these. A change of
 // the numbers changes them, together with an ADR.
-std::string committed_hash(const std::string& name) {
+std::string committed_hash(std::string name, format::KvType kv) {
+  if (kv != format::KvType::kF16) name += "-kv-" + std::string(format::name(kv));
   std::ifstream file(TERN_SOURCE_DIR "/tests/conformance/logits.sha256");
   for (std::string known, hash; file >> known >> hash;) {
     if (known == name) return hash;
@@ -183,13 +186,16 @@ TEST_P(ModelOnTier, SameBitsForAnyThreadsAndChunksAndTheCommittedOnes) {
   const auto path = write_tiny_model(directory_.path(), shape().model);
   const auto tokens = test::tiny_tokens(shape().model, shape().tokens);
   const auto count = static_cast<std::uint32_t>(tokens.size());
-  const Hashes expected = hashes(path, tokens, {.chunk = count});
-  EXPECT_EQ(expected.logits, committed_hash(shape().name));
-  for (const Setting& setting :
-       {Setting{&table(), 1, count}, Setting{&table(), 2, 7}, Setting{&table(), 3, 32},
-        Setting{&table(), 8, 256}, Setting{&table(), 2, 1}}) {
-    EXPECT_EQ(hashes(path, tokens, setting), expected)
-        << setting.threads << " threads, chunk " << setting.chunk;
+  for (const auto kv : {format::KvType::kF16, format::KvType::kInt8}) {
+    const Hashes expected = hashes(path, tokens, {.chunk = count, .kv = kv});
+    EXPECT_EQ(expected.logits, committed_hash(shape().name, kv));
+    for (Setting setting :
+         {Setting{&table(), 1, count}, Setting{&table(), 2, 7}, Setting{&table(), 3, 32},
+          Setting{&table(), 8, 256}, Setting{&table(), 2, 1}, Setting{&table(), 3, 1}}) {
+      setting.kv = kv;
+      EXPECT_EQ(hashes(path, tokens, setting), expected)
+          << name(kv) << ", " << setting.threads << " threads, chunk " << setting.chunk;
+    }
   }
 }
 
@@ -215,8 +221,10 @@ TEST(EmbeddedModelBits, EqualTheCommittedHashOnEveryTier) {
       "Once upon a time there was a little mouse, who lived in a house by the sea; and every "
       "morning he went out to look for his breakfast.");
   for (const auto* table : runnable_tables()) {
-    EXPECT_EQ(hashes(path, tokens, {table, 2, 64}).logits, committed_hash("tern-tales"))
-        << table->name;
+    for (const auto kv : {format::KvType::kF16, format::KvType::kInt8}) {
+      EXPECT_EQ(hashes(path, tokens, {table, 2, 64, kv}).logits, committed_hash("tern-tales", kv))
+          << table->name << ", " << name(kv);
+    }
   }
 }
 

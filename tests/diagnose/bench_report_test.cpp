@@ -30,6 +30,8 @@ BenchReport report() {
   r.exact_rows_per_token = 45.25;
   r.kv_bytes_per_token = 5'000'000;
   r.kv_bytes = 40'000'000;
+  r.kv_type = format::KvType::kInt8;
+  r.share_with_kv = 0.804;
   r.prefill = Rate{{{90.0, 100.0, 110.0, 7}, 1}, 0.5};
   r.decode = Rate{{{19.0, 20.0, 21.0, 7}, 0}, 0.8};
   r.load.warm = {{0.4, 0.5, 0.6, 7}, 0};
@@ -54,7 +56,8 @@ TEST(BenchReport, JsonHasTheKeysThatStay) {
                 "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000},
     "decode": {"tokens": 128, "depth": 16, "tokens_per_s": 20.0, "lower_quartile": 19.0,
                "upper_quartile": 21.0, "repetitions": 7, "discarded": 0, "share": 0.8,
-               "bytes_per_token": 1000000000, "kv_bytes_per_token": 5000000},
+               "bytes_per_token": 1000000000, "kv": "int8", "kv_bytes_per_token": 5000000,
+               "share_with_kv": 0.804},
     "head": {"mode": "certified", "bytes": 657000000, "copy_bytes": 330000000,
              "exact_rows_per_token": 45.25},
     "load_s": 0.5,
@@ -91,8 +94,8 @@ TEST(BenchReport, TextShowsEachFigureBesideItsCeiling) {
             "run      fast, 2 threads, median [quartiles] of 7\n"
             "prefill  512 tokens: 100 tok/s [90, 110, 1 disturbed discarded], 50.0% of fast's int8 "
             "multiply-accumulates, 200.0% of slow's\n"
-            "decode   128 tokens behind 16: 20 tok/s [19, 21], 80.0% of reading 1000.0 MB a token "
-            "(and 5.0 MB of keys and values)\n"
+            "decode   128 tokens behind 16: 20 tok/s [19, 21], 80.0% of reading 1000.0 MB a token, "
+            "80.4% with its 5.0 MB of keys and values in int8\n"
             "head     certified, a copy of 330.0 MB; 45.2 rows a token computed exactly\n"
             "load     warm 0.5 s [0.4, 0.6], cold 1.5 s [1.4, 1.6], of which the kernel kept up to "
             "25.0% cached\n"

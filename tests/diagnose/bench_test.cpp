@@ -70,6 +70,18 @@ TEST_F(Bench, ACertifiedHeadReadsItsCopy) {
   EXPECT_LT(report.exact_rows_per_token, 48.0);
 }
 
+// A code a value, and a scale of four bytes for each key and each value.
+TEST_F(Bench, Int8KeysAndValuesCountWithTheirScales) {
+  options_.kv_type = format::KvType::kInt8;
+  options_.prefill = 0;
+  const auto outcome = bench(options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  const BenchReport& report = **outcome;
+  EXPECT_EQ(report.kv_type, format::KvType::kInt8);
+  EXPECT_EQ(report.kv_bytes_per_token, 5.5 * 2 * 68);
+  EXPECT_EQ(report.kv_bytes, 7u * 2 * 68);
+}
+
 TEST_F(Bench, MeasuresAllAndSharesAreShares) {
   const auto outcome = bench(options_);
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
@@ -86,6 +98,10 @@ TEST_F(Bench, MeasuresAllAndSharesAreShares) {
   EXPECT_DOUBLE_EQ(report.decode->share, report.decode->tokens_per_second.value.median *
                                              static_cast<double>(report.bytes_per_token) /
                                              report.ceilings.read().bytes_per_second);
+  EXPECT_DOUBLE_EQ(report.share_with_kv,
+                   report.decode->tokens_per_second.value.median *
+                       static_cast<double>(report.bytes_per_token + report.kv_bytes_per_token) /
+                       report.ceilings.read().bytes_per_second);
   EXPECT_GT(report.ceilings.macs[0].before, 0.0);
   EXPECT_GT(report.ceilings.macs[0].after, 0.0);
   EXPECT_GT(report.load.warm.value.median, 0.0);

@@ -147,6 +147,40 @@ TEST_F(SequenceTest, OptionsOutOfRangeAreRefused) {
   EXPECT_EQ(Sequence::create(*model_, {.prefill_chunk = 0}).error().code, ErrorCode::kUsage);
 }
 
+// Tokens that were not computed take their places; what follows is computed behind them, the same
+// each time.
+TEST_F(SequenceTest, PretendedTokensStandBeforeComputedOnes) {
+  for (const auto kv : {format::KvType::kF16, format::KvType::kInt8}) {
+    const auto tokens = test::tiny_tokens(tiny_, 41);
+    std::vector<float> logits;
+    for (int time = 0; time < 2; ++time) {
+      Sequence s = sequence({.kv_type = kv});
+      EXPECT_EQ(s.kv_type(), kv);
+      ASSERT_TRUE(s.pretend(std::span(tokens).first(40)).ok());
+      EXPECT_EQ(s.tokens().size(), 40u);
+      EXPECT_TRUE(s.logits().empty());
+      ASSERT_TRUE(s.append(std::span(tokens).last(1)).ok());
+      EXPECT_EQ(s.room(), 23u);
+      const std::vector<float> found(s.logits().begin(), s.logits().end());
+      if (time == 1) {
+        EXPECT_EQ(found, logits);
+      }
+      logits = found;
+      const auto again = s.pretend(std::span(tokens).first(1));
+      ASSERT_FALSE(again.ok());
+      EXPECT_EQ(again.error().code, ErrorCode::kUsage);
+      EXPECT_THAT(again.error().to_string(), HasSubstr("found 41 tokens"));
+    }
+  }
+}
+
+TEST_F(SequenceTest, PretendChecksItsTokens) {
+  Sequence s = sequence();
+  EXPECT_EQ(s.pretend(std::vector<text::TokenId>(65)).error().code, ErrorCode::kContextLength);
+  EXPECT_EQ(s.pretend(std::vector<text::TokenId>{-1}).error().code, ErrorCode::kUsage);
+  EXPECT_TRUE(s.tokens().empty());
+}
+
 TEST_F(SequenceTest, MemoryIsRefusedBeforeItIsTaken) {
   const auto s = Sequence::create(*model_, {.available_memory = 1000});
   ASSERT_FALSE(s.ok());

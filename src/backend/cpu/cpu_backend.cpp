@@ -11,7 +11,9 @@
 namespace tern::backend {
 namespace {
 
-KvShape kv_shape(const Plan& plan) { return {plan.layers, plan.kv_heads, plan.head_dim}; }
+KvShape kv_shape(const Plan& plan, format::KvType type) {
+  return {plan.layers, plan.kv_heads, plan.head_dim, type};
+}
 
 Result<void> check(const Plan& plan, std::span<const TopQuery> tops) {
   for (const TopQuery& query : tops) {
@@ -105,17 +107,18 @@ std::string_view CpuBackend::layout() const {
 
 bool CpuBackend::supports(const Op& op) const { return op.code <= OpCode::kHead; }
 
-std::unique_ptr<KvCache> CpuBackend::make_cache(const Plan& plan) {
-  return std::make_unique<CpuKvCache>(kv_shape(plan));
+std::unique_ptr<KvCache> CpuBackend::make_cache(const Plan& plan, format::KvType type) {
+  return std::make_unique<CpuKvCache>(kv_shape(plan, type));
 }
 
 std::uint64_t CpuBackend::workspace_bytes(const Plan& plan, std::uint32_t rows) const {
   return CpuWorkspace::bytes(plan, rows, threads());
 }
 
-std::uint64_t CpuBackend::cache_bytes(const Plan& plan, std::uint32_t tokens) const {
-  const std::uint64_t pages = (tokens + kernels::kPageKeys - 1) / kernels::kPageKeys;
-  return pages * kv_shape(plan).page_bytes();
+std::uint64_t CpuBackend::cache_bytes(const Plan& plan, format::KvType type,
+                                      std::uint32_t tokens) const {
+  const std::uint64_t blocks = (tokens + kernels::kChunkKeys - 1) / kernels::kChunkKeys;
+  return blocks * kv_shape(plan, type).block_bytes();
 }
 
 Result<std::unique_ptr<Workspace>> CpuBackend::make_workspace(const Plan& plan,

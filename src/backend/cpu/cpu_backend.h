@@ -2,8 +2,8 @@
 //
 // All workers walk the plan's operations together. Operations on rows (norm, quantise, RoPE, ...)
 // keep a row on one worker, so between two of them no barrier is needed; matrix products divide
-// their output rows, attention its units of some rows times some query heads of one KV head. No
-// division changes a result.
+// their output rows, attention its query heads, rows and chunks of keys (attention.h). No division
+// changes a result.
 #pragma once
 
 #include <deque>
@@ -48,9 +48,10 @@ class CpuBackend : public Backend {
 
   bool supports(const Op& op) const override;
 
-  std::unique_ptr<KvCache> make_cache(const Plan& plan) override;
+  std::unique_ptr<KvCache> make_cache(const Plan& plan, format::KvType type) override;
   std::uint64_t workspace_bytes(const Plan& plan, std::uint32_t rows) const override;
-  std::uint64_t cache_bytes(const Plan& plan, std::uint32_t tokens) const override;
+  std::uint64_t cache_bytes(const Plan& plan, format::KvType type,
+                            std::uint32_t tokens) const override;
   Result<std::unique_ptr<Workspace>> make_workspace(const Plan& plan, std::uint32_t rows) override;
 
   Result<void> submit(const Plan& plan, const Batch& batch, Workspace& workspace) override;

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
 
+#include "backend/cpu/attention.h"
 #include "backend/cpu/head_search.h"
 #include "backend/cpu/kv_cache.h"
 #include "core/fixed_math.h"
@@ -12,13 +11,6 @@
 
 namespace tern::backend {
 namespace {
-
-using kernels::AttentionQuery;
-using kernels::AttentionState;
-using kernels::kChunkKeys;
-using kernels::kMaxQueries;
-using kernels::kPageKeys;
-using kernels::kPagesPerChunk;
 
 // Operations that touch one row of the batch at a time.
 bool is_row_local(const Op& op) {
@@ -49,7 +41,12 @@ void Execution::run(ThreadPool::Worker& worker) {
     if (i > 0 && needs_barrier(plan_.ops[i - 1], op)) worker.barrier();
     switch (op.code) {
       case OpCode::kTernaryLinear: linear(op, worker); break;
-      case OpCode::kAttention: attention(op, worker); break;
+      case OpCode::kStoreKv: store_kv(op, rows, worker.index()); break;
+      case OpCode::kAttention:
+        if (const auto row = attend({table_, plan_, batch_, workspace_, op}, worker)) {
+          fail(op, *row);
+        }
+        break;
       case OpCode::kHead:
         if (!batch_.logit_rows.empty()) all_logits(op, worker);
         largest_logits(op, worker);
@@ -79,9 +76,6 @@ void Execution::run_on_row(const Op& op, std::size_t row) {
       }
       break;
     case OpCode::kRope: rotate(op, row); break;
-    case OpCode::kStoreKv:
-      if (!store_kv(op, row)) fail(op, row);
-      break;
     case OpCode::kRelu2Gate:
       table_.relu2_gate(w.row(op.in, row), w.row(op.in2, row), width, w.row(op.out, row));
       break;
@@ -89,6 +83,7 @@ void Execution::run_on_row(const Op& op, std::size_t row) {
       table_.silu_gate(w.row(op.in, row), w.row(op.in2, row), width, w.row(op.out, row));
       break;
     case OpCode::kAdd: table_.add(w.row(op.in, row), width, w.row(op.out, row)); break;
+    case OpCode::kStoreKv:
     case OpCode::kTernaryLinear:
     case OpCode::kAttention:
     case OpCode::kHead: break;  // divided otherwise, by run()
@@ -122,20 +117,18 @@ void Execution::rotate(const Op& op, std::size_t row) {
   }
 }
 
-bool Execution::store_kv(const Op& op, std::size_t row) {
-  auto& cache = static_cast<CpuKvCache&>(*batch_.rows[row].cache);
-  const std::size_t page = batch_.rows[row].position / kPageKeys;
-  const std::size_t slot = batch_.rows[row].position % kPageKeys;
-  const std::size_t value_width = cache.shape().value_width();
-  bool finite = true;
-  for (std::uint32_t kv_head = 0; kv_head < plan_.kv_heads; ++kv_head) {
-    const std::size_t at = std::size_t{kv_head} * plan_.head_dim;
-    std::uint16_t* keys = cache.keys(page, op.layer, kv_head) + slot;
-    std::uint16_t* values = cache.values(page, op.layer, kv_head) + slot * value_width;
-    finite &= table_.store_f16(workspace_.row(op.in, row) + at, plan_.head_dim, keys, kPageKeys);
-    finite &= table_.store_f16(workspace_.row(op.in2, row) + at, plan_.head_dim, values, 1);
+void Execution::store_kv(const Op& op, const Slice& rows, std::uint32_t worker) {
+  for (std::size_t row = rows.begin; row < rows.end; ++row) {
+    auto& cache = static_cast<CpuKvCache&>(*batch_.rows[row].cache);
+    bool fits = true;
+    for (std::uint32_t kv_head = 0; kv_head < plan_.kv_heads; ++kv_head) {
+      const std::size_t at = std::size_t{kv_head} * plan_.head_dim;
+      fits &= cache.store(table_, batch_.rows[row].position, op.layer, kv_head,
+                          workspace_.row(op.in, row) + at, workspace_.row(op.in2, row) + at,
+                          workspace_.query_codes(worker));
+    }
+    if (!fits) fail(op, row);
   }
-  return finite;
 }
 
 void Execution::linear(const Op& op, ThreadPool::Worker& worker) {
@@ -146,85 +139,6 @@ void Execution::linear(const Op& op, ThreadPool::Worker& worker) {
   table_.ternary_linear(weight.from(slice.begin), slice.end - slice.begin,
                         workspace_.quantized(op.in), batch_.rows.size(),
                         workspace_.row(op.out, 0) + slice.begin, workspace_.width(op.out));
-}
-
-// Queries of one KV head read the same keys and values, so a worker takes up to kMaxQueries of them
-// at once. One row alone is divided by query heads, evenly; of several rows, a unit is some rows
-// and the query heads of one KV head, and units go to the workers in turn, for later rows see more
-// keys.
-void Execution::attention(const Op& op, ThreadPool::Worker& worker) {
-  const std::uint32_t shared = plan_.heads / plan_.kv_heads;  // query heads of a KV head
-  const auto most_heads = std::min<std::uint32_t>(shared, kMaxQueries);
-  float* scratch = workspace_.scratch(worker.index());
-  const std::size_t rows = batch_.rows.size();
-  if (rows == 1) {
-    const Slice own = slice_of(plan_.heads, 1, worker.index(), worker.count());
-    for (auto head = static_cast<std::uint32_t>(own.begin); head < own.end;) {
-      const auto left = static_cast<std::uint32_t>(own.end) - head;
-      const std::uint32_t count = std::min({most_heads, shared - head % shared, left});
-      attend(op, {0, 1}, head, count, scratch);
-      head += count;
-    }
-    return;
-  }
-  const std::size_t most_rows = kMaxQueries / most_heads;
-  std::size_t unit = 0;
-  for (std::size_t row = 0; row < rows;) {
-    std::size_t last = row + 1;
-    while (last < rows && last - row < most_rows &&
-           batch_.rows[last].cache == batch_.rows[row].cache) {
-      ++last;
-    }
-    for (std::uint32_t head = 0; head < plan_.heads; ++unit) {
-      const std::uint32_t count = std::min(most_heads, shared - head % shared);
-      if (unit % worker.count() == worker.index()) attend(op, {row, last}, head, count, scratch);
-      head += count;
-    }
-    row = last;
-  }
-}
-
-void Execution::attend(const Op& op, const Slice& rows, std::uint32_t head, std::uint32_t heads,
-                       float* scratch) {
-  auto& cache = static_cast<CpuKvCache&>(*batch_.rows[rows.begin].cache);
-  const std::size_t width = cache.shape().value_width();
-  const std::uint32_t kv_head = head / (plan_.heads / plan_.kv_heads);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(plan_.head_dim));
-  const std::size_t count = (rows.end - rows.begin) * heads;
-  const auto row_of = [&](std::size_t i) { return rows.begin + i / heads; };
-  const auto at = [&](std::size_t i) { return (head + i % heads) * std::size_t{plan_.head_dim}; };
-
-  AttentionState parts[kMaxQueries];
-  AttentionState totals[kMaxQueries];
-  for (std::size_t i = 0; i < count; ++i) {
-    parts[i].out = scratch + 2 * i * width;
-    totals[i] = {-std::numeric_limits<float>::infinity(), 0.0f, parts[i].out + width};
-    std::memset(totals[i].out, 0, width * sizeof(float));
-  }
-  const std::size_t keys = std::size_t{batch_.rows[rows.end - 1].position} + 1;
-  std::size_t active = 0;  // queries before it see no key of this chunk: rows ascend
-  for (std::size_t first = 0; first < keys; first += kChunkKeys) {
-    const std::uint16_t* k_pages[kPagesPerChunk];
-    const std::uint16_t* v_pages[kPagesPerChunk];
-    for (std::size_t page = 0; page < kPagesPerChunk && first + page * kPageKeys < keys; ++page) {
-      k_pages[page] = cache.keys(first / kPageKeys + page, op.layer, kv_head);
-      v_pages[page] = cache.values(first / kPageKeys + page, op.layer, kv_head);
-    }
-    while (batch_.rows[row_of(active)].position < first) ++active;
-    AttentionQuery queries[kMaxQueries];
-    for (std::size_t i = active; i < count; ++i) {
-      queries[i] = {workspace_.row(op.in, row_of(i)) + at(i),
-                    std::min(kChunkKeys, batch_.rows[row_of(i)].position + 1 - first)};
-    }
-    table_.attention_chunk(queries + active, count - active, scale,
-                           {k_pages, v_pages, plan_.head_dim}, parts + active);
-    for (std::size_t i = active; i < count; ++i) {
-      table_.attention_fold(parts[i], plan_.head_dim, &totals[i]);
-    }
-  }
-  for (std::size_t i = 0; i < count; ++i) {
-    table_.attention_output(totals[i], plan_.head_dim, workspace_.row(op.out, row_of(i)) + at(i));
-  }
 }
 
 void Execution::all_logits(const Op& op, const ThreadPool::Worker& worker) {
@@ -276,16 +190,19 @@ Result<void> Execution::outcome() {
     return {};
   }
   const Op& op = plan_.ops[failure >> 32];
-  const std::uint32_t position = batch_.rows[failure & 0xffffffffu].position;
+  const BatchRow& row = batch_.rows[failure & 0xffffffffu];
+  const bool is_f16 =
+      static_cast<const CpuKvCache&>(*row.cache).shape().type == format::KvType::kF16;
   const auto what = [&] {
     if (op.code == OpCode::kStoreKv) {
-      return "a key or value does not fit into f16, the type of the KV cache";
+      return is_f16 ? "a key or value does not fit into f16, the type of the KV cache"
+                    : "a key or value is a NaN or an infinity";
     }
     return op.code == OpCode::kHead ? "a logit is a NaN or an infinity"
                                     : "an activation is a NaN or an infinity";
   };
   return Error{ErrorCode::kNumeric, what(),
-               "layer " + std::to_string(op.layer) + ", position " + std::to_string(position)};
+               "layer " + std::to_string(op.layer) + ", position " + std::to_string(row.position)};
 }
 
 }  // namespace tern::backend

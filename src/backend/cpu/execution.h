@@ -28,11 +28,8 @@ class Execution {
   void run_on_row(const Op& op, std::size_t row);
   void embed(const Op& op, std::size_t row);
   void rotate(const Op& op, std::size_t row);
-  bool store_kv(const Op& op, std::size_t row);
+  void store_kv(const Op& op, const Slice& rows, std::uint32_t worker);
   void linear(const Op& op, ThreadPool::Worker& worker);
-  void attention(const Op& op, ThreadPool::Worker& worker);
-  void attend(const Op& op, const Slice& rows, std::uint32_t head, std::uint32_t heads,
-              float* scratch);
   void all_logits(const Op& op, const ThreadPool::Worker& worker);
   void largest_logits(const Op& op, ThreadPool::Worker& worker);
   void fill_rope_table(const Slice& rows);

@@ -5,6 +5,11 @@
 #include "kernels/packing.h"
 
 namespace tern::backend {
+
+using kernels::AttentionQuery;
+using kernels::AttentionState;
+using kernels::Int8Query;
+
 namespace {
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
@@ -42,12 +47,25 @@ std::size_t head_bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threa
   return round_up(head_floats(plan, threads) * sizeof(float) + counts * sizeof(std::uint32_t), 64);
 }
 
+// Codes of a query, on whole lines.
+std::size_t width_of_query(const Plan& plan) { return round_up(plan.head_dim, 64); }
+std::size_t queries_of(const Plan& plan) {
+  return std::max<std::size_t>(plan.heads, kernels::kMaxQueries);
+}
+
+std::size_t state_width(const Plan& plan) { return round_up(plan.head_dim, kernels::kValueAlign); }
+std::size_t states(const Plan& plan) { return (CpuWorkspace::kPartChunks + 1) * plan.heads; }
+
 }  // namespace
 
 std::uint64_t CpuWorkspace::bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads) {
   std::uint64_t total = rope_bytes(plan, rows);
   for (const SlotSpec& slot : plan.slots) total += slot_bytes(slot, rows);
-  return total + threads * scratch_floats(plan) * sizeof(float) + head_bytes(plan, rows, threads);
+  total += threads * scratch_floats(plan) * sizeof(float);
+  total += threads * queries_of(plan) *
+           (sizeof(AttentionQuery) + sizeof(Int8Query) + width_of_query(plan));
+  total += head_bytes(plan, rows, threads);
+  return total + states(plan) * (state_width(plan) * sizeof(float) + sizeof(AttentionState));
 }
 
 Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::uint32_t rows,
@@ -73,7 +91,26 @@ Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::
       AlignedBuffer::allocate(threads * workspace->scratch_floats_ * sizeof(float), "workspace"));
   TERN_ASSIGN(workspace->head_,
               AlignedBuffer::allocate(head_bytes(plan, rows, threads), "workspace"));
+  TERN_TRY(workspace->make_attention(plan, threads));
   return workspace;
+}
+
+Result<void> CpuWorkspace::make_attention(const Plan& plan, std::uint32_t threads) {
+  heads_ = plan.heads;
+  query_width_ = width_of_query(plan);
+  queries_ = queries_of(plan);
+  f16_queries_.resize(threads * queries_);
+  int8_queries_.resize(threads * queries_);
+  TERN_ASSIGN(query_codes_,
+              AlignedBuffer::allocate(threads * queries_ * query_width_, "workspace"));
+  const std::size_t width = state_width(plan);
+  TERN_ASSIGN(state_floats_,
+              AlignedBuffer::allocate(states(plan) * width * sizeof(float), "workspace"));
+  states_.resize(states(plan));
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    states_[i].out = state_floats_.as<float>() + i * width;
+  }
+  return {};
 }
 
 float* CpuWorkspace::row(SlotId slot, std::size_t row) {

@@ -50,6 +50,27 @@ class CpuWorkspace final : public Workspace {
   static constexpr std::size_t kScratchRows = 4;
   float* scratch(std::uint32_t worker) { return scratch_.as<float>() + worker * scratch_floats_; }
 
+  // A thread's own queries, as many as there are heads and at least kMaxQueries, and memory for
+  // their int8 codes, or for those of one key or value.
+  kernels::AttentionQuery* f16_queries(std::uint32_t worker) {
+    return f16_queries_.data() + worker * queries_;
+  }
+  kernels::Int8Query* int8_queries(std::uint32_t worker) {
+    return int8_queries_.data() + worker * queries_;
+  }
+  std::size_t query_width() const { return query_width_; }
+  std::int8_t* query_codes(std::uint32_t worker) {
+    return query_codes_.as<std::int8_t>() + worker * queries_ * query_width_;
+  }
+
+  // Of the attention of one row: the states of single chunks by query head, kPartChunks of them at
+  // a time, and the totals.
+  static constexpr std::size_t kPartChunks = 32;
+  kernels::AttentionState& part(std::size_t chunk, std::size_t head) {
+    return states_[chunk * heads_ + head];
+  }
+  kernels::AttentionState& total(std::size_t head) { return part(kPartChunks, head); }
+
  private:
   struct Slot {
     std::size_t width;
@@ -59,6 +80,7 @@ class CpuWorkspace final : public Workspace {
     bool quantized;
   };
   CpuWorkspace() = default;
+  Result<void> make_attention(const Plan& plan, std::uint32_t threads);
 
   std::uint32_t rows_ = 0;
   std::uint32_t threads_ = 0;
@@ -66,11 +88,19 @@ class CpuWorkspace final : public Workspace {
   std::size_t vocab_ = 0;
   std::size_t head_found_ = 0;
   std::size_t scratch_floats_ = 0;
+  std::size_t query_width_ = 0;
+  std::size_t queries_ = 0;
+  std::size_t heads_ = 0;
   std::vector<Slot> slots_;
   AlignedBuffer memory_;
   AlignedBuffer rope_;
   AlignedBuffer scratch_;
   AlignedBuffer head_;
+  std::vector<kernels::AttentionQuery> f16_queries_;
+  std::vector<kernels::Int8Query> int8_queries_;
+  AlignedBuffer query_codes_;
+  std::vector<kernels::AttentionState> states_;  // whose outputs are in state_floats_
+  AlignedBuffer state_floats_;
 };
 
 }  // namespace tern::backend

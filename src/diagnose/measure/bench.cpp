@@ -71,7 +71,8 @@ class Bench {
     report_.depth = options_.depth;
     report_.macs_per_token = arch::ternary_macs_per_token(config);
     weight_bytes_ = arch::payload_bytes_per_token(config, file.tensors());
-    const std::uint64_t kv = arch::kv_bytes_per_token(config);
+    const std::uint64_t kv = arch::kv_bytes_per_token(config, options_.kv_type);
+    report_.kv_type = options_.kv_type;
     // The step at position p reads the keys and values of p + 1 positions.
     report_.kv_bytes_per_token = kv * (2ull * options_.depth + options_.decode + 1) / 2;
     report_.kv_bytes = kv * longest();
@@ -147,7 +148,7 @@ class Bench {
         .stop = options_.stop, .top = engine::TopLogits{1, model.config().vocab, {}}};
     const auto tokens_per_second = [&]() -> Result<std::optional<double>> {
       TERN_ASSIGN(engine::Sequence sequence, fresh_sequence(model));
-      TERN_TRY(sequence.append(std::span(tokens).first(before)));
+      TERN_TRY(sequence.pretend(std::span(tokens).first(before)));
       const std::span<const text::TokenId> measured = std::span(tokens).subspan(before, count);
       const std::size_t step = one_by_one ? 1 : count;
       const auto start = Clock::now();
@@ -182,6 +183,7 @@ class Bench {
     engine::SequenceOptions sequence;
     sequence.context = longest();
     sequence.available_memory = available_memory();
+    sequence.kv_type = options_.kv_type;
     return engine::Sequence::create(model, sequence);
   }
 
@@ -223,10 +225,13 @@ class Bench {
       TERN_ASSIGN(report_.prefill->share, share_of("prefill", macs, own->best()));
     }
     if (report_.decode) {
-      const double bytes = report_.decode->tokens_per_second.value.median *
-                           static_cast<double>(report_.bytes_per_token);
-      TERN_ASSIGN(report_.decode->share,
-                  share_of("decode", bytes, ceilings.read().bytes_per_second));
+      const double rate = report_.decode->tokens_per_second.value.median;
+      const auto weights = static_cast<double>(report_.bytes_per_token);
+      const auto kv = static_cast<double>(report_.kv_bytes_per_token);
+      const double limit = ceilings.read().bytes_per_second;
+      TERN_ASSIGN(report_.decode->share, share_of("decode", rate * weights, limit));
+      TERN_ASSIGN(report_.share_with_kv,
+                  share_of("decode with its keys and values", rate * (weights + kv), limit));
     }
     return {};
   }

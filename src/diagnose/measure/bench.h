@@ -19,6 +19,7 @@
 #include "diagnose/measure/read_ceiling.h"
 #include "diagnose/measure/repeat.h"
 #include "format/gguf/gguf_file.h"
+#include "format/kv_type.h"
 #include "kernels/kernel_table.h"
 #include "model/model.h"
 
@@ -31,6 +32,7 @@ struct BenchOptions {
   std::span<const kernels::KernelTable* const> tiers;  // of which the ceilings are measured
   std::uint32_t threads = 1;
   model::HeadMode head = model::HeadMode::kAuto;
+  format::KvType kv_type = format::KvType::kF16;
   std::uint32_t prefill = 512;  // tokens; 0: not measured
   std::uint32_t decode = 128;   // tokens; 0: not measured
   std::uint32_t depth = 16;     // tokens of the sequence before the first decoded one, at least 1
@@ -89,9 +91,11 @@ struct BenchReport {
   // Rows of the head computed exactly a decoded token, the mean; their bytes are not in
   // bytes_per_token.
   double exact_rows_per_token = 0.0;
+  format::KvType kv_type = format::KvType::kF16;
   std::uint64_t kv_bytes_per_token =
       0;                        // keys and values read beside them, the mean while decoding
   std::uint64_t kv_bytes = 0;   // keys and values of the longest sequence
+  double share_with_kv = 0.0;   // of decode, where those bytes count as well
   std::optional<Rate> prefill;  // share of the tier's multiply-accumulates
   std::optional<Rate> decode;   // share of the tokens whose bytes the cores could read
   LoadTimes load;

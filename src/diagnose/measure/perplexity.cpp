@@ -50,6 +50,7 @@ Result<void> score(const model::Model& model, const TokenizedText& text, std::si
   engine::SequenceOptions sequence_options;
   sequence_options.context = result.context;
   sequence_options.available_memory = options.available_memory;
+  sequence_options.kv_type = options.kv_type;
   TERN_ASSIGN(engine::Sequence sequence, engine::Sequence::create(model, sequence_options));
   const std::span<const text::TokenId> tokens(text.tokens);
   engine::Sequence::AppendOptions append;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "format/kv_type.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
 
@@ -71,6 +72,7 @@ struct PerplexityOptions {
   std::uint32_t context = 0;  // tokens of a window; 0: as many as the model was trained for
   std::uint32_t stride = 0;   // 0: half of the context
   std::uint64_t windows = 0;  // at most as many; 0: all of the text
+  format::KvType kv_type = format::KvType::kF16;
   std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
   std::stop_token stop = {};
   std::function<void(const Perplexity&)> on_window = nullptr;  // after each whole window

@@ -69,6 +69,16 @@ TERN_INLINE Wide byte_total(ByteSums sums) {
   return _mm256_permute4x64_epi64(pairs, _MM_SHUFFLE(3, 1, 2, 0));
 }
 
+// Digits and codes are at most 127 in magnitude, so a 16-bit lane of maddubs is at most 32258.
+inline constexpr std::int32_t kKeyBias = 0;
+TERN_INLINE Codes load_keys(const std::int8_t* p) { return load_values(p); }
+TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
+  return widen_add(acc, _mm256_maddubs_epi16(digits, values));
+}
+TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
+  return widen_add(acc, _mm256_maddubs_epi16(_mm256_abs_epi8(keys), _mm256_sign_epi8(query, keys)));
+}
+
 #include "kernels/generic/bodies.h"
 
 }  // namespace

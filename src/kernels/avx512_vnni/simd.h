@@ -78,6 +78,18 @@ TERN_INLINE void store_codes(std::int8_t* q, Ints v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtsepi32_epi8(v));
 }
 
+TERN_INLINE Ints splat_ints(std::int32_t x) { return _mm512_set1_epi32(x); }
+TERN_INLINE Vec to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
+TERN_INLINE Ints bits(Vec v) { return _mm512_castps_si512(v); }
+TERN_INLINE Vec from_bits(Ints v) { return _mm512_castsi512_ps(v); }
+TERN_INLINE Ints high_digit(Ints v) { return _mm512_srli_epi32(v, kDigitBits); }
+TERN_INLINE Ints low_digit(Ints v) {
+  return _mm512_and_si512(v, _mm512_set1_epi32((1 << kDigitBits) - 1));
+}
+TERN_INLINE Ints join_digits(Ints high, Ints low) {
+  return _mm512_add_epi32(_mm512_slli_epi32(high, kDigitBits), low);
+}
+
 using Codes = __m512i;
 using Quad = __m512i;
 using Narrow = __m512i;
@@ -125,3 +137,16 @@ TERN_INLINE ByteSums multiply_bytes(ByteSums sums, Bytes bytes, DigitQuad quad) 
   return _mm512_dpbusd_epi32(sums, bytes, quad);
 }
 TERN_INLINE Wide byte_total(ByteSums sums) { return sums; }
+
+// dpbusd multiplies unsigned by signed: keys are moved up by 128.
+inline constexpr std::int32_t kKeyBias = 128;
+TERN_INLINE Codes load_values(const std::int8_t* p) { return _mm512_loadu_si512(p); }
+TERN_INLINE Codes load_keys(const std::int8_t* p) {
+  return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(static_cast<char>(0x80)));
+}
+TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
+  return _mm512_dpbusd_epi32(acc, digits, values);
+}
+TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
+  return _mm512_dpbusd_epi32(acc, keys, query);
+}

@@ -56,6 +56,18 @@ TERN_INLINE ByteSums multiply_bytes(ByteSums sums, Bytes bytes, DigitQuad quad) 
 }
 TERN_INLINE Wide byte_total(ByteSums sums) { return sums; }
 
+// dpbusd multiplies unsigned by signed: keys are moved up by 128.
+inline constexpr std::int32_t kKeyBias = 128;
+TERN_INLINE Codes load_keys(const std::int8_t* p) {
+  return _mm256_xor_si256(load_values(p), _mm256_set1_epi8(static_cast<char>(0x80)));
+}
+TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
+  return multiply_add(acc, digits, values);
+}
+TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
+  return multiply_add(acc, keys, query);
+}
+
 #include "kernels/generic/bodies.h"
 
 }  // namespace

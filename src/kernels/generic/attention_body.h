@@ -9,6 +9,15 @@ inline constexpr int kValueVectors = static_cast<int>(kValueAlign) / kLanes;
 
 static_assert(kChains >= static_cast<int>(kMaxQueries) && kChains % kKeyVectors == 0);
 
+// Asks for what follows kFetchAhead behind the `bytes` bytes at hand: the pages of a chunk stand
+// one after the other, and so do the chunks of neighbouring heads.
+inline constexpr std::size_t kFetchAhead = 8192;
+TERN_INLINE void fetch_behind(const void* from, std::size_t bytes) {
+  const char* at = static_cast<const char*>(from) + kFetchAhead;
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i, 0, 3);
+}
+
 // Scores of one page of keys, whatever its fill: K is dimension-major, so each key is one lane.
 // scores[q * kChunkKeys + key].
 TERN_INLINE void page_scores(const AttentionQuery* queries, int count, float scale,
@@ -20,6 +29,7 @@ TERN_INLINE void page_scores(const AttentionQuery* queries, int count, float sca
   for (std::size_t d = 0; d < head_dim; ++d) {
     Vec keys[kKeyVectors];
     for (int j = 0; j < kKeyVectors; ++j) keys[j] = load_f16(page + d * kPageKeys + j * kLanes);
+    fetch_behind(page + d * kPageKeys, kPageKeys * sizeof *page);
     for (int q = 0; q < count; ++q) {
       const Vec query = splat(queries[q].q[d]);
       for (int j = 0; j < kKeyVectors; ++j) chains[q][j] = fmadd(query, keys[j], chains[q][j]);
@@ -31,9 +41,9 @@ TERN_INLINE void page_scores(const AttentionQuery* queries, int count, float sca
   }
 }
 
-// out[q][0, vectors * kLanes) += p[q][key] * V[key] for keys [first, last) in turn: one chain an
-// output. `values` has row 0 of the pages at the wanted dimension.
-TERN_INLINE void weighted_values(const float* p, int count, const KeyValueChunk& kv,
+// out[q][d, d + vectors * kLanes) += p[q][key] * V[key] for keys [first, last) of a page in turn:
+// one chain an output.
+TERN_INLINE void weighted_values(const float* p, int count, const std::uint16_t* values,
                                  std::size_t width, std::size_t d, int vectors, std::size_t first,
                                  std::size_t last, AttentionState* parts) {
   Vec chains[kMaxQueries][kChains];
@@ -41,9 +51,10 @@ TERN_INLINE void weighted_values(const float* p, int count, const KeyValueChunk&
     for (int j = 0; j < vectors; ++j) chains[q][j] = load(parts[q].out + d + j * kLanes);
   }
   for (std::size_t key = first; key < last; ++key) {
-    const std::uint16_t* values = kv.v_pages[key / kPageKeys] + key % kPageKeys * width + d;
     Vec row[kChains];
-    for (int j = 0; j < vectors; ++j) row[j] = load_f16(values + j * kLanes);
+    for (int j = 0; j < vectors; ++j) row[j] = load_f16(values + key * width + d + j * kLanes);
+    fetch_behind(values + key * width + d,
+                 static_cast<std::size_t>(vectors * kLanes) * sizeof *values);
     for (int q = 0; q < count; ++q) {
       const Vec weight = splat(p[static_cast<std::size_t>(q) * kChunkKeys + key]);
       for (int j = 0; j < vectors; ++j) chains[q][j] = fmadd(weight, row[j], chains[q][j]);
@@ -54,17 +65,25 @@ TERN_INLINE void weighted_values(const float* p, int count, const KeyValueChunk&
   }
 }
 
-// All dimensions of `count` queries; every register that is left widens the strip.
+// Keys [first, last) of the chunk, page by page, so that a page is in the nearest cache when the
+// next strip of dimensions reads it; every register that is left widens the strip.
 TERN_INLINE void all_weighted_values(const float* p, int count, const KeyValueChunk& kv,
                                      std::size_t width, std::size_t first, std::size_t last,
                                      AttentionState* parts) {
   const int vectors = kChains / count;
-  std::size_t d = 0;
-  for (; d + vectors * kLanes <= width; d += vectors * kLanes) {
-    weighted_values(p, count, kv, width, d, vectors, first, last, parts);
-  }
-  for (; d < width; d += kLanes) {
-    weighted_values(p, count, kv, width, d, 1, first, last, parts);
+  for (std::size_t start = first / kPageKeys * kPageKeys; start < last; start += kPageKeys) {
+    const std::size_t page = start / kPageKeys;
+    const std::uint16_t* values = kv.pages[page].values;
+    const std::size_t from = first > start ? first - start : 0;
+    const std::size_t to = last - start < kPageKeys ? last - start : kPageKeys;
+    const float* weights = p + start;
+    std::size_t d = 0;
+    for (; d + vectors * kLanes <= width; d += vectors * kLanes) {
+      weighted_values(weights, count, values, width, d, vectors, from, to, parts);
+    }
+    for (; d < width; d += kLanes) {
+      weighted_values(weights, count, values, width, d, 1, from, to, parts);
+    }
   }
 }
 
@@ -90,9 +109,13 @@ TERN_INLINE void softmax_chunk(float* p, std::size_t keys, AttentionState* part)
       sum.lanes[j] = add(sum.lanes[j], load(p + key + static_cast<std::size_t>(j * kLanes)));
     }
   }
+  part->maximum = maximum;
+  if (key == keys) {
+    part->sum = sum_total(sum);
+    return;
+  }
   for (int j = 0; j < kRegisters; ++j) store(lanes + j * kLanes, sum.lanes[j]);
   for (std::size_t i = 0; key + i < keys; ++i) lanes[i] = lanes[i] + p[key + i];
-  part->maximum = maximum;
   part->sum = tree_of(lanes, kSumLanes);
 }
 
@@ -100,6 +123,7 @@ TERN_INLINE void softmax_chunk(float* p, std::size_t keys, AttentionState* part)
 TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float scale,
                                  const KeyValueChunk& kv, AttentionState* parts) {
   constexpr int kScored = kChains / kKeyVectors;  // queries that one pass over a page can take
+  const int scored = count < kScored ? count : kScored;
   float p[kMaxQueries * kChunkKeys];
   std::size_t most = 0;
   std::size_t common = kChunkKeys;  // keys that every query sees
@@ -108,13 +132,9 @@ TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float
     common = queries[q].keys < common ? queries[q].keys : common;
   }
   for (std::size_t first = 0; first < most; first += kPageKeys) {
-    const std::uint16_t* page = kv.k_pages[first / kPageKeys];
-    int q = 0;
-    for (; q + kScored <= count; q += kScored) {
-      page_scores(queries + q, kScored, scale, page, kv.head_dim, p + q * kChunkKeys + first);
-    }
-    for (; q < count; ++q) {
-      page_scores(queries + q, 1, scale, page, kv.head_dim, p + q * kChunkKeys + first);
+    const KeyValuePage& page = kv.pages[first / kPageKeys];
+    for (int q = 0; q < count; q += scored) {
+      page_scores(queries + q, scored, scale, page.keys, kv.head_dim, p + q * kChunkKeys + first);
     }
   }
   const std::size_t width = (kv.head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;

@@ -8,20 +8,26 @@
 // 2^n in two steps) and where_less(a, b, x, y) (a < b ? x : y); for one value f16_value,
 // bf16_value, fma1, sqrt1. kDotRows rows of dot products and kChains chains fit into the registers.
 // Integers: Ints of kLanes int32 with zero_ints, add_ints, max_unsigned, store_ints, nearest_ints
-// (half to even), magnitude_bits (of floats, without sign), store_codes (as int8).
+// (half to even), magnitude_bits (of floats, without sign), store_codes (as int8), splat_ints,
+// to_floats, bits and from_bits (of floats as they are), high_digit and low_digit (of 14 bits, in
+// base 128) and join_digits (high * 128 + low).
 // Dot products: load_plane(p, plane, packing) gives Codes, four columns of kVectorRows rows, in a
 // packing that the tier has (kFiveTrits: whether it has that one); broadcast_quad the four
 // activations of a token; multiply_add accumulates their dot products into a Narrow, of which
 // widen_add makes a Wide (int32) at least every kTilesPerDrain tiles; scaled_difference is
-// f32(acc - sum) * factor. kBatchGroups groups of rows times kBatchTokens tokens fit into the
-// registers, and for one token kDecodeGroups groups times kDecodeChains. forget() hides from the
-// compiler what it knows of a Codes; consume() makes it believe that a Narrow is used.
+// f32(acc - sum) * factor. Of int8 pages: load_values and load_keys give Codes, dot_values and
+// dot_keys add to Ints their dot products with digits and with a query; those of dot_keys are too
+// large by kKeyBias times the sum of the query's codes. kBatchGroups groups of rows times
+// kBatchTokens tokens fit into the registers, and for one token kDecodeGroups groups times
+// kDecodeChains. forget() hides from the compiler what it knows of a Codes; consume() makes it
+// believe that a Narrow is used.
 // Scans: load_bytes gives Bytes, four columns of kVectorRows rows of unsigned codes, made signed by
 // taking 128 off unless kByteOffset says that it is still in them; digit_quad the four digits;
 // multiply_bytes accumulates their dot products into ByteSums, of which byte_total makes a Wide.
 // kScanGroups groups of rows fit into the registers.
 
 #include "kernels/generic/attention_body.h"
+#include "kernels/generic/attention_int8_body.h"
 #include "kernels/generic/block_rows_body.h"
 #include "kernels/generic/float_body.h"
 #include "kernels/generic/quantize_body.h"
@@ -35,7 +41,8 @@
     .packing = kFiveTrits ? Packing::kFiveTrits : Packing::kTwoBits, .ternary_linear = linear,    \
     .multiply_accumulate_loop = ceiling_loop, .quantize = quantize, .rms_norm = rms_norm,         \
     .rope = rope, .add = add_to, .relu2_gate = relu2_gate, .silu_gate = silu_gate,                \
-    .store_f16 = store_f16, .attention_chunk = attention_chunk, .attention_fold = attention_fold, \
+    .store_f16 = store_f16, .attention_chunk = attention_chunk,                                   \
+    .attention_chunk_int8 = attention_chunk_int8, .attention_fold = attention_fold,               \
     .attention_output = attention_output, .dot_rows_f32 = dot_rows_f32,                           \
     .dot_rows_f16 = dot_rows_f16, .dot_rows_bf16 = dot_rows_bf16, .dot_rows_q8_0 = dot_rows_q8_0, \
     .dot_rows_q6_k = dot_rows_q6_k, .scan_rows = scan_rows                                        \

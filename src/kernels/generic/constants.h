@@ -15,6 +15,9 @@ inline constexpr float kExpTerms[6] = {1.9875691500e-4f, 1.3981999507e-3f, 8.333
 // Quantisation: a row of zeros is scaled as if its largest magnitude were this.
 inline constexpr float kLeastMaximum = 1e-5f;
 inline constexpr float kCodeRange = 127.0f;
+// Weights of int8 values: two digits of seven bits.
+inline constexpr float kWeightRange = 16383.0f;
+inline constexpr int kDigitBits = 7;
 
 // Lanes of the sum rule.
 inline constexpr int kSumLanes = 64;

@@ -54,6 +54,13 @@ TERN_INLINE ByteSums multiply_bytes(ByteSums sums, Bytes bytes, DigitQuad quad) 
 }
 TERN_INLINE Wide byte_total(ByteSums sums) { return vpaddq_s32(sums.low, sums.high); }
 
+// A product of two codes or of a digit and a code is at most 16129: two of them fit into 16 bits.
+TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
+  return widen_add(
+      acc, {vmull_s8(vget_low_s8(values), vget_low_s8(digits)), vmull_high_s8(values, digits)});
+}
+TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) { return dot_values(acc, keys, query); }
+
 #include "kernels/generic/bodies.h"
 
 }  // namespace

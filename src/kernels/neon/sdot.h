@@ -22,3 +22,8 @@ TERN_INLINE ByteSums multiply_bytes(ByteSums sums, Bytes bytes, DigitQuad quad) 
   return vdotq_s32(sums, bytes, quad);
 }
 TERN_INLINE Wide byte_total(ByteSums sums) { return sums; }
+
+TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
+  return vdotq_s32(acc, values, digits);
+}
+TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) { return vdotq_s32(acc, keys, query); }

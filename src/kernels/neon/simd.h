@@ -81,6 +81,16 @@ TERN_INLINE void store_codes(std::int8_t* q, Ints v) {
   __builtin_memcpy(q, &four, sizeof four);
 }
 
+TERN_INLINE Ints splat_ints(std::int32_t x) { return vdupq_n_s32(x); }
+TERN_INLINE Vec to_floats(Ints v) { return vcvtq_f32_s32(v); }
+TERN_INLINE Ints bits(Vec v) { return vreinterpretq_s32_f32(v); }
+TERN_INLINE Vec from_bits(Ints v) { return vreinterpretq_f32_s32(v); }
+TERN_INLINE Ints high_digit(Ints v) { return vshrq_n_s32(v, kDigitBits); }
+TERN_INLINE Ints low_digit(Ints v) { return vandq_s32(v, vdupq_n_s32((1 << kDigitBits) - 1)); }
+TERN_INLINE Ints join_digits(Ints high, Ints low) {
+  return vaddq_s32(vshlq_n_s32(high, kDigitBits), low);
+}
+
 using Codes = int8x16_t;
 using Quad = int8x16_t;
 using Wide = int32x4_t;
@@ -102,6 +112,9 @@ TERN_INLINE Quad broadcast_quad(const std::int8_t* q) {
   __builtin_memcpy(&four, q, sizeof four);
   return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
+inline constexpr std::int32_t kKeyBias = 0;
+TERN_INLINE Codes load_values(const std::int8_t* p) { return vld1q_s8(p); }
+TERN_INLINE Codes load_keys(const std::int8_t* p) { return vld1q_s8(p); }
 TERN_INLINE void forget(Codes& v) { __asm__("" : "+w"(v)); }
 TERN_INLINE Wide wide_zero() { return vdupq_n_s32(0); }
 TERN_INLINE Vec scaled_difference(Wide acc, std::int32_t sum, float factor) {

@@ -148,7 +148,7 @@ void attend_one(const AttentionQuery& query, float scale, const KeyValueChunk& k
   float scores[kChunkKeys];
   float maximum = -std::numeric_limits<float>::infinity();
   for (std::size_t key = 0; key < query.keys; ++key) {
-    const std::uint16_t* page = kv.k_pages[key / kPageKeys];
+    const std::uint16_t* page = kv.pages[key / kPageKeys].keys;
     float chain = 0.0f;
     for (std::size_t d = 0; d < kv.head_dim; ++d) {
       chain = std::fma(query.q[d], f16_to_f32(page[d * kPageKeys + key % kPageKeys]), chain);
@@ -162,7 +162,7 @@ void attend_one(const AttentionQuery& query, float scale, const KeyValueChunk& k
   for (std::size_t key = 0; key < query.keys; ++key) {
     const float p = fixed_expf(scores[key] - maximum);
     weights.add(key, p);
-    const std::uint16_t* values = kv.v_pages[key / kPageKeys] + key % kPageKeys * width;
+    const std::uint16_t* values = kv.pages[key / kPageKeys].values + key % kPageKeys * width;
     for (std::size_t d = 0; d < kv.head_dim; ++d) {
       part->out[d] = std::fma(p, f16_to_f32(values[d]), part->out[d]);
     }
@@ -174,6 +174,69 @@ void attend_one(const AttentionQuery& query, float scale, const KeyValueChunk& k
 void attention_chunk(const AttentionQuery* queries, std::size_t count, float scale,
                      const KeyValueChunk& kv, AttentionState* parts) {
   for (std::size_t i = 0; i < count; ++i) attend_one(queries[i], scale, kv, &parts[i]);
+}
+
+float int8_score(const Int8Query& query, float scale, const Int8Page& page, std::size_t head_dim,
+                 std::size_t slot) {
+  std::int32_t acc = 0;
+  for (std::size_t d = 0; d < head_dim; ++d) {
+    acc += query.codes[d] * page.keys[(d / kQuad * kPageKeys + slot) * kQuad + d % kQuad];
+  }
+  return static_cast<float>(acc) * (page.key_scales[slot] * (query.scale * scale));
+}
+
+// weights[key] = P, and the unit of P is returned.
+float int8_weights(const float* p, std::size_t keys, const Int8Page* pages, std::int32_t* weights) {
+  float scaled[kChunkKeys];
+  float maximum = 0.0f;
+  for (std::size_t key = 0; key < keys; ++key) {
+    const float weight = p[key] * pages[key / kPageKeys].value_scales[key % kPageKeys];
+    scaled[key] = weight > 0.0f ? weight : 0.0f;  // a NaN shows in the sum of p
+    maximum = scaled[key] > maximum ? scaled[key] : maximum;
+  }
+  if (maximum == 0.0f) {
+    std::memset(weights, 0, keys * sizeof *weights);
+    return 0.0f;
+  }
+  for (std::size_t key = 0; key < keys; ++key) {
+    weights[key] = static_cast<std::int32_t>(std::rint(scaled[key] * (kWeightRange / maximum)));
+  }
+  return maximum / kWeightRange;
+}
+
+void attend_one_int8(const Int8Query& query, float scale, const Int8Chunk& kv,
+                     AttentionState* part) {
+  float scores[kChunkKeys];
+  float maximum = -std::numeric_limits<float>::infinity();
+  for (std::size_t key = 0; key < query.keys; ++key) {
+    scores[key] = int8_score(query, scale, kv.pages[key / kPageKeys], kv.head_dim, key % kPageKeys);
+    maximum = scores[key] > maximum ? scores[key] : maximum;
+  }
+  float p[kChunkKeys];
+  LaneSum sum;
+  for (std::size_t key = 0; key < query.keys; ++key) {
+    p[key] = fixed_expf(scores[key] - maximum);
+    sum.add(key, p[key]);
+  }
+  std::int32_t weights[kChunkKeys];
+  const float unit = int8_weights(p, query.keys, kv.pages, weights);
+  const std::size_t width = padded_dim(kv.head_dim);
+  for (std::size_t d = 0; d < width; ++d) {
+    std::int32_t acc = 0;
+    for (std::size_t key = 0; key < query.keys; ++key) {
+      const std::int8_t* values = kv.pages[key / kPageKeys].values;
+      const std::size_t slot = key % kPageKeys;
+      acc += weights[key] * values[(slot / kQuad * width + d) * kQuad + slot % kQuad];
+    }
+    part->out[d] = static_cast<float>(acc) * unit;
+  }
+  part->maximum = maximum;
+  part->sum = sum.total();
+}
+
+void attention_chunk_int8(const Int8Query* queries, std::size_t count, float scale,
+                          const Int8Chunk& kv, AttentionState* parts) {
+  for (std::size_t i = 0; i < count; ++i) attend_one_int8(queries[i], scale, kv, &parts[i]);
 }
 
 void attention_fold(const AttentionState& part, std::size_t head_dim, AttentionState* total) {
@@ -311,6 +374,7 @@ const KernelTable kScalarTable{
     .silu_gate = silu_gate,
     .store_f16 = store_f16,
     .attention_chunk = attention_chunk,
+    .attention_chunk_int8 = attention_chunk_int8,
     .attention_fold = attention_fold,
     .attention_output = attention_output,
     .dot_rows_f32 = dot_rows_f32,

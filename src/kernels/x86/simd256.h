@@ -83,6 +83,18 @@ TERN_INLINE void store_codes(std::int8_t* q, Ints v) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(q), _mm_packs_epi16(words, words));
 }
 
+TERN_INLINE Ints splat_ints(std::int32_t x) { return _mm256_set1_epi32(x); }
+TERN_INLINE Vec to_floats(Ints v) { return _mm256_cvtepi32_ps(v); }
+TERN_INLINE Ints bits(Vec v) { return _mm256_castps_si256(v); }
+TERN_INLINE Vec from_bits(Ints v) { return _mm256_castsi256_ps(v); }
+TERN_INLINE Ints high_digit(Ints v) { return _mm256_srli_epi32(v, kDigitBits); }
+TERN_INLINE Ints low_digit(Ints v) {
+  return _mm256_and_si256(v, _mm256_set1_epi32((1 << kDigitBits) - 1));
+}
+TERN_INLINE Ints join_digits(Ints high, Ints low) {
+  return _mm256_add_epi32(_mm256_slli_epi32(high, kDigitBits), low);
+}
+
 using Codes = __m256i;
 using Quad = __m256i;
 using Wide = __m256i;
@@ -103,6 +115,9 @@ TERN_INLINE Quad broadcast_quad(const std::int8_t* q) {
   std::int32_t four;
   __builtin_memcpy(&four, q, sizeof four);
   return _mm256_set1_epi32(four);
+}
+TERN_INLINE Codes load_values(const std::int8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
 TERN_INLINE Wide wide_zero() { return _mm256_setzero_si256(); }
 TERN_INLINE Vec scaled_difference(Wide acc, std::int32_t sum, float factor) {

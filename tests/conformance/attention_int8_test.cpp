@@ -1,0 +1,246 @@
+// Attention over int8 keys and values on every tier equals the scalar definition bit for bit, and
+// the scalar definition equals what numbers.md says on cases worked out by hand.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "conformance/tiers.h"
+#include "conformance/values.h"
+
+namespace tern::kernels {
+namespace {
+
+constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
+// Keys and values of one KV head, in pages.
+struct Cache {
+  std::size_t head_dim;
+  std::size_t key_width;
+  std::size_t value_width;
+  std::vector<std::int8_t> keys;
+  std::vector<std::int8_t> values;
+  std::vector<float> key_scales;
+  std::vector<float> value_scales;
+
+  Cache(std::size_t head_dim_, std::size_t count)
+      : head_dim(head_dim_),
+        key_width(round_up(head_dim, kQuad)),
+        value_width(round_up(head_dim, kValueAlign)) {
+    const std::size_t slots = round_up(count, kPageKeys);
+    keys.resize(slots * key_width);
+    values.resize(slots * value_width);
+    key_scales.resize(slots);
+    value_scales.resize(slots);
+  }
+  std::int8_t& key(std::size_t position, std::size_t d) {
+    const std::size_t slot = position % kPageKeys;
+    return keys[position / kPageKeys * kPageKeys * key_width +
+                (d / kQuad * kPageKeys + slot) * kQuad + d % kQuad];
+  }
+  std::int8_t& value(std::size_t position, std::size_t d) {
+    const std::size_t slot = position % kPageKeys;
+    return values[position / kPageKeys * kPageKeys * value_width +
+                  (slot / kQuad * value_width + d) * kQuad + slot % kQuad];
+  }
+  std::vector<Int8Page> pages() const {
+    std::vector<Int8Page> all;
+    for (std::size_t first = 0; first < key_scales.size(); first += kPageKeys) {
+      all.push_back({&keys[first * key_width], &values[first * value_width], &key_scales[first],
+                     &value_scales[first]});
+    }
+    return all;
+  }
+};
+
+// Codes over the whole range, more of the extremes than chance gives; the slots beyond the last key
+// hold codes and scales, too, which must not count.
+Cache random_cache(std::size_t head_dim, std::size_t count, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  Cache cache(head_dim, count);
+  const auto code = [&] {
+    const std::uint32_t r = random();
+    if (r % 8 == 0) return static_cast<std::int8_t>(r & 256 ? 127 : -127);
+    return static_cast<std::int8_t>(static_cast<std::int32_t>(r / 8 % 255) - 127);
+  };
+  for (std::size_t position = 0; position < cache.key_scales.size(); ++position) {
+    for (std::size_t d = 0; d < head_dim; ++d) {
+      cache.key(position, d) = code();
+      cache.value(position, d) = code();
+    }
+    cache.key_scales[position] = 1e-4f * static_cast<float>(random() % 1000 + 1);
+    cache.value_scales[position] = 1e-3f * static_cast<float>(random() % 1000 + 1);
+  }
+  return cache;
+}
+
+struct Query {
+  std::vector<std::int8_t> codes;
+  float scale = 0.0f;
+  std::int32_t sum = 0;
+  std::size_t keys = 0;
+};
+
+Query random_query(std::size_t head_dim, std::size_t keys, std::uint32_t seed) {
+  Query query;
+  query.codes.resize(round_up(head_dim, kQuad));
+  query.keys = keys;
+  EXPECT_TRUE(scalar_table().quantize(normals(head_dim, seed, 2.0f).data(), head_dim,
+                                      query.codes.size(), query.codes.data(), &query.scale,
+                                      &query.sum));
+  return query;
+}
+
+// Chunk after chunk, folded, as the backend runs it; keys ascend.
+std::vector<float> attend(const KernelTable& table, const std::vector<Query>& queries,
+                          const Cache& cache) {
+  const std::size_t count = queries.size();
+  const std::size_t width = cache.value_width;
+  const auto pages = cache.pages();
+  std::vector<float> part_out(count * width, 5.0f), total_out(count * width, 0.0f);
+  std::vector<float> y(count * cache.head_dim);
+  std::vector<AttentionState> parts(count), totals(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    parts[i].out = &part_out[i * width];
+    totals[i] = {-std::numeric_limits<float>::infinity(), 0.0f, &total_out[i * width]};
+  }
+  const float scale = 1.0f / std::sqrt(static_cast<float>(cache.head_dim));
+  for (std::size_t first = 0; first < queries.back().keys; first += kChunkKeys) {
+    std::size_t active = 0;
+    while (queries[active].keys <= first) ++active;
+    std::vector<Int8Query> seen;
+    for (std::size_t i = active; i < count; ++i) {
+      seen.push_back({queries[i].codes.data(), queries[i].scale, queries[i].sum,
+                      std::min(kChunkKeys, queries[i].keys - first)});
+    }
+    table.attention_chunk_int8(seen.data(), seen.size(), scale,
+                               {&pages[first / kPageKeys], cache.head_dim}, &parts[active]);
+    for (std::size_t i = active; i < count; ++i) {
+      table.attention_fold(parts[i], cache.head_dim, &totals[i]);
+    }
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    table.attention_output(totals[i], cache.head_dim, &y[i * cache.head_dim]);
+  }
+  return y;
+}
+
+class Int8AttentionTier : public TierTest {};
+
+TEST_P(Int8AttentionTier, EqualsTheDefinition) {
+  for (const std::size_t head_dim : {2u, 64u, 80u, 100u, 128u, 256u}) {
+    for (const std::size_t keys : {1u, 31u, 32u, 33u, 255u, 256u, 257u, 1000u}) {
+      const auto seed = static_cast<std::uint32_t>(head_dim + keys);
+      const Cache cache = random_cache(head_dim, keys, seed);
+      const std::vector<Query> query{random_query(head_dim, keys, seed)};
+      ASSERT_TRUE(same_bits(attend(scalar(), query, cache), attend(tier(), query, cache)))
+          << head_dim << " dims, " << keys << " keys";
+    }
+  }
+}
+
+// Several queries in one call, each with its own number of keys, give what each gives alone.
+TEST_P(Int8AttentionTier, OfSeveralQueries) {
+  const std::size_t head_dim = 100;
+  const Cache cache = random_cache(head_dim, 300, 7);
+  for (std::size_t count = 1; count <= kMaxQueries; ++count) {
+    for (const std::size_t most : {count, std::size_t{66}, std::size_t{259}}) {
+      std::vector<Query> queries;
+      for (std::size_t i = 0; i < count; ++i) {
+        queries.push_back(
+            random_query(head_dim, most - (count - 1 - i) / 2, static_cast<std::uint32_t>(i)));
+      }
+      const auto together = attend(tier(), queries, cache);
+      for (std::size_t i = 0; i < count; ++i) {
+        const auto first = together.begin() + static_cast<std::ptrdiff_t>(i * head_dim);
+        const std::vector<float> part(first, first + static_cast<std::ptrdiff_t>(head_dim));
+        ASSERT_TRUE(same_bits(attend(scalar(), {queries[i]}, cache), part))
+            << "query " << i << " of " << count << ", " << queries[i].keys << " keys";
+      }
+    }
+  }
+}
+
+// The largest sums of products: 256 dimensions, and 256 keys of equal and full weight.
+TEST_P(Int8AttentionTier, ExtremesDoNotOverflow) {
+  for (const int sign : {1, -1}) {
+    Cache cache(256, kChunkKeys);
+    std::fill(cache.keys.begin(), cache.keys.end(), static_cast<std::int8_t>(127 * sign));
+    std::fill(cache.values.begin(), cache.values.end(), static_cast<std::int8_t>(-127 * sign));
+    std::fill(cache.key_scales.begin(), cache.key_scales.end(), 1.0f);
+    std::fill(cache.value_scales.begin(), cache.value_scales.end(), 0.5f);
+    Query query{std::vector<std::int8_t>(256, -127), 1.0f, -127 * 256, kChunkKeys};
+    std::vector<float> out(256);
+    const auto pages = cache.pages();
+    AttentionState part{0.0f, 0.0f, out.data()};
+    const Int8Query seen{query.codes.data(), query.scale, query.sum, query.keys};
+    tier().attention_chunk_int8(&seen, 1, 0.0625f, {pages.data(), 256}, &part);
+    EXPECT_EQ(part.maximum, static_cast<float>(-sign) * 127 * 127 * 256 * 0.0625f);
+    EXPECT_EQ(part.sum, 256.0f);
+    for (const float v : out)
+      EXPECT_EQ(v, static_cast<float>(-sign * 127 * 16383 * 256) * (0.5f / 16383));
+  }
+}
+
+// Two keys of equal scores whose values differ in scale by 2: the weights are 16383 and, half of it
+// rounded to even, 8192, and the sum counts both in full.
+TEST_P(Int8AttentionTier, WeightsAreUnitsOfTheLargest) {
+  Cache cache(16, 2);
+  std::fill(cache.key_scales.begin(), cache.key_scales.end(), 1.0f);
+  cache.value_scales = std::vector<float>(kPageKeys, 1.0f);
+  cache.value_scales[1] = 0.5f;
+  cache.value(0, 0) = 3;
+  cache.value(1, 0) = 5;
+  cache.value(1, 1) = -7;
+  std::vector<float> out(16);
+  AttentionState part{0.0f, 0.0f, out.data()};
+  const std::vector<std::int8_t> zeros(16, 0);
+  const auto pages = cache.pages();
+  const Int8Query query{zeros.data(), 1.0f, 0, 2};
+  tier().attention_chunk_int8(&query, 1, 0.25f, {pages.data(), 16}, &part);
+  EXPECT_EQ(part.maximum, 0.0f);
+  EXPECT_EQ(part.sum, 2.0f);
+  EXPECT_EQ(out[0], static_cast<float>(3 * 16383 + 5 * 8192) * (1.0f / 16383));
+  EXPECT_EQ(out[1], static_cast<float>(-7 * 8192) * (1.0f / 16383));
+  EXPECT_EQ(out[2], 0.0f);
+}
+
+// A score is the integer product times key scale times (query scale times scale).
+TEST_P(Int8AttentionTier, ScoresAreScaledProducts) {
+  Cache cache(4, 1);
+  cache.key_scales[0] = 0.3f;
+  cache.value_scales[0] = 1.0f;
+  cache.key(0, 0) = 100;
+  cache.key(0, 3) = -20;
+  const std::vector<std::int8_t> codes{50, 1, 1, 11};
+  std::vector<float> out(16);
+  AttentionState part{0.0f, 0.0f, out.data()};
+  const auto pages = cache.pages();
+  const Int8Query query{codes.data(), 0.7f, 63, 1};
+  tier().attention_chunk_int8(&query, 1, 0.5f, {pages.data(), 4}, &part);
+  EXPECT_EQ(part.maximum, 4780.0f * (0.3f * (0.7f * 0.5f)));
+}
+
+// Values whose weights are all zero give zeros, not a division by zero.
+TEST_P(Int8AttentionTier, AZeroMaximumGivesZero) {
+  Cache cache(16, 40);
+  std::fill(cache.values.begin(), cache.values.end(), std::int8_t{9});
+  std::vector<float> out(16, 1.0f);
+  AttentionState part{0.0f, 0.0f, out.data()};
+  const std::vector<std::int8_t> zeros(16, 0);
+  const auto pages = cache.pages();
+  const Int8Query query{zeros.data(), 1.0f, 0, 40};
+  tier().attention_chunk_int8(&query, 1, 0.25f, {pages.data(), 16}, &part);
+  EXPECT_EQ(part.sum, 40.0f);
+  for (const float v : out) EXPECT_EQ(v, 0.0f);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Int8AttentionTier, ::testing::ValuesIn(tested_tables()),
+                         tier_test_name);
+
+}  // namespace
+}  // namespace tern::kernels
