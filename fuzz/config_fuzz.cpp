@@ -133,7 +133,8 @@ void require_sound(const DecoderConfig& c, const tern::format::GgufFile& file) {
   require(embedding != nullptr && embedding->columns() == c.hidden && embedding->rows() == c.vocab);
   require(c.tied_embedding == (file.tensor(tern::arch::kOutput) == nullptr));
   require(tern::arch::ternary_macs_per_token(c) >= std::uint64_t{c.layers} * c.hidden);
-  require(tern::arch::kv_bytes_per_token(c) / c.layers / 4 == c.kv_width());
+  require(tern::arch::kv_bytes_per_token(c, tern::format::KvType::kF16) / c.layers / 4 ==
+          c.kv_width());
   require(tern::arch::payload_bytes_per_token(c, file.tensors()) <= file.bytes().size());
 }
 

@@ -94,7 +94,7 @@ class Head {
     plan_.head_dim = 2;
     plan_.vocab = static_cast<std::uint32_t>(vocab_);
     plan_.rope_frequencies = {1.0};
-    cache_ = backend_.make_cache(plan_);
+    cache_ = backend_.make_cache(plan_, format::KvType::kF16);
     workspace_ = must(backend_.make_workspace(plan_, 3));
   }
 

@@ -63,7 +63,7 @@ Cache random_cache(std::size_t head_dim, std::size_t count, std::uint32_t seed) 
   std::mt19937 random(seed);
   Cache cache(head_dim, count);
   const auto code = [&] {
-    const std::uint32_t r = random();
+    const auto r = static_cast<std::uint32_t>(random());
     if (r % 8 == 0) return static_cast<std::int8_t>(r & 256 ? 127 : -127);
     return static_cast<std::int8_t>(static_cast<std::int32_t>(r / 8 % 255) - 127);
   };

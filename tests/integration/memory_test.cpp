@@ -108,8 +108,10 @@ TEST(Memory, ALongSequenceGrowsByItsCacheAlone) {
   append(kWarmUp, kTokens);
   const Holdings after = Holdings::now();
   const std::uint64_t ids = 2 * kTokens * sizeof(text::TokenId);  // a vector doubles
-  const std::uint64_t cache =
-      backend.cache_bytes(model.plan(), kTokens) - backend.cache_bytes(model.plan(), kWarmUp);
+  const auto bytes_of = [&](std::uint32_t count) {
+    return backend.cache_bytes(model.plan(), format::KvType::kF16, count);
+  };
+  const std::uint64_t cache = bytes_of(kTokens) - bytes_of(kWarmUp);
   EXPECT_LE(after.heap_bytes, before.heap_bytes + cache + ids);
   EXPECT_EQ(after.descriptors, before.descriptors);
   EXPECT_EQ(after.threads, before.threads);

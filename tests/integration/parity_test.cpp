@@ -179,7 +179,7 @@ TEST_P(Parity, Rope) {
 // K and V as pages, which hold f16.
 struct Pages {
   std::vector<std::vector<std::uint16_t>> k, v;
-  std::vector<const std::uint16_t*> k_pointers, v_pointers;
+  std::vector<kernels::KeyValuePage> pages;
 
   Pages(const Array& keys, const Array& values, std::size_t kv_heads, std::size_t kv_head,
         std::size_t positions) {
@@ -197,8 +197,7 @@ struct Pages {
       }
     }
     for (std::size_t p = 0; p < k.size(); ++p) {
-      k_pointers.push_back(k[p].data());
-      v_pointers.push_back(v[p].data());
+      pages.push_back({k[p].data(), v[p].data()});
     }
   }
 };
@@ -238,8 +237,7 @@ TEST_P(Parity, Attention) {
       kernels::AttentionState part{0, 0, part_out.data()};
       kernels::AttentionState total{-std::numeric_limits<float>::infinity(), 0, total_out.data()};
       const kernels::AttentionQuery query{q.row(row), t + 1};
-      tier->attention_chunk(&query, 1, scale,
-                            {pages.k_pointers.data(), pages.v_pointers.data(), dim}, &part);
+      tier->attention_chunk(&query, 1, scale, {pages.pages.data(), dim}, &part);
       tier->attention_fold(part, dim, &total);
       tier->attention_output(total, dim, y.data() + row * dim);
     }

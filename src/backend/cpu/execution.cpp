@@ -12,19 +12,11 @@
 namespace tern::backend {
 namespace {
 
-// Operations that touch one row of the batch at a time.
-bool is_row_local(const Op& op) {
-  return op.code != OpCode::kTernaryLinear && op.code != OpCode::kAttention &&
-         op.code != OpCode::kHead;
-}
+bool is_linear(const Op& op) { return op.code == OpCode::kTernaryLinear; }
 
-// Whether `next` may read what another worker wrote in `previous`, or overwrite what it still
-// reads.
-bool needs_barrier(const Op& previous, const Op& next) {
-  if (is_row_local(previous) && is_row_local(next)) return false;
-  const bool same_input = previous.code == OpCode::kTernaryLinear &&
-                          next.code == OpCode::kTernaryLinear && previous.in == next.in;
-  return !same_input;
+// Operations on each value alone.
+bool is_elementwise(const Op& op) {
+  return op.code == OpCode::kAdd || op.code == OpCode::kRelu2Gate || op.code == OpCode::kSiluGate;
 }
 
 // Output rows a worker takes at least: the kernels' groups, of which a batch takes four in turn.
@@ -32,6 +24,29 @@ constexpr std::size_t kRowGrain = kernels::kTileRows;
 constexpr std::size_t kBatchRowGrain = 4 * kRowGrain;
 
 }  // namespace
+
+// A row alone is divided by columns where it can be: the worker that computed them has them in its
+// cache. Several rows are not: what comes before and after wants whole rows.
+bool Execution::is_column_local(const Op& op) const {
+  return is_elementwise(op) && batch_.rows.size() == 1;
+}
+
+// Operations that touch one row of the batch at a time.
+bool Execution::is_row_local(const Op& op) const {
+  return !is_linear(op) && !is_column_local(op) && op.code != OpCode::kAttention &&
+         op.code != OpCode::kHead;
+}
+
+// Whether `next` may read what another worker wrote in `previous`, or overwrite what it still
+// reads. What a linear wrote has the width of the operation that reads it column by column, so that
+// the same worker does both.
+bool Execution::needs_barrier(const Op& previous, const Op& next) const {
+  if (is_row_local(previous) && is_row_local(next)) return false;
+  if (is_linear(previous) && is_linear(next)) return previous.in != next.in;
+  const bool in_turn = is_linear(previous) || is_column_local(previous);
+  return !(in_turn && is_column_local(next) &&
+           workspace_.width(previous.out) == workspace_.width(next.out));
+}
 
 void Execution::run(ThreadPool::Worker& worker) {
   const Slice rows = slice_of(batch_.rows.size(), 1, worker.index(), worker.count());
@@ -51,7 +66,7 @@ void Execution::run(ThreadPool::Worker& worker) {
         if (!batch_.logit_rows.empty()) all_logits(op, worker);
         largest_logits(op, worker);
         break;
-      default: run_on_rows(op, rows);
+      default: is_column_local(op) ? run_on_columns(op, worker) : run_on_rows(op, rows);
     }
   }
 }
@@ -76,13 +91,9 @@ void Execution::run_on_row(const Op& op, std::size_t row) {
       }
       break;
     case OpCode::kRope: rotate(op, row); break;
+    case OpCode::kAdd:
     case OpCode::kRelu2Gate:
-      table_.relu2_gate(w.row(op.in, row), w.row(op.in2, row), width, w.row(op.out, row));
-      break;
-    case OpCode::kSiluGate:
-      table_.silu_gate(w.row(op.in, row), w.row(op.in2, row), width, w.row(op.out, row));
-      break;
-    case OpCode::kAdd: table_.add(w.row(op.in, row), width, w.row(op.out, row)); break;
+    case OpCode::kSiluGate: run_on_values(op, row, {0, width}); break;
     case OpCode::kStoreKv:
     case OpCode::kTernaryLinear:
     case OpCode::kAttention:
@@ -131,10 +142,32 @@ void Execution::store_kv(const Op& op, const Slice& rows, std::uint32_t worker) 
   }
 }
 
+// The outputs of a linear that a worker computes.
+Slice Execution::columns_of(std::size_t width, const ThreadPool::Worker& worker) const {
+  const std::size_t grain = batch_.rows.size() == 1 ? kRowGrain : kBatchRowGrain;
+  return slice_of(width, grain, worker.index(), worker.count());
+}
+
+void Execution::run_on_columns(const Op& op, const ThreadPool::Worker& worker) {
+  const Slice columns = columns_of(workspace_.width(op.out), worker);
+  for (std::size_t row = 0; row < batch_.rows.size(); ++row) run_on_values(op, row, columns);
+}
+
+void Execution::run_on_values(const Op& op, std::size_t row, const Slice& columns) {
+  const std::size_t count = columns.end - columns.begin;
+  const float* in = workspace_.row(op.in, row) + columns.begin;
+  float* out = workspace_.row(op.out, row) + columns.begin;
+  if (op.code == OpCode::kAdd) {
+    table_.add(in, count, out);
+    return;
+  }
+  const auto gate = op.code == OpCode::kSiluGate ? table_.silu_gate : table_.relu2_gate;
+  gate(in, workspace_.row(op.in2, row) + columns.begin, count, out);
+}
+
 void Execution::linear(const Op& op, ThreadPool::Worker& worker) {
   const auto& weight = std::get<TernaryWeight>(weights_[op.weight]);
-  const std::size_t grain = batch_.rows.size() == 1 ? kRowGrain : kBatchRowGrain;
-  const Slice slice = slice_of(weight.rows, grain, worker.index(), worker.count());
+  const Slice slice = columns_of(weight.rows, worker);
   if (slice.begin == slice.end) return;
   table_.ternary_linear(weight.from(slice.begin), slice.end - slice.begin,
                         workspace_.quantized(op.in), batch_.rows.size(),
