@@ -18,7 +18,7 @@
 
 namespace tern::backend {
 
-// Keys and values of one sequence. Grows page by page; positions are absolute.
+// Keys and values of one sequence. Grows block by block; positions are absolute.
 class KvCache {
  public:
   virtual ~KvCache() = default;
@@ -55,11 +55,12 @@ struct TopQuery {
   std::uint32_t row;     // of the batch
   std::uint32_t count;   // 1 to kMostCount
   std::uint32_t tokens;  // rows of the head that are tokens: padding beyond them is left out
-  std::span<const std::int32_t>
-      always;  // whose logits the caller changes, so that none can be left
-  std::span<const std::int32_t> masked;  // which are left out, also where `always` has them
-  std::span<TokenLogit> candidates;      // room for `tokens`; ascending by token
-  std::size_t found = 0;                 // written: how many rows of the head were computed exactly
+  // Ascending: tokens whose logits the caller changes, so that none can be left; and tokens that
+  // are left out, also where `always` has them.
+  std::span<const std::int32_t> always;
+  std::span<const std::int32_t> masked;
+  std::span<TokenLogit> candidates;  // room for `tokens`; ascending by token
+  std::size_t found = 0;             // written: how many rows of the head were computed exactly
 };
 
 struct Batch {

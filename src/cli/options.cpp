@@ -44,7 +44,7 @@ void add_compute_options(CLI::App& parser, ComputeOptions& options) {
                   "Type of the cached keys and values, f16 or int8; int8 takes half of\n"
                   "the memory and changes the results a little")
       ->type_name("TYPE")
-      ->transform(CLI::Transformer(kv_types()).description(""))
+      ->transform(CLI::CheckedTransformer(kv_types()).description(""))
       ->default_str(std::string(name(options.kv)));
 }
 

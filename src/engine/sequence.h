@@ -30,7 +30,7 @@ struct SequenceOptions {
 struct TopLogits {
   std::uint32_t count = 1;
   std::uint32_t tokens = 0;
-  std::span<const text::TokenId> always = {};
+  std::span<const text::TokenId> always = {};  // ascending
 };
 
 class Sequence {

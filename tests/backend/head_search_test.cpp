@@ -76,15 +76,15 @@ struct Ask {
   std::vector<std::int32_t> masked = {};
 };
 
-// A head behind an embedding, whose one row is x.
+// A head behind an embedding, whose rows are x: one, or as many as `inputs` says.
 class Head {
  public:
   Head(const kernels::KernelTable& table, std::uint32_t threads, const std::vector<float>& x,
-       const OwnedTensor& matrix, bool copy = true)
+       const OwnedTensor& matrix, bool copy = true, std::size_t inputs = 1)
       : backend_(table, threads),
-        x_(test::make_floats("token_embd.weight", {x.size(), 1}, x)),
+        x_(test::make_floats("token_embd.weight", {x.size() / inputs, inputs}, x)),
         vocab_(matrix.tensor.rows()) {
-    plan_.slots = {{static_cast<std::uint32_t>(x.size()), false}};
+    plan_.slots = {{static_cast<std::uint32_t>(x.size() / inputs), false}};
     const WeightId embedding = must(backend_.load_matrix(x_.tensor));
     const WeightId head = must(backend_.load_matrix(matrix.tensor));
     if (copy) must(backend_.copy_head(head));
@@ -98,8 +98,8 @@ class Head {
     workspace_ = must(backend_.make_workspace(plan_, 3));
   }
 
-  Result<std::vector<float>> all() {
-    const std::vector<BatchRow> rows{{0, 0, cache_.get()}};
+  Result<std::vector<float>> all(std::int32_t input = 0) {
+    const std::vector<BatchRow> rows{{input, 0, cache_.get()}};
     const std::vector<std::uint32_t> logit_rows{0};
     std::vector<float> logits(vocab_);
     TERN_TRY(backend_.submit(plan_, {rows, logit_rows, logits}, *workspace_));
@@ -361,35 +361,57 @@ TEST(HeadSearch, Cancellation) {
   for (const std::uint32_t count : {1u, 40u}) expect_search(x, matrix, {.count = count});
 }
 
+// Each query has its own row, its own tokens and its own lists, whatever the others ask.
 TEST(HeadSearch, SeveralRowsOfABatchAreAnsweredBesideWholeRows) {
-  constexpr std::size_t kColumns = 64, kRows = 50;
+  constexpr std::size_t kColumns = 64, kRows = 1000;
   const auto matrix = head_of(TensorType::kF16, kColumns, normals(kColumns * kRows, 41));
-  Head head(*runnable_tables().back(), 2, normals(kColumns, 42), matrix);
-  const auto logits = must(head.all());
-  const std::vector<BatchRow> rows{
-      {0, 0, head.cache_.get()}, {0, 1, head.cache_.get()}, {0, 2, head.cache_.get()}};
-  const std::vector<std::uint32_t> logit_rows{1};
-  std::vector<float> whole(kRows);
-  std::vector<TokenLogit> first(kRows), second(kRows);
-  const Ask one{.count = 1}, five{.count = 5, .always = {3}};
-  std::vector<TopQuery> tops{head.query(one, 2, first), head.query(five, 0, second)};
-  must(head.backend_.submit(head.plan_, {rows, logit_rows, whole, tops}, *head.workspace_));
-  EXPECT_EQ(whole, logits);
-  first.resize(tops[0].found);
-  second.resize(tops[1].found);
-  expect_answers(logits, one, first);
-  expect_answers(logits, five, second);
+  const auto inputs = normals(3 * kColumns, 42);
+  for (const std::uint32_t threads : {1u, 2u, 5u}) {
+    Head head(*runnable_tables().back(), threads, inputs, matrix, true, 3);
+    std::vector<std::vector<float>> logits;
+    for (std::int32_t input = 0; input < 3; ++input) logits.push_back(must(head.all(input)));
+    const std::vector<BatchRow> rows{
+        {0, 0, head.cache_.get()}, {1, 1, head.cache_.get()}, {2, 2, head.cache_.get()}};
+    const std::vector<std::uint32_t> logit_rows{1};
+    for (int turn = 0; turn < 20; ++turn) {
+      std::vector<float> whole(kRows);
+      std::vector<TokenLogit> first(kRows), second(kRows), third(kRows);
+      const Ask one{.count = 1}, five{.count = 5, .tokens = 500, .always = {3}};
+      const Ask three{.count = 3, .tokens = 200, .masked = {0, 7}};
+      std::vector<TopQuery> tops{head.query(one, 2, first), head.query(five, 0, second),
+                                 head.query(three, 1, third)};
+      must(head.backend_.submit(head.plan_, {rows, logit_rows, whole, tops}, *head.workspace_));
+      EXPECT_EQ(whole, logits[1]);
+      first.resize(tops[0].found);
+      second.resize(tops[1].found);
+      third.resize(tops[2].found);
+      expect_answers(logits[2], one, first);
+      expect_answers(logits[0], five, second);
+      expect_answers(logits[1], three, third);
+    }
+  }
 }
 
 TEST(HeadSearch, RefusesQueriesThatItHasNoRoomFor) {
   const auto matrix = head_of(TensorType::kF32, 8, normals(8 * 300, 62));
   Head head(kernels::scalar_table(), 1, normals(8, 61), matrix);
-  for (const Ask& ask : {Ask{.count = 0}, Ask{.count = 257}, Ask{.tokens = 301}}) {
+  for (const Ask& ask : {Ask{.count = 0}, Ask{.count = 257}, Ask{.tokens = 301},
+                         Ask{.always = {900, 3}}, Ask{.masked = {900, 3}}}) {
     const auto outcome = head.top(ask);
     ASSERT_FALSE(outcome.ok());
     EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
   }
   EXPECT_TRUE(head.top({.count = 256}).ok());
+
+  const std::vector<BatchRow> rows{{0, 0, head.cache_.get()}};
+  std::vector<TokenLogit> room(300);
+  std::vector<TopQuery> beyond{head.query({}, 1, room)};
+  std::vector<TopQuery> many(4, head.query({}, 0, room));  // of a workspace for three rows
+  for (std::vector<TopQuery>* tops : {&beyond, &many}) {
+    const auto outcome = head.backend_.submit(head.plan_, {rows, {}, {}, *tops}, *head.workspace_);
+    ASSERT_FALSE(outcome.ok());
+    EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
+  }
 }
 
 // What is no number is the error that it is for all logits, wherever it stands.

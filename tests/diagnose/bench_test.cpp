@@ -98,7 +98,7 @@ TEST_F(Bench, MeasuresAllAndSharesAreShares) {
   EXPECT_DOUBLE_EQ(report.decode->share, report.decode->tokens_per_second.value.median *
                                              static_cast<double>(report.bytes_per_token) /
                                              report.ceilings.read().bytes_per_second);
-  EXPECT_DOUBLE_EQ(report.share_with_kv,
+  EXPECT_DOUBLE_EQ(report.share_with_kv.value(),
                    report.decode->tokens_per_second.value.median *
                        static_cast<double>(report.bytes_per_token + report.kv_bytes_per_token) /
                        report.ceilings.read().bytes_per_second);

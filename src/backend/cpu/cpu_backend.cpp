@@ -15,17 +15,30 @@ KvShape kv_shape(const Plan& plan, format::KvType type) {
   return {plan.layers, plan.kv_heads, plan.head_dim, type};
 }
 
-Result<void> check(const Plan& plan, std::span<const TopQuery> tops) {
-  for (const TopQuery& query : tops) {
+Result<void> check(const Plan& plan, const Batch& batch, const CpuWorkspace& workspace) {
+  const auto refused = [](std::string message) {
+    return Error{ErrorCode::kUsage, std::move(message), "largest logits"};
+  };
+  if (batch.tops.size() > workspace.rows()) {
+    return refused("expected at most a query for each of " + std::to_string(workspace.rows()) +
+                   " rows, found " + std::to_string(batch.tops.size()));
+  }
+  for (const TopQuery& query : batch.tops) {
+    if (query.row >= batch.rows.size()) {
+      return refused("expected a row of the batch, below " + std::to_string(batch.rows.size()) +
+                     ", found " + std::to_string(query.row));
+    }
+    if (!std::is_sorted(query.always.begin(), query.always.end()) ||
+        !std::is_sorted(query.masked.begin(), query.masked.end())) {
+      return refused("expected ascending tokens to compute always and to leave out");
+    }
     if (query.count >= 1 && query.count <= TopQuery::kMostCount && query.tokens <= plan.vocab &&
         query.candidates.size() >= query.tokens) {
       continue;
     }
-    return Error{ErrorCode::kUsage,
-                 "expected 1 to " + std::to_string(TopQuery::kMostCount) + " of at most " +
-                     std::to_string(plan.vocab) + " tokens and room for all, found " +
-                     std::to_string(query.count) + " of " + std::to_string(query.tokens),
-                 "largest logits"};
+    return refused("expected 1 to " + std::to_string(TopQuery::kMostCount) + " of at most " +
+                   std::to_string(plan.vocab) + " tokens and room for all, found " +
+                   std::to_string(query.count) + " of " + std::to_string(query.tokens));
   }
   return {};
 }
@@ -128,7 +141,7 @@ Result<std::unique_ptr<Workspace>> CpuBackend::make_workspace(const Plan& plan,
 }
 
 Result<void> CpuBackend::submit(const Plan& plan, const Batch& batch, Workspace& workspace) {
-  TERN_TRY(check(plan, batch.tops));
+  TERN_TRY(check(plan, batch, static_cast<const CpuWorkspace&>(workspace)));
   Execution execution(table_, weights_, plan, batch, static_cast<CpuWorkspace&>(workspace));
   pool_->run([&](ThreadPool::Worker& worker) { execution.run(worker); });
   return execution.outcome();

@@ -197,6 +197,8 @@ void Execution::largest_logits(const Op& op, ThreadPool::Worker& worker) {
   const auto& matrix = std::get<MatrixWeight>(weights_[op.weight]);
   for (std::size_t i = 0; i < batch_.tops.size(); ++i) {
     TopQuery& query = batch_.tops[i];
+    // The queries share the bounds: other slices of them would be overwritten while they are read.
+    if (i > 0 && query.tokens != batch_.tops[i - 1].tokens) worker.barrier();
     HeadSearch search(table_, matrix, workspace_.row(op.in, query.row), i, query, workspace_);
     search.bound(worker);
     worker.barrier();

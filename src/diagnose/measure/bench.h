@@ -93,9 +93,10 @@ struct BenchReport {
   double exact_rows_per_token = 0.0;
   format::KvType kv_type = format::KvType::kF16;
   std::uint64_t kv_bytes_per_token =
-      0;                        // keys and values read beside them, the mean while decoding
-  std::uint64_t kv_bytes = 0;   // keys and values of the longest sequence
-  double share_with_kv = 0.0;   // of decode, where those bytes count as well
+      0;                       // keys and values read beside them, the mean while decoding
+  std::uint64_t kv_bytes = 0;  // keys and values of the longest sequence
+  // Of decode, where those bytes count as well; none where that is more than memory gives.
+  std::optional<double> share_with_kv;
   std::optional<Rate> prefill;  // share of the tier's multiply-accumulates
   std::optional<Rate> decode;   // share of the tokens whose bytes the cores could read
   LoadTimes load;

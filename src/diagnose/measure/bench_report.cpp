@@ -41,12 +41,13 @@ std::string prefill_text(const BenchReport& report) {
 std::string decode_text(const BenchReport& report) {
   if (!report.decode) return "not measured";
   return fmt::format(
-      "{} tokens behind {}: {}, {:.1f}% of reading {:.1f} MB a token, {:.1f}% with its {:.1f} MB "
-      "of keys and values in {}",
+      "{} tokens behind {}: {}, {:.1f}% of reading {:.1f} MB a token, {} with its {:.1f} MB of "
+      "keys "
+      "and values in {}",
       report.decode_tokens, report.depth, quartile_text(report.decode->tokens_per_second, "tok/s"),
       100 * report.decode->share, static_cast<double>(report.bytes_per_token) / kMega,
-      100 * report.share_with_kv, static_cast<double>(report.kv_bytes_per_token) / kMega,
-      name(report.kv_type));
+      report.share_with_kv ? fmt::format("{:.1f}%", 100 * *report.share_with_kv) : "no share",
+      static_cast<double>(report.kv_bytes_per_token) / kMega, name(report.kv_type));
 }
 
 std::string head_text(const BenchReport& report) {
@@ -108,7 +109,8 @@ json::value decode_value(const BenchReport& report) {
   object["bytes_per_token"] = report.bytes_per_token;
   object["kv"] = name(report.kv_type);
   object["kv_bytes_per_token"] = report.kv_bytes_per_token;
-  object["share_with_kv"] = report.share_with_kv;
+  object["share_with_kv"] = nullptr;
+  if (report.share_with_kv) object["share_with_kv"] = *report.share_with_kv;
   return object;
 }
 
