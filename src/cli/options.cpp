@@ -12,6 +12,22 @@
 namespace tern::cli {
 namespace {
 
+// Takes a name of the map and nothing else, and says so where it is another.
+template <typename Value>
+CLI::Validator one_of(const std::map<std::string, Value>& names) {
+  CLI::Validator validator("");
+  validator.operation([names](std::string& text) -> std::string {
+    if (const auto found = names.find(text); found != names.end()) {
+      text = std::to_string(static_cast<int>(found->second));  // as which enumerations are read
+      return "";
+    }
+    std::string known;
+    for (const auto& [name, value] : names) known += (known.empty() ? "" : ", ") + name;
+    return "expected one of " + known + ", found " + text;
+  });
+  return validator;
+}
+
 std::map<std::string, format::KvType> kv_types() {
   std::map<std::string, format::KvType> types;
   for (const auto type : {format::KvType::kF16, format::KvType::kInt8})
@@ -44,7 +60,7 @@ void add_compute_options(CLI::App& parser, ComputeOptions& options) {
                   "Type of the cached keys and values, f16 or int8; int8 takes half of\n"
                   "the memory and changes the results a little")
       ->type_name("TYPE")
-      ->transform(CLI::CheckedTransformer(kv_types()).description(""))
+      ->transform(one_of(kv_types()))
       ->default_str(std::string(name(options.kv)));
 }
 
@@ -57,7 +73,7 @@ void add_head_option(CLI::App& parser, model::HeadMode& mode) {
                   "auto, certified: find the largest logits by an int8 copy of the head, or\n"
                   "exact: compute all, without the copy's memory. Changes no result")
       ->type_name("MODE")
-      ->transform(CLI::CheckedTransformer(names, CLI::ignore_case).description(""))
+      ->transform(one_of(names))
       ->default_str("auto");
 }
 
@@ -70,7 +86,7 @@ void add_cache_option(CLI::App& parser, CacheUse& use) {
                   "Keep packed weights on disk for the next start: on, off, or auto: of\n"
                   "models that take long to pack")
       ->type_name("WHEN")
-      ->transform(CLI::CheckedTransformer(kNames).description(""))
+      ->transform(one_of(kNames))
       ->default_str(std::find_if(kNames.begin(), kNames.end(), named)->first);
 }
 

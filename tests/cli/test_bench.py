@@ -4,8 +4,9 @@ import json
 import re
 import signal
 import time
+from typing import Any
 
-from tern import MODEL, CliTest, environment, main, start, tern
+from tern import MODEL, CliTest, Outcome, environment, main, start, tern
 
 SMALL = ("-p", "32", "-n", "8", "-d", "4", "-r", "3")
 
@@ -17,9 +18,18 @@ def packed_bytes(tier: str, columns: int, rows: int) -> int:
 
 
 class BenchTest(CliTest):
+    def bench(self, *arguments: str, **options: Any) -> Outcome:
+        """A run that succeeds; one that a busy host disturbed says so, and is made again."""
+        for _ in range(9):
+            outcome = tern("bench", *arguments, **options)
+            if b"undisturbed repetitions" not in outcome.stderr:
+                break
+        self.assertEqual(outcome.returncode, 0, outcome)
+        return outcome
+
     def test_json_of_a_file(self) -> None:
         arguments = ("-m", MODEL, *SMALL, "-t", "2", "--head", "exact", "--json")
-        outcome = self.succeed("bench", *arguments)
+        outcome = self.bench(*arguments)
         self.assertFalse(outcome.stderr)
         found = json.loads(outcome.stdout)
         shape = self.inspect("-m", MODEL, "--tensors")
@@ -51,9 +61,9 @@ class BenchTest(CliTest):
             self.assertLess(found["rss_bytes"], 1 << 30)
 
     def test_the_certified_head_reads_its_copy(self) -> None:
-        small = ("bench", "-m", MODEL, "-p", "0", "-n", "4", "-r", "1", "--json")
-        exact = json.loads(self.succeed(*small, "--head", "exact").stdout)
-        certified = json.loads(self.succeed(*small).stdout)
+        small = ("-m", MODEL, "-p", "0", "-n", "4", "-r", "1", "--json")
+        exact = json.loads(self.bench(*small, "--head", "exact").stdout)
+        certified = json.loads(self.bench(*small).stdout)
         head = certified["head"]
         self.assertEqual(head["mode"], "certified")
         self.assertEqual(exact["head"]["mode"], "exact")
@@ -65,8 +75,8 @@ class BenchTest(CliTest):
         self.assertLess(head["exact_rows_per_token"], exact["head"]["exact_rows_per_token"] / 2)
 
     def test_text_of_the_embedded_model_and_a_forced_tier(self) -> None:
-        outcome = self.succeed(
-            "bench", "-p", "0", "-n", "2", "-r", "1", env=environment(TERN_FORCE_ISA="scalar")
+        outcome = self.bench(
+            "-p", "0", "-n", "2", "-r", "1", env=environment(TERN_FORCE_ISA="scalar")
         )
         text = outcome.stdout.decode()
         self.assertRegex(text, r"\Amodel    tern-tales, bitnet-b1.58, embedded model\n")
