@@ -62,7 +62,6 @@ TARGETS = {
                 "text.data() - text.size()",
             ): "each text ends at the end of its line, and no digit is behind that",
             ("machine.cpp", "bound", "*limit >= held"): "nothing is left either way",
-            ("mapped_file.cpp", "bound", "fd <= 0"): "descriptor 0 is the standard input's",
             **dict.fromkeys(
                 (
                     ("mapped_file.cpp", "never", "begin >= end"),
