@@ -50,6 +50,13 @@ class Mutants(unittest.TestCase):
         self.assertEqual(mutants("int f() { return p ? a - 1 : b; }"), {("sign", "a + 1")})
         self.assertEqual(mutants("int f() { total += n::a + b; }"), {("sign", "n::a - b")})
 
+    def test_a_name_may_begin_with_a_keyword(self) -> None:
+        self.assertEqual(
+            mutants("void f() { g(done + 1, returned - 2); }"),
+            {("sign", "done - 1"), ("sign", "returned + 2")},
+        )
+        self.assertEqual(mutants("void f() { x = double(a) + 1; }"), {("sign", "double(a) - 1")})
+
     def test_comments_literals_and_constants_are_left_alone(self) -> None:
         self.assertEqual(mutants("// if (a < b) return c + d;\n"), set())
         self.assertEqual(mutants("void f() { print(\"a + b\", ' '); }"), set())
@@ -73,9 +80,17 @@ class Switched(unittest.TestCase):
         for mutant in found:
             self.assertEqual(text.count(f"tern_mutant({mutant.number})"), 1, mutant)
         lines = text.split("\n")
-        self.assertIn("(tern_mutant(1) ? (false) : ", lines[1])
+        self.assertIn("(tern_mutant(1) ? static_cast<bool>(false) : ", lines[1])
         self.assertIn("return", lines[3])
         self.assertIn("? (c - d) : (c + d)", lines[3].replace("( c", "(c"))
+
+    def test_a_clause_that_is_no_bool_leaves_the_condition_one(self) -> None:
+        # Without casts: optional's type for all, so that an unbroken, false condition is true.
+        source = "void f() { if (limit && n >= *limit) return; }"
+        found = mutation_check.mutants_of("a.cpp", source)
+        text = mutation_check.switched(source, found)
+        self.assertEqual(text.count("? static_cast<bool>("), len(found))
+        self.assertIn(": static_cast<bool>(limit && n >= *limit)))", text)
 
 
 class Targets(unittest.TestCase):
