@@ -80,6 +80,7 @@ TEST_F(GenerateTest, TheSameSeedGivesTheSameText) {
 TEST_F(GenerateTest, FewerTokensAreABeginningOfMore) {
   const auto more = must_run(request(20, 0.9f)).tokens;
   const auto fewer = must_run(request(7, 0.9f)).tokens;
+  ASSERT_EQ(more.size(), 20u);
   EXPECT_EQ(fewer, std::vector(more.begin(), more.begin() + 7));
 }
 
@@ -134,6 +135,7 @@ TEST_F(GenerateTest, TheCertifiedHeadChangesNoToken) {
 TEST_F(GenerateTest, EndTokenEndsUnlessIgnored) {
   auto r = request(8);
   const auto tokens = must_run(r).tokens;
+  ASSERT_EQ(tokens.size(), 8u);
   // The same vocabulary with the fourth of these tokens as its end.
   auto vocabulary = text::read_vocabulary(model_->file());
   ASSERT_TRUE(vocabulary.ok());
