@@ -138,11 +138,15 @@ TARGETS = {
         files=(
             "src/kernels/scalar/kernels.cpp",
             "src/kernels/generic/attention_body.h",
+            "src/kernels/generic/attention_int8_body.h",
+            "src/kernels/generic/block_rows_body.h",
             "src/kernels/generic/float_body.h",
             "src/kernels/generic/quantize_body.h",
+            "src/kernels/generic/scan_body.h",
             "src/kernels/generic/ternary_body.h",
             "src/kernels/x86/simd256.h",
             "src/kernels/avx2/kernels.cpp",
+            "src/kernels/avx_vnni/kernels.cpp",
             "src/kernels/avx512_vnni/kernels.cpp",
             "src/kernels/avx512_vnni/simd.h",
             "src/kernels/avx512_vbmi/kernels.cpp",
@@ -182,5 +186,16 @@ TARGETS = {
             ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
             ("kernels.cpp", "bound", "x >= kExpHigh"): "decides between infinity and a NaN alone",
         },
+    ),
+    "engine": Target(
+        files=(
+            "src/engine/generate.cpp",
+            "src/engine/philox.cpp",
+            "src/engine/sampler.cpp",
+            "src/engine/sequence.cpp",
+            "src/engine/stop_scanner.cpp",
+        ),
+        test="engine_test",
+        program="tests/engine/engine_test",
     ),
 }
