@@ -57,6 +57,7 @@ TEST_F(GenerateTest, StreamsTheTextThatItReturns) {
   std::string streamed;
   int pieces = 0;
   r.on_text = [&](std::string_view piece) {
+    EXPECT_FALSE(piece.empty());
     streamed += piece;
     ++pieces;
   };
@@ -95,10 +96,13 @@ TEST_F(GenerateTest, StopStringEndsBeforeItself) {
 
 TEST_F(GenerateTest, EndsWhenTheContextIsFull) {
   auto r = request(1000);
-  const Generation g = must_run(r, 16);
-  EXPECT_EQ(g.end, EndReason::kContextFull);
-  // The token after the last position needs no room of its own.
-  EXPECT_EQ(g.tokens.size(), 16 - r.prompt.size() + 1);
+  for (const auto& max_tokens : {r.max_tokens, std::optional<std::uint32_t>()}) {
+    r.max_tokens = max_tokens;
+    const Generation g = must_run(r, 16);
+    EXPECT_EQ(g.end, EndReason::kContextFull);
+    // The token after the last position needs no room of its own.
+    EXPECT_EQ(g.tokens.size(), 16 - r.prompt.size() + 1);
+  }
 }
 
 // The certified head and the full scan write the same text, whatever samples from it.
@@ -172,6 +176,7 @@ TEST_F(GenerateTest, CancelledBeforeThePromptIsComputed) {
   const Generation g = must_run(r);
   EXPECT_EQ(g.end, EndReason::kCancelled);
   EXPECT_EQ(g.prompt_tokens, 0u);
+  EXPECT_EQ(g.searches, 0u);
   EXPECT_TRUE(g.tokens.empty());
 }
 
