@@ -58,6 +58,11 @@ Result<CacheHeader> read_cache_header(int fd, std::uint64_t file_bytes,
                      std::to_string(header.version));
   }
   if (header.hash != hash_of(header)) return malformed("the header of the cache entry is damaged");
+  if (header.subject_bytes > kMostLabelBytes || header.variant_bytes > kMostLabelBytes) {
+    return malformed("expected labels of at most " + std::to_string(kMostLabelBytes) +
+                     " bytes, found " +
+                     std::to_string(std::max(header.subject_bytes, header.variant_bytes)));
+  }
   if (header.payload_bytes != file_bytes - kCacheHeaderBytes) {
     return malformed("expected a cache entry of " + std::to_string(header.payload_bytes) +
                      " bytes behind its header, found " +

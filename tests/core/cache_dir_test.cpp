@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -16,6 +17,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/fast_hash.h"
 #include "support/temporary_directory.h"
 
 namespace tern {
@@ -246,6 +248,27 @@ TEST_F(CacheDirTest, DamageIsFoundAndReplaced) {
   for (const std::uint64_t offset : {12u, 16u, 20u, 32u, 2000u, 4000u, 4095u}) {
     patch("a", offset, 0x55);
     expect_refused("the header of the cache entry is damaged");
+  }
+}
+
+// A header that lies although its hash is right.
+TEST_F(CacheDirTest, LabelsLongerThanTheirPlaceAreRefused) {
+  CacheDir cache = open();
+  for (const std::size_t length_at : {12u, 16u}) {
+    ASSERT_TRUE(put(cache, "a", "payload").ok());
+    std::fstream entry(file("a"), std::ios::in | std::ios::out | std::ios::binary);
+    std::string header(kHeader, '\0');
+    entry.read(header.data(), static_cast<std::streamsize>(header.size()));
+    const std::uint32_t length = 1025;
+    std::memcpy(header.data() + length_at, &length, sizeof length);
+    const std::uint64_t hash = fast_hash(bytes_of(header).first(kHeader - sizeof hash));
+    std::memcpy(header.data() + kHeader - sizeof hash, &hash, sizeof hash);
+    entry.seekp(0).write(header.data(), static_cast<std::streamsize>(header.size()));
+    entry.close();
+    EXPECT_THAT(get(cache, "a"), HasSubstr("expected labels of at most 1024 bytes, found 1025"));
+    const auto listed = cache.list();
+    ASSERT_TRUE(listed.ok());
+    EXPECT_FALSE((*listed)[0].label.has_value());
   }
 }
 

@@ -83,7 +83,8 @@ Result<void> PackedCache::parse_table(std::span<const std::byte> table,
   while (!table.empty()) {
     Row row{};
     if (!take_front(table, std::span(&row, 1)) || row.name_bytes > table.size() ||
-        row.blob_bytes > table_offset - offset) {
+        row.blob_bytes > table_offset - offset ||
+        parts_of(row.blob_bytes) > table.size() / sizeof(std::uint64_t)) {
       return damaged("table");
     }
     std::string name(row.name_bytes, '\0');
