@@ -15,7 +15,8 @@ namespace tern {
 struct FileIdentity {
   std::uint64_t inode;
   std::uint64_t size;
-  std::int64_t modified;  // nanoseconds since the epoch
+  std::int64_t modified;  // nanoseconds since the epoch, as below
+  std::int64_t changed;   // content, owner, name or mode; a program cannot set it
 };
 
 class MappedFile {

@@ -25,8 +25,9 @@ std::uint64_t header_bytes(const GgufFile& file) {
 std::optional<std::string> fingerprint(const GgufFile& file) {
   const auto identity = file.identity();
   if (!identity) return std::nullopt;
-  const std::array<std::uint64_t, 3> numbers{identity->inode, identity->size,
-                                             static_cast<std::uint64_t>(identity->modified)};
+  const std::array<std::uint64_t, 4> numbers{identity->inode, identity->size,
+                                             static_cast<std::uint64_t>(identity->modified),
+                                             static_cast<std::uint64_t>(identity->changed)};
   Sha256 hash;
   hash.update(std::as_bytes(std::span(numbers)));
   const std::uint64_t begin = header_bytes(file);

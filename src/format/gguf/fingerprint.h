@@ -1,5 +1,6 @@
 // A name for what a model file holds, found without reading all of it: for caches of what is made
-// from a file. Its inode, size, time of change, header, and blocks all over its tensors go into it.
+// from a file. Its inode, size, times of modification and of change, header, and blocks all over
+// its tensors go into it. Nobody can set the time of change back.
 #pragma once
 
 #include <optional>
