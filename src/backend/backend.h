@@ -91,7 +91,8 @@ class Backend {
   // Bytes of weights that a decoded token reads, in the layouts that the backend keeps them in.
   virtual std::uint64_t bytes_per_token(const Plan& plan) const = 0;
   // Makes the copy of a loaded matrix by which kHead answers a TopQuery without reading the whole
-  // matrix; without it, it reads it all. Errors: kOutOfMemory; kUnsupported where copy_bytes is 0.
+  // matrix; without it, it reads it all. Errors: kOutOfMemory; kUnsupported where head_copy_bytes
+  // is 0; kProofFailed where a copy from a cache is not that of the matrix.
   virtual Result<void> copy_head(WeightId head) = 0;
   // Bytes that copy_head allocates, and of which each TopQuery reads all; 0 where there is no copy.
   virtual std::uint64_t head_copy_bytes(const format::Tensor& tensor) const = 0;

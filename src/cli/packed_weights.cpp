@@ -78,6 +78,10 @@ PackedWeights::PackedWeights(CacheUse use, const format::GgufFile& file,
 
 PackedWeights::~PackedWeights() { backend_.use_cache(nullptr); }
 
+void PackedWeights::discard() {
+  if (cache_) cache_->discard();
+}
+
 void PackedWeights::finish(bool proved, Progress& progress) {
   backend_.use_cache(nullptr);
   if (!cache_) return;

@@ -35,6 +35,11 @@ class PackedWeights {
   PackedWeights(const PackedWeights&) = delete;
   PackedWeights& operator=(const PackedWeights&) = delete;
 
+  // Before loading: takes nothing of the entry, which was found stale, and removes it.
+  void discard();
+  // Whether a weight came from the cache.
+  bool took_any() const { return cache_ && cache_->took_any(); }
+
   // After loading: stores what was packed, if the model was proved.
   void finish(bool proved, Progress& progress);
 

@@ -6,6 +6,7 @@
 
 #include "cli/packed_weights.h"
 #include "cli/printable.h"
+#include "cli/streams.h"
 #include "core/machine.h"
 
 namespace tern::cli {
@@ -21,10 +22,10 @@ Result<void> require_embeddings(const model::Model& model, const text::Tokenizer
                model.file().source() + ": tokenizer.ggml.tokens"};
 }
 
-}  // namespace
-
-Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& compute, bool verify,
-                             model::HeadMode head, Progress& progress) {
+// `stale`, on entry: whether the cache's entry is to be replaced. On return: whether loading failed
+// because of what it took from the entry, or may have.
+Result<Runtime> load_once(const std::string& path, const ComputeOptions& compute, bool verify,
+                          model::HeadMode head, Progress& progress, bool& stale) {
   const auto start = std::chrono::steady_clock::now();
   TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(compute.tier));
   TERN_ASSIGN(format::GgufFile file, open_model(path));
@@ -33,6 +34,7 @@ Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& comp
       std::unique_ptr<backend::CpuBackend> backend,
       backend::CpuBackend::create(*tier, compute.threads == 0 ? usable_cores() : compute.threads));
   PackedWeights packed(compute.cache, file, *backend);
+  if (stale) packed.discard();
   model::LoadOptions options;
   options.verify = verify;
   options.head = head;
@@ -40,12 +42,26 @@ Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& comp
   options.progress = [&](std::uint64_t done, std::uint64_t total) {
     progress.show("load", done, total);
   };
-  TERN_ASSIGN(model::Model model, model::Model::load(std::move(file), *backend, options));
+  auto loaded = model::Model::load(std::move(file), *backend, options);
+  stale = !loaded && loaded.error().code == ErrorCode::kProofFailed && packed.took_any();
+  TERN_ASSIGN(model::Model model, std::move(loaded));
   TERN_TRY(require_embeddings(model, tokenizer));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   packed.finish(model.proof().proved, progress);
   return Runtime{std::move(backend), std::move(model), std::move(tokenizer), seconds.count(),
                  packed.outcome()};
+}
+
+}  // namespace
+
+Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& compute, bool verify,
+                             model::HeadMode head, Progress& progress) {
+  bool stale = false;
+  auto runtime = load_once(path, compute, verify, head, progress, stale);
+  if (!stale) return runtime;
+  progress.clear();
+  write_stderr("tern: cache: the packed weights do not pass the proof; packed again\n");
+  return load_once(path, compute, verify, head, progress, stale);
 }
 
 std::string model_name(const model::Model& model) {

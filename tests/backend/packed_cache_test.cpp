@@ -203,6 +203,55 @@ TEST_F(PackedCacheTest, AnEntryOfAnotherKindIsRefused) {
   }
 }
 
+TEST_F(PackedCacheTest, WhatIsDiscardedIsNotTakenAndGoes) {
+  store_both();
+  PackedCache cache = open();
+  EXPECT_FALSE(cache.took_any());
+  EXPECT_EQ(take(cache, "small", 64), small_);
+  EXPECT_TRUE(cache.took_any());
+  PackedCache reader = open();  // keeps the file, not the cache from forgetting it
+  PackedCache other = open();
+  other.discard();
+  EXPECT_TRUE(take(other, "small", 64).empty());
+  EXPECT_FALSE(other.took_any());
+  EXPECT_TRUE(fs::exists(file()));
+  reader.discard();
+  cache.discard();
+  EXPECT_FALSE(fs::exists(file()));
+}
+
+// The copy of another matrix under the name of this one: every part of a row counts.
+TEST_F(PackedCacheTest, AHeadCopyThatIsNotOfItsMatrixIsRefused) {
+  constexpr std::size_t kColumns = 10, kRows = 100;
+  std::vector<float> values(kColumns * kRows);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(i * 37 % 101) - 50.0f;
+  }
+  const auto matrix = test::make_floats("output.weight", {kColumns, kRows}, values);
+  ThreadPool pool(2);
+  const auto bytes = head_copy_bytes(matrix.tensor);
+  const std::uint64_t padded_rows = 112, codes = padded_rows * 12;  // three tiles of four columns
+  const auto outcome_with = [&](std::optional<std::uint64_t> flipped) {
+    const HeadCopy made = must(make_head_copy(matrix.tensor, pool, nullptr));
+    std::vector<std::byte> blob(made.memory.data(), made.memory.data() + bytes);
+    if (flipped) blob[*flipped] ^= std::byte{1};
+    PackedCache writer = open();
+    writer.keep("output.weight int8-1", blob);
+    must(writer.store(no_progress));
+    PackedCache cache = open();
+    const auto copy = make_head_copy(matrix.tensor, pool, &cache);
+    EXPECT_TRUE(cache.took_any());
+    return copy.ok() ? "" : copy.error().to_string();
+  };
+  EXPECT_EQ(outcome_with(std::nullopt), "");
+  const std::uint64_t vector = padded_rows * sizeof(float);
+  const std::uint64_t last = 6 * (12 * 16) + 3 * 4;  // of the codes of row 99
+  for (const std::uint64_t at : {std::uint64_t{0}, last, last + 2 * 64 + 1, codes, codes + vector,
+                                 codes + 2 * vector, codes + vector + 99 * 4}) {
+    EXPECT_THAT(outcome_with(at), HasSubstr("is not that of the matrix")) << at;
+  }
+}
+
 // A weight from the cache computes what the packed one does.
 TEST_F(PackedCacheTest, AWeightFromTheCacheIsTheSame) {
   const auto trits = test::random_trits(std::size_t{200} * 48, 5);

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -57,6 +58,16 @@ class CacheTest(CliTest):
             byte = stream.read(1)[0]
             stream.seek(offset)
             stream.write(bytes([byte ^ 1]))
+
+
+def with_other_trits(model: bytes) -> bytes:
+    """The model with ternary rows in reverse; bytes of I2_S lack code 3."""
+    trits = bytes(b for b in range(256) if all((b >> shift) & 3 != 3 for shift in (0, 2, 4, 6)))
+    matrix = b"[" + re.escape(trits) + b"]{4096}"
+    half = len(model) // 2  # before it are the metadata
+    return model[:half] + re.sub(
+        matrix, lambda found: found[0][::-1], model[half:], flags=re.DOTALL
+    )
 
 
 class LoadingTest(CacheTest):
@@ -116,6 +127,26 @@ class LoadingTest(CacheTest):
         content = self.model.read_bytes()
         self.assertEqual(self.run_model(notice="packed again")["cache"], "stored")
         self.assertEqual(self.model.read_bytes(), content)
+
+    def test_an_entry_that_is_not_of_its_model_is_said_and_packed_again(self) -> None:
+        text = self.run_model()["text"]
+        other = self.folder / "other.gguf"
+        other.write_bytes(with_other_trits(self.model.read_bytes()))
+        self.cached(*RUN, "on", "-m", other)
+        keys = {entry["model"]: entry["key"] for entry in self.listed()}
+        entry, wrong = (
+            self.cache / (keys[str(model.resolve())] + ".entry") for model in (self.model, other)
+        )
+        shutil.copy(wrong, entry)
+        report = self.run_model(notice="do not pass the proof; packed again")
+        self.assertEqual((report["cache"], report["text"]), ("stored", text))
+        self.assertTrue(report["proved"])
+        self.assertEqual(self.run_model()["cache"], "hit")
+        shutil.copy(wrong, entry)
+        with entry.open("rb") as reader:  # it cannot be removed, but replaced
+            fcntl.flock(reader, fcntl.LOCK_SH)
+            report = self.run_model(notice="do not pass the proof; packed again")
+            self.assertEqual((report["cache"], report["text"]), ("stored", text))
 
     def test_without_room_a_run_goes_on(self) -> None:
         text = self.run_model(cache="off")["text"]

@@ -29,6 +29,8 @@ constexpr double kMostNorm = 0x1p60;
 constexpr float kLeastMaximum = 0x1p-100f;
 // Covers what rounds in the f64 sums of squares here: 2^17 terms of 2^-53.
 constexpr double kAbove = 1.0 + 0x1p-30;
+// Rows of a copy from the cache that are made again and compared.
+constexpr std::uint64_t kComparedRows = 64;
 
 constexpr std::uint64_t ceil_div(std::uint64_t n, std::uint64_t by) { return (n + by - 1) / by; }
 constexpr std::uint64_t round_up(std::uint64_t n, std::uint64_t to) { return ceil_div(n, to) * to; }
@@ -99,6 +101,8 @@ struct RowBound {
   float scale;
   float residual;
   float norm;
+
+  bool operator==(const RowBound&) const = default;
 };
 
 // Rounds a row of weights and says how far it is off. `rounded` gets the codes less their offset.
@@ -141,6 +145,43 @@ std::uint64_t head_copy_bytes(const format::Tensor& tensor) {
 
 namespace {
 
+// Makes rows spread over the matrix again, the first and the last among them. Errors: kOutOfMemory;
+// kProofFailed where the copy's row has other bytes.
+Result<void> compare_rows(const format::Tensor& tensor, const Layout& layout,
+                          const HeadCopy& copy) {
+  const std::size_t columns = tensor.columns();
+  const std::size_t padded = layout.tiles * kScanColumns;
+  const std::uint64_t row_bytes = format::row_bytes(tensor.type, columns);
+  const std::uint64_t group_bytes = layout.tiles * kScanTileBytes;
+  TERN_ASSIGN(
+      AlignedBuffer memory,
+      AlignedBuffer::allocate(2 * padded * sizeof(float) + group_bytes, "rows of the head"));
+  auto* const weights = memory.as<float>();
+  auto* const rounded = weights + padded;
+  auto* const codes = memory.as<std::uint8_t>(2 * padded * sizeof(float));
+  const std::uint64_t count = std::min(kComparedRows, tensor.rows());
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t row = count == 1 ? 0 : (tensor.rows() - 1) * i / (count - 1);
+    format::dequantize_row(tensor.type, tensor.data.data() + row * row_bytes, columns, weights);
+    const RowBound bound = round_row(weights, columns, rounded);
+    const RowBound found{copy.tiles.scales[row], copy.residuals[row], copy.norms[row]};
+    store_codes(rounded, layout.tiles, codes);
+    bool same = bound == found;
+    const std::uint8_t* const of_copy =
+        copy.tiles.codes + row / kTileRows * group_bytes + row % kTileRows * kScanColumns;
+    for (std::size_t at = 0; at < group_bytes && same; at += kScanTileBytes) {
+      same = std::memcmp(codes + at, of_copy + at, kScanColumns) == 0;
+    }
+    if (same) continue;
+    return Error{ErrorCode::kProofFailed,
+                 "row " + std::to_string(row) +
+                     " of the int8 copy in the cache is not that of the matrix; `tern cache clear` "
+                     "removes it",
+                 tensor.name};
+  }
+  return {};
+}
+
 // All of `to`, rows and columns beyond the matrix included. Errors: kOutOfMemory.
 Result<void> fill_copy(const format::Tensor& tensor, const Layout& layout, std::byte* to,
                        ThreadPool& pool) {
@@ -177,7 +218,7 @@ Result<void> fill_copy(const format::Tensor& tensor, const Layout& layout, std::
 Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool,
                                 PackedCache* cache) {
   const Layout layout(tensor);
-  // Any change of what the bytes mean is a new version.
+  // Another meaning of the bytes is a new version in the name: they do not depend on the tier.
   TERN_ASSIGN(PackedBlob blob,
               packed_blob(cache, tensor.name + " int8-1", layout.bytes(), pool,
                           [&](std::byte* to) { return fill_copy(tensor, layout, to, pool); }));
@@ -187,6 +228,7 @@ Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool,
   copy.tiles.scales = copy.memory.as<float>(layout.codes);
   copy.residuals = copy.tiles.scales + layout.rows;
   copy.norms = copy.residuals + layout.rows;
+  if (blob.cached) TERN_TRY(compare_rows(tensor, layout, copy));
   return copy;
 }
 

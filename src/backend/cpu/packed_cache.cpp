@@ -132,6 +132,12 @@ Result<std::optional<AlignedBuffer>> PackedCache::take(std::string_view name, st
   return std::optional(std::move(memory));
 }
 
+void PackedCache::discard() {
+  blobs_.clear();
+  entry_.reset();
+  static_cast<void>(directory_.remove(key_));
+}
+
 void PackedCache::keep(std::string_view name, std::span<const std::byte> blob) {
   kept_.push_back({std::string(name), blob});
 }

@@ -35,6 +35,11 @@ class PackedCache {
   // Adds a blob to what store() writes. Borrowed until then.
   void keep(std::string_view name, std::span<const std::byte> blob);
 
+  // Nothing of the entry that was found is taken from now on, and it goes; where another process
+  // reads it, store() replaces it.
+  void discard();
+
+  bool took_any() const { return taken_ > 0; }
   // Whether everything asked for was there: then there is nothing to store.
   bool complete() const { return kept_.empty() || taken_ == kept_.size(); }
   // What was wrong with the entry that was found; empty: nothing.
