@@ -1,5 +1,6 @@
 #include "cli/packed_weights.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -53,7 +54,9 @@ Result<CacheDir> open_cache_dir() {
 std::string cache_subject(const std::string& model_path) {
   std::error_code error;
   const auto path = std::filesystem::weakly_canonical(model_path, error);
-  return error ? model_path : path.string();
+  std::string subject = error ? model_path : path.string();
+  subject.erase(0, subject.size() - std::min(subject.size(), kMostLabelBytes));
+  return subject;
 }
 
 PackedWeights::PackedWeights(CacheUse use, const format::GgufFile& file,

@@ -22,7 +22,7 @@ inline constexpr std::uint64_t kCacheBudget = std::uint64_t{32} << 30;
 // these is set, those of CacheDir::open.
 Result<CacheDir> open_cache_dir();
 
-// The path by which entries name a model.
+// The path by which entries name a model: its end, where it is longer than a label.
 std::string cache_subject(const std::string& model_path);
 
 // One load's use of the cache. Whatever fails is a line on standard error and no more.

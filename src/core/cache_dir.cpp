@@ -26,13 +26,15 @@ bool same_file(const struct stat& a, const struct stat& b) {
   return a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
-// Whether the lock was to be had at once.
-bool try_lock(int fd, int operation) {
+// Whether the lock was to be had at once. Errors: kIo where the file system cannot lock.
+Result<bool> try_lock(int fd, int operation, const fs::path& path) {
   int status = 0;
   do {
     status = ::flock(fd, operation | LOCK_NB);
   } while (status != 0 && errno == EINTR);
-  return status == 0;
+  if (status == 0) return true;
+  if (errno == EWOULDBLOCK) return false;
+  return io_error(path, "cannot lock", errno);
 }
 
 struct OpenEntry {
@@ -51,9 +53,9 @@ struct CacheDir::Place {
   fs::path at(const std::string& name) const { return path / name; }
 
   // A regular file of this user, not by way of a link. No value where there is none.
-  Result<std::optional<OpenEntry>> open_entry(const std::string& name) const {
+  Result<std::optional<OpenEntry>> open_entry(const std::string& name, int access) const {
     OpenEntry entry{FileDescriptor(::openat(fd.get(), name.c_str(),
-                                            O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)),
+                                            access | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)),
                     {}};
     if (!entry.fd.is_open()) {
       if (errno == ENOENT) return std::optional<OpenEntry>();
@@ -71,9 +73,12 @@ struct CacheDir::Place {
 
   // Removes the file where nobody holds it. False where someone does.
   Result<bool> remove(const std::string& name) const {
-    auto opened = open_entry(name);
+    auto opened = open_entry(name, O_RDWR);  // some file systems lock only what can be written
     if (opened && !*opened) return true;
-    if (opened && !try_lock((*opened)->fd.get(), LOCK_EX)) return false;
+    if (opened) {
+      TERN_ASSIGN(const bool locked, try_lock((*opened)->fd.get(), LOCK_EX, at(name)));
+      if (!locked) return false;
+    }
     // What is no entry but has its name, a link for example, goes as well.
     if (::unlinkat(fd.get(), name.c_str(), 0) != 0 && errno != ENOENT) {
       return io_error(at(name), "cannot remove the cache entry", errno);
@@ -96,7 +101,8 @@ Result<FileDescriptor> CacheDir::Place::lock() const {
   FileDescriptor directory(::openat(fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.is_open()) return io_error(path, "cannot open the cache directory", errno);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    if (try_lock(directory.get(), LOCK_EX)) return directory;
+    TERN_ASSIGN(const bool locked, try_lock(directory.get(), LOCK_EX, path));
+    if (locked) return directory;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return Error{ErrorCode::kIo, "another process keeps the cache directory locked", path.string()};
@@ -117,7 +123,7 @@ Result<std::vector<CacheListing>> CacheDir::Place::list() const {
   std::vector<CacheListing> listed;
   TERN_ASSIGN(const auto found, names(kEntry));
   for (const std::string& name : found) {
-    const auto opened = open_entry(name);
+    const auto opened = open_entry(name, O_RDONLY);
     if (opened && !*opened) continue;  // removed meanwhile
     CacheListing entry{name.substr(0, name.size() - kEntry.size()), {}, 0, {}};
     if (opened) {
@@ -198,7 +204,8 @@ Result<FileDescriptor> CacheDir::Place::begin_part(const std::string& name) cons
       if (::unlinkat(fd.get(), name.c_str(), 0) == 0) continue;
       return io_error(at(name), "cannot replace what is in the entry's place", errno);
     }
-    if (!try_lock(part.get(), LOCK_EX)) {
+    TERN_ASSIGN(const bool locked, try_lock(part.get(), LOCK_EX, at(name)));
+    if (!locked) {
       return Error{ErrorCode::kIo, "another process is writing this entry", at(name).string()};
     }
     struct stat named {};
@@ -211,6 +218,7 @@ Result<FileDescriptor> CacheDir::Place::begin_part(const std::string& name) cons
 Result<CacheDir> CacheDir::open(const fs::path& path, std::uint64_t budget) {
   std::error_code error;
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
+  if (error) return io_error(path.parent_path(), "cannot make the directory", error.value());
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
     return io_error(path, "cannot make the cache directory", errno);
   }
@@ -240,9 +248,10 @@ Result<bool> CacheDir::remove(std::string_view key) {
 
 Result<std::optional<CacheReader>> CacheDir::find(std::string_view key) const {
   const std::string name = std::string(key) + std::string(kEntry);
-  TERN_ASSIGN(std::optional<OpenEntry> entry, place_->open_entry(name));
+  TERN_ASSIGN(std::optional<OpenEntry> entry, place_->open_entry(name, O_RDONLY));
   if (!entry) return std::optional<CacheReader>();
-  if (!try_lock(entry->fd.get(), LOCK_SH)) {
+  TERN_ASSIGN(const bool locked, try_lock(entry->fd.get(), LOCK_SH, place_->at(name)));
+  if (!locked) {
     return Error{ErrorCode::kIo, "another process is replacing or removing this entry",
                  place_->at(name).string()};
   }
@@ -261,7 +270,7 @@ Result<void> CacheReader::read(std::uint64_t offset, std::span<std::byte> bytes)
 struct CacheWriter::State {
   std::shared_ptr<const CacheDir::Place> place;
   std::string key;
-  CacheLabel label;
+  CacheLabel label;  // as the header keeps it
   std::uint64_t bytes;
   FileDescriptor fd;
   std::uint64_t written = 0;
@@ -285,8 +294,8 @@ Result<CacheWriter> CacheDir::begin(std::string_view key, const CacheLabel& labe
                                     std::uint64_t bytes) {
   const std::uint64_t file_bytes = kCacheHeaderBytes + bytes;
   TERN_ASSIGN(const FileDescriptor locked, place_->lock());
-  CacheWriter writer(std::make_unique<CacheWriter::State>(
-      CacheWriter::State{place_, std::string(key), label, bytes, FileDescriptor()}));
+  CacheWriter writer(std::make_unique<CacheWriter::State>(CacheWriter::State{
+      place_, std::string(key), label_of(make_cache_header(label, 0)), bytes, FileDescriptor()}));
   CacheWriter::State& state = *writer.state_;
   TERN_ASSIGN(state.fd, place_->begin_part(state.name(kPart)));
   TERN_TRY(place_->make_room(state.key, file_bytes));

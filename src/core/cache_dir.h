@@ -25,7 +25,9 @@
 
 namespace tern {
 
-// What a listing says of an entry; the last 1024 bytes of each count.
+inline constexpr std::size_t kMostLabelBytes = 1024;  // of each text
+
+// What a listing says of an entry; the last kMostLabelBytes of each count.
 struct CacheLabel {
   std::string subject;  // what the payload was made from: the path of a model
   std::string variant;  // and for what: a tier and its layout

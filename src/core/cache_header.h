@@ -11,8 +11,6 @@
 
 namespace tern {
 
-inline constexpr std::size_t kMostLabelBytes = 1024;  // of each text
-
 // The first page of an entry; the payload follows.
 struct CacheHeader {
   std::array<char, 8> magic;

@@ -161,10 +161,14 @@ class LoadingTest(CacheTest):
     def test_without_a_place_a_run_goes_on(self) -> None:
         file = self.folder / "file"
         file.touch()
-        for place in (file, file / "cache", Path("/proc/tern-cache")):
+        for place, named in (
+            (file, file),
+            (file / "cache", file),
+            (Path("/proc/tern-cache"), Path("/proc/tern-cache")),
+        ):
             variables = environment(TERN_CACHE_DIR=str(place))
             report = self.run_model(notice="going on without it", env=variables)
-            self.assertIn(str(place), report["cache"])
+            self.assertIn(str(named), report["cache"])
         self.cache.mkdir(mode=0o700)
         self.cache.chmod(0o777)
         self.run_model(notice="no other may write to")
@@ -253,6 +257,17 @@ class CommandTest(CacheTest):
         removed = json.loads(self.cached("cache", "clear", "--json").stdout)
         self.assertEqual(len(removed["removed"]), 1)
         self.assertEqual(removed["in_use"], [])
+        self.assertEqual(self.entries(), [])
+
+    def test_a_long_path_is_its_model(self) -> None:
+        deep = self.folder.joinpath(*["d" * 200] * 6)
+        deep.mkdir(parents=True)
+        self.model = self.model.rename(deep / "model.gguf")
+        self.run_model()
+        self.model.touch()
+        self.assertEqual(self.run_model()["cache"], "stored")
+        self.assertEqual(len(self.entries()), 1)
+        self.assertIn(b"removed", self.cached("cache", "clear", "-m", self.model).stdout)
         self.assertEqual(self.entries(), [])
 
     def test_clear_keeps_what_is_in_use(self) -> None:

@@ -324,13 +324,22 @@ TEST_F(CacheDirTest, OnlyADirectoryOfThisUserAlone) {
 
 TEST_F(CacheDirTest, WhereNothingCanBeWrittenIsAnError) {
   std::ofstream(directory_ / "file") << "content";
-  for (const fs::path& path :
-       {directory_ / "file", directory_ / "file" / "cache", fs::path("/proc/tern-cache")}) {
+  const fs::path file = directory_ / "file", nowhere = "/proc/tern-cache";
+  for (const auto& [path, named] :
+       {std::pair(file, file), std::pair(file / "cache", file), std::pair(nowhere, nowhere)}) {
     const auto cache = CacheDir::open(path, kRoomy);
     ASSERT_FALSE(cache.ok()) << path;
     EXPECT_EQ(cache.error().code, ErrorCode::kIo);
-    EXPECT_EQ(cache.error().context, path.string());
+    EXPECT_EQ(cache.error().context, named.string());
   }
+}
+
+TEST_F(CacheDirTest, NamesTheParentThatCannotBeMade) {
+  std::ofstream(directory_ / "file") << "content";
+  const auto cache = CacheDir::open(directory_ / "file" / "parent" / "cache", kRoomy);
+  ASSERT_FALSE(cache.ok());
+  EXPECT_EQ(cache.error().context, (directory_ / "file" / "parent").string());
+  EXPECT_THAT(cache.error().message, HasSubstr("cannot make the directory"));
 }
 
 TEST_F(CacheDirTest, TheLeastRecentlyUsedMakeRoom) {
@@ -431,6 +440,8 @@ TEST_F(CacheDirTest, LongLabelsKeepTheirEnds) {
   const auto listed = cache.list();
   ASSERT_TRUE(listed.ok());
   EXPECT_EQ((*listed)[0].label->subject, path.substr(path.size() - 1024));
+  ASSERT_TRUE(put(cache, "b", "payload", {path, "v"}).ok());
+  EXPECT_EQ(get(cache, "a"), "absent");  // the same label: outdated
 }
 
 }  // namespace
