@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/packed_weights.h"
 #include "cli/printable.h"
+#include "text/utf8.h"
 
 namespace tern::cli {
 namespace {
@@ -28,7 +29,8 @@ boost::json::object to_json(const CacheListing& entry) {
   const std::chrono::duration<double> used = entry.last_use.time_since_epoch();
   boost::json::object object;
   object["key"] = entry.key;
-  object["model"] = entry.label ? boost::json::value(entry.label->subject) : nullptr;
+  object["model"] =
+      entry.label ? boost::json::value(text::replace_invalid_utf8(entry.label->subject)) : nullptr;
   object["layout"] = entry.label ? boost::json::value(entry.label->variant) : nullptr;
   object["bytes"] = entry.bytes;
   object["last_use"] = used.count();
@@ -39,7 +41,7 @@ std::string list_json(const CacheDir& cache, const std::vector<CacheListing>& en
   boost::json::array listed;
   for (const CacheListing& entry : entries) listed.push_back(to_json(entry));
   boost::json::object object;
-  object["directory"] = cache.path().string();
+  object["directory"] = text::replace_invalid_utf8(cache.path().string());
   object["budget_bytes"] = kCacheBudget;
   object["entries"] = std::move(listed);
   return boost::json::serialize(object) + "\n";

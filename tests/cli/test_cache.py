@@ -259,6 +259,17 @@ class CommandTest(CacheTest):
         self.assertEqual(removed["in_use"], [])
         self.assertEqual(self.entries(), [])
 
+    def test_paths_that_are_no_utf8_are_valid_json(self) -> None:
+        odd = os.fsdecode(b"odd-\xff")
+        self.cache = self.folder / odd
+        self.model = self.model.rename(self.folder / f"{odd}.gguf")
+        self.run_model()
+        found = json.loads(self.cached("cache", "ls", "--json").stdout)
+        self.assertTrue(found["directory"].endswith("/odd-\ufffd"), found)
+        self.assertTrue(found["entries"][0]["model"].endswith("/odd-\ufffd.gguf"), found)
+        removed = json.loads(self.cached("cache", "clear", "-m", self.model, "--json").stdout)
+        self.assertEqual(removed["removed"], found["entries"])
+
     def test_a_long_path_is_its_model(self) -> None:
         deep = self.folder.joinpath(*["d" * 200] * 6)
         deep.mkdir(parents=True)
