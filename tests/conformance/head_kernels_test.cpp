@@ -10,30 +10,13 @@
 #include <vector>
 
 #include "conformance/tiers.h"
+#include "conformance/values.h"
 #include "core/float16.h"
 
 namespace tern::kernels {
-
 namespace {
 
 class HeadTier : public TierTest {};
-
-::testing::AssertionResult same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  if (std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0) {
-    return ::testing::AssertionSuccess();
-  }
-  std::size_t i = 0;
-  while (std::memcmp(&a[i], &b[i], sizeof(float)) == 0) ++i;
-  return ::testing::AssertionFailure() << "element " << i << ": " << a[i] << " and " << b[i];
-}
-
-std::vector<float> normals(std::size_t n, std::uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(n);
-  for (float& v : x) v = normal(generator);
-  return x;
-}
 
 // Random blocks, every bit of them, with factors that are numbers.
 std::vector<std::uint8_t> random_blocks(std::size_t count, std::size_t bytes, std::size_t factor_at,
