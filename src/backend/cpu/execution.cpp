@@ -14,21 +14,19 @@ namespace {
 
 bool is_linear(const Op& op) { return op.code == OpCode::kTernaryLinear; }
 
-// Operations on each value alone.
-bool is_elementwise(const Op& op) {
-  return op.code == OpCode::kAdd || op.code == OpCode::kRelu2Gate || op.code == OpCode::kSiluGate;
-}
-
 // Output rows a worker takes at least: the kernels' groups, of which a batch takes four in turn.
 constexpr std::size_t kRowGrain = kernels::kTileRows;
 constexpr std::size_t kBatchRowGrain = 4 * kRowGrain;
 
 }  // namespace
 
-// A row alone is divided by columns where it can be: the worker that computed them has them in its
-// cache. Several rows are not: what comes before and after wants whole rows.
+// Operations on each value alone, where there is one row: it is divided by columns, which the
+// worker that computed them has in its cache. Several rows are not: what comes before and after
+// wants whole rows.
 bool Execution::is_column_local(const Op& op) const {
-  return is_elementwise(op) && batch_.rows.size() == 1;
+  const bool elementwise =
+      op.code == OpCode::kAdd || op.code == OpCode::kRelu2Gate || op.code == OpCode::kSiluGate;
+  return elementwise && batch_.rows.size() == 1;
 }
 
 // Operations that touch one row of the batch at a time.
@@ -66,7 +64,12 @@ void Execution::run(ThreadPool::Worker& worker) {
         if (!batch_.logit_rows.empty()) all_logits(op, worker);
         largest_logits(op, worker);
         break;
-      default: is_column_local(op) ? run_on_columns(op, worker) : run_on_rows(op, rows);
+      default:
+        if (is_column_local(op)) {
+          run_on_values(op, 0, columns_of(workspace_.width(op.out), worker));
+        } else {
+          run_on_rows(op, rows);
+        }
     }
   }
 }
@@ -146,11 +149,6 @@ void Execution::store_kv(const Op& op, const Slice& rows, std::uint32_t worker) 
 Slice Execution::columns_of(std::size_t width, const ThreadPool::Worker& worker) const {
   const std::size_t grain = batch_.rows.size() == 1 ? kRowGrain : kBatchRowGrain;
   return slice_of(width, grain, worker.index(), worker.count());
-}
-
-void Execution::run_on_columns(const Op& op, const ThreadPool::Worker& worker) {
-  const Slice columns = columns_of(workspace_.width(op.out), worker);
-  for (std::size_t row = 0; row < batch_.rows.size(); ++row) run_on_values(op, row, columns);
 }
 
 void Execution::run_on_values(const Op& op, std::size_t row, const Slice& columns) {

@@ -33,7 +33,6 @@ class Execution {
   bool is_row_local(const Op& op) const;
   bool needs_barrier(const Op& previous, const Op& next) const;
   Slice columns_of(std::size_t width, const ThreadPool::Worker& worker) const;
-  void run_on_columns(const Op& op, const ThreadPool::Worker& worker);
   void run_on_values(const Op& op, std::size_t row, const Slice& columns);
   void linear(const Op& op, ThreadPool::Worker& worker);
   void all_logits(const Op& op, const ThreadPool::Worker& worker);
