@@ -18,9 +18,9 @@ namespace {
 
 inline constexpr bool kFiveTrits = true;
 inline constexpr int kBatchGroups = 4;
-inline constexpr int kDecodeGroups = 4;
-inline constexpr int kDecodeChains = 2;
-inline constexpr int kScanGroups = 4;
+inline constexpr int kDecodeGroups = 2;
+inline constexpr int kDecodeChains = 3;
+inline constexpr int kScanGroups = 2;
 inline constexpr int kMaxVectors = 4;
 inline constexpr int kCeilingChains = 24;
 inline constexpr std::size_t kPrefetchBytes = 4096;

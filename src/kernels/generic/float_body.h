@@ -6,6 +6,10 @@ inline constexpr int kRegisters = kSumLanes / kLanes;
 template <typename Weight>
 inline constexpr int kVectorsPerLine = 64 / (kLanes * static_cast<int>(sizeof(Weight)));
 
+// Weights of decode are read once a token: they need not push out what the caches hold, nor be
+// written to the next cache when the first lets them go.
+TERN_INLINE void fetch_weights(const std::uint8_t* at) { __builtin_prefetch(at, 0, 0); }
+
 struct Sum64 {
   Vec lanes[kRegisters];
 };

@@ -51,7 +51,7 @@ TERN_INLINE void scan_block(const ScanTiles& w, std::size_t rows, const DigitRow
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
       const std::uint8_t* at = codes[v] + tile * kScanTileBytes;
-      if (v % kScanVectorsPerGroup == 0) __builtin_prefetch(at + kPrefetchBytes);
+      if (v % kScanVectorsPerGroup == 0) fetch_weights(at + kPrefetchBytes);
       const Bytes bytes = load_bytes(at);
       high[v] = multiply_bytes(high[v], bytes, high_quad);
       low[v] = multiply_bytes(low[v], bytes, low_quad);

@@ -70,7 +70,7 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
       if (tokens == 1) {
 #pragma GCC unroll 8
         for (int g = 0; g < groups; ++g) {
-          __builtin_prefetch(codes[g * kVectorsPerGroup] + tile * kTileBytes + kPrefetchBytes);
+          fetch_weights(codes[g * kVectorsPerGroup] + tile * kTileBytes + kPrefetchBytes);
         }
       }
 #pragma GCC unroll 5
