@@ -2,7 +2,8 @@
 //
 // A slot holds one row of `width` values for each row of the batch (a row is one token of one
 // sequence). Operations are exact in the sense of docs/numbers.md, so a plan gives the same bits on
-// every backend that supports it.
+// every backend that supports it. What kTernaryLinear or kAttention writes, only they write; out may
+// be in otherwise.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ enum class OpCode : std::uint8_t {
   kNorm,           // out = rms_norm(in) with the float vector `weight`
   kQuantize,       // out (quantised) = quantise(in)
   kTernaryLinear,  // out = ternary matrix `weight` times in (quantised)
-  kRope,           // out is rotated in place, head by head, by the row's position
+  kRope,           // out = in rotated, head by head, by the row's position
   kStoreKv,        // in (keys) and in2 (values) become the row's position of `layer` in the cache
   kAttention,      // out = attention of in (queries) over the cached positions up to the row's own
   kRelu2Gate,      // out = relu(in)^2 * in2

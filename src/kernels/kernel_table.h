@@ -152,8 +152,9 @@ struct KernelTable {
   // y = w * (x * r), r = 1/sqrt(sum(x*x)/n + eps). y may be x.
   void (*rms_norm)(const float* x, const float* w, std::size_t n, float eps, float* y);
 
-  // Rotates pairs (x[i], x[i + half]) in place by the angles whose cosine and sine are given.
-  void (*rope)(float* x, const float* cosine, const float* sine, std::size_t half);
+  // y = x with pairs (x[i], x[i + half]) rotated by the angles whose cosine and sine are given. y
+  // may be x.
+  void (*rope)(const float* x, const float* cosine, const float* sine, std::size_t half, float* y);
 
   // y += x.
   void (*add)(const float* x, std::size_t n, float* y);

@@ -23,11 +23,15 @@ enum Slot : backend::SlotId {
   kQuery,
   kKey,
   kValue,
+  kTurnedQuery,
+  kTurnedKey,
   kAttended,
+  kAttendedNormed,
   kAttendedCodes,
   kProjected,
   kGate,
   kUp,
+  kActivated,
   kFfnCodes,
 };
 
@@ -39,11 +43,15 @@ std::vector<backend::SlotSpec> slot_specs(const DecoderConfig& c) {
       {c.query_width(), false},  // kQuery
       {c.kv_width(), false},     // kKey
       {c.kv_width(), false},     // kValue
+      {c.query_width(), false},  // kTurnedQuery
+      {c.kv_width(), false},     // kTurnedKey
       {c.query_width(), false},  // kAttended
+      {c.query_width(), false},  // kAttendedNormed
       {c.query_width(), true},   // kAttendedCodes
       {c.hidden, false},         // kProjected
       {c.ffn, false},            // kGate
       {c.ffn, false},            // kUp
+      {c.ffn, false},            // kActivated
       {c.ffn, true},             // kFfnCodes
   };
 }
@@ -75,12 +83,12 @@ void add_attention(BlockBuilder& block, const BlockWeights& w) {
   block.linear(kHiddenCodes, w.query, kQuery);
   block.linear(kHiddenCodes, w.key, kKey);
   block.linear(kHiddenCodes, w.value, kValue);
-  block.push({.code = OpCode::kRope, .out = kQuery});
-  block.push({.code = OpCode::kRope, .out = kKey});
-  block.push({.code = OpCode::kStoreKv, .in = kKey, .in2 = kValue});
-  block.push({.code = OpCode::kAttention, .in = kQuery, .out = kAttended});
-  block.norm(kAttended, w.attention_sub_norm, kAttended);
-  block.quantize(kAttended, kAttendedCodes);
+  block.push({.code = OpCode::kRope, .in = kQuery, .out = kTurnedQuery});
+  block.push({.code = OpCode::kRope, .in = kKey, .out = kTurnedKey});
+  block.push({.code = OpCode::kStoreKv, .in = kTurnedKey, .in2 = kValue});
+  block.push({.code = OpCode::kAttention, .in = kTurnedQuery, .out = kAttended});
+  block.norm(kAttended, w.attention_sub_norm, kAttendedNormed);
+  block.quantize(kAttendedNormed, kAttendedCodes);
   block.linear(kAttendedCodes, w.attention_output, kProjected);
   block.push({.code = OpCode::kAdd, .in = kProjected, .out = kResidual});
 }
@@ -91,9 +99,9 @@ void add_ffn(BlockBuilder& block, const BlockWeights& w, Activation activation) 
   block.quantize(kNormed, kHiddenCodes);
   block.linear(kHiddenCodes, w.gate, kGate);
   block.linear(kHiddenCodes, w.up, kUp);
-  block.push({.code = gate, .in = kGate, .in2 = kUp, .out = kGate});
-  block.norm(kGate, w.ffn_sub_norm, kGate);
-  block.quantize(kGate, kFfnCodes);
+  block.push({.code = gate, .in = kGate, .in2 = kUp, .out = kActivated});
+  block.norm(kActivated, w.ffn_sub_norm, kActivated);
+  block.quantize(kActivated, kFfnCodes);
   block.linear(kFfnCodes, w.down, kProjected);
   block.push({.code = OpCode::kAdd, .in = kProjected, .out = kResidual});
 }

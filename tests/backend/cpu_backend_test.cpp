@@ -49,7 +49,10 @@ class CpuBackendTest : public ::testing::TestWithParam<std::uint32_t> {
     }
     return backend_.submit(plan, {rows_, logit_rows_, logits_}, *workspace_);
   }
-  CpuWorkspace& workspace() { return static_cast<CpuWorkspace&>(*workspace_); }
+  // As the last worker sees them.
+  const Slots& slots() {
+    return static_cast<CpuWorkspace&>(*workspace_).slots(rows_.size() == 1, GetParam() - 1);
+  }
   CpuKvCache& cache() { return static_cast<CpuKvCache&>(*cache_); }
 
   CpuBackend backend_;
@@ -255,7 +258,7 @@ TEST_P(CpuBackendTest, RopeTurnsByTheRowsPosition) {
   plan.slots = {{4, false}};
   plan.ops = {
       {.code = OpCode::kEmbed, .out = 0, .weight = must(backend_.load_matrix(owned.tensor))},
-      {.code = OpCode::kRope, .out = 0}};
+      {.code = OpCode::kRope, .in = 0, .out = 0}};
   plan.layers = plan.heads = plan.kv_heads = 1;
   plan.head_dim = 4;
   plan.rope_frequencies = {1.0, 0.01};
@@ -263,7 +266,7 @@ TEST_P(CpuBackendTest, RopeTurnsByTheRowsPosition) {
   for (std::size_t row = 0; row < 3; ++row) {
     const double fast = static_cast<double>(50 + row);
     const double slow = fast * 0.01;
-    const float* x = workspace().row(0, row);
+    const float* x = slots().row(0, row);
     EXPECT_NEAR(x[0], std::cos(fast), 1e-6);  // (1, 0) turned
     EXPECT_NEAR(x[2], std::sin(fast), 1e-6);
     EXPECT_NEAR(x[1], -std::sin(slow), 1e-6);  // (0, 1) turned
@@ -310,7 +313,7 @@ TEST_P(CpuBackendTest, AttentionSeesThePositionsUpToItsOwn) {
     must(submit(mean.plan, kRows));
     for (std::uint32_t row = 0; row < kRows; ++row) {
       for (std::size_t i = 0; i < 4; ++i) {
-        ASSERT_NEAR(workspace().row(3, row)[i], row / 2.0, 1e-4 * kRows) << row;
+        ASSERT_NEAR(slots().row(3, row)[i], row / 2.0, 1e-4 * kRows) << row;
       }
     }
   }
@@ -324,11 +327,11 @@ TEST_P(CpuBackendTest, AttentionOfOneRowOverManyChunks) {
     kv_type_ = type;
     cache_.reset();
     must(submit(mean.plan, kKeys));
-    std::vector<float> expected(workspace().row(3, kKeys - 1), workspace().row(3, kKeys - 1) + 4);
+    std::vector<float> expected(slots().row(3, kKeys - 1), slots().row(3, kKeys - 1) + 4);
     rows_ = {{static_cast<std::int32_t>(kKeys - 1), kKeys - 1, cache_.get()}};
     must(backend_.submit(mean.plan, {rows_, logit_rows_, logits_}, *workspace_));
     EXPECT_NEAR(expected[0], (kKeys - 1) / 2.0, 1e-4 * kKeys);
-    EXPECT_EQ(std::vector<float>(workspace().row(3, 0), workspace().row(3, 0) + 4), expected);
+    EXPECT_EQ(std::vector<float>(slots().row(3, 0), slots().row(3, 0) + 4), expected);
   }
 }
 
@@ -386,7 +389,7 @@ TEST_P(CpuBackendTest, TernaryLinearAndHead) {
         acc += trits[r * kColumns + c] * static_cast<int>(x[row * kColumns + c]);
       }
       y[r] = 0.5 * acc;
-      ASSERT_EQ(workspace().row(2, row)[r], y[r]);
+      ASSERT_EQ(slots().row(2, row)[r], y[r]);
     }
     for (std::size_t token = 0; token < kVocab; ++token) {
       double logit = 0.0;  // exact: small multiples of one half
@@ -451,7 +454,7 @@ TEST_P(CpuBackendTest, ComputesInTheDefaultFpEnvironment) {
   _mm_setcsr(former);
   must(outcome);
   for (std::size_t row = 0; row < 4; ++row) {
-    EXPECT_EQ(workspace().row(2, row)[3], std::ldexp(1.0f, -129));
+    EXPECT_EQ(slots().row(2, row)[3], std::ldexp(1.0f, -129));
   }
 }
 #endif

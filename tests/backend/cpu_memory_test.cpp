@@ -36,23 +36,31 @@ struct Part {
   std::size_t bytes;
 };
 
+// Rows of the slots that `wanted` names, and of cosines and sines.
+void add_slots(std::vector<Part>& parts, const CpuWorkspace& w, const Slots& slots,
+               const Plan& plan, const std::vector<bool>& wanted, std::uint32_t rows) {
+  for (std::uint32_t r = 0; r < rows; ++r) {
+    for (SlotId slot = 0; slot < plan.slots.size(); ++slot) {
+      if (!wanted[slot]) continue;
+      if (!plan.slots[slot].quantized) {
+        parts.push_back({slots.row(slot, r), plan.slots[slot].width * sizeof(float)});
+        continue;
+      }
+      parts.push_back({slots.codes(slot, r), slots.padded_width(slot)});
+      parts.push_back({slots.scale(slot, r), sizeof(float)});
+      parts.push_back({slots.sum(slot, r), sizeof(std::int32_t)});
+    }
+    parts.push_back({w.cosines(slots, r), plan.head_dim / 2 * sizeof(float)});
+    parts.push_back({w.sines(slots, r), plan.head_dim / 2 * sizeof(float)});
+  }
+}
+
 std::vector<Part> parts_of(CpuWorkspace& w, const Plan& plan, std::uint32_t rows,
                            std::uint32_t threads) {
   std::vector<Part> parts;
-  for (SlotId slot = 0; slot < plan.slots.size(); ++slot) {
-    for (std::uint32_t r = 0; r < rows; ++r) {
-      if (!plan.slots[slot].quantized) {
-        parts.push_back({w.row(slot, r), plan.slots[slot].width * sizeof(float)});
-        continue;
-      }
-      parts.push_back({w.codes(slot, r), w.padded_width(slot)});
-      parts.push_back({w.scale(slot, r), sizeof(float)});
-      parts.push_back({w.sum(slot, r), sizeof(std::int32_t)});
-    }
-  }
-  for (std::uint32_t r = 0; r < rows; ++r) {
-    parts.push_back({w.cosines(r), plan.head_dim / 2 * sizeof(float)});
-    parts.push_back({w.sines(r), plan.head_dim / 2 * sizeof(float)});
+  add_slots(parts, w, w.slots(false, 0), plan, std::vector<bool>(plan.slots.size(), true), rows);
+  for (std::uint32_t t = 0; t < threads; ++t) {
+    add_slots(parts, w, w.slots(true, t), plan, w.schedule(true).own, 1);
   }
   // Two padded attention states of eight queries, and four rows of any float slot.
   const std::size_t scratch = std::max<std::size_t>(2 * 8 * 64, 4 * 129) * sizeof(float);
@@ -98,16 +106,17 @@ TEST(CpuWorkspace, WidthsAndStrides) {
   const Plan plan = unfriendly_plan();
   auto w = must(CpuWorkspace::make(plan, 4, 1));
   EXPECT_EQ(w->rows(), 4u);
-  EXPECT_EQ(w->width(0), 100u);
-  EXPECT_EQ(w->width(1), 100u);
-  EXPECT_EQ(w->padded_width(1), 128u);
-  EXPECT_EQ(w->padded_width(3), 192u);
-  EXPECT_EQ(w->row(0, 1), w->row(0, 0) + 100);
-  const kernels::QuantizedRows q = w->quantized(3);
+  const Slots& slots = w->slots(false, 0);
+  EXPECT_EQ(slots.width(0), 100u);
+  EXPECT_EQ(slots.width(1), 100u);
+  EXPECT_EQ(slots.padded_width(1), 128u);
+  EXPECT_EQ(slots.padded_width(3), 192u);
+  EXPECT_EQ(slots.row(0, 1), slots.row(0, 0) + 100);
+  const kernels::QuantizedRows q = slots.quantized(3);
   EXPECT_EQ(q.stride, 192u);
-  EXPECT_EQ(q.values + 3 * 192, w->codes(3, 3));
-  EXPECT_EQ(q.scales + 3, w->scale(3, 3));
-  EXPECT_EQ(q.sums + 3, w->sum(3, 3));
+  EXPECT_EQ(q.values + 3 * 192, slots.codes(3, 3));
+  EXPECT_EQ(q.scales + 3, slots.scale(3, 3));
+  EXPECT_EQ(q.sums + 3, slots.sum(3, 3));
 }
 
 // What the allocator really gave to each part: at least what was announced, and no more than its
@@ -120,12 +129,15 @@ TEST(CpuWorkspace, BytesAreThoseAllocated) {
       CpuBackend backend(kernels::scalar_table(), threads);
       auto made = must(backend.make_workspace(plan, rows));
       auto& w = static_cast<CpuWorkspace&>(*made);
-      const std::size_t allocated =
-          malloc_usable_size(w.row(0, 0)) + malloc_usable_size(w.cosines(0)) +
-          malloc_usable_size(w.scratch(0)) + malloc_usable_size(w.head_bounds()) +
-          malloc_usable_size(w.query_codes(0)) + malloc_usable_size(w.f16_queries(0)) +
-          malloc_usable_size(w.int8_queries(0)) + malloc_usable_size(w.part(0, 0).out) +
-          malloc_usable_size(&w.part(0, 0));
+      std::size_t allocated = 0;  // a worker's own slots begin with the cosines: the plan is empty
+      for (std::uint32_t t = 0; t < threads; ++t) {
+        allocated += malloc_usable_size(w.cosines(w.slots(true, t), 0));
+      }
+      allocated += malloc_usable_size(w.slots(false, 0).row(0, 0)) +
+                   malloc_usable_size(w.scratch(0)) + malloc_usable_size(w.head_bounds()) +
+                   malloc_usable_size(w.query_codes(0)) + malloc_usable_size(w.f16_queries(0)) +
+                   malloc_usable_size(w.int8_queries(0)) + malloc_usable_size(w.part(0, 0).out) +
+                   malloc_usable_size(&w.part(0, 0));
       const std::uint64_t announced = backend.workspace_bytes(plan, rows);
       EXPECT_LE(announced, allocated) << rows << ", " << threads;
       EXPECT_GE(announced + 8 * 4096, allocated) << rows << ", " << threads;

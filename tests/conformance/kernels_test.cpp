@@ -43,11 +43,14 @@ TEST_P(Tier, Rope) {
       c[i] = std::cos(angles[i]);
       s[i] = std::sin(angles[i]);
     }
-    auto expected = normals(2 * half, 4);
-    auto found = expected;
-    scalar().rope(expected.data(), c.data(), s.data(), half);
-    tier().rope(found.data(), c.data(), s.data(), half);
+    const auto x = normals(2 * half, 4);
+    std::vector<float> expected(2 * half), found(2 * half);
+    scalar().rope(x.data(), c.data(), s.data(), half, expected.data());
+    tier().rope(x.data(), c.data(), s.data(), half, found.data());
     EXPECT_TRUE(same_bits(expected, found)) << half;
+    found = x;
+    tier().rope(found.data(), c.data(), s.data(), half, found.data());
+    EXPECT_TRUE(same_bits(expected, found)) << half << " in place";
   }
 }
 

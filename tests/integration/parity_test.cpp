@@ -168,8 +168,8 @@ TEST_P(Parity, Rope) {
     for (const KernelTable* tier : tiers_) {
       std::vector<float> x = before.values;
       for (std::size_t r = 0; r < before.rows(); ++r) {
-        tier->rope(x.data() + r * before.columns, cosines.row(r / heads), sines.row(r / heads),
-                   before.columns / 2);
+        float* const row = x.data() + r * before.columns;
+        tier->rope(row, cosines.row(r / heads), sines.row(r / heads), before.columns / 2, row);
       }
       expect_close(("rope " + side).c_str(), *tier, x, golden("blk.0.rope." + side + "_out"));
     }

@@ -78,7 +78,7 @@ class Queries {
         queries_((step.workspace.*Type::kQueries)(worker)) {
     std::int8_t* codes = step.workspace.query_codes(worker);
     for (std::size_t i = 0; i < count(); ++i, codes += step.workspace.query_width()) {
-      const float* q = step.workspace.row(step.op.in, row_of(i)) + offset_of(i);
+      const float* q = step.slots.row(step.op.in, row_of(i)) + offset_of(i);
       if (!Type::prepare(step, q, codes, queries_[i]) && !failed_) failed_ = row_of(i);
     }
   }
@@ -114,7 +114,7 @@ class Queries {
 
   void write(std::size_t i, const AttentionState& total) const {
     step_.table.attention_output(total, step_.plan.head_dim,
-                                 step_.workspace.row(step_.op.out, row_of(i)) + offset_of(i));
+                                 step_.slots.row(step_.op.out, row_of(i)) + offset_of(i));
   }
 
  private:

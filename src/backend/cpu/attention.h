@@ -21,6 +21,7 @@ struct AttentionStep {
   const Plan& plan;
   const Batch& batch;
   CpuWorkspace& workspace;
+  const Slots& slots;  // as this worker sees them
   const Op& op;
 };
 

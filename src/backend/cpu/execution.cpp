@@ -12,102 +12,82 @@
 namespace tern::backend {
 namespace {
 
-bool is_linear(const Op& op) { return op.code == OpCode::kTernaryLinear; }
-
 // Output rows a worker takes at least: the kernels' groups, of which a batch takes four in turn.
 constexpr std::size_t kRowGrain = kernels::kTileRows;
 constexpr std::size_t kBatchRowGrain = 4 * kRowGrain;
 
 }  // namespace
 
-// Operations on each value alone, where there is one row: it is divided by columns, which the
-// worker that computed them has in its cache. Several rows are not: what comes before and after
-// wants whole rows.
-bool Execution::is_column_local(const Op& op) const {
-  const bool elementwise =
-      op.code == OpCode::kAdd || op.code == OpCode::kRelu2Gate || op.code == OpCode::kSiluGate;
-  return elementwise && batch_.rows.size() == 1;
-}
-
-// Operations that touch one row of the batch at a time.
-bool Execution::is_row_local(const Op& op) const {
-  return !is_linear(op) && !is_column_local(op) && op.code != OpCode::kAttention &&
-         op.code != OpCode::kHead;
-}
-
-// Whether `next` may read what another worker wrote in `previous`, or overwrite what it still
-// reads. What a linear wrote has the width of the operation that reads it column by column, so that
-// the same worker does both.
-bool Execution::needs_barrier(const Op& previous, const Op& next) const {
-  if (is_row_local(previous) && is_row_local(next)) return false;
-  if (is_linear(previous) && is_linear(next)) return previous.in != next.in;
-  const bool in_turn = is_linear(previous) || is_column_local(previous);
-  return !(in_turn && is_column_local(next) &&
-           workspace_.width(previous.out) == workspace_.width(next.out));
-}
-
 void Execution::run(ThreadPool::Worker& worker) {
-  const Slice rows = slice_of(batch_.rows.size(), 1, worker.index(), worker.count());
-  fill_rope_table(rows);
+  const Schedule& schedule = workspace_.schedule(one_row());
+  const Slice rows =
+      one_row() ? Slice{0, 1} : slice_of(batch_.rows.size(), 1, worker.index(), worker.count());
+  const Part part{workspace_.slots(one_row(), worker.index()), rows, worker};
+  fill_rope_table(part);
   for (std::size_t i = 0; i < plan_.ops.size(); ++i) {
-    const Op& op = plan_.ops[i];
-    if (i > 0 && needs_barrier(plan_.ops[i - 1], op)) worker.barrier();
-    switch (op.code) {
-      case OpCode::kTernaryLinear: linear(op, worker); break;
-      case OpCode::kStoreKv: store_kv(op, rows, worker.index()); break;
-      case OpCode::kAttention:
-        if (const auto row = attend({table_, plan_, batch_, workspace_, op}, worker)) {
-          fail(op, *row);
-        }
-        break;
-      case OpCode::kHead:
-        if (!batch_.logit_rows.empty()) all_logits(op, worker);
-        largest_logits(op, worker);
-        break;
-      default:
-        if (is_column_local(op)) {
-          run_on_values(op, 0, columns_of(workspace_.width(op.out), worker));
-        } else {
-          run_on_rows(op, rows);
-        }
-    }
+    if (schedule.barriers[i]) worker.barrier();
+    run_op(plan_.ops[i], part);
   }
 }
 
-void Execution::run_on_rows(const Op& op, const Slice& rows) {
-  for (std::size_t row = rows.begin; row < rows.end; ++row) run_on_row(op, row);
+void Execution::run_op(const Op& op, const Part& part) {
+  switch (op.code) {
+    case OpCode::kTernaryLinear: linear(op, part); break;
+    case OpCode::kStoreKv: store_kv(op, part); break;
+    case OpCode::kAttention:
+      if (const auto row =
+              attend({table_, plan_, batch_, workspace_, part.slots, op}, part.worker)) {
+        fail(op, *row);
+      }
+      break;
+    case OpCode::kHead:
+      if (!batch_.logit_rows.empty()) all_logits(op, part);
+      largest_logits(op, part);
+      break;
+    default:
+      for (std::size_t row = part.rows.begin; row < part.rows.end; ++row) {
+        run_on_row(op, part.slots, row);
+      }
+  }
 }
 
-void Execution::run_on_row(const Op& op, std::size_t row) {
-  CpuWorkspace& w = workspace_;
-  const std::size_t width = w.width(op.out);
+void Execution::run_on_row(const Op& op, const Slots& slots, std::size_t row) {
+  const std::size_t width = slots.width(op.out);
   switch (op.code) {
-    case OpCode::kEmbed: embed(op, row); break;
+    case OpCode::kEmbed: embed(op, slots, row); break;
     case OpCode::kNorm:
-      table_.rms_norm(w.row(op.in, row), std::get<VectorWeight>(weights_[op.weight]).values.data(),
-                      width, plan_.norm_epsilon, w.row(op.out, row));
+      table_.rms_norm(slots.row(op.in, row),
+                      std::get<VectorWeight>(weights_[op.weight]).values.data(), width,
+                      plan_.norm_epsilon, slots.row(op.out, row));
       break;
     case OpCode::kQuantize:
-      if (!table_.quantize(w.row(op.in, row), width, w.padded_width(op.out), w.codes(op.out, row),
-                           w.scale(op.out, row), w.sum(op.out, row))) {
+      if (!table_.quantize(slots.row(op.in, row), width, slots.padded_width(op.out),
+                           slots.codes(op.out, row), slots.scale(op.out, row),
+                           slots.sum(op.out, row))) {
         fail(op, row);
       }
       break;
-    case OpCode::kRope: rotate(op, row); break;
-    case OpCode::kAdd:
+    case OpCode::kRope: rotate(op, slots, row); break;
+    case OpCode::kAdd: table_.add(slots.row(op.in, row), width, slots.row(op.out, row)); break;
     case OpCode::kRelu2Gate:
-    case OpCode::kSiluGate: run_on_values(op, row, {0, width}); break;
+      table_.relu2_gate(slots.row(op.in, row), slots.row(op.in2, row), width,
+                        slots.row(op.out, row));
+      break;
+    case OpCode::kSiluGate:
+      table_.silu_gate(slots.row(op.in, row), slots.row(op.in2, row), width,
+                       slots.row(op.out, row));
+      break;
     case OpCode::kStoreKv:
     case OpCode::kTernaryLinear:
     case OpCode::kAttention:
-    case OpCode::kHead: break;  // divided otherwise, by run()
+    case OpCode::kHead: break;  // divided, by run_op()
   }
 }
 
-void Execution::fill_rope_table(const Slice& rows) {
-  for (std::size_t row = rows.begin; row < rows.end; ++row) {
-    float* cosines = workspace_.cosines(row);
-    float* sines = workspace_.sines(row);
+void Execution::fill_rope_table(const Part& part) {
+  for (std::size_t row = part.rows.begin; row < part.rows.end; ++row) {
+    float* cosines = workspace_.cosines(part.slots, row);
+    float* sines = workspace_.sines(part.slots, row);
     for (std::size_t i = 0; i < plan_.rope_frequencies.size(); ++i) {
       const SinCos turn = fixed_sincos(batch_.rows[row].position * plan_.rope_frequencies[i]);
       cosines[i] = static_cast<float>(turn.cos);
@@ -116,63 +96,52 @@ void Execution::fill_rope_table(const Slice& rows) {
   }
 }
 
-void Execution::embed(const Op& op, std::size_t row) {
+void Execution::embed(const Op& op, const Slots& slots, std::size_t row) {
   const format::Tensor& matrix = std::get<MatrixWeight>(weights_[op.weight]).tensor;
   const std::size_t row_bytes = format::row_bytes(matrix.type, matrix.columns());
   const auto token = static_cast<std::size_t>(batch_.rows[row].token);
   format::dequantize_row(matrix.type, matrix.data.data() + token * row_bytes, matrix.columns(),
-                         workspace_.row(op.out, row));
+                         slots.row(op.out, row));
 }
 
-void Execution::rotate(const Op& op, std::size_t row) {
-  float* x = workspace_.row(op.out, row);
-  for (std::size_t at = 0; at < workspace_.width(op.out); at += plan_.head_dim) {
-    table_.rope(x + at, workspace_.cosines(row), workspace_.sines(row), plan_.head_dim / 2);
+void Execution::rotate(const Op& op, const Slots& slots, std::size_t row) {
+  const float* x = slots.row(op.in, row);
+  float* y = slots.row(op.out, row);
+  for (std::size_t at = 0; at < slots.width(op.out); at += plan_.head_dim) {
+    table_.rope(x + at, workspace_.cosines(slots, row), workspace_.sines(slots, row),
+                plan_.head_dim / 2, y + at);
   }
 }
 
-void Execution::store_kv(const Op& op, const Slice& rows, std::uint32_t worker) {
-  for (std::size_t row = rows.begin; row < rows.end; ++row) {
+void Execution::store_kv(const Op& op, const Part& part) {
+  const std::uint32_t worker = part.worker.index();
+  const Slice heads = one_row() ? slice_of(plan_.kv_heads, 1, worker, part.worker.count())
+                                : Slice{0, plan_.kv_heads};
+  for (std::size_t row = part.rows.begin; row < part.rows.end; ++row) {
     auto& cache = static_cast<CpuKvCache&>(*batch_.rows[row].cache);
     bool fits = true;
-    for (std::uint32_t kv_head = 0; kv_head < plan_.kv_heads; ++kv_head) {
-      const std::size_t at = std::size_t{kv_head} * plan_.head_dim;
-      fits &= cache.store(table_, batch_.rows[row].position, op.layer, kv_head,
-                          workspace_.row(op.in, row) + at, workspace_.row(op.in2, row) + at,
-                          workspace_.query_codes(worker));
+    for (std::size_t kv_head = heads.begin; kv_head < heads.end; ++kv_head) {
+      const std::size_t at = kv_head * plan_.head_dim;
+      fits &= cache.store(table_, batch_.rows[row].position, op.layer,
+                          static_cast<std::uint32_t>(kv_head), part.slots.row(op.in, row) + at,
+                          part.slots.row(op.in2, row) + at, workspace_.query_codes(worker));
     }
     if (!fits) fail(op, row);
   }
 }
 
-// The outputs of a linear that a worker computes.
-Slice Execution::columns_of(std::size_t width, const ThreadPool::Worker& worker) const {
-  const std::size_t grain = batch_.rows.size() == 1 ? kRowGrain : kBatchRowGrain;
-  return slice_of(width, grain, worker.index(), worker.count());
-}
-
-void Execution::run_on_values(const Op& op, std::size_t row, const Slice& columns) {
-  const std::size_t count = columns.end - columns.begin;
-  const float* in = workspace_.row(op.in, row) + columns.begin;
-  float* out = workspace_.row(op.out, row) + columns.begin;
-  if (op.code == OpCode::kAdd) {
-    table_.add(in, count, out);
-    return;
-  }
-  const auto gate = op.code == OpCode::kSiluGate ? table_.silu_gate : table_.relu2_gate;
-  gate(in, workspace_.row(op.in2, row) + columns.begin, count, out);
-}
-
-void Execution::linear(const Op& op, ThreadPool::Worker& worker) {
+void Execution::linear(const Op& op, const Part& part) {
   const auto& weight = std::get<TernaryWeight>(weights_[op.weight]);
-  const Slice slice = columns_of(weight.rows, worker);
+  const Slice slice = slice_of(weight.rows, one_row() ? kRowGrain : kBatchRowGrain,
+                               part.worker.index(), part.worker.count());
   if (slice.begin == slice.end) return;
   table_.ternary_linear(weight.from(slice.begin), slice.end - slice.begin,
-                        workspace_.quantized(op.in), batch_.rows.size(),
-                        workspace_.row(op.out, 0) + slice.begin, workspace_.width(op.out));
+                        part.slots.quantized(op.in), batch_.rows.size(),
+                        part.slots.row(op.out, 0) + slice.begin, part.slots.width(op.out));
 }
 
-void Execution::all_logits(const Op& op, const ThreadPool::Worker& worker) {
+void Execution::all_logits(const Op& op, const Part& part) {
+  const ThreadPool::Worker& worker = part.worker;
   const format::Tensor& matrix = std::get<MatrixWeight>(weights_[op.weight]).tensor;
   const Slice slice = slice_of(matrix.rows(), kRowGrain, worker.index(), worker.count());
   float* scratch = workspace_.scratch(worker.index());
@@ -180,7 +149,7 @@ void Execution::all_logits(const Op& op, const ThreadPool::Worker& worker) {
   for (std::size_t first = slice.begin; first < slice.end; first += kRows) {
     const std::size_t count = std::min(kRows, slice.end - first);
     for (std::size_t i = 0; i < batch_.logit_rows.size(); ++i) {
-      const float* x = workspace_.row(op.in, batch_.logit_rows[i]);
+      const float* x = part.slots.row(op.in, batch_.logit_rows[i]);
       float* logits = &batch_.logits[i * plan_.vocab + first];
       exact_rows(table_, matrix, first, count, x, scratch, logits);
       const bool finite =
@@ -191,13 +160,14 @@ void Execution::all_logits(const Op& op, const ThreadPool::Worker& worker) {
 }
 
 // Two barriers a query: no row can be chosen before all are bounded.
-void Execution::largest_logits(const Op& op, ThreadPool::Worker& worker) {
+void Execution::largest_logits(const Op& op, const Part& part) {
+  ThreadPool::Worker& worker = part.worker;
   const auto& matrix = std::get<MatrixWeight>(weights_[op.weight]);
   for (std::size_t i = 0; i < batch_.tops.size(); ++i) {
     TopQuery& query = batch_.tops[i];
     // The queries share the bounds: other slices of them would be overwritten while they are read.
     if (i > 0 && query.tokens != batch_.tops[i - 1].tokens) worker.barrier();
-    HeadSearch search(table_, matrix, workspace_.row(op.in, query.row), i, query, workspace_);
+    HeadSearch search(table_, matrix, part.slots.row(op.in, query.row), i, query, workspace_);
     search.bound(worker);
     worker.barrier();
     if (worker.index() == 0) search.choose();

@@ -24,21 +24,23 @@ class Execution {
   Result<void> outcome();
 
  private:
-  void run_on_rows(const Op& op, const Slice& rows);
-  void run_on_row(const Op& op, std::size_t row);
-  void embed(const Op& op, std::size_t row);
-  void rotate(const Op& op, std::size_t row);
-  void store_kv(const Op& op, const Slice& rows, std::uint32_t worker);
-  bool is_column_local(const Op& op) const;
-  bool is_row_local(const Op& op) const;
-  bool needs_barrier(const Op& previous, const Op& next) const;
-  Slice columns_of(std::size_t width, const ThreadPool::Worker& worker) const;
-  void run_on_values(const Op& op, std::size_t row, const Slice& columns);
-  void linear(const Op& op, ThreadPool::Worker& worker);
-  void all_logits(const Op& op, const ThreadPool::Worker& worker);
-  void largest_logits(const Op& op, ThreadPool::Worker& worker);
-  void fill_rope_table(const Slice& rows);
+  // Rows of a batch, where a worker sees them.
+  struct Part {
+    const Slots& slots;
+    Slice rows;
+    ThreadPool::Worker& worker;
+  };
+  void run_op(const Op& op, const Part& part);
+  void run_on_row(const Op& op, const Slots& slots, std::size_t row);
+  void embed(const Op& op, const Slots& slots, std::size_t row);
+  void rotate(const Op& op, const Slots& slots, std::size_t row);
+  void store_kv(const Op& op, const Part& part);
+  void linear(const Op& op, const Part& part);
+  void all_logits(const Op& op, const Part& part);
+  void largest_logits(const Op& op, const Part& part);
+  void fill_rope_table(const Part& part);
   void fail(const Op& op, std::size_t row);
+  bool one_row() const { return batch_.rows.size() == 1; }
 
   static constexpr std::uint64_t kNoFailure = ~0ull;
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/packing.h"
-
 namespace tern::backend {
 
 using kernels::AttentionQuery;
@@ -14,17 +12,18 @@ namespace {
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
-// Rows of codes are whole tiles, and whole lines.
-std::size_t padded_codes(std::size_t width) { return round_up(kernels::padded_columns(width), 64); }
-
-std::size_t slot_bytes(const SlotSpec& slot, std::uint32_t rows) {
-  if (!slot.quantized) return round_up(std::size_t{rows} * slot.width * sizeof(float), 64);
-  return rows * padded_codes(slot.width) + 2 * round_up(rows * sizeof(float), 64);  // scales, sums
+// The slots of a plan, and one for the cosines and sines of each row's position.
+std::vector<SlotSpec> all_slots(const Plan& plan) {
+  std::vector<SlotSpec> specs = plan.slots;
+  specs.push_back({plan.head_dim, false});
+  return specs;
 }
 
-// Cosines and sines of each row's position.
-std::size_t rope_bytes(const Plan& plan, std::uint32_t rows) {
-  return round_up(std::size_t{rows} * plan.head_dim * sizeof(float), 64);
+// Of a schedule that make_slots() has accepted or will refuse.
+std::vector<bool> own_of(const Schedule& schedule) {
+  std::vector<bool> own = schedule.own;
+  own.push_back(true);
+  return own;
 }
 
 // Enough for kScratchRows dequantised rows of any float slot, and for two padded attention states
@@ -59,8 +58,10 @@ std::size_t states(const Plan& plan) { return (CpuWorkspace::kPartChunks + 1) * 
 }  // namespace
 
 std::uint64_t CpuWorkspace::bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads) {
-  std::uint64_t total = rope_bytes(plan, rows);
-  for (const SlotSpec& slot : plan.slots) total += slot_bytes(slot, rows);
+  std::uint64_t total = Slots::bytes(all_slots(plan), rows);
+  if (const auto one_row = schedule_one_row(plan)) {
+    total += threads * Slots::own_bytes(all_slots(plan), own_of(*one_row));
+  }
   total += threads * scratch_floats(plan) * sizeof(float);
   total += threads * queries_of(plan) *
            (sizeof(AttentionQuery) + sizeof(Int8Query) + width_of_query(plan));
@@ -77,15 +78,7 @@ Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::
   workspace->vocab_ = plan.vocab;
   workspace->head_found_ = head_floats(plan, threads);
   workspace->scratch_floats_ = scratch_floats(plan);
-  std::size_t offset = 0;
-  for (const SlotSpec& spec : plan.slots) {
-    const std::size_t padded = padded_codes(spec.width);
-    workspace->slots_.push_back(
-        {spec.width, padded, offset, offset + rows * padded, spec.quantized});
-    offset += slot_bytes(spec, rows);
-  }
-  TERN_ASSIGN(workspace->memory_, AlignedBuffer::allocate(offset, "workspace"));
-  TERN_ASSIGN(workspace->rope_, AlignedBuffer::allocate(rope_bytes(plan, rows), "workspace"));
+  TERN_TRY(workspace->make_slots(plan, rows));
   TERN_ASSIGN(
       workspace->scratch_,
       AlignedBuffer::allocate(threads * workspace->scratch_floats_ * sizeof(float), "workspace"));
@@ -93,6 +86,19 @@ Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::
               AlignedBuffer::allocate(head_bytes(plan, rows, threads), "workspace"));
   TERN_TRY(workspace->make_attention(plan, threads));
   return workspace;
+}
+
+Result<void> CpuWorkspace::make_slots(const Plan& plan, std::uint32_t rows) {
+  TERN_ASSIGN(one_row_, schedule_one_row(plan));
+  several_rows_ = schedule_rows(plan);
+  rope_slot_ = static_cast<SlotId>(plan.slots.size());
+  const std::vector<SlotSpec> specs = all_slots(plan);
+  TERN_ASSIGN(slots_, Slots::make(specs, rows));
+  for (std::uint32_t worker = 0; worker < threads_; ++worker) {
+    TERN_ASSIGN(Slots own, Slots::make_own(specs, own_of(one_row_), slots_));
+    own_slots_.push_back(std::move(own));
+  }
+  return {};
 }
 
 Result<void> CpuWorkspace::make_attention(const Plan& plan, std::uint32_t threads) {
@@ -111,27 +117,6 @@ Result<void> CpuWorkspace::make_attention(const Plan& plan, std::uint32_t thread
     states_[i].out = state_floats_.as<float>() + i * width;
   }
   return {};
-}
-
-float* CpuWorkspace::row(SlotId slot, std::size_t row) {
-  return memory_.as<float>(slots_[slot].offset) + row * slots_[slot].width;
-}
-
-std::int8_t* CpuWorkspace::codes(SlotId slot, std::size_t row) {
-  return memory_.as<std::int8_t>(slots_[slot].offset) + row * slots_[slot].padded;
-}
-
-float* CpuWorkspace::scale(SlotId slot, std::size_t row) {
-  return memory_.as<float>(slots_[slot].scale_offset) + row;
-}
-
-std::int32_t* CpuWorkspace::sum(SlotId slot, std::size_t row) {
-  const std::size_t scales = round_up(rows_ * sizeof(float), 64);
-  return memory_.as<std::int32_t>(slots_[slot].scale_offset + scales) + row;
-}
-
-kernels::QuantizedRows CpuWorkspace::quantized(SlotId slot) {
-  return {codes(slot, 0), slots_[slot].padded, scale(slot, 0), sum(slot, 0)};
 }
 
 }  // namespace tern::backend

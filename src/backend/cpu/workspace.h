@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/schedule.h"
+#include "backend/cpu/slots.h"
 #include "core/aligned_buffer.h"
 #include "kernels/kernel_table.h"
 
@@ -19,20 +21,16 @@ class CpuWorkspace final : public Workspace {
   std::uint32_t rows() const { return rows_; }
   std::uint32_t threads() const { return threads_; }
 
-  // One row of a float slot.
-  float* row(SlotId slot, std::size_t row);
-  std::size_t width(SlotId slot) const { return slots_[slot].width; }
-
-  // A quantised slot: codes and their scale and sum, one row or all.
-  std::size_t padded_width(SlotId slot) const { return slots_[slot].padded; }
-  std::int8_t* codes(SlotId slot, std::size_t row);
-  float* scale(SlotId slot, std::size_t row);
-  std::int32_t* sum(SlotId slot, std::size_t row);
-  kernels::QuantizedRows quantized(SlotId slot);
+  // The slots as a worker sees them while a batch of one row, or of several, is computed; and who
+  // computes what then. Behind the slots of the plan stands one for cosines and sines.
+  const Slots& slots(bool one_row, std::uint32_t worker) const {
+    return one_row ? own_slots_[worker] : slots_;
+  }
+  const Schedule& schedule(bool one_row) const { return one_row ? one_row_ : several_rows_; }
 
   // Cosines and sines of a row's position, head_dim / 2 of each.
-  float* cosines(std::size_t row) { return rope_.as<float>() + row * 2 * half_; }
-  float* sines(std::size_t row) { return cosines(row) + half_; }
+  float* cosines(const Slots& slots, std::size_t row) const { return slots.row(rope_slot_, row); }
+  float* sines(const Slots& slots, std::size_t row) const { return cosines(slots, row) + half_; }
 
   // For the search for the largest logits: a bound a token; of each thread, the largest lower
   // bounds; the threshold; and how many logits each thread computed for a query.
@@ -72,14 +70,8 @@ class CpuWorkspace final : public Workspace {
   kernels::AttentionState& total(std::size_t head) { return part(kPartChunks, head); }
 
  private:
-  struct Slot {
-    std::size_t width;
-    std::size_t padded;        // bytes of a quantised row
-    std::size_t offset;        // floats, or codes
-    std::size_t scale_offset;  // quantised slots only: scales, then sums
-    bool quantized;
-  };
   CpuWorkspace() = default;
+  Result<void> make_slots(const Plan& plan, std::uint32_t rows);
   Result<void> make_attention(const Plan& plan, std::uint32_t threads);
 
   std::uint32_t rows_ = 0;
@@ -91,9 +83,11 @@ class CpuWorkspace final : public Workspace {
   std::size_t query_width_ = 0;
   std::size_t queries_ = 0;
   std::size_t heads_ = 0;
-  std::vector<Slot> slots_;
-  AlignedBuffer memory_;
-  AlignedBuffer rope_;
+  SlotId rope_slot_ = 0;
+  Schedule several_rows_;
+  Schedule one_row_;
+  Slots slots_;
+  std::vector<Slots> own_slots_;  // by worker
   AlignedBuffer scratch_;
   AlignedBuffer head_;
   std::vector<kernels::AttentionQuery> f16_queries_;

@@ -116,21 +116,21 @@ void rms_norm(const float* x, const float* w, std::size_t n, float eps, float* y
   for (; i < n; ++i) y[i] = w[i] * (x[i] * r);
 }
 
-void rope(float* x, const float* cosine, const float* sine, std::size_t half) {
+void rope(const float* x, const float* cosine, const float* sine, std::size_t half, float* y) {
   std::size_t i = 0;
   for (; i + kLanes <= half; i += kLanes) {
     const Vec x0 = load(x + i);
     const Vec x1 = load(x + i + half);
     const Vec c = load(cosine + i);
     const Vec s = load(sine + i);
-    store(x + i, fmadd(x0, c, negate(mul(x1, s))));
-    store(x + i + half, fmadd(x1, c, mul(x0, s)));
+    store(y + i, fmadd(x0, c, negate(mul(x1, s))));
+    store(y + i + half, fmadd(x1, c, mul(x0, s)));
   }
   for (; i < half; ++i) {
     const float x0 = x[i];
     const float x1 = x[i + half];
-    x[i] = fma1(x0, cosine[i], -(x1 * sine[i]));
-    x[i + half] = fma1(x1, cosine[i], x0 * sine[i]);
+    y[i] = fma1(x0, cosine[i], -(x1 * sine[i]));
+    y[i + half] = fma1(x1, cosine[i], x0 * sine[i]);
   }
 }
 

@@ -105,12 +105,12 @@ void rms_norm(const float* x, const float* w, std::size_t n, float eps, float* y
   for (std::size_t i = 0; i < n; ++i) y[i] = w[i] * (x[i] * r);
 }
 
-void rope(float* x, const float* cosine, const float* sine, std::size_t half) {
+void rope(const float* x, const float* cosine, const float* sine, std::size_t half, float* y) {
   for (std::size_t i = 0; i < half; ++i) {
     const float x0 = x[i];
     const float x1 = x[i + half];
-    x[i] = std::fma(x0, cosine[i], -(x1 * sine[i]));
-    x[i + half] = std::fma(x1, cosine[i], x0 * sine[i]);
+    y[i] = std::fma(x0, cosine[i], -(x1 * sine[i]));
+    y[i + half] = std::fma(x1, cosine[i], x0 * sine[i]);
   }
 }
 
