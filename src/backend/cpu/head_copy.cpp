@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/aligned_buffer.h"
 #include "format/float_blocks.h"
 #include "format/ternary_matrix.h"
 
@@ -215,19 +216,18 @@ Result<void> fill_copy(const format::Tensor& tensor, const Layout& layout, std::
 
 }  // namespace
 
-Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool,
+Result<HeadCopy> make_head_copy(const format::Tensor& tensor, Arena& arena, ThreadPool& pool,
                                 PackedCache* cache) {
   const Layout layout(tensor);
   // Another meaning of the bytes is a new version in the name: they do not depend on the tier.
-  TERN_ASSIGN(PackedBlob blob,
-              packed_blob(cache, tensor.name + " int8-1", layout.bytes(), pool,
+  TERN_ASSIGN(const PackedBlob blob,
+              packed_blob(cache, tensor.name + " int8-1", layout.bytes(), arena, pool,
                           [&](std::byte* to) { return fill_copy(tensor, layout, to, pool); }));
-  HeadCopy copy{{nullptr, layout.tiles, nullptr}, nullptr, nullptr, layout.bytes(), {}};
-  copy.memory = std::move(blob.memory);
-  copy.tiles.codes = copy.memory.as<std::uint8_t>();
-  copy.tiles.scales = copy.memory.as<float>(layout.codes);
-  copy.residuals = copy.tiles.scales + layout.rows;
-  copy.norms = copy.residuals + layout.rows;
+  const auto* const scales = reinterpret_cast<const float*>(blob.bytes + layout.codes);
+  const HeadCopy copy{{reinterpret_cast<const std::uint8_t*>(blob.bytes), layout.tiles, scales},
+                      scales + layout.rows,
+                      scales + 2 * layout.rows,
+                      layout.bytes()};
   if (blob.cached) TERN_TRY(compare_rows(tensor, layout, copy));
   return copy;
 }

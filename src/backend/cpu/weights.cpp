@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/aligned_buffer.h"
 #include "format/float_blocks.h"
 #include "format/ternary_matrix.h"
 #include "kernels/packing.h"
@@ -90,7 +91,7 @@ std::uint64_t allocated_bytes(const format::Tensor& tensor, Packing packing) {
 }
 
 Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, Packing packing,
-                                          ThreadPool& pool, PackedCache* cache) {
+                                          Arena& arena, ThreadPool& pool, PackedCache* cache) {
   if (tensor.columns() > kMaxColumns) {
     return unsupported(tensor, "expected at most " + std::to_string(kMaxColumns) +
                                    " columns (sums stay exact), found " +
@@ -99,16 +100,14 @@ Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, Packing 
   TERN_ASSIGN(const format::TernaryMatrix matrix, format::TernaryMatrix::bind(tensor));
   const std::uint64_t rows = tensor.rows();
   const std::uint64_t columns = tensor.columns();
-  TERN_ASSIGN(PackedBlob blob,
-              packed_blob(cache, tensor.name, kernels::packed_bytes(rows, columns, packing), pool,
-                          [&](std::byte* to) { return pack(matrix, packing, to, pool); }));
-  TernaryWeight weight{{nullptr, kernels::tiles_of(columns, packing), matrix.scale(), packing},
+  TERN_ASSIGN(const PackedBlob blob,
+              packed_blob(cache, tensor.name, kernels::packed_bytes(rows, columns, packing), arena,
+                          pool, [&](std::byte* to) { return pack(matrix, packing, to, pool); }));
+  return TernaryWeight{{reinterpret_cast<const std::uint8_t*>(blob.bytes),
+                        kernels::tiles_of(columns, packing), matrix.scale(), packing},
                        rows,
                        columns,
-                       std::move(blob.memory),
                        blob.cached};
-  weight.tiles.codes = weight.packed.as<std::uint8_t>();
-  return weight;
 }
 
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor) {
