@@ -109,6 +109,7 @@ Result<void> Sequence::append_chunk(std::span<const TokenId> tokens, bool last,
     logit_rows.push_back(static_cast<std::uint32_t>(tokens.size() - 1));
   }
   TERN_TRY(submit(logit_rows, last ? options.top : std::nullopt));
+  if (logit_rows.empty()) model_->release_rows();
   const std::size_t vocab = model_->config().vocab;
   if (options.every_logit) {
     for (std::uint32_t i = 0; i < tokens.size(); ++i) {

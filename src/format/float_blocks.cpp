@@ -29,15 +29,17 @@ std::uint16_t load_u16(const std::byte* at) {
   return bits;
 }
 
-// f16_to_f32() without branches, so that compilers make vectors of a row: a head has many.
+// f16_to_f32() by masks, so that compilers make vectors of a row: a head has many.
 float widened(std::uint16_t half) {
+  const auto all_if = [](bool condition) { return -static_cast<std::uint32_t>(condition); };
   const std::uint32_t magnitude = half & 0x7fffu;
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-  const std::uint32_t special = magnitude >= 0x7c00u ? 0x7f800000u : 0u;  // infinities and NaNs
+  const std::uint32_t special = all_if(magnitude >= 0x7c00u) & 0x7f800000u;  // infinities and NaNs
   const std::uint32_t normal = ((magnitude << 13) + (112u << 23)) | special;
   const float subnormal = static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f;
-  const auto bits = magnitude < 0x400u ? std::bit_cast<std::uint32_t>(subnormal) : normal;
-  return std::bit_cast<float>(bits | sign);
+  const std::uint32_t small = all_if(magnitude < 0x400u);
+  return std::bit_cast<float>((std::bit_cast<std::uint32_t>(subnormal) & small) |
+                              (normal & ~small) | sign);
 }
 
 // Byte i has value i in its low nibble and value 16+i in its high one.

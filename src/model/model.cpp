@@ -199,4 +199,10 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
   return model;
 }
 
+void Model::release_rows() const {
+  const Tensor* embedding = file_.tensor(arch::kTokenEmbedding);
+  if (!config_.tied_embedding || head_.certified) file_.release(*embedding);
+  if (!config_.tied_embedding && head_.certified) file_.release(*file_.tensor(arch::kOutput));
+}
+
 }  // namespace tern::model

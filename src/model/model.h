@@ -62,6 +62,9 @@ class Model {
     return head_.certified ? bytes_per_token_ - head_.bytes + head_.copy_bytes : bytes_per_token_;
   }
   const HeadReport& head() const { return head_; }
+  // Takes out of this process's memory what was read of embedding and head, where few of their rows
+  // are: a row can bring in a page of 2 MiB. For who has computed without asking for all logits.
+  void release_rows() const;
   // What the proof found; `proved` is false where it was not asked for.
   const ProofReport& proof() const { return proof_; }
 

@@ -132,7 +132,9 @@ Result<void> compare_rows(const TernaryTensor& entry, const TernaryMatrix& matri
   return {};
 }
 
-Result<void> prove_one(const TernaryTensor& entry, backend::Backend& backend, ProofReport& report) {
+// Returns the scale.
+Result<float> prove_one(const TernaryTensor& entry, backend::Backend& backend,
+                        ProofReport& report) {
   const format::Tensor& tensor = *entry.tensor;
   TERN_ASSIGN(const TernaryMatrix matrix, TernaryMatrix::bind(tensor));
   if (!backend.proved_before(entry.weight)) TERN_TRY(check_codes(tensor, matrix));
@@ -144,16 +146,13 @@ Result<void> prove_one(const TernaryTensor& entry, backend::Backend& backend, Pr
   TERN_TRY(compare_rows(entry, matrix, backend, prefill));
   report.rows_compared += 2 * ((rows + kComparedStep - 1) / kComparedStep);
   ++report.tensors;
-  return {};
+  return matrix.scale();
 }
 
 // Scales of one model are of one size, and that size is one of weights, not of their inverse.
-Result<float> check_scales(std::span<const TernaryTensor> tensors) {
-  std::vector<float> scales;
-  for (const TernaryTensor& entry : tensors) {
-    TERN_ASSIGN(const TernaryMatrix matrix, TernaryMatrix::bind(*entry.tensor));
-    scales.push_back(matrix.scale());
-  }
+// Returns the median.
+Result<float> check_scales(std::span<const TernaryTensor> tensors,
+                           const std::vector<float>& scales) {
   std::vector<float> sorted = scales;
   std::sort(sorted.begin(), sorted.end());
   const float median = sorted[sorted.size() / 2];
@@ -183,11 +182,8 @@ Result<ProofReport> prove(const format::GgufFile& file, std::span<const TernaryT
   const ScopedFpEnv fp_env;
   const auto start = std::chrono::steady_clock::now();
   ProofReport report;
-  if (!tensors.empty()) {
-    TERN_ASSIGN(report.median_scale, check_scales(tensors));
-  }
   std::vector<ProofReport> parts(backend.threads());
-  std::vector<Result<void>> outcomes(tensors.size());
+  std::vector<Result<float>> outcomes(tensors.size(), Result<float>(0.0f));
   TERN_ASSIGN(const std::unique_ptr<ThreadPool> pool, ThreadPool::create(backend.threads()));
   pool->run([&](ThreadPool::Worker& worker) {
     for (std::size_t i = worker.index(); i < tensors.size(); i += worker.count()) {
@@ -195,7 +191,14 @@ Result<ProofReport> prove(const format::GgufFile& file, std::span<const TernaryT
       file.release(*tensors[i].tensor);
     }
   });
-  for (auto& outcome : outcomes) TERN_TRY(std::move(outcome));
+  std::vector<float> scales;
+  for (auto& outcome : outcomes) {
+    TERN_ASSIGN(const float scale, std::move(outcome));
+    scales.push_back(scale);
+  }
+  if (!tensors.empty()) {
+    TERN_ASSIGN(report.median_scale, check_scales(tensors, scales));
+  }
   for (const ProofReport& part : parts) {
     report.tensors += part.tensors;
     report.rows_compared += part.rows_compared;

@@ -33,8 +33,9 @@ int trit_at(const kernels::TernaryTiles& w, std::size_t row, std::size_t column)
 
 Result<TernaryWeight> make(const format::Tensor& tensor, std::uint32_t threads = 1,
                            Packing packing = Packing::kTwoBits) {
+  static Arena arena;  // the weights' memory
   ThreadPool pool(threads);
-  return make_ternary_weight(tensor, packing, pool);
+  return make_ternary_weight(tensor, packing, arena, pool);
 }
 
 // Every shape, rows and columns beyond the matrix included, whatever the number of threads.
@@ -47,9 +48,8 @@ TEST(TernaryWeight, IsPackedInTilesAndPaddedWithZeros) {
         const std::size_t width = packing == Packing::kTwoBits ? 16 : 20;
         for (const std::uint32_t threads : {1u, 3u}) {
           const TernaryWeight weight = must(make(owned.tensor, threads, packing));
-          EXPECT_EQ(static_cast<const void*>(weight.tiles.codes), weight.packed.data());
           EXPECT_EQ(weight.tiles.tiles, (columns + width - 1) / width);
-          EXPECT_EQ(weight.packed.size(), (rows + 15) / 16 * weight.tiles.tiles * 64);
+          EXPECT_EQ(weight.packed_bytes(), (rows + 15) / 16 * weight.tiles.tiles * 64);
           EXPECT_EQ(weight.rows, rows);
           EXPECT_EQ(weight.columns, columns);
           EXPECT_EQ(weight.tiles.scale, 0.25f);

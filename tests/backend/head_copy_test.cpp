@@ -38,7 +38,8 @@ Scanned scan(const std::vector<float>& w, const std::vector<float>& x) {
   const ScopedFpEnv fp_env;
   const auto tensor = test::make_floats("output.weight", {w.size(), 1}, w);
   ThreadPool pool(1);
-  const HeadCopy copy = must(make_head_copy(tensor.tensor, pool, nullptr));
+  Arena arena;
+  const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
   std::vector<std::int8_t> digits(2 * (x.size() + 3));
   const ScanQuery query = make_scan_query(x.data(), x.size(), digits.data());
   EXPECT_TRUE(query.bounded);
@@ -130,7 +131,8 @@ TEST(HeadCopy, SaysWhatItAllocates) {
   // 48 rows of 26 tiles of 4 columns, and three floats a row.
   EXPECT_EQ(head_copy_bytes(tensor.tensor), 48u * (26 * 4 + 12));
   ThreadPool pool(3);
-  const HeadCopy copy = must(make_head_copy(tensor.tensor, pool, nullptr));
+  Arena arena;
+  const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
   EXPECT_EQ(copy.bytes, head_copy_bytes(tensor.tensor));
 }
 

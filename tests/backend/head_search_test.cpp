@@ -273,7 +273,8 @@ TEST(HeadSearch, NearTiesThatTheScanRanksWronglyAreFound) {
     Head head(kernels::scalar_table(), 1, x, matrix);
     const auto logits = must(head.all());
     ThreadPool pool(1);
-    const HeadCopy copy = must(make_head_copy(matrix.tensor, pool, nullptr));
+    Arena arena;
+    const HeadCopy copy = must(make_head_copy(matrix.tensor, arena, pool, nullptr));
     std::vector<std::int8_t> digits(2 * kColumns);
     const ScanQuery query = make_scan_query(x.data(), kColumns, digits.data());
     std::vector<float> scanned(kRows);

@@ -38,9 +38,9 @@ class PackedCacheTest : public ::testing::Test {
   std::vector<std::byte> take(PackedCache& cache, std::string_view name, std::size_t bytes,
                               std::uint32_t threads = 2) const {
     ThreadPool pool(threads);
-    const auto taken = must(cache.take(name, bytes, pool));
-    if (!taken) return {};
-    return {taken->data(), taken->data() + bytes};
+    std::vector<std::byte> taken(bytes);
+    if (!cache.take(name, taken, pool)) return {};
+    return taken;
   }
   void store_both() const {
     PackedCache cache = open();
@@ -96,8 +96,9 @@ TEST_F(PackedCacheTest, ANameWithAnotherSizeIsAnotherBlob) {
 
 TEST_F(PackedCacheTest, IsCompleteOnceAllThatIsKeptWasThere) {
   ThreadPool pool(2);
+  Arena arena;
   const auto load = [&](PackedCache& cache, const char* name) {
-    auto blob = packed_blob(&cache, name, 64, pool, [&](std::byte* to) -> Result<void> {
+    auto blob = packed_blob(&cache, name, 64, arena, pool, [&](std::byte* to) -> Result<void> {
       std::memcpy(to, small_.data(), 64);
       return {};
     });
@@ -114,7 +115,7 @@ TEST_F(PackedCacheTest, IsCompleteOnceAllThatIsKeptWasThere) {
     PackedCache cache = open();
     const PackedBlob a = load(cache, "a");
     EXPECT_TRUE(a.cached);
-    EXPECT_EQ(std::memcmp(a.memory.data(), small_.data(), 64), 0);
+    EXPECT_EQ(std::memcmp(a.bytes, small_.data(), 64), 0);
     EXPECT_TRUE(cache.complete());
     const PackedBlob b = load(cache, "b");  // what a later version may want as well
     EXPECT_FALSE(b.cached);
@@ -129,7 +130,8 @@ TEST_F(PackedCacheTest, IsCompleteOnceAllThatIsKeptWasThere) {
 
 TEST_F(PackedCacheTest, WithoutACacheABlobIsMade) {
   ThreadPool pool(1);
-  const auto refused = packed_blob(nullptr, "a", 64, pool, [](std::byte*) -> Result<void> {
+  Arena arena;
+  const auto refused = packed_blob(nullptr, "a", 64, arena, pool, [](std::byte*) -> Result<void> {
     return Error{ErrorCode::kOutOfMemory, "of the maker", ""};
   });
   ASSERT_FALSE(refused.ok());
@@ -229,17 +231,19 @@ TEST_F(PackedCacheTest, AHeadCopyThatIsNotOfItsMatrixIsRefused) {
   }
   const auto matrix = test::make_floats("output.weight", {kColumns, kRows}, values);
   ThreadPool pool(2);
+  Arena arena;
   const auto bytes = head_copy_bytes(matrix.tensor);
   const std::uint64_t padded_rows = 112, codes = padded_rows * 12;  // three tiles of four columns
   const auto outcome_with = [&](std::optional<std::uint64_t> flipped) {
-    const HeadCopy made = must(make_head_copy(matrix.tensor, pool, nullptr));
-    std::vector<std::byte> blob(made.memory.data(), made.memory.data() + bytes);
+    const HeadCopy made = must(make_head_copy(matrix.tensor, arena, pool, nullptr));
+    std::vector<std::byte> blob(bytes);
+    std::memcpy(blob.data(), made.tiles.codes, bytes);
     if (flipped) blob[*flipped] ^= std::byte{1};
     PackedCache writer = open();
     writer.keep("output.weight int8-1", blob);
     must(writer.store(no_progress));
     PackedCache cache = open();
-    const auto copy = make_head_copy(matrix.tensor, pool, &cache);
+    const auto copy = make_head_copy(matrix.tensor, arena, pool, &cache);
     EXPECT_TRUE(cache.took_any());
     return copy.ok() ? "" : copy.error().to_string();
   };

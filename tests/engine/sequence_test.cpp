@@ -7,6 +7,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "kernels/registry.h"
+#include "support/resident.h"
 #include "support/temporary_directory.h"
 #include "support/tiny_model.h"
 
@@ -102,6 +103,17 @@ TEST_F(SequenceTest, AsksForTheLargestLogits) {
   ASSERT_TRUE(s.append({tokens.data(), 1}).ok());  // and all again
   EXPECT_EQ(s.logits().size(), tiny_.vocab);
   EXPECT_TRUE(s.candidates().empty());
+}
+
+// A token of a certified head reads few rows, of which nothing stays; all logits read all rows.
+TEST_F(SequenceTest, RowsOfTheHeadStayInMemoryWhereAllAreRead) {
+  const std::span<const std::byte> head = model_->file().tensor("token_embd.weight")->data;
+  auto s = sequence();
+  const auto tokens = test::tiny_tokens(tiny_, 3);
+  ASSERT_TRUE(s.append(tokens, {.top = TopLogits{5, tiny_.vocab, {}}}).ok());
+  EXPECT_EQ(test::resident_bytes(head), 0u);
+  ASSERT_TRUE(s.append(tokens).ok());
+  EXPECT_GT(test::resident_bytes(head), 0u);
 }
 
 TEST_F(SequenceTest, PromptBeyondTheContextIsRefusedBeforeItIsComputed) {

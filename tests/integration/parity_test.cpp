@@ -124,6 +124,7 @@ TEST_P(Parity, Norms) {
 
 TEST_P(Parity, TernaryLinears) {
   ThreadPool pool(1);
+  Arena arena;
   for (const std::string name :
        {"blk.0.attn_q", "blk.0.attn_k", "blk.0.attn_v", "blk.0.attn_output", "blk.0.ffn_gate",
         "blk.0.ffn_up", "blk.0.ffn_down"}) {
@@ -132,7 +133,7 @@ TEST_P(Parity, TernaryLinears) {
     const Array factor = golden(name + ".scale");
     const Array acc = golden(name + ".acc");
     const auto weight = must(backend::make_ternary_weight(*file_->tensor(name + ".weight"),
-                                                          kernels::Packing::kTwoBits, pool));
+                                                          kernels::Packing::kTwoBits, arena, pool));
     const std::size_t padded = kernels::padded_columns(x.columns);
     for (const KernelTable* tier : tiers_) {
       std::vector<float> y(acc.values.size());

@@ -12,6 +12,7 @@
 #include "backend/cpu/packed_cache.h"
 #include "kernels/registry.h"
 #include "model/decoder_plan.h"
+#include "support/resident.h"
 #include "support/temporary_directory.h"
 #include "support/tiny_model.h"
 
@@ -40,6 +41,7 @@ class ModelLoad : public ::testing::Test {
     return model.error();
   }
 
+  int sum_ = 0;  // of bytes, so that they are read
   test::TemporaryDirectory directory_;
   backend::CpuBackend backend_{kernels::scalar_table(), 2};
 };
@@ -176,6 +178,32 @@ TEST_F(ModelLoad, BytesPerTokenLeaveOutAnUntiedEmbedding) {
   EXPECT_EQ(tied->bytes_per_token(), tied->weight_bytes() - 14 * 32);  // the scales of I2_S
   EXPECT_EQ(untied->bytes_per_token(), tied->bytes_per_token());
   EXPECT_GT(untied->weight_bytes(), tied->weight_bytes());
+}
+
+TEST_F(ModelLoad, RowsThatWereReadAreReleasedWhereFewAre) {
+  const std::string embedding = "token_embd.weight";
+  const std::string output = "output.weight";
+  for (const bool tied : {true, false}) {
+    for (const HeadMode head : {HeadMode::kCertified, HeadMode::kExact}) {
+      const auto model = load({.vocab = 512, .tied = tied}, {.head = head});
+      ASSERT_TRUE(model.ok());
+      const bool certified = head == HeadMode::kCertified;
+      const auto resident = [&](const std::string& name) {
+        return test::resident_bytes(model->file().tensor(name)->data) != 0;
+      };
+      const auto read_all = [&](const std::string& name) {
+        for (const std::byte b : model->file().tensor(name)->data) sum_ += std::to_integer<int>(b);
+        EXPECT_TRUE(resident(name));
+      };
+      read_all(embedding);
+      if (!tied) read_all(output);
+      model->release_rows();
+      EXPECT_EQ(resident(embedding), tied && !certified);
+      if (!tied) {
+        EXPECT_EQ(resident(output), !certified);
+      }
+    }
+  }
 }
 
 TEST_F(ModelLoad, MissingTensor) {

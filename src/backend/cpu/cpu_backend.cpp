@@ -51,7 +51,7 @@ WeightId CpuBackend::keep(Weight weight) {
 }
 
 Result<WeightId> CpuBackend::load_ternary(const format::Tensor& tensor) {
-  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor, table_.packing, *pool_, cache_));
+  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor, table_.packing, memory_, *pool_, cache_));
   return keep(std::move(weight));
 }
 
@@ -100,7 +100,7 @@ Result<void> CpuBackend::copy_head(WeightId head) {
     return Error{ErrorCode::kUnsupported, "this matrix has no int8 copy: it has too many columns",
                  matrix.tensor.name};
   }
-  TERN_ASSIGN(matrix.copy, make_head_copy(matrix.tensor, *pool_, cache_));
+  TERN_ASSIGN(matrix.copy, make_head_copy(matrix.tensor, memory_, *pool_, cache_));
   return {};
 }
 

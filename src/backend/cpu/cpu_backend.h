@@ -66,6 +66,7 @@ class CpuBackend : public Backend {
 
   const kernels::KernelTable& table_;
   std::unique_ptr<ThreadPool> pool_;
+  Arena memory_;  // of packed weights
   std::deque<Weight> weights_;
   PackedCache* cache_ = nullptr;
 };

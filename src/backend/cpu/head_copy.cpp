@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/aligned_buffer.h"
 #include "format/float_blocks.h"
 #include "format/ternary_matrix.h"
 
@@ -29,8 +30,10 @@ constexpr double kMostNorm = 0x1p60;
 constexpr float kLeastMaximum = 0x1p-100f;
 // Covers what rounds in the f64 sums of squares here: 2^17 terms of 2^-53.
 constexpr double kAbove = 1.0 + 0x1p-30;
-// Rows of a copy from the cache that are made again and compared.
+// Rows of a copy from the cache that are made again and compared: some in a row, since the first
+// can bring in a page of 2 MiB.
 constexpr std::uint64_t kComparedRows = 64;
+constexpr std::uint64_t kComparedTogether = 4;
 
 constexpr std::uint64_t ceil_div(std::uint64_t n, std::uint64_t by) { return (n + by - 1) / by; }
 constexpr std::uint64_t round_up(std::uint64_t n, std::uint64_t to) { return ceil_div(n, to) * to; }
@@ -145,8 +148,17 @@ std::uint64_t head_copy_bytes(const format::Tensor& tensor) {
 
 namespace {
 
-// Makes rows spread over the matrix again, the first and the last among them. Errors: kOutOfMemory;
-// kProofFailed where the copy's row has other bytes.
+// The i-th of `count` rows of so many that are compared: in runs spread over all, the first and the
+// last row among them.
+std::uint64_t compared_row(std::uint64_t i, std::uint64_t count, std::uint64_t rows) {
+  if (count < kComparedRows) return i;  // all of them
+  const std::uint64_t run = i / kComparedTogether;
+  constexpr std::uint64_t kLastRun = kComparedRows / kComparedTogether - 1;
+  return (rows - kComparedTogether) * run / kLastRun + i % kComparedTogether;
+}
+
+// Makes such rows of the matrix again. Errors: kOutOfMemory; kProofFailed where the copy's row has
+// other bytes.
 Result<void> compare_rows(const format::Tensor& tensor, const Layout& layout,
                           const HeadCopy& copy) {
   const std::size_t columns = tensor.columns();
@@ -161,7 +173,7 @@ Result<void> compare_rows(const format::Tensor& tensor, const Layout& layout,
   auto* const codes = memory.as<std::uint8_t>(2 * padded * sizeof(float));
   const std::uint64_t count = std::min(kComparedRows, tensor.rows());
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::uint64_t row = count == 1 ? 0 : (tensor.rows() - 1) * i / (count - 1);
+    const std::uint64_t row = compared_row(i, count, tensor.rows());
     format::dequantize_row(tensor.type, tensor.data.data() + row * row_bytes, columns, weights);
     const RowBound bound = round_row(weights, columns, rounded);
     const RowBound found{copy.tiles.scales[row], copy.residuals[row], copy.norms[row]};
@@ -215,19 +227,18 @@ Result<void> fill_copy(const format::Tensor& tensor, const Layout& layout, std::
 
 }  // namespace
 
-Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool,
+Result<HeadCopy> make_head_copy(const format::Tensor& tensor, Arena& arena, ThreadPool& pool,
                                 PackedCache* cache) {
   const Layout layout(tensor);
   // Another meaning of the bytes is a new version in the name: they do not depend on the tier.
-  TERN_ASSIGN(PackedBlob blob,
-              packed_blob(cache, tensor.name + " int8-1", layout.bytes(), pool,
+  TERN_ASSIGN(const PackedBlob blob,
+              packed_blob(cache, tensor.name + " int8-1", layout.bytes(), arena, pool,
                           [&](std::byte* to) { return fill_copy(tensor, layout, to, pool); }));
-  HeadCopy copy{{nullptr, layout.tiles, nullptr}, nullptr, nullptr, layout.bytes(), {}};
-  copy.memory = std::move(blob.memory);
-  copy.tiles.codes = copy.memory.as<std::uint8_t>();
-  copy.tiles.scales = copy.memory.as<float>(layout.codes);
-  copy.residuals = copy.tiles.scales + layout.rows;
-  copy.norms = copy.residuals + layout.rows;
+  const auto* const scales = reinterpret_cast<const float*>(blob.bytes + layout.codes);
+  const HeadCopy copy{{reinterpret_cast<const std::uint8_t*>(blob.bytes), layout.tiles, scales},
+                      scales + layout.rows,
+                      scales + 2 * layout.rows,
+                      layout.bytes()};
   if (blob.cached) TERN_TRY(compare_rows(tensor, layout, copy));
   return copy;
 }

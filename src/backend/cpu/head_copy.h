@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "backend/cpu/packed_cache.h"
-#include "core/aligned_buffer.h"
+#include "core/arena.h"
 #include "core/result.h"
 #include "core/thread_pool.h"
 #include "format/tensor.h"
@@ -15,11 +15,10 @@ namespace tern::backend {
 
 // Never changes once made. Rows are padded to whole groups of kTileRows.
 struct HeadCopy {
-  kernels::ScanTiles tiles;  // in `memory`, like the two below
+  kernels::ScanTiles tiles;  // in the arena, like the two below
   const float* residuals;    // [rows] at least |w - w^|, w^ the rounded row
   const float* norms;        // [rows] at least |w|; infinity for a row that cannot be bounded
   std::uint64_t bytes;       // which a scan of all rows reads
-  AlignedBuffer memory;
 
   // Rows from `first` on, a multiple of kTileRows.
   kernels::ScanTiles from(std::uint64_t first) const;
@@ -31,7 +30,8 @@ std::uint64_t head_copy_bytes(const format::Tensor& tensor);
 // Of a float matrix for which head_copy_bytes() is not 0, from the cache where it is there; null:
 // no cache. What comes from the cache is compared with the matrix on some rows. Errors:
 // kOutOfMemory; kProofFailed where a row is not that of the matrix.
-Result<HeadCopy> make_head_copy(const format::Tensor& tensor, ThreadPool& pool, PackedCache* cache);
+Result<HeadCopy> make_head_copy(const format::Tensor& tensor, Arena& arena, ThreadPool& pool,
+                                PackedCache* cache);
 
 // Activations as digits, and what the bound of a row is made of:
 // |logit - scanned| <= residual * of_residual + norm * of_norm + constant.

@@ -116,20 +116,17 @@ Result<void> PackedCache::read_blob(const Blob& blob, std::span<std::byte> to,
   return {};
 }
 
-Result<std::optional<AlignedBuffer>> PackedCache::take(std::string_view name, std::uint64_t bytes,
-                                                       ThreadPool& pool) {
+bool PackedCache::take(std::string_view name, std::span<std::byte> to, ThreadPool& pool) {
   const auto found = blobs_.find(name);
-  if (found == blobs_.end() || found->second.bytes != bytes) return std::optional<AlignedBuffer>();
-  TERN_ASSIGN(AlignedBuffer memory,
-              AlignedBuffer::allocate_unwritten(bytes, "weights from the cache"));
-  const auto read = read_blob(found->second, std::span(memory.data(), bytes), pool);
+  if (found == blobs_.end() || found->second.bytes != to.size()) return false;
+  const auto read = read_blob(found->second, to, pool);
   if (!read) {
     trouble_ = (directory_.path() / key_).string() + ": " + std::string(name) + ": " +
                read.error().to_string();
-    return std::optional<AlignedBuffer>();
+    return false;
   }
   ++taken_;
-  return std::optional(std::move(memory));
+  return true;
 }
 
 void PackedCache::discard() {
@@ -177,20 +174,13 @@ Result<void> PackedCache::store(const Progress& progress) {
 }
 
 Result<PackedBlob> packed_blob(PackedCache* cache, std::string_view name, std::uint64_t bytes,
-                               ThreadPool& pool,
+                               Arena& arena, ThreadPool& pool,
                                const std::function<Result<void>(std::byte* to)>& make) {
-  PackedBlob blob;
-  if (cache != nullptr) {
-    TERN_ASSIGN(std::optional<AlignedBuffer> taken, cache->take(name, bytes, pool));
-    blob.cached = taken.has_value();
-    if (taken) blob.memory = std::move(*taken);
-  }
-  if (!blob.cached) {
-    TERN_ASSIGN(blob.memory, AlignedBuffer::allocate_unwritten(bytes, name));
-    TERN_TRY(make(blob.memory.data()));
-  }
-  if (cache != nullptr) cache->keep(name, std::span(blob.memory.data(), bytes));
-  return blob;
+  TERN_ASSIGN(const std::span<std::byte> memory, arena.allocate(bytes, name));
+  const bool cached = cache != nullptr && cache->take(name, memory, pool);
+  if (!cached) TERN_TRY(make(memory.data()));
+  if (cache != nullptr) cache->keep(name, memory);
+  return PackedBlob{memory.data(), cached};
 }
 
 }  // namespace tern::backend

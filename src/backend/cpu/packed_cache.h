@@ -1,7 +1,7 @@
 // What is made of a model's weights at load, kept on disk between runs: an entry of a CacheDir for
 // a model file and a layout, which holds named blobs, each with hashes of its parts. Every byte
-// that is taken is checked. Blobs come in memory of their own, on large pages, and not as a mapped
-// file: decoding reads them at the speed of memory whatever pages the file has (docs/adr/0005).
+// that is taken is checked. Blobs are read into memory on large pages, and not mapped: decoding
+// reads them at the speed of memory whatever pages the file has (docs/adr/0005).
 //
 // Not thread-safe: who loads uses it.
 #pragma once
@@ -16,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/aligned_buffer.h"
+#include "core/arena.h"
 #include "core/cache_dir.h"
 #include "core/result.h"
 #include "core/thread_pool.h"
@@ -28,10 +28,9 @@ class PackedCache {
   // Looks for the entry of `key`: two loads share it that make the same bytes of the same model.
   PackedCache(CacheDir directory, std::string key, CacheLabel label);
 
-  // The blob of that name and size in fresh memory; no value where there is none, or it is damaged.
-  // Errors: kOutOfMemory.
-  Result<std::optional<AlignedBuffer>> take(std::string_view name, std::uint64_t bytes,
-                                            ThreadPool& pool);
+  // Reads the blob of that name and size into `to`. False where there is none, or it is damaged:
+  // then `to` holds anything.
+  bool take(std::string_view name, std::span<std::byte> to, ThreadPool& pool);
   // Adds a blob to what store() writes. Borrowed until then.
   void keep(std::string_view name, std::span<const std::byte> blob);
 
@@ -77,14 +76,14 @@ class PackedCache {
 };
 
 struct PackedBlob {
-  AlignedBuffer memory;
-  bool cached = false;  // taken from the cache, where only proved weights are kept
+  std::byte* bytes = nullptr;  // in the arena
+  bool cached = false;         // taken from the cache, where only proved weights are kept
 };
 
 // The blob of that name from the cache, or, where it is not there or there is no cache, what `make`
 // writes into memory of that size; then the cache keeps it. Errors: those of `make`, kOutOfMemory.
 Result<PackedBlob> packed_blob(PackedCache* cache, std::string_view name, std::uint64_t bytes,
-                               ThreadPool& pool,
+                               Arena& arena, ThreadPool& pool,
                                const std::function<Result<void>(std::byte* to)>& make);
 
 }  // namespace tern::backend

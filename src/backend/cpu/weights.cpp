@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/aligned_buffer.h"
 #include "format/float_blocks.h"
 #include "format/ternary_matrix.h"
 #include "kernels/packing.h"
@@ -21,32 +22,50 @@ Error unsupported(const format::Tensor& tensor, std::string message) {
   return Error{ErrorCode::kUnsupported, std::move(message), tensor.name};
 }
 
-// Four trits as four codes, side by side in a word.
-std::uint32_t codes_of(const std::int8_t* trits) {
-  std::uint32_t word;
-  std::memcpy(&word, trits, sizeof word);
-  return ((word & 0x7f7f7f7fu) + 0x01010101u) ^ (word & 0x80808080u);  // no carry between bytes
-}
+// Arithmetic of bytes modulo 256 without multiplication, of which compilers make vectors.
+using Byte = std::uint8_t;
+Byte sum(Byte a, Byte b) { return static_cast<Byte>(a + b); }
+Byte twice(Byte a) { return sum(a, a); }
+Byte times3(Byte a) { return sum(twice(a), a); }
+Byte times4(Byte a) { return twice(twice(a)); }
+Byte times28(Byte a) { return times4(static_cast<Byte>(twice(times4(a)) - a)); }
 
-// Four bytes of a tile, as Packing says. No byte carries into the next: none exceeds 255.
-std::uint32_t two_bits(const std::int8_t* trits) {
-  return codes_of(trits) | codes_of(trits + 4) << 2 | codes_of(trits + 8) << 4 |
-         codes_of(trits + 12) << 6;
-}
-std::uint32_t five_trits(const std::int8_t* trits) {
-  return 28 * (3 * codes_of(trits) + codes_of(trits + 4)) + 9 * codes_of(trits + 8) +
-         3 * codes_of(trits + 12) + codes_of(trits + 16);
-}
+// A byte of a tile, as Packing says, of the trits of its columns; the constants make codes of them.
+struct TwoBits {
+  static constexpr std::size_t kPlanes = 4;
+  static Byte pack(Byte a, Byte b, Byte c, Byte d, Byte /*none*/) {
+    return sum(sum(times4(sum(times4(sum(times4(d), c)), b)), a), 1 + 4 + 16 + 64);
+  }
+};
+struct FiveTrits {
+  static constexpr std::size_t kPlanes = 5;
+  static Byte pack(Byte a, Byte b, Byte c, Byte d, Byte e) {
+    const Byte pair = sum(times3(a), b);
+    const Byte triple = sum(times3(sum(times3(c), d)), e);
+    return sum(sum(times28(pair), triple), 28 * (3 + 1) + 9 + 3 + 1);
+  }
+};
 
-// One group of rows: `trits` has kTileRows rows of whole tiles.
-void pack_group(const std::int8_t* trits, std::size_t tiles, Packing packing, std::byte* packed) {
-  const std::size_t columns = kernels::columns_of_tile(packing);
-  for (std::size_t r = 0; r < kTileRows; ++r) {
-    for (std::size_t tile = 0; tile < tiles; ++tile) {
-      const std::int8_t* from = trits + (r * tiles + tile) * columns;
-      const std::uint32_t word = packing == Packing::kFiveTrits ? five_trits(from) : two_bits(from);
-      std::memcpy(packed + tile * kTileBytes + r * sizeof word, &word, sizeof word);
+// One group of rows: `trits` has kTileRows rows of whole tiles. Of a tile, the trits that lie at
+// one place of all its bytes are brought together first.
+template <typename Code>
+void pack_group(const std::int8_t* trits, std::size_t tiles, std::byte* packed) {
+  constexpr std::size_t kWord = kTileBytes / kTileRows;
+  const std::size_t row_trits = tiles * Code::kPlanes * kWord;
+  for (std::size_t tile = 0; tile < tiles; ++tile) {
+    Byte planes[5][kTileBytes];
+    for (std::size_t r = 0; r < kTileRows; ++r) {
+      const std::int8_t* from = trits + r * row_trits + tile * Code::kPlanes * kWord;
+      for (std::size_t p = 0; p < Code::kPlanes; ++p) {
+        std::memcpy(planes[p] + r * kWord, from + p * kWord, kWord);
+      }
     }
+    Byte bytes[kTileBytes];
+    for (std::size_t i = 0; i < kTileBytes; ++i) {
+      bytes[i] = Code::pack(planes[0][i], planes[1][i], planes[2][i], planes[3][i],
+                            Code::kPlanes == 5 ? planes[4][i] : Byte{0});
+    }
+    std::memcpy(packed + tile * kTileBytes, bytes, sizeof bytes);
   }
 }
 
@@ -68,7 +87,9 @@ Result<void> pack(const format::TernaryMatrix& matrix, Packing packing, std::byt
         matrix.decode_rows(row + r, 1, trits + r * stride);
       }
       std::fill(trits + count * stride, trits + group, std::int8_t{0});
-      pack_group(trits, tiles, packing, packed + row / kTileRows * tiles * kTileBytes);
+      std::byte* const to = packed + row / kTileRows * tiles * kTileBytes;
+      packing == Packing::kFiveTrits ? pack_group<FiveTrits>(trits, tiles, to)
+                                     : pack_group<TwoBits>(trits, tiles, to);
     }
   });
   return {};
@@ -90,7 +111,7 @@ std::uint64_t allocated_bytes(const format::Tensor& tensor, Packing packing) {
 }
 
 Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, Packing packing,
-                                          ThreadPool& pool, PackedCache* cache) {
+                                          Arena& arena, ThreadPool& pool, PackedCache* cache) {
   if (tensor.columns() > kMaxColumns) {
     return unsupported(tensor, "expected at most " + std::to_string(kMaxColumns) +
                                    " columns (sums stay exact), found " +
@@ -99,16 +120,14 @@ Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, Packing 
   TERN_ASSIGN(const format::TernaryMatrix matrix, format::TernaryMatrix::bind(tensor));
   const std::uint64_t rows = tensor.rows();
   const std::uint64_t columns = tensor.columns();
-  TERN_ASSIGN(PackedBlob blob,
-              packed_blob(cache, tensor.name, kernels::packed_bytes(rows, columns, packing), pool,
-                          [&](std::byte* to) { return pack(matrix, packing, to, pool); }));
-  TernaryWeight weight{{nullptr, kernels::tiles_of(columns, packing), matrix.scale(), packing},
+  TERN_ASSIGN(const PackedBlob blob,
+              packed_blob(cache, tensor.name, kernels::packed_bytes(rows, columns, packing), arena,
+                          pool, [&](std::byte* to) { return pack(matrix, packing, to, pool); }));
+  return TernaryWeight{{reinterpret_cast<const std::uint8_t*>(blob.bytes),
+                        kernels::tiles_of(columns, packing), matrix.scale(), packing},
                        rows,
                        columns,
-                       std::move(blob.memory),
                        blob.cached};
-  weight.tiles.codes = weight.packed.as<std::uint8_t>();
-  return weight;
 }
 
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor) {

@@ -7,7 +7,7 @@
 
 #include "backend/cpu/head_copy.h"
 #include "backend/cpu/packed_cache.h"
-#include "core/aligned_buffer.h"
+#include "core/arena.h"
 #include "core/result.h"
 #include "core/thread_pool.h"
 #include "format/tensor.h"
@@ -17,11 +17,10 @@ namespace tern::backend {
 
 // A ternary matrix in the kernels' tiles, packed once from the file's codes.
 struct TernaryWeight {
-  kernels::TernaryTiles tiles;  // in `packed`
+  kernels::TernaryTiles tiles;  // in the arena
   std::uint64_t rows;
   std::uint64_t columns;
-  AlignedBuffer packed;
-  bool cached = false;  // `packed` came from a cache
+  bool cached;  // the tiles came from a cache
 
   std::uint64_t packed_bytes() const { return kernels::packed_bytes(rows, columns, tiles.packing); }
   // Rows from `first` on, a multiple of kTileRows.
@@ -45,7 +44,8 @@ std::uint64_t allocated_bytes(const format::Tensor& tensor, kernels::Packing pac
 
 // Errors: kUnsupported for another type or shape, kOutOfMemory.
 Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, kernels::Packing packing,
-                                          ThreadPool& pool, PackedCache* cache = nullptr);
+                                          Arena& arena, ThreadPool& pool,
+                                          PackedCache* cache = nullptr);
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor);
 Result<VectorWeight> make_vector_weight(const format::Tensor& tensor);
 

@@ -38,6 +38,7 @@ std::optional<std::string> fingerprint(const GgufFile& file) {
     const std::uint64_t at = (tensors.size() - sample) / (kSamples - 1) * i;
     hash.update(tensors.subspan(i + 1 == kSamples ? tensors.size() - sample : at, sample));
   }
+  for (const Tensor& tensor : file.tensors()) file.release(tensor);  // samples bring in large pages
   return hash.finish();
 }
 

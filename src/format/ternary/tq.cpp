@@ -23,7 +23,7 @@ struct Tq1Part {
   std::size_t digits;
 };
 constexpr std::array<Tq1Part, 3> kTq1Parts{{{0, 32, 0, 5}, {32, 16, 160, 5}, {48, 4, 240, 4}}};
-constexpr std::array<std::uint8_t, 5> kPowers{1, 3, 9, 27, 81};
+constexpr std::size_t kDigits = 5;
 
 constexpr std::uint8_t tq1_byte(unsigned v) {
   return static_cast<std::uint8_t>((v * 256 + 242) / 243);
@@ -40,24 +40,37 @@ constexpr std::array<std::array<bool, 256>, 2> make_tq1_valid() {
 }
 constexpr auto kTq1Valid = make_tq1_valid();
 
-// A byte is a fixed-point fraction v/243: times 3^n modulo 1 it begins with digit n.
-void decode_tq1(const std::byte* block, std::int8_t* trits) {
-  for (const Tq1Part& part : kTq1Parts) {
-    for (std::size_t n = 0; n < part.digits; ++n) {
-      for (std::size_t m = 0; m < part.bytes; ++m) {
-        const auto rest =
-            static_cast<std::uint8_t>(std::to_integer<unsigned>(block[part.at + m]) * kPowers[n]);
-        trits[part.first + n * part.bytes + m] = static_cast<std::int8_t>((rest * 3 >> 8) - 1);
-      }
+// A byte is a fixed-point fraction v/243: times 3^n modulo 1 it begins with digit n. The digit is
+// how many thirds it reaches, of which compilers make vectors.
+template <std::size_t kBytes>
+void decode_digits(const std::byte* from, std::size_t digits, std::int8_t* trits) {
+  std::array<std::uint8_t, kBytes> rest;
+  std::memcpy(rest.data(), from, kBytes);
+  for (std::size_t n = 0; n < digits; ++n) {
+    for (std::size_t m = 0; m < kBytes; ++m) {
+      const std::uint8_t one = rest[m] > 85 ? 1 : 0;
+      const std::uint8_t two = rest[m] > 170 ? 1 : 0;
+      trits[n * kBytes + m] = static_cast<std::int8_t>(static_cast<std::uint8_t>(one + two) - 1);
     }
+    for (std::uint8_t& r : rest) r = static_cast<std::uint8_t>(r * 3);
   }
+}
+
+void decode_tq1(const std::byte* block, std::int8_t* trits) {
+  const auto decode = [&]<std::size_t kPart>() {
+    constexpr Tq1Part part = kTq1Parts[kPart];
+    decode_digits<part.bytes>(block + part.at, part.digits, trits + part.first);
+  };
+  decode.operator()<0>();
+  decode.operator()<1>();
+  decode.operator()<2>();
 }
 
 void encode_tq1(const std::int8_t* trits, std::byte* block) {
   for (const Tq1Part& part : kTq1Parts) {
     for (std::size_t m = 0; m < part.bytes; ++m) {
       unsigned v = 0;
-      for (std::size_t n = 0; n < kPowers.size(); ++n) {
+      for (std::size_t n = 0; n < kDigits; ++n) {
         v *= 3;
         if (n < part.digits) {
           v += static_cast<unsigned>(trits[part.first + n * part.bytes + m] + 1);
