@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
+#include "cli/tuning.h"
 #include "core/cpu_features.h"
 #include "core/machine.h"
 #include "diagnose/measure/bench_report.h"
@@ -46,7 +47,11 @@ Result<ExitCode> bench(const BenchCommandOptions& chosen, Output& output) {
   options.tiers = tiers;
   options.open = [&] { return open_model(chosen.model); };
   options.path = chosen.model;
-  options.threads = chosen.compute.threads == 0 ? usable_cores() : chosen.compute.threads;
+  options.threads = threads_of(chosen.compute);
+  TERN_ASSIGN(const format::GgufFile file, open_model(chosen.model));
+  TERN_ASSIGN(MachineTuning tuning,
+              tuning_for(chosen.compute.tune, {options.tier, options.threads}, file, progress));
+  options.tuning = std::move(tuning.plans);
   options.head = chosen.head;
   options.kv_type = chosen.compute.kv;
   options.prefill = chosen.prefill;
@@ -62,6 +67,7 @@ Result<ExitCode> bench(const BenchCommandOptions& chosen, Output& output) {
   if (!report) return ExitCode::kInterrupted;
   report->model = printable(report->model);
   report->source = printable(report->source);
+  report->tuning = printable(tuning.outcome);
   TERN_TRY(output.write(chosen.json ? to_json(*report) + "\n" : to_text(*report)));
   return ExitCode::kOk;
 }
@@ -99,6 +105,7 @@ Command add_bench_command(CLI::App& tern) {
             "Repetitions, of which the median and the quartiles are shown");
   add_compute_options(*parser, options->compute);
   add_head_option(*parser, options->head);
+  add_tune_option(*parser, options->compute.tune);
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return bench(*options, output); }};
 }

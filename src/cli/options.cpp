@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/cpu_features.h"
+#include "core/machine.h"
 #include "kernels/registry.h"
 #include "models/embedded_model.h"
 
@@ -28,6 +29,12 @@ CLI::Validator one_of(const std::map<std::string, Value>& names) {
   return validator;
 }
 
+template <typename Value>
+std::string name_of(Value value, const std::map<std::string, Value>& names) {
+  const auto named = [&](const auto& entry) { return entry.second == value; };
+  return std::find_if(names.begin(), names.end(), named)->first;
+}
+
 std::map<std::string, format::KvType> kv_types() {
   std::map<std::string, format::KvType> types;
   for (const auto type : {format::KvType::kF16, format::KvType::kInt8})
@@ -43,7 +50,7 @@ void add_model_option(CLI::App& parser, std::string& path) {
       ->check([](const std::string& value) { return value.empty() ? "a path is missing" : ""; });
 }
 
-void add_compute_options(CLI::App& parser, ComputeOptions& options) {
+void add_team_options(CLI::App& parser, ComputeOptions& options) {
   constexpr std::uint32_t kMostThreads = 1024;
   parser
       .add_option("-t,--threads", options.threads,
@@ -55,6 +62,10 @@ void add_compute_options(CLI::App& parser, ComputeOptions& options) {
                   "Instruction set, of those that `tern version` lists; without it\n"
                   "$TERN_FORCE_ISA, else the fastest")
       ->type_name("NAME");
+}
+
+void add_compute_options(CLI::App& parser, ComputeOptions& options) {
+  add_team_options(parser, options);
   parser
       .add_option("--kv", options.kv,
                   "Type of the cached keys and values, f16 or int8; int8 takes half of\n"
@@ -80,14 +91,32 @@ void add_head_option(CLI::App& parser, model::HeadMode& mode) {
 void add_cache_option(CLI::App& parser, CacheUse& use) {
   const std::map<std::string, CacheUse> kNames{
       {"auto", CacheUse::kAuto}, {"on", CacheUse::kOn}, {"off", CacheUse::kOff}};
-  const auto named = [&](const auto& entry) { return entry.second == use; };
   parser
       .add_option("--cache", use,
                   "Keep packed weights on disk for the next start: on, off, or auto: of\n"
                   "models that take long to pack")
       ->type_name("WHEN")
       ->transform(one_of(kNames))
-      ->default_str(std::find_if(kNames.begin(), kNames.end(), named)->first);
+      ->default_str(name_of(use, kNames));
+}
+
+void add_tune_option(CLI::App& parser, TuneUse& use) {
+  const std::map<std::string, TuneUse> kNames{{"off", TuneUse::kOff},
+                                              {"load", TuneUse::kLoad},
+                                              {"auto", TuneUse::kAuto},
+                                              {"full", TuneUse::kFull}};
+  parser
+      .add_option("--tune", use,
+                  "How matrices are read: load: as `tern tune` found, where it was run; auto:\n"
+                  "run it where it was not; full: run it again; off: the tier's own way.\n"
+                  "Changes no result")
+      ->type_name("HOW")
+      ->transform(one_of(kNames))
+      ->default_str(name_of(use, kNames));
+}
+
+std::uint32_t threads_of(const ComputeOptions& options) {
+  return options.threads == 0 ? usable_cores() : options.threads;
 }
 
 Result<format::GgufFile> open_model(const std::string& path) {

@@ -17,19 +17,27 @@ class App;
 namespace tern::cli {
 
 enum class CacheUse { kAuto, kOn, kOff };  // auto: of models that take long to pack
+// What is kept, also measured where something is missing, or measured again.
+enum class TuneUse { kOff, kLoad, kAuto, kFull };
 
 struct ComputeOptions {
   std::string tier;           // empty: the environment's, else the best of this machine
   std::uint32_t threads = 0;  // 0: the cores that this process may use
   CacheUse cache = CacheUse::kAuto;
+  TuneUse tune = TuneUse::kLoad;
   format::KvType kv = format::KvType::kF16;
 };
 
 void add_model_option(CLI::App& parser, std::string& path);
-void add_compute_options(CLI::App& parser, ComputeOptions& options);
+void add_team_options(CLI::App& parser, ComputeOptions& options);     // threads and tier
+void add_compute_options(CLI::App& parser, ComputeOptions& options);  // and the type of keys
 void add_head_option(CLI::App& parser, model::HeadMode& mode);
 // For commands that load a model once; what `use` holds is the default.
 void add_cache_option(CLI::App& parser, CacheUse& use);
+void add_tune_option(CLI::App& parser, TuneUse& use);
+
+// As many as asked for, or as cores may be used.
+std::uint32_t threads_of(const ComputeOptions& options);
 
 // The file at `path`, or the embedded model where it is empty. Errors: those of GgufFile.
 Result<format::GgufFile> open_model(const std::string& path);

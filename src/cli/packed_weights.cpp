@@ -39,16 +39,21 @@ std::string key_of(const std::string& fingerprint, std::string_view layout) {
 
 }  // namespace
 
-Result<CacheDir> open_cache_dir() {
+Result<std::filesystem::path> cache_path() {
   if (const std::string own = variable("TERN_CACHE_DIR"); !own.empty()) {
-    return CacheDir::open(own, kCacheBudget);
+    return std::filesystem::path(own);
   }
   const std::filesystem::path shared = variable("XDG_CACHE_HOME");
-  if (shared.is_absolute()) return CacheDir::open(shared / "tern", kCacheBudget);
+  if (shared.is_absolute()) return shared / "tern";
   if (const std::string home = variable("HOME"); !home.empty()) {
-    return CacheDir::open(std::filesystem::path(home) / ".cache" / "tern", kCacheBudget);
+    return std::filesystem::path(home) / ".cache" / "tern";
   }
   return Error{ErrorCode::kUsage, "there is no place for it; set TERN_CACHE_DIR or HOME", ""};
+}
+
+Result<CacheDir> open_cache_dir() {
+  TERN_ASSIGN(const std::filesystem::path path, cache_path());
+  return CacheDir::open(path, kCacheBudget);
 }
 
 std::string cache_subject(const std::string& model_path) {
@@ -71,10 +76,10 @@ PackedWeights::PackedWeights(CacheUse use, const format::GgufFile& file,
   } else if (auto directory = open_cache_dir(); !directory) {
     fail(directory.error());
   } else {
-    const std::string_view layout = backend.layout();
+    const std::string layout = backend.layout();
     cache_ = std::make_unique<backend::PackedCache>(
         std::move(*directory), key_of(*format::fingerprint(file), layout),
-        CacheLabel{cache_subject(file.source()), std::string(layout)});
+        CacheLabel{cache_subject(file.source()), layout});
     backend_.use_cache(cache_.get());
   }
 }

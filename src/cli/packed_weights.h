@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,8 +19,10 @@ namespace tern::cli {
 
 inline constexpr std::uint64_t kCacheBudget = std::uint64_t{32} << 30;
 
-// In $TERN_CACHE_DIR, else $XDG_CACHE_HOME/tern, else ~/.cache/tern. Errors: kUsage where none of
-// these is set, those of CacheDir::open.
+// $TERN_CACHE_DIR, else $XDG_CACHE_HOME/tern, else ~/.cache/tern. Errors: kUsage where none of
+// these is set.
+Result<std::filesystem::path> cache_path();
+// Errors: those of cache_path and of CacheDir::open.
 Result<CacheDir> open_cache_dir();
 
 // The path by which entries name a model: its end, where it is longer than a label.

@@ -127,6 +127,7 @@ Command add_perplexity_command(CLI::App& tern) {
       ->capture_default_str();
   add_compute_options(*parser, options->compute);
   add_cache_option(*parser, options->compute.cache);
+  add_tune_option(*parser, options->compute.tune);
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return perplexity(*options, output); }};
 }

@@ -95,6 +95,7 @@ CLI::App* add_run_options(CLI::App& tern, RunOptions& options) {
   add_compute_options(*parser, options.compute);
   add_head_option(*parser, options.head);
   add_cache_option(*parser, options.compute.cache);
+  add_tune_option(*parser, options.compute.tune);
   parser->add_flag_callback(
       "--no-verify", [&options] { options.verify = false; }, "Skip the self-proof of the model");
   parser->add_flag("--json", options.json, "One JSON object at the end instead of text");

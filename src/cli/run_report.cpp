@@ -100,6 +100,7 @@ std::string to_json(const RunReport& report, const telemetry::Telemetry& telemet
   object["threads"] = runtime.backend->threads();
   object["proved"] = runtime.model.proof().proved;
   object["cache"] = runtime.cache;
+  object["tuning"] = runtime.tuning;
   object["tokens_per_second"] = or_null(report.tokens_per_second);
   object["limit"] = limit_value(report);
   object["head"] = head_value(report);

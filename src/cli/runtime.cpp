@@ -7,6 +7,7 @@
 #include "cli/packed_weights.h"
 #include "cli/printable.h"
 #include "cli/streams.h"
+#include "cli/tuning.h"
 #include "core/machine.h"
 
 namespace tern::cli {
@@ -30,9 +31,11 @@ Result<Runtime> load_once(const std::string& path, const ComputeOptions& compute
   TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(compute.tier));
   TERN_ASSIGN(format::GgufFile file, open_model(path));
   TERN_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
-  TERN_ASSIGN(
-      std::unique_ptr<backend::CpuBackend> backend,
-      backend::CpuBackend::create(*tier, compute.threads == 0 ? usable_cores() : compute.threads));
+  const std::uint32_t threads = threads_of(compute);
+  TERN_ASSIGN(MachineTuning tuning, tuning_for(compute.tune, {tier, threads}, file, progress));
+  TERN_ASSIGN(std::unique_ptr<backend::CpuBackend> backend,
+              backend::CpuBackend::create(*tier, threads));
+  backend->use_tuning(std::move(tuning.plans));
   PackedWeights packed(compute.cache, file, *backend);
   if (stale) packed.discard();
   model::LoadOptions options;
@@ -48,8 +51,8 @@ Result<Runtime> load_once(const std::string& path, const ComputeOptions& compute
   TERN_TRY(require_embeddings(model, tokenizer));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   packed.finish(model.proof().proved, progress);
-  return Runtime{std::move(backend), std::move(model), std::move(tokenizer), seconds.count(),
-                 packed.outcome()};
+  return Runtime{std::move(backend), std::move(model), std::move(tokenizer),
+                 seconds.count(),    packed.outcome(), std::move(tuning.outcome)};
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ struct Runtime {
   text::Tokenizer tokenizer;
   double load_seconds = 0.0;  // the self-proof included
   std::string cache;          // PackedWeights::outcome()
+  std::string tuning;         // MachineTuning::outcome
 };
 
 // Errors: those of open_model, choose_tier, Tokenizer and Model::load.

@@ -148,6 +148,7 @@ Command add_verify_command(CLI::App& tern) {
   add_compute_options(*parser, options->compute);
   options->compute.cache = CacheUse::kOff;  // prove the file itself
   add_cache_option(*parser, options->compute.cache);
+  add_tune_option(*parser, options->compute.tune);
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return verify(*options, output); }};
 }

@@ -39,6 +39,14 @@ inline constexpr std::size_t kQuad = 4;
 // rest: two look-ups in tables of 64, which AVX-512 VBMI has as one instruction.
 enum class Packing : std::uint8_t { kTwoBits, kFiveTrits };
 
+// How ternary_linear reads a matrix for one token. No pattern changes a result; which one is
+// fastest depends on the CPU.
+struct ReadPattern {
+  std::uint32_t streams;         // groups of rows in turn, each through memory in one run: 1, 2, 4
+  std::uint32_t prefetch_bytes;  // how far ahead of each stream memory is asked for
+};
+inline constexpr std::uint32_t kMostStreams = 4;
+
 // A ternary matrix as codes 0, 1, 2 (-1, 0, +1) in tiles. Byte 4*r + c of a tile holds row r and
 // the columns c, 4+c, 8+c, ..., so that plane p has four neighbouring columns of each row, as the
 // four-way dot products of all CPUs take them. The tiles of 16 rows stand one after the other along
@@ -48,6 +56,7 @@ struct TernaryTiles {
   std::size_t tiles;          // ceil(columns / columns of a tile)
   float scale;                // multiplicative
   Packing packing = Packing::kTwoBits;
+  ReadPattern read = {0, 0};  // without streams: the tier's own
 };
 
 // Tiles of the head's int8 copy: 16 rows by 4 columns.
@@ -134,7 +143,8 @@ struct KernelTable {
   const char* name;                 // "scalar", "avx2", "avx512-vnni"
   std::uint32_t required_features;  // CpuFeature bits
   bool five_trits;                  // ternary_linear takes Packing::kFiveTrits, too
-  Packing packing;                  // that ternary_linear reads fastest
+  Packing packing;                  // that ternary_linear reads fastest on most CPUs, and
+  ReadPattern read;                 // in which pattern
 
   // y[t*y_stride + r] = f32(acc) * (scale * d[t]) for rows [0, rows) of `w`.
   void (*ternary_linear)(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,

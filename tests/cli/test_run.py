@@ -23,6 +23,7 @@ DOCUMENTED_KEYS = [
     "threads",
     "proved",
     "cache",
+    "tuning",
     "tokens_per_second",
     "limit",
     "head",

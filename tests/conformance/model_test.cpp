@@ -14,6 +14,7 @@
 #include "core/cpu_features.h"
 #include "core/sha256.h"
 #include "engine/sequence.h"
+#include "format/ternary_matrix.h"
 #include "kernels/registry.h"
 #include "support/temporary_directory.h"
 #include "support/tiny_model.h"
@@ -29,6 +30,7 @@ struct Setting {
   std::uint32_t threads = 1;
   std::uint32_t chunk = 1;
   format::KvType kv = format::KvType::kF16;
+  backend::Tuning tuning = {};
 };
 
 struct Hashes {
@@ -47,6 +49,7 @@ T must(Result<T> result) {
 Hashes hashes(const std::filesystem::path& path, std::span<const std::int32_t> tokens,
               const Setting& setting) {
   backend::CpuBackend backend(*setting.table, setting.threads);
+  backend.use_tuning(setting.tuning);
   const auto model = must(model::Model::load(must(format::GgufFile::open(path)), backend));
   auto sequence = must(
       engine::Sequence::create(model, {.prefill_chunk = setting.chunk, .kv_type = setting.kv}));
@@ -197,6 +200,41 @@ TEST_P(ModelOnTier, SameBitsForAnyThreadsAndChunksAndTheCommittedOnes) {
           << name(kv) << ", " << setting.threads << " threads, chunk " << setting.chunk;
     }
   }
+}
+
+// The plan for each ternary matrix of the file.
+backend::Tuning every_shape(const std::filesystem::path& path, const backend::MatrixPlan& plan) {
+  backend::Tuning tuning;
+  const auto file = must(format::GgufFile::open(path));
+  for (const format::Tensor& tensor : file.tensors()) {
+    if (format::is_ternary(tensor.type)) tuning[{tensor.rows(), tensor.columns()}] = plan;
+  }
+  return tuning;
+}
+
+// Decoded token by token, as whatever `tern tune` may find would have it, and each shape with
+// another plan.
+TEST_P(ModelOnTier, SameBitsWithEveryTuning) {
+  const auto path = write_tiny_model(directory_.path(), shape().model);
+  const std::size_t decoded = std::min<std::size_t>(shape().tokens, 12);
+  const auto tokens = test::tiny_tokens(shape().model, decoded);
+  Setting setting{.table = &table(), .threads = 2, .chunk = 1};
+  const Hashes expected = hashes(path, tokens, setting);
+  backend::Tuning mixed;
+  for (const auto packing : {kernels::Packing::kTwoBits, kernels::Packing::kFiveTrits}) {
+    for (std::uint32_t streams = 1; streams <= kernels::kMostStreams; streams *= 2) {
+      const backend::MatrixPlan plan{packing, {streams, 1024}};
+      if (!backend::supports(table(), plan)) continue;
+      setting.tuning = every_shape(path, plan);
+      EXPECT_EQ(hashes(path, tokens, setting), expected)
+          << backend::name(packing) << ", " << streams << " streams";
+      auto one = std::next(setting.tuning.begin(),
+                           static_cast<std::ptrdiff_t>(mixed.size() % setting.tuning.size()));
+      mixed.insert(*one);
+    }
+  }
+  setting.tuning = mixed;
+  EXPECT_EQ(hashes(path, tokens, setting), expected);
 }
 
 std::string name_of(const kernels::KernelTable& table) {

@@ -98,6 +98,30 @@ TEST_P(TernaryTier, TernaryLinear) {
   }
 }
 
+// One token in every pattern, numbers of groups that streams do not divide included.
+TEST_P(TernaryTier, ReadPatternsChangeNoBit) {
+  for (const std::size_t columns : {20u, 272u, 2560u}) {
+    for (const std::size_t rows : {15u, 16u, 47u, 64u, 112u, 239u}) {
+      for (const Packing packing : packings()) {
+        Weights w =
+            random_weights(rows, columns, packing, static_cast<std::uint32_t>(columns + rows));
+        const Activations x = quantized(scalar(), normals(columns, 6), columns);
+        std::vector<float> expected(rows);
+        scalar().ternary_linear(w.tiles, rows, x.rows, 1, expected.data(), rows);
+        for (std::uint32_t streams = 1; streams <= kMostStreams; streams *= 2) {
+          for (const std::uint32_t prefetch_bytes : {0u, 1024u, 1u << 20}) {
+            w.tiles.read = {streams, prefetch_bytes};
+            std::vector<float> found(rows, -7.0f);
+            tier().ternary_linear(w.tiles, rows, x.rows, 1, found.data(), rows);
+            ASSERT_TRUE(same_bits(expected, found))
+                << columns << " x " << rows << ", " << streams << " streams";
+          }
+        }
+      }
+    }
+  }
+}
+
 // Every byte that the packing of five trits has, in each position of a tile.
 TEST_P(TernaryTier, FiveTritsUnpackFromEveryByte) {
   if (!tier().five_trits) return;

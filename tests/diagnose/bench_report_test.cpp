@@ -19,6 +19,7 @@ BenchReport report() {
   r.source = "a.gguf";
   r.tier = "fast";
   r.threads = 2;
+  r.tuning = "loaded";
   r.repetitions = 7;
   r.prefill_tokens = 512;
   r.prefill_chunk = 256;
@@ -50,7 +51,7 @@ BenchReport report() {
 TEST(BenchReport, JsonHasTheKeysThatStay) {
   EXPECT_EQ(boost::json::parse(to_json(report())), boost::json::parse(R"({
     "model": "a model", "architecture": "bitnet-b1.58", "source": "a.gguf",
-    "tier": "fast", "threads": 2,
+    "tier": "fast", "threads": 2, "tuning": "loaded",
     "prefill": {"tokens": 512, "chunk": 256, "tokens_per_s": 100.0, "lower_quartile": 90.0,
                 "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "share": 0.5,
                 "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000},
@@ -91,7 +92,7 @@ TEST(BenchReport, JsonSaysNullForWhatWasNotMeasured) {
 TEST(BenchReport, TextShowsEachFigureBesideItsCeiling) {
   EXPECT_EQ(to_text(report()),
             "model    a model, bitnet-b1.58, a.gguf\n"
-            "run      fast, 2 threads, median [quartiles] of 7\n"
+            "run      fast, 2 threads, tuning loaded, median [quartiles] of 7\n"
             "prefill  512 tokens: 100 tok/s [90, 110, 1 disturbed discarded], 50.0% of fast's int8 "
             "multiply-accumulates, 200.0% of slow's\n"
             "decode   128 tokens behind 16: 20 tok/s [19, 21], 80.0% of reading 1000.0 MB a token, "

@@ -51,7 +51,10 @@ WeightId CpuBackend::keep(Weight weight) {
 }
 
 Result<WeightId> CpuBackend::load_ternary(const format::Tensor& tensor) {
-  TERN_ASSIGN(Weight weight, make_ternary_weight(tensor, table_.packing, memory_, *pool_, cache_));
+  const MatrixPlan plan = plan_for(tuning_, tensor, table_);
+  TERN_ASSIGN(TernaryWeight weight,
+              make_ternary_weight(tensor, plan.packing, memory_, *pool_, cache_));
+  weight.tiles.read = plan.read;
   return keep(std::move(weight));
 }
 
@@ -72,7 +75,7 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const kernels::KernelTabl
 }
 
 std::uint64_t CpuBackend::weight_bytes(const format::Tensor& tensor) const {
-  return allocated_bytes(tensor, table_.packing);
+  return allocated_bytes(tensor, plan_for(tuning_, tensor, table_).packing);
 }
 
 std::uint64_t CpuBackend::bytes_per_token(const Plan& plan) const {
@@ -114,8 +117,16 @@ bool CpuBackend::proved_before(WeightId weight) const {
 }
 
 // Any change of what the bytes mean is a new version.
-std::string_view CpuBackend::layout() const {
-  return table_.packing == kernels::Packing::kFiveTrits ? "five-trits-1" : "two-bits-1";
+std::string CpuBackend::layout() const {
+  std::string layout(backend::name(table_.packing));
+  layout += "-1";
+  for (const auto& [shape, plan] : tuning_) {
+    if (plan.packing == table_.packing) continue;
+    layout += ' ';
+    layout += std::to_string(shape.rows) + "x" + std::to_string(shape.columns) + ":";
+    layout += backend::name(plan.packing);
+  }
+  return layout;
 }
 
 bool CpuBackend::supports(const Op& op) const { return op.code <= OpCode::kHead; }

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "backend/backend.h"
+#include "backend/cpu/tuning.h"
 #include "backend/cpu/weights.h"
 #include "core/thread_pool.h"
 #include "kernels/kernel_table.h"
@@ -38,10 +39,12 @@ class CpuBackend : public Backend {
   bool proved_before(WeightId weight) const override;
 
   // How weights are packed here, and in which version: a part of the key of a PackedCache.
-  std::string_view layout() const;
+  std::string layout() const;
   // What is loaded from now on is taken from the cache where it can be, and kept for it. The cache
   // outlives loading; null: no cache.
   void use_cache(PackedCache* cache) { cache_ = cache; }
+  // How what is loaded from now on is packed and read.
+  void use_tuning(Tuning tuning) { tuning_ = std::move(tuning); }
 
   Result<void> copy_head(WeightId head) override;
   std::uint64_t head_copy_bytes(const format::Tensor& tensor) const override;
@@ -69,6 +72,7 @@ class CpuBackend : public Backend {
   Arena memory_;  // of packed weights
   std::deque<Weight> weights_;
   PackedCache* cache_ = nullptr;
+  Tuning tuning_;
 };
 
 }  // namespace tern::backend

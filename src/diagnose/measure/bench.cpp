@@ -109,6 +109,7 @@ class Bench {
   Result<Loaded> load() const {
     TERN_ASSIGN(std::unique_ptr<backend::CpuBackend> backend,
                 backend::CpuBackend::create(*options_.tier, options_.threads));
+    backend->use_tuning(options_.tuning);
     TERN_ASSIGN(format::GgufFile file, options_.open());
     model::LoadOptions load_options;
     load_options.available_memory = available_memory();

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/cpu/tuning.h"
 #include "core/result.h"
 #include "diagnose/measure/read_ceiling.h"
 #include "diagnose/measure/repeat.h"
@@ -33,6 +34,7 @@ struct BenchOptions {
   std::uint32_t threads = 1;
   model::HeadMode head = model::HeadMode::kAuto;
   format::KvType kv_type = format::KvType::kF16;
+  backend::Tuning tuning;
   std::uint32_t prefill = 512;  // tokens; 0: not measured
   std::uint32_t decode = 128;   // tokens; 0: not measured
   std::uint32_t depth = 16;     // tokens of the sequence before the first decoded one, at least 1
@@ -78,6 +80,7 @@ struct BenchReport {
   std::string source;
   std::string tier;
   std::uint32_t threads = 0;
+  std::string tuning;  // where its plans come from, as the caller says: "loaded", "off"
   std::uint32_t repetitions = 0;
   std::uint32_t prefill_tokens = 0;
   std::uint32_t prefill_chunk = 0;  // tokens that the engine computes at once

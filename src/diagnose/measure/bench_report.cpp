@@ -155,13 +155,13 @@ json::object ceilings_object(const BenchReport& report) {
 std::string to_text(const BenchReport& report) {
   std::string text = fmt::format(
       "model    {}, {}, {}\n"
-      "run      {}, {} threads, median [quartiles] of {}\n"
+      "run      {}, {} threads, tuning {}, median [quartiles] of {}\n"
       "prefill  {}\n"
       "decode   {}\n"
       "head     {}\n"
       "load     {}\n"
       "memory   {:.1f} MB at most, {:.1f} MB of keys and values among them{}\n",
-      report.model, report.architecture, report.source, report.tier, report.threads,
+      report.model, report.architecture, report.source, report.tier, report.threads, report.tuning,
       report.repetitions, prefill_text(report), decode_text(report), head_text(report),
       load_text(report), static_cast<double>(report.rss_bytes) / kMega,
       static_cast<double>(report.kv_bytes) / kMega,
@@ -186,6 +186,7 @@ std::string to_json(const BenchReport& report) {
   object["source"] = report.source;
   object["tier"] = report.tier;
   object["threads"] = report.threads;
+  object["tuning"] = report.tuning;
   object["prefill"] = prefill_value(report);
   object["decode"] = decode_value(report);
   object["head"] = head_object(report);

@@ -19,8 +19,9 @@
 // dot_keys add to Ints their dot products with digits and with a query; those of dot_keys are too
 // large by kKeyBias times the sum of the query's codes. kBatchGroups groups of rows times
 // kBatchTokens tokens fit into the registers, and for one token kDecodeGroups groups times
-// kDecodeChains. forget() hides from the compiler what it knows of a Codes; consume() makes it
-// believe that a Narrow is used.
+// kDecodeChains; kMaxVectors is as many vectors as either has, and as kMostStreams groups have.
+// forget() hides from the compiler what it knows of a Codes; consume() makes it believe that a
+// Narrow is used.
 // Scans: load_bytes gives Bytes, four columns of kVectorRows rows of unsigned codes, made signed by
 // taking 128 off unless kByteOffset says that it is still in them; digit_quad the four digits;
 // multiply_bytes accumulates their dot products into ByteSums, of which byte_total makes a Wide.
@@ -38,7 +39,8 @@
 #define TERN_KERNEL_TABLE(tier_name, features, linear, ceiling_loop)                              \
   {                                                                                               \
     .name = tier_name, .required_features = features, .five_trits = kFiveTrits,                   \
-    .packing = kFiveTrits ? Packing::kFiveTrits : Packing::kTwoBits, .ternary_linear = linear,    \
+    .packing = kFiveTrits ? Packing::kFiveTrits : Packing::kTwoBits,                              \
+    .read = {kDecodeGroups, kPrefetchBytes}, .ternary_linear = linear,                            \
     .multiply_accumulate_loop = ceiling_loop, .quantize = quantize, .rms_norm = rms_norm,         \
     .rope = rope, .add = add_to, .relu2_gate = relu2_gate, .silu_gate = silu_gate,                \
     .store_f16 = store_f16, .attention_chunk = attention_chunk,                                   \

@@ -7,7 +7,8 @@
 inline constexpr int kVectorsPerGroup = static_cast<int>(kTileRows) / kVectorRows;
 inline constexpr std::size_t kVectorBytes = kVectorRows * 4;
 inline constexpr int kBatchTokens = 4;
-static_assert(kDecodeGroups * kVectorsPerGroup <= kMaxVectors);
+static_assert(kDecodeGroups == 1 || kDecodeGroups == 2 || kDecodeGroups == kMostStreams);
+static_assert(kMostStreams * kVectorsPerGroup <= kMaxVectors);
 static_assert(kBatchGroups * kVectorsPerGroup <= kMaxVectors);
 static_assert(kDecodeChains <= kBatchTokens);
 
@@ -32,7 +33,13 @@ struct TernaryBlock {
   const QuantizedRows& x;
   float* y;
   std::size_t y_stride;
+  ReadPattern read;
 };
+
+TERN_INLINE ReadPattern pattern_of(const TernaryTiles& w) {
+  if (w.read.streams != 0) return w.read;
+  return {kDecodeGroups, kPrefetchBytes};
+}
 
 // `groups` groups of rows, `group_step` apart from `group` on, times `tokens` tokens from `token`
 // on, over the whole width. Packing and counts are constants at each call, so the loops unroll and
@@ -70,7 +77,7 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
       if (tokens == 1) {
 #pragma GCC unroll 8
         for (int g = 0; g < groups; ++g) {
-          fetch_weights(codes[g * kVectorsPerGroup] + tile * kTileBytes + kPrefetchBytes);
+          fetch_weights(codes[g * kVectorsPerGroup] + tile * kTileBytes + b.read.prefetch_bytes);
         }
       }
 #pragma GCC unroll 5
@@ -127,14 +134,27 @@ TERN_INLINE void ternary_panel(const TernaryBlock& b, Packing packing, std::size
   }
 }
 
+// One token: as many streams as groups in turn. Returns how many groups are done; fewer than
+// streams are left.
+TERN_INLINE std::size_t ternary_streams(const TernaryBlock& b, Packing packing,
+                                        std::size_t groups) {
+  const std::size_t step = groups / b.read.streams;
+  switch (b.read.streams) {
+    case 1:
+      for (std::size_t g = 0; g < step; ++g) ternary_block(b, packing, g, step, 1, 0, 1);
+      break;
+    case 2:
+      for (std::size_t g = 0; g < step; ++g) ternary_block(b, packing, g, step, 2, 0, 1);
+      break;
+    default:
+      for (std::size_t g = 0; g < step; ++g) ternary_block(b, packing, g, step, kMostStreams, 0, 1);
+  }
+  return step * b.read.streams;
+}
+
 TERN_INLINE void ternary_packed(const TernaryBlock& b, Packing packing, std::size_t tokens) {
   const std::size_t groups = (b.rows + kTileRows - 1) / kTileRows;
-  std::size_t g = 0;
-  if (tokens == 1) {  // as many streams as groups in turn, each through memory in one run
-    const std::size_t step = groups / kDecodeGroups;
-    for (; g < step; ++g) ternary_block(b, packing, g, step, kDecodeGroups, 0, 1);
-    g = step * kDecodeGroups;
-  }
+  std::size_t g = tokens == 1 ? ternary_streams(b, packing, groups) : 0;
   for (; g + kBatchGroups <= groups; g += kBatchGroups) {
     ternary_panel(b, packing, g, kBatchGroups, tokens);
   }
@@ -144,7 +164,7 @@ TERN_INLINE void ternary_packed(const TernaryBlock& b, Packing packing, std::siz
 [[maybe_unused]] void ternary_linear(const TernaryTiles& w, std::size_t rows,
                                      const QuantizedRows& x, std::size_t tokens, float* y,
                                      std::size_t y_stride) {
-  const TernaryBlock b{w, rows, x, y, y_stride};
+  const TernaryBlock b{w, rows, x, y, y_stride, pattern_of(w)};
   if (kFiveTrits && w.packing == Packing::kFiveTrits) {
     ternary_packed(b, Packing::kFiveTrits, tokens);
   } else {

@@ -26,7 +26,7 @@ inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 1;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kScanGroups = 1;
-inline constexpr int kMaxVectors = 4;
+inline constexpr int kMaxVectors = 16;
 inline constexpr int kCeilingChains = 8;
 inline constexpr std::size_t kPrefetchBytes = 1024;
 // A product is at most 254 in magnitude: 64 of them (16 tiles of 4 planes) stay within 16 bits.

@@ -22,7 +22,7 @@ inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kScanGroups = 2;
-inline constexpr int kMaxVectors = 8;
+inline constexpr int kMaxVectors = 16;
 inline constexpr int kCeilingChains = 16;
 inline constexpr std::size_t kPrefetchBytes = 1024;
 
@@ -78,7 +78,7 @@ void group_times_pairs(const TernaryBlock& b, std::size_t group, std::size_t tok
 
 void linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x, std::size_t tokens,
             float* y, std::size_t y_stride) {
-  const TernaryBlock b{w, rows, x, y, y_stride};
+  const TernaryBlock b{w, rows, x, y, y_stride, pattern_of(w)};
   const std::size_t paired = tokens - tokens % (2 * kPairs);
   const std::size_t groups = paired == 0 ? 0 : (rows + kTileRows - 1) / kTileRows;
   for (std::size_t group = 0; group < groups; ++group) {

@@ -1,0 +1,137 @@
+#include "backend/cpu/tuning.h"
+
+#include <bit>
+#include <cstring>
+
+#include "core/fast_hash.h"
+
+namespace tern::backend {
+namespace {
+
+// Another meaning of the rows, or kernels that read otherwise, are another version.
+constexpr std::uint64_t kVersion = 1;
+constexpr std::uint32_t kMostPrefetchBytes = 1u << 20;
+
+// The bytes: a Head, the text, the rows, and the hash of all before it.
+struct Head {
+  std::uint64_t version;
+  std::uint64_t text_bytes;
+  std::uint64_t rows;
+};
+
+struct Row {
+  std::uint64_t rows;
+  std::uint64_t columns;
+  std::uint32_t packing;
+  std::uint32_t streams;
+  std::uint32_t prefetch_bytes;
+  std::uint32_t unused;
+};
+
+Error malformed(std::string message) {
+  return Error{ErrorCode::kMalformed, std::move(message), "tuning"};
+}
+
+template <typename T>
+T take(std::span<const std::byte>& from) {  // where there are that many
+  T value;
+  std::memcpy(&value, from.data(), sizeof value);
+  from = from.subspan(sizeof value);
+  return value;
+}
+
+Result<MatrixPlan> plan_of(const Row& row, const kernels::KernelTable& table) {
+  const MatrixPlan plan{static_cast<kernels::Packing>(row.packing),
+                        {row.streams, row.prefetch_bytes}};
+  const bool whole = static_cast<std::uint32_t>(plan.packing) == row.packing;
+  if (whole && supports(table, plan)) return plan;
+  return malformed("expected what the tier " + std::string(table.name) + " can, found packing " +
+                   std::to_string(row.packing) + ", " + std::to_string(row.streams) + " streams, " +
+                   std::to_string(row.prefetch_bytes) + " bytes of prefetch");
+}
+
+}  // namespace
+
+bool operator==(const MatrixPlan& a, const MatrixPlan& b) {
+  return a.packing == b.packing && a.read.streams == b.read.streams &&
+         a.read.prefetch_bytes == b.read.prefetch_bytes;
+}
+
+std::string_view name(kernels::Packing packing) {
+  return packing == kernels::Packing::kFiveTrits ? "five-trits" : "two-bits";
+}
+
+MatrixPlan default_plan(const kernels::KernelTable& table) { return {table.packing, table.read}; }
+
+bool supports(const kernels::KernelTable& table, const MatrixPlan& plan) {
+  const bool packing = plan.packing == kernels::Packing::kTwoBits ||
+                       (plan.packing == kernels::Packing::kFiveTrits && table.five_trits);
+  return packing && std::has_single_bit(plan.read.streams) &&
+         plan.read.streams <= kernels::kMostStreams &&
+         plan.read.prefetch_bytes <= kMostPrefetchBytes;
+}
+
+MatrixPlan plan_for(const Tuning& tuning, const format::Tensor& tensor,
+                    const kernels::KernelTable& table) {
+  const auto found = tuning.find({tensor.rows(), tensor.columns()});
+  return found == tuning.end() ? default_plan(table) : found->second;
+}
+
+std::vector<std::byte> tuning_bytes(const Tuning& tuning, std::string_view made_by) {
+  const Head head{kVersion, made_by.size(), tuning.size()};
+  std::vector<std::byte> bytes(sizeof head + made_by.size() + tuning.size() * sizeof(Row) +
+                               sizeof(std::uint64_t));
+  std::byte* at = bytes.data();
+  const auto put = [&at](const void* from, std::size_t size) {
+    std::memcpy(at, from, size);
+    at += size;
+  };
+  put(&head, sizeof head);
+  put(made_by.data(), made_by.size());
+  for (const auto& [shape, plan] : tuning) {
+    const Row row{shape.rows,
+                  shape.columns,
+                  static_cast<std::uint32_t>(plan.packing),
+                  plan.read.streams,
+                  plan.read.prefetch_bytes,
+                  0};
+    put(&row, sizeof row);
+  }
+  const std::uint64_t hash =
+      fast_hash(std::span(bytes).first(bytes.size() - sizeof(std::uint64_t)));
+  put(&hash, sizeof hash);
+  return bytes;
+}
+
+Result<Tuning> read_tuning(std::span<const std::byte> bytes, std::string_view made_by,
+                           const kernels::KernelTable& table) {
+  if (bytes.size() < sizeof(Head) + sizeof(std::uint64_t)) return malformed("it is cut short");
+  std::span<const std::byte> end = bytes.last(sizeof(std::uint64_t));
+  bytes = bytes.first(bytes.size() - end.size());
+  if (take<std::uint64_t>(end) != fast_hash(bytes)) return malformed("it is damaged");
+  const Head head = take<Head>(bytes);
+  if (head.version != kVersion) {
+    return malformed("expected version " + std::to_string(kVersion) + ", found " +
+                     std::to_string(head.version));
+  }
+  if (head.text_bytes > bytes.size() ||
+      head.rows != (bytes.size() - head.text_bytes) / sizeof(Row) ||
+      (bytes.size() - head.text_bytes) % sizeof(Row) != 0) {
+    return malformed("its size is not what its head says");
+  }
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), head.text_bytes);
+  if (text != made_by) {
+    return malformed("expected one made by " + std::string(made_by) + ", found one made by " +
+                     std::string(text));
+  }
+  bytes = bytes.subspan(head.text_bytes);
+  Tuning tuning;
+  while (!bytes.empty()) {
+    const Row row = take<Row>(bytes);
+    TERN_ASSIGN(const MatrixPlan plan, plan_of(row, table));
+    tuning.insert_or_assign({row.rows, row.columns}, plan);
+  }
+  return tuning;
+}
+
+}  // namespace tern::backend

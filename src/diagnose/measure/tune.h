@@ -1,0 +1,81 @@
+// tern tune: how each shape of a model's ternary matrices is packed and read fastest here.
+//
+// Candidates are the packings that the tier has, the numbers of streams and the distances of
+// prefetching. Each is held to the definition, bit for bit, before it is timed. They are timed as
+// decode meets matrices: all threads together, one matrix after the other, a barrier behind each,
+// more memory than the caches hold. A round times each candidate once, so that whatever disturbs
+// the machine disturbs all of them alike: first all candidates in few rounds, then the fastest of
+// them beside the tier's own plan in many. What is not clearly faster than that is not kept.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "backend/cpu/tuning.h"
+#include "core/result.h"
+#include "diagnose/measure/span.h"
+#include "diagnose/measure/statistics.h"
+#include "format/gguf/gguf_file.h"
+
+namespace tern::diagnose {
+
+struct TuneOptions {
+  const kernels::KernelTable* tier = nullptr;
+  std::uint32_t threads = 1;
+  std::uint64_t set_bytes = 0;  // of matrices of one shape and packing, at least; more than caches
+  double timed_seconds = 3e-3;  // that one timing takes, about
+  std::uint32_t screening_rounds = 5;
+  std::uint32_t final_rounds = 25;
+  std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
+  std::stop_token stop = {};
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress = nullptr;
+  Now now = std::chrono::steady_clock::now;
+};
+
+// A candidate whose median is above this share of the tier's own time is never kept.
+inline constexpr double kMostRatio = 0.97;
+// Candidates that are compared with the tier's own plan in the end.
+inline constexpr std::size_t kFinalists = 3;
+
+struct TuneCandidate {
+  backend::MatrixPlan plan;
+  bool exact = false;              // has the bits of the definition; else it is never timed
+  double seconds = 0.0;            // a matrix, the median of the screening
+  std::optional<Quartiles> ratio;  // of a finalist: its time over that of the tier's own plan
+};
+
+struct ShapeTuning {
+  backend::MatrixShape shape;
+  std::uint64_t matrices = 0;             // in turn, of each packing
+  std::vector<TuneCandidate> candidates;  // the tier's own plan is the first
+  std::size_t kept = 0;
+};
+
+// The shapes of a file's ternary matrices, and the bytes of all of these in the tier's packing.
+struct TernaryShapes {
+  std::vector<backend::MatrixShape> shapes;  // each once, ascending
+  std::uint64_t bytes = 0;
+};
+TernaryShapes ternary_shapes(const format::GgufFile& file, const kernels::KernelTable& tier);
+
+// The tier's own plan, then all others that it can. The scalar tier has its own alone.
+std::vector<backend::MatrixPlan> tuning_candidates(const kernels::KernelTable& tier);
+
+// Whether most of the rounds, and the median by a margin, were faster than the tier's own plan.
+bool clearly_faster(const Quartiles& ratio);
+
+// No value where `stop` was requested. Errors: kProofFailed where the tier's own plan is not the
+// definition, kOutOfMemory.
+Result<std::optional<std::vector<ShapeTuning>>> tune(std::span<const backend::MatrixShape> shapes,
+                                                     const TuneOptions& options);
+
+// What to use from now on.
+backend::Tuning kept_plans(std::span<const ShapeTuning> shapes);
+
+}  // namespace tern::diagnose

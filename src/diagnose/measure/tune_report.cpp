@@ -1,0 +1,107 @@
+#include "diagnose/measure/tune_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+namespace tern::diagnose {
+namespace {
+
+namespace json = boost::json;
+
+std::string_view reason(const ShapeTuning& shape) {
+  if (shape.kept != 0) return "clearly faster than the tier's own plan";
+  return shape.candidates.size() == 1 ? "the tier has no other" : "nothing is clearly faster";
+}
+
+std::string row(const TuneCandidate& candidate, const TuneCandidate& own, bool kept) {
+  std::string text = fmt::format("  {} {:<40} {:>9.1f} us a matrix", kept ? '*' : ' ',
+                                 to_text(candidate.plan), 1e6 * candidate.seconds);
+  if (const auto& ratio = candidate.ratio) {
+    text += fmt::format(", {:.3f} [{:.3f}, {:.3f}] of the tier's own", ratio->median, ratio->lower,
+                        ratio->upper);
+  } else if (&candidate == &own) {
+    text += ", the tier's own";
+  }
+  return text + "\n";
+}
+
+// The tier's own plan and the finalists; the rest is in the JSON.
+std::string shape_text(const ShapeTuning& shape) {
+  const auto& all = shape.candidates;
+  const auto exact = std::count_if(all.begin(), all.end(), [](const auto& c) { return c.exact; });
+  std::string text = fmt::format(
+      "{} x {}: {} candidates over {} matrices, {}; kept {}: {}\n", shape.shape.rows,
+      shape.shape.columns, all.size(), shape.matrices,
+      exact == std::ssize(all) ? "all exact" : fmt::format("{} NOT EXACT", std::ssize(all) - exact),
+      to_text(all[shape.kept].plan), reason(shape));
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i == 0 || all[i].ratio) text += row(all[i], all[0], i == shape.kept);
+  }
+  return text;
+}
+
+json::object plan_object(const backend::MatrixPlan& plan) {
+  return {{"packing", backend::name(plan.packing)},
+          {"streams", plan.read.streams},
+          {"prefetch_bytes", plan.read.prefetch_bytes}};
+}
+
+json::object candidate_object(const TuneCandidate& candidate) {
+  json::object object = plan_object(candidate.plan);
+  object["exact"] = candidate.exact;
+  object["seconds"] = candidate.exact ? json::value(candidate.seconds) : nullptr;
+  object["ratio"] = nullptr;
+  if (const auto& ratio = candidate.ratio) {
+    object["ratio"] = {{"median", ratio->median},
+                       {"lower_quartile", ratio->lower},
+                       {"upper_quartile", ratio->upper},
+                       {"rounds", ratio->count}};
+  }
+  return object;
+}
+
+json::object shape_object(const ShapeTuning& shape) {
+  json::array candidates;
+  for (const TuneCandidate& candidate : shape.candidates) {
+    candidates.push_back(candidate_object(candidate));
+  }
+  return {{"rows", shape.shape.rows},
+          {"columns", shape.shape.columns},
+          {"matrices", shape.matrices},
+          {"kept", plan_object(shape.candidates[shape.kept].plan)},
+          {"own", shape.kept == 0},
+          {"reason", reason(shape)},
+          {"candidates", std::move(candidates)}};
+}
+
+}  // namespace
+
+std::string to_text(const backend::MatrixPlan& plan) {
+  return fmt::format("{}, {} stream{}, {} bytes ahead", backend::name(plan.packing),
+                     plan.read.streams, plan.read.streams == 1 ? "" : "s",
+                     plan.read.prefetch_bytes);
+}
+
+std::string to_text(const TuneReport& report) {
+  std::string text = report.made_by + "\n";
+  for (const ShapeTuning& shape : report.shapes) text += shape_text(shape);
+  return text + fmt::format("{:.1f} s; {}\n", report.seconds,
+                            report.kept_in.empty() ? "not kept" : "kept in " + report.kept_in);
+}
+
+std::string to_json(const TuneReport& report) {
+  json::array shapes;
+  for (const ShapeTuning& shape : report.shapes) shapes.push_back(shape_object(shape));
+  json::object object;
+  object["tier"] = report.tier;
+  object["threads"] = report.threads;
+  object["made_by"] = report.made_by;
+  object["kept_in"] = report.kept_in.empty() ? json::value(nullptr) : json::value(report.kept_in);
+  object["seconds"] = report.seconds;
+  object["shapes"] = std::move(shapes);
+  return json::serialize(object);
+}
+
+}  // namespace tern::diagnose

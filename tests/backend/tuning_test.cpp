@@ -1,0 +1,156 @@
+// Plans of matrices: how they are kept as bytes, and what the backend makes of them.
+#include "backend/cpu/tuning.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/tensors.h"
+#include "core/cpu_features.h"
+#include "core/fast_hash.h"
+#include "kernels/registry.h"
+
+namespace tern::backend {
+namespace {
+
+using kernels::Packing;
+using test::must;
+using ::testing::HasSubstr;
+
+const kernels::KernelTable& table() { return kernels::best_table(detect_cpu_features()); }
+
+Tuning two_plans() {
+  return {{{640, 2560}, {Packing::kTwoBits, {1, 16384}}},
+          {{2560, 6912}, {Packing::kTwoBits, {4, 0}}}};
+}
+
+std::string refused(std::span<const std::byte> bytes, std::string_view made_by = "here") {
+  const auto read = read_tuning(bytes, made_by, table());
+  return read ? "" : read.error().to_string();
+}
+
+// Bytes that were changed, with the hash that belongs to them.
+std::vector<std::byte> hashed(std::vector<std::byte> bytes) {
+  const std::uint64_t hash = fast_hash(std::span(bytes).first(bytes.size() - sizeof hash));
+  std::memcpy(bytes.data() + bytes.size() - sizeof hash, &hash, sizeof hash);
+  return bytes;
+}
+
+TEST(TuningBytes, GiveBackThePlans) {
+  const Tuning plans = two_plans();
+  EXPECT_EQ(must(read_tuning(tuning_bytes(plans, "here"), "here", table())), plans);
+  EXPECT_EQ(must(read_tuning(tuning_bytes({}, ""), "", table())), Tuning{});
+}
+
+TEST(TuningBytes, AnyDamageIsSeen) {
+  const auto bytes = tuning_bytes(two_plans(), "here");
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_NE(refused(std::span(bytes).first(size)), "") << size;
+  }
+  for (std::size_t at = 0; at < bytes.size(); ++at) {
+    auto flipped = bytes;
+    flipped[at] ^= std::byte{1};
+    EXPECT_THAT(refused(flipped), HasSubstr("damaged")) << at;
+  }
+}
+
+TEST(TuningBytes, OfAnotherMachineAreRefused) {
+  const auto bytes = tuning_bytes(two_plans(), "tern 1 on there");
+  const std::string message = refused(bytes, "tern 1 on here!");
+  EXPECT_THAT(message, HasSubstr("expected one made by tern 1 on here!"));
+  EXPECT_THAT(message, HasSubstr("found one made by tern 1 on there"));
+}
+
+// What a program with other ideas could have written, with a hash that is right.
+TEST(TuningBytes, WhatTheTierCannotIsRefused) {
+  const auto bytes = tuning_bytes(two_plans(), "here");
+  const auto with = [&](std::size_t offset, std::uint32_t value) {
+    auto changed = bytes;
+    std::memcpy(changed.data() + offset, &value, sizeof value);
+    return refused(hashed(changed));
+  };
+  constexpr std::size_t kFirstRow = 24 + 4;
+  EXPECT_EQ(with(kFirstRow + 20, 2), "");  // another number of streams
+  EXPECT_THAT(with(0, 2), HasSubstr("expected version 1, found 2"));
+  EXPECT_THAT(with(8, 5), HasSubstr("size"));       // bytes of the text
+  EXPECT_THAT(with(8, 4 + 32), HasSubstr("size"));  // as if a row were text
+  EXPECT_THAT(with(8, 1u << 30), HasSubstr("size"));
+  EXPECT_THAT(with(16, 3), HasSubstr("size"));  // rows
+  EXPECT_THAT(with(kFirstRow + 16, 2), HasSubstr("packing 2"));
+  EXPECT_THAT(with(kFirstRow + 16, 256), HasSubstr("packing 256"));  // its last byte is a packing
+  for (const std::uint32_t streams : {0u, 3u, 8u}) {
+    EXPECT_THAT(with(kFirstRow + 20, streams), HasSubstr("streams")) << streams;
+  }
+  EXPECT_THAT(with(kFirstRow + 24, (1u << 20) + 1), HasSubstr("bytes of prefetch"));
+}
+
+TEST(TuningBytes, FiveTritsAreForTiersThatHaveThem) {
+  const Tuning plans{{{16, 128}, {Packing::kFiveTrits, {1, 0}}}};
+  const auto bytes = tuning_bytes(plans, "here");
+  for (const kernels::KernelTable* tier : kernels::all_tables()) {
+    EXPECT_EQ(read_tuning(bytes, "here", *tier).ok(), tier->five_trits) << tier->name;
+  }
+}
+
+// The backend with the best tier, or the first that has the packing.
+const kernels::KernelTable* tier_with_both_packings() {
+  return table().five_trits ? &table() : &kernels::scalar_table();
+}
+
+TEST(TuningOfABackend, AShapeIsPackedAndReadAsItsPlanSays) {
+  const kernels::KernelTable& tier = *tier_with_both_packings();
+  const Packing other = tier.packing == Packing::kTwoBits ? Packing::kFiveTrits : Packing::kTwoBits;
+  const auto planned = test::make_ternary("planned", test::random_trits(48 * 256, 1), 256, 0.5f);
+  const auto own = test::make_ternary("own", test::random_trits(48 * 256, 1), 128, 0.5f);
+  CpuBackend plain(tier, 2);
+  CpuBackend tuned(tier, 2);
+  tuned.use_tuning({{{48, 256}, {other, {1, 0}}}});
+  EXPECT_EQ(tuned.weight_bytes(planned.tensor), kernels::packed_bytes(48, 256, other));
+  EXPECT_NE(tuned.weight_bytes(planned.tensor), plain.weight_bytes(planned.tensor));
+  EXPECT_EQ(tuned.weight_bytes(own.tensor), plain.weight_bytes(own.tensor));
+
+  std::vector<float> x(256);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) - 8.0f;
+  std::vector<float> expected(48);
+  std::vector<float> found(48);
+  must(plain.ternary_rows(must(plain.load_ternary(planned.tensor)), 0, 1, x, expected));
+  must(tuned.ternary_rows(must(tuned.load_ternary(planned.tensor)), 0, 1, x, found));
+  EXPECT_EQ(expected, found);
+}
+
+// Else the cache would give weights in another packing than the kernels are told.
+TEST(TuningOfABackend, APackingOfItsOwnIsPartOfTheLayout) {
+  const kernels::KernelTable& tier = *tier_with_both_packings();
+  CpuBackend backend(tier, 1);
+  const std::string layout = backend.layout();
+  backend.use_tuning({{{48, 256}, {tier.packing, {1, 0}}}});
+  EXPECT_EQ(backend.layout(), layout);
+  const Packing other = tier.packing == Packing::kTwoBits ? Packing::kFiveTrits : Packing::kTwoBits;
+  backend.use_tuning({{{48, 256}, {other, {1, 0}}}});
+  EXPECT_EQ(backend.layout(), layout + " 48x256:" + std::string(name(other)));
+}
+
+// A tier that notes how it was told to read.
+std::uint32_t noted_streams = 0;
+void note_streams(const kernels::TernaryTiles& w, std::size_t, const kernels::QuantizedRows&,
+                  std::size_t, float*, std::size_t) {
+  noted_streams = w.read.streams;
+}
+
+TEST(TuningOfABackend, ThePatternReachesTheKernel) {
+  kernels::KernelTable noting = table();
+  noting.ternary_linear = note_streams;
+  CpuBackend backend(noting, 1);
+  backend.use_tuning({{{48, 256}, {Packing::kTwoBits, {kernels::kMostStreams, 1024}}}});
+  const auto matrix = test::make_ternary("planned", test::random_trits(48 * 256, 1), 256, 0.5f);
+  const WeightId id = must(backend.load_ternary(matrix.tensor));
+  std::vector<float> x(256, 1.0f);
+  std::vector<float> y(16);
+  must(backend.ternary_rows(id, 16, 1, x, y));
+  EXPECT_EQ(noted_streams, kernels::kMostStreams);
+}
+
+}  // namespace
+}  // namespace tern::backend

@@ -1,0 +1,160 @@
+"""How this machine reads matrices: `tern tune` and `--tune`."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tern import MODEL, CliTest, Outcome, environment, main, tern
+
+HEADER = 4096
+SHAPES = {(128, 256), (256, 256), (256, 768), (768, 256)}  # of the embedded model
+SCALAR = ("--tier", "scalar")  # tuned at once: it has one plan
+
+
+class TuneTest(CliTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.cache = self.folder / "cache"
+
+    def tuned(self, *arguments: str | Path, **options: Any) -> Outcome:
+        options.setdefault("env", environment(TERN_CACHE_DIR=str(self.cache)))
+        return self.succeed(*arguments, **options)
+
+    def tune(self, *arguments: str | Path) -> dict[str, Any]:
+        found = json.loads(self.tuned("tune", "--json", *arguments).stdout)
+        assert isinstance(found, dict)
+        return found
+
+    def run_model(self, *arguments: str | Path, notice: str = "") -> dict[str, Any]:
+        """The report of a run; on stderr the statistics, and before them at most this notice."""
+        outcome = self.tuned("run", "Once", "-n", "4", "--seed", "7", "--json", *arguments)
+        lines = outcome.stderr.decode().splitlines()
+        self.assertEqual(len(lines), 2 if notice else 1, outcome)
+        self.assertIn(notice, lines[0])
+        found = json.loads(outcome.stdout)
+        assert isinstance(found, dict)
+        return found
+
+    def entries(self) -> list[Path]:
+        return sorted(self.cache.glob("tuning-*.entry"))
+
+
+class CommandTest(TuneTest):
+    def test_says_what_was_tried_kept_and_why_and_changes_no_logit(self) -> None:
+        found = self.tune("-t", "2")
+        self.assertEqual(found["threads"], 2)
+        self.assertIn(found["tier"], found["made_by"])
+        self.assertEqual(found["kept_in"], str(self.cache))
+        self.assertEqual({(s["rows"], s["columns"]) for s in found["shapes"]}, SHAPES)
+        for shape in found["shapes"]:
+            candidates = shape["candidates"]
+            self.assertTrue(all(candidate["exact"] for candidate in candidates))
+            plans = [{k: c[k] for k in shape["kept"]} for c in candidates]
+            self.assertIn(shape["kept"], plans)
+            self.assertEqual(shape["own"], shape["kept"] == plans[0])
+            finalists = [candidate for candidate in candidates if candidate["ratio"]]
+            self.assertEqual(len(finalists), 0 if len(candidates) == 1 else 3)
+            if not shape["own"]:
+                kept = candidates[plans.index(shape["kept"])]
+                self.assertLessEqual(kept["ratio"]["median"], 0.97)
+        (entry,) = self.entries()
+        self.assertEqual(entry.stat().st_mode & 0o7777, 0o600)
+        self.assertLess(entry.stat().st_size, 2 * HEADER)
+        hashes = set()
+        for how in ("off", "load"):
+            verified = self.tuned("verify", "-t", "2", "--json", "--tune", how)
+            hashes.add(json.loads(verified.stdout)["logits_sha256"])
+        self.assertEqual(len(hashes), 1)
+
+    def test_text(self) -> None:
+        text = self.tuned("tune", *SCALAR).stdout.decode()
+        for rows, columns in SHAPES:
+            self.assertIn(f"{rows} x {columns}: 1 candidates", text)
+        self.assertIn("all exact; kept two-bits", text)
+        self.assertIn("the tier has no other", text)
+        self.assertIn(f"kept in {self.cache}", text)
+
+    def test_shapes_of_another_model_are_kept_beside(self) -> None:
+        other = self.folder / "other.gguf"
+        self.succeed("synth", "--shape", "large", "--layers", "1", "--type", "i2_s", "-o", other)
+        self.tune(*SCALAR)
+        self.tune(*SCALAR, "-m", other)
+        self.assertEqual(len(self.entries()), 1)
+        # Nothing is missing, neither of the one nor of the other.
+        for model in (MODEL, other):
+            report = self.run_model(*SCALAR, "--tune", "auto", "-m", model)
+            self.assertEqual(report["tuning"], "loaded")
+
+    def test_what_cannot_be_kept_is_said(self) -> None:
+        file = self.folder / "file"
+        file.touch()
+        outcome = self.tuned("tune", *SCALAR, "--json", env=environment(TERN_CACHE_DIR=str(file)))
+        self.assertIsNone(json.loads(outcome.stdout)["kept_in"])
+        self.assertRegex(outcome.stderr.decode(), r"\Atern: tuning: [^\n]+ is not kept\n\Z")
+
+    def test_usage(self) -> None:
+        self.assert_fails(tern("tune", "-m", self.folder / "none"), 3, "none")
+        self.assert_fails(tern("run", "x", "--tune", "perhaps"), 2, "perhaps")
+
+
+class LoadingTest(TuneTest):
+    def test_what_was_tuned_is_used_and_changes_nothing(self) -> None:
+        texts = {self.run_model(*SCALAR, "--tune", "off")["text"]}
+        self.assertEqual(self.run_model(*SCALAR)["tuning"], "none")
+        self.assertFalse(self.cache.exists())  # a look makes no directory
+        for how, outcome in (("auto", "measured"), ("auto", "loaded"), ("load", "loaded"),
+                             ("full", "measured"), ("off", "off")):  # fmt: skip
+            report = self.run_model(*SCALAR, "--tune", how)
+            self.assertEqual(report["tuning"], outcome, how)
+            texts.add(report["text"])
+        self.assertEqual(self.run_model(*SCALAR)["tuning"], "loaded")
+        self.assertEqual(len(texts), 1)
+
+    def test_each_tier_and_number_of_threads_has_its_own(self) -> None:
+        self.tune(*SCALAR, "-t", "2")
+        self.assertEqual(self.run_model(*SCALAR, "-t", "2")["tuning"], "loaded")
+        self.assertEqual(self.run_model(*SCALAR, "-t", "3")["tuning"], "none")
+        self.tune(*SCALAR, "-t", "3")
+        self.assertEqual(len(self.entries()), 2)
+
+    def test_damage_is_said_and_ignored(self) -> None:
+        self.tune(*SCALAR)
+        (entry,) = self.entries()
+        content = entry.read_bytes()
+        text = self.run_model(*SCALAR)["text"]
+        for offset in (0, HEADER, HEADER + 30, len(content) - 1):
+            damaged = bytearray(content)
+            damaged[offset] ^= 1
+            entry.write_bytes(damaged)
+            report = self.run_model(*SCALAR, notice="ignored, `tern tune` makes it again")
+            self.assertEqual(report["text"], text)
+        entry.write_bytes(content[:-5])
+        self.run_model(*SCALAR, notice="ignored")
+        report = self.run_model(*SCALAR, "--tune", "auto", notice="ignored")
+        self.assertEqual(report["tuning"], "measured")
+        self.assertEqual(self.run_model(*SCALAR)["tuning"], "loaded")
+
+    def test_that_of_another_machine_is_said_and_ignored(self) -> None:
+        self.tune(*SCALAR, "-t", "2")
+        (other,) = self.entries()
+        self.tune(*SCALAR, "-t", "3")
+        (mine,) = set(self.entries()) - {other}
+        shutil.copy(other, mine)
+        report = self.run_model(*SCALAR, "-t", "3", notice="expected one made by tern")
+        self.assertIn("found one made by tern", report["tuning"])
+
+    def test_packed_weights_and_tuning_share_the_directory(self) -> None:
+        model = self.folder / "model.gguf"
+        shutil.copy(MODEL, model)
+        self.tune(*SCALAR, "-m", model)
+        for outcome in ("stored", "hit"):
+            report = self.run_model(*SCALAR, "-m", model, "--cache", "on")
+            self.assertEqual((report["cache"], report["tuning"]), (outcome, "loaded"))
+        listed = json.loads(self.tuned("cache", "ls", "--json").stdout)["entries"]
+        self.assertEqual(len(listed), 2)
+        self.assertTrue(any(entry["layout"].startswith("tuning, ") for entry in listed))
+
+
+if __name__ == "__main__":
+    main()
