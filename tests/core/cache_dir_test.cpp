@@ -80,6 +80,18 @@ TEST_F(CacheDirTest, ListsTheLeastRecentlyUsedFirst) {
   EXPECT_EQ((*listed)[2].bytes, kHeader + 7);
 }
 
+TEST_F(CacheDirTest, ListsAllEntriesOfOneMoment) {
+  CacheDir cache = open();
+  ASSERT_TRUE(put(cache, "first", "payload").ok());
+  for (char key = 'a'; key <= 'z'; ++key) {
+    fs::copy_file(file("first"), file(std::string(1, key)));
+    fs::last_write_time(file(std::string(1, key)), fs::last_write_time(file("first")));
+  }
+  const auto listed = cache.list();
+  ASSERT_TRUE(listed.ok());
+  EXPECT_EQ(listed->size(), 27u);
+}
+
 TEST_F(CacheDirTest, AnEntryAppearsWholeOnCommit) {
   CacheDir cache = open();
   ASSERT_TRUE(put(cache, "a", "former").ok());
@@ -294,17 +306,18 @@ TEST_F(CacheDirTest, WhatIsNoFileNeitherBlocksNorCounts) {
   CacheDir cache = open();
   ASSERT_EQ(::mkfifo(file("a").c_str(), 0600), 0);
   ASSERT_EQ(::mkfifo((path_ / "b.part").c_str(), 0600), 0);
-  ASSERT_EQ(::mknod((path_ / "d.part").c_str(), S_IFSOCK | 0600, 0), 0);
   const auto found = cache.find("a");
   ASSERT_FALSE(found.ok());
   EXPECT_EQ(found.error().code, ErrorCode::kMalformed);
+  EXPECT_THAT(found.error().message, HasSubstr("expected a regular file of this user"));
   const auto listed = cache.list();
   ASSERT_TRUE(listed.ok());
   ASSERT_EQ(listed->size(), 1u);
   EXPECT_FALSE((*listed)[0].label.has_value());
   EXPECT_EQ((*listed)[0].bytes, 0u);
-  ASSERT_TRUE(put(cache, "d", "payload").ok());
   ASSERT_TRUE(put(cache, "b", "payload").ok());
+  ASSERT_EQ(::mknod((path_ / "d.part").c_str(), S_IFSOCK | 0600, 0), 0);
+  ASSERT_TRUE(put(cache, "d", "payload").ok());
   ASSERT_TRUE(put(cache, "a", "payload").ok());
   EXPECT_EQ(get(cache, "a"), "payload");
   fs::create_directory(file("c"));
