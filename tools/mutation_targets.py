@@ -239,11 +239,12 @@ TARGETS = {
         test="backend_test",
         program="tests/backend/backend_test",
         first={
-            "src/backend/cpu/attention.cpp": "*CpuBackendTest*:CpuKvCache*",
-            "src/backend/cpu/head_copy.cpp": "HeadCopy*:PackedCacheTest*:HeadSearch*",
-            "src/backend/cpu/kv_cache.cpp": "Kv*:CpuKvCache*:*CpuBackendTest*",
-            "src/backend/cpu/packed_cache.cpp": "PackedCacheTest*",
-            "src/backend/cpu/weights.cpp": "*Weight.*:PackedCacheTest*:*CpuBackendTest*",
+            "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:*/CpuBackendTest.*",
+            "src/backend/cpu/head_copy.cpp": "HeadCopy.*:PackedCacheTest.*",
+            "src/backend/cpu/head_search.cpp": "HeadSearch.*-*.Find*:*.Takes*:*.Near*:*.Adv*",
+            "src/backend/cpu/kv_cache.cpp": "Kv*:CpuKvCache.*:*/CpuBackendTest.*",
+            "src/backend/cpu/packed_cache.cpp": "PackedCacheTest.*",
+            "src/backend/cpu/weights.cpp": "*Weight.*:PackedCacheTest.*:*/CpuBackendTest.*",
         },
     ),
     "model": Target(
