@@ -159,6 +159,8 @@ TARGETS = {
             ): "the NUL behind the end of a std::string adds nothing",
             ("token_index.cpp", "sign", "at - 1"): "the slots are probed the other way around",
             ("bpe.cpp", "shift", "hash ^ hash << 33"): "another hash, another slot to begin at",
+            ("byte_alphabet.cpp", "bound", "code_point > 0x100"): "0x100 as a byte is its byte, 0",
+            ("bpe.cpp", "sign", "slot - 1"): "the slots are probed the other way around",
         },
     ),
     "arch": Target(
@@ -223,6 +225,7 @@ TARGETS = {
                     ("attention_body.h", "part.maximum >= total->maximum"),
                 )
             },
+            ("attention_body.h", "never", "queries[q].keys == common"): "no keys add nothing",
             ("kernels.cpp", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
             ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
             ("kernels.cpp", "bound", "x >= kExpHigh"): "decides between infinity and a NaN alone",

@@ -1,6 +1,7 @@
 // A cache on a system whose calls fail, and whose directory changes between two of them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -15,7 +16,12 @@
 namespace tern {
 namespace {
 
-using namespace test;
+namespace fs = std::filesystem;
+using test::CacheDirTest;
+using test::FailingCall;
+using test::get;
+using test::kRoomy;
+using test::put;
 using ::testing::HasSubstr;
 
 class CacheDirFaultsTest : public CacheDirTest {
@@ -78,6 +84,16 @@ TEST_F(CacheDirFaultsTest, WhatGoesMeanwhileIsGone) {
   const FailingCall gone("unlinkat", ENOENT);
   const auto removed = cache_.remove("a");
   EXPECT_TRUE(removed.ok() && *removed);
+}
+
+// Root alone can make another user's file.
+TEST_F(CacheDirFaultsTest, AnotherUsersFileIsNoEntry) {
+  if (::geteuid() == 0) {
+    ASSERT_EQ(::chown(file("a").c_str(), 65534, 65534), 0);
+    EXPECT_THAT(get(cache_, "a"), HasSubstr("expected a regular file of this user"));
+  } else {
+    EXPECT_EQ(get(cache_, "a"), "payload");
+  }
 }
 
 // Between opening its part and locking it, another writer takes the name.
