@@ -157,6 +157,10 @@ TEST_P(CpuAttentionTest, OfTwoSequencesInOneBatch) {
         const auto alone = must(attention.run({rows[row]}));
         ASSERT_TRUE(std::equal(alone.begin(), alone.end(), outputs)) << row;
       }
+      // Rows that a worker takes together and of which only the later ones see the second chunk.
+      const auto astride = must(attention.run({rows.begin() + 251, rows.begin() + 263}));
+      ASSERT_TRUE(
+          std::equal(astride.begin(), astride.end(), found.begin() + 251 * attention.width()));
     }
   }
 }
