@@ -124,6 +124,8 @@ TARGETS = {
                 "end - element > kI2sBlockElements",
             ): "a last whole block is then read value by value, with the same outcome",
             ("tq.cpp", "bound", "v <= 243"): "a table that the compiler makes",
+            ("float_blocks.cpp", "bound", "magnitude <= 0x400u"): "both ways to the same number",
+            ("fingerprint.cpp", "sign", "kSamples + 1"): "other blocks, as evenly spread",
         },
     ),
     "text": Target(
@@ -226,6 +228,31 @@ TARGETS = {
                 )
             },
             ("attention_body.h", "never", "queries[q].keys == common"): "no keys add nothing",
+            **dict.fromkeys(
+                (
+                    ("attention_body.h", "bound", "queries[q].keys <= common"),
+                    ("attention_body.h", "bound", "lanes[i] >= maximum"),
+                    ("attention_int8_body.h", "bound", "lanes[i] >= maximum"),
+                    ("attention_int8_body.h", "bound", "count <= kScored"),
+                ),
+                "replaces a number by its equal",
+            ),
+            **dict.fromkeys(
+                (
+                    ("attention_body.h", "bound", "key + kLanes < keys"),
+                    ("attention_body.h", "bound", "q + 4 < count"),
+                    ("attention_int8_body.h", "bound", "d + vectors * kLanes < width"),
+                    ("ternary_body.h", "bound", "rows > kVectorRows"),
+                ),
+                "smaller steps do what a whole one leaves",
+            ),
+            **dict.fromkeys(
+                (
+                    ("ternary_body.h", "bound", "first <= b.w.tiles"),
+                    ("ternary_body.h", "bound", "step <= steps"),
+                ),
+                "one step more, over nothing or without an outcome",
+            ),
             ("kernels.cpp", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
             ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
             ("kernels.cpp", "bound", "x >= kExpHigh"): "decides between infinity and a NaN alone",
@@ -242,6 +269,18 @@ TARGETS = {
         ),
         test="backend_test",
         program="tests/backend/backend_test",
+        equivalent=dict.fromkeys(
+            (
+                ("attention.cpp", "never", "step.batch.rows[0].position < kChunkKeys"),
+                ("attention.cpp", "bound", "step.batch.rows[0].position <= kChunkKeys"),
+                ("attention.cpp", "bound", "step.batch.rows.size() >= 1"),
+                ("attention.cpp", "bound", "first <= queries.chunks()"),
+                ("attention.cpp", "bound", "first >= 0"),
+                ("attention.cpp", "sign", "static_cast<std::uint32_t>(own.end) + head"),
+                ("attention.cpp", "sign", "last + row < most_rows"),
+            ),
+            "another division of the work, or a barrier more: the outputs are the same",
+        ),
         first={
             "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:*/CpuBackendTest.*",
             "src/backend/cpu/head_copy.cpp": "HeadCopy.*:PackedCacheTest.*",
