@@ -155,9 +155,9 @@ Result<void> CacheDir::Place::make_room(const std::string& key, std::uint64_t by
   TERN_ASSIGN(const auto parts, names(kPart));
   std::uint64_t used = bytes;
   for (const std::string& name : parts) {
-    TERN_ASSIGN(const bool removed, remove(name));  // its writer was killed
+    TERN_TRY(remove(name));  // where its writer was killed
     struct stat info {};
-    if (!removed && ::fstatat(fd.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+    if (::fstatat(fd.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
         name != key + std::string(kPart)) {
       used += static_cast<std::uint64_t>(info.st_size);
     }

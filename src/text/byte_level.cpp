@@ -14,8 +14,8 @@ Error malformed(std::string message) {
 
 Result<void> check_merge(const Merge& merge, const std::vector<Token>& tokens) {
   for (const TokenId id : {merge.left, merge.right, merge.result}) {
-    const auto index = static_cast<std::size_t>(id);
-    if (id < 0 || index >= tokens.size() || tokens[index].kind != TokenKind::kNormal) {
+    const auto index = static_cast<std::size_t>(id);  // of a negative one: beyond all tokens
+    if (index >= tokens.size() || tokens[index].kind != TokenKind::kNormal) {
       return malformed("expected ids of normal tokens, found " + std::to_string(id));
     }
   }

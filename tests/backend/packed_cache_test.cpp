@@ -86,6 +86,23 @@ TEST_F(PackedCacheTest, GivesBackWhatWasStored) {
   EXPECT_TRUE(take(other, "large", kLarge).empty());
 }
 
+// Blobs end where parts do, or hold nothing, or there are none.
+TEST_F(PackedCacheTest, KeepsBlobsOfWholePartsAndOfNone) {
+  must(open().store(no_progress));
+  EXPECT_EQ(open().trouble(), "");
+  const auto parts = random_bytes(2u << 18, 3);
+  PackedCache writer = open();
+  writer.keep("parts", parts);
+  writer.keep("nothing", {});
+  must(writer.store(no_progress));
+  PackedCache cache = open();
+  EXPECT_EQ(cache.trouble(), "");
+  EXPECT_EQ(take(cache, "parts", parts.size()), parts);
+  ThreadPool pool(2);
+  EXPECT_TRUE(must(cache.take("nothing", 0, pool)).has_value());
+  EXPECT_FALSE(must(cache.take("absent", 0, pool)).has_value());
+}
+
 TEST_F(PackedCacheTest, ANameWithAnotherSizeIsAnotherBlob) {
   store_both();
   PackedCache cache = open();
@@ -158,7 +175,10 @@ TEST_F(PackedCacheTest, DamageIsFoundAndReplaced) {
     EXPECT_EQ(take(cache, "large", kLarge), large_);
     store_both();
   }
-  for (const std::uint64_t offset : {blobs, blobs + 16, blobs + 40, end - 16, end - 1}) {
+  flip(0);  // of the header, which the directory checks
+  EXPECT_THAT(open().trouble(), HasSubstr("expected a cache entry, found another file"));
+  store_both();
+  for (const std::uint64_t offset : {blobs, blobs + 16, blobs + 40, end - 16, end - 9, end - 1}) {
     flip(kHeader + offset);
     PackedCache cache = open();
     EXPECT_THAT(cache.trouble(), HasSubstr("damaged: the table has another hash")) << offset;
@@ -175,12 +195,26 @@ TEST_F(PackedCacheTest, ATableThatLiesIsRefused) {
     std::uint64_t name_bytes;
     std::uint64_t blob_bytes;
   };
-  for (const Row row : {Row{1, 65}, Row{1, 63}, Row{1, ~std::uint64_t{0}}, Row{100, 64},
-                        Row{~std::uint64_t{0}, 64}, Row{1, std::uint64_t{1} << 40}}) {
-    std::vector<std::byte> table(sizeof row + 1 + sizeof(std::uint64_t));
-    std::memcpy(table.data(), &row, sizeof row);
-    const std::uint64_t hash = fast_hash(small_);
-    std::memcpy(table.data() + sizeof row + 1, &hash, sizeof hash);
+  constexpr std::uint64_t kMost = ~std::uint64_t{0};
+  const std::vector<std::vector<Row>> tables{
+      {{1, 65}},
+      {{1, 63}},
+      {{1, kMost}},
+      {{100, 64}},
+      {{kMost, 64}},
+      {{1, std::uint64_t{1} << 40}},
+      {{1, kMost}, {1, 65}}};  // the last one adds up to 64, around the largest number
+  for (const std::vector<Row>& rows : tables) {
+    std::vector<std::byte> table;
+    const auto append = [&](const auto& value) {
+      const auto bytes = std::as_bytes(std::span(&value, 1));
+      table.insert(table.end(), bytes.begin(), bytes.end());
+    };
+    for (const Row& row : rows) {
+      append(row);
+      append(char{0});
+      if (row.blob_bytes != kMost) append(fast_hash(small_));
+    }
     const std::uint64_t footer[] = {table.size(), fast_hash(table)};
     CacheDir directory = must(CacheDir::open(path_, std::uint64_t{1} << 30));
     CacheWriter writer =
@@ -190,7 +224,7 @@ TEST_F(PackedCacheTest, ATableThatLiesIsRefused) {
     must(writer.write(std::as_bytes(std::span(footer))));
     must(writer.commit());
     PackedCache cache = open();
-    EXPECT_THAT(cache.trouble(), HasSubstr("damaged: the table")) << row.blob_bytes;
+    EXPECT_THAT(cache.trouble(), HasSubstr("damaged: the table")) << rows[0].blob_bytes;
     EXPECT_TRUE(take(cache, std::string(1, '\0'), 64).empty());
   }
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -17,39 +18,21 @@
 #include <thread>
 #include <utility>
 
+#include "core/cache_dir_fixture.h"
 #include "core/fast_hash.h"
-#include "support/temporary_directory.h"
 
 namespace tern {
 namespace {
 
 namespace fs = std::filesystem;
+using test::bytes_of;
+using test::CacheDirTest;
+using test::get;
+using test::kHeader;
+using test::kLabel;
+using test::kRoomy;
+using test::put;
 using ::testing::HasSubstr;
-
-constexpr std::uint64_t kRoomy = 1u << 30;
-constexpr std::uint64_t kHeader = 4096;
-const CacheLabel kLabel{"/models/a.gguf", "avx2 tiles"};
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
-
-Result<void> put(CacheDir& cache, std::string_view key, std::string_view payload,
-                 const CacheLabel& label = kLabel) {
-  TERN_ASSIGN(CacheWriter writer, cache.begin(key, label, payload.size()));
-  TERN_TRY(writer.write(bytes_of(payload)));
-  return writer.commit();
-}
-
-// The payload; "absent"; or the error.
-std::string get(const CacheDir& cache, std::string_view key) {
-  const auto found = cache.find(key);
-  if (!found) return found.error().to_string();
-  if (!*found) return "absent";
-  std::string payload((*found)->size(), '?');
-  const auto read = (*found)->read(0, std::as_writable_bytes(std::span(payload)));
-  return read ? payload : read.error().to_string();
-}
 
 // Runs `act` in a process of its own; the status that waitpid() gives.
 int in_child(const std::function<int()>& act) {
@@ -59,29 +42,6 @@ int in_child(const std::function<int()>& act) {
   ::waitpid(child, &status, 0);
   return status;
 }
-
-class CacheDirTest : public ::testing::Test {
- protected:
-  CacheDir open(std::uint64_t budget = kRoomy) const {
-    auto cache = CacheDir::open(path_, budget);
-    if (!cache) throw std::runtime_error(cache.error().to_string());
-    return std::move(*cache);
-  }
-  fs::path file(const std::string& key) const { return path_ / (key + ".entry"); }
-  auto files() const { return std::distance(fs::directory_iterator(path_), {}); }
-  static mode_t mode(const fs::path& path) {
-    struct stat info {};
-    return ::lstat(path.c_str(), &info) == 0 ? info.st_mode & 07777u : 0;
-  }
-  void patch(const std::string& key, std::uint64_t offset, char value) const {
-    std::fstream out(file(key), std::ios::in | std::ios::out | std::ios::binary);
-    out.seekp(static_cast<std::streamoff>(offset));
-    out.put(value);
-  }
-
-  test::TemporaryDirectory directory_;
-  fs::path path_ = directory_ / "above" / "cache";
-};
 
 TEST_F(CacheDirTest, GivesBackWhatWasPutForItsUserAlone) {
   CacheDir cache = open();
@@ -93,6 +53,8 @@ TEST_F(CacheDirTest, GivesBackWhatWasPutForItsUserAlone) {
   EXPECT_EQ(mode(file("a")), 0600u);
   EXPECT_EQ(files(), 1);
   EXPECT_EQ(get(open(), "a"), "payload");  // another start finds it
+  ASSERT_TRUE(put(cache, "empty", "").ok());
+  EXPECT_EQ(get(cache, "empty"), "");
 }
 
 TEST_F(CacheDirTest, ReadsPartsAndNotBeyondTheEnd) {
@@ -123,6 +85,18 @@ TEST_F(CacheDirTest, ListsTheLeastRecentlyUsedFirst) {
   EXPECT_EQ((*listed)[2].key, "a");
   EXPECT_EQ((*listed)[2].label, (CacheLabel{"a", "v"}));
   EXPECT_EQ((*listed)[2].bytes, kHeader + 7);
+}
+
+TEST_F(CacheDirTest, ListsAllEntriesOfOneMoment) {
+  CacheDir cache = open();
+  ASSERT_TRUE(put(cache, "first", "payload").ok());
+  for (char key = 'a'; key <= 'z'; ++key) {
+    fs::copy_file(file("first"), file(std::string(1, key)));
+    fs::last_write_time(file(std::string(1, key)), fs::last_write_time(file("first")));
+  }
+  const auto listed = cache.list();
+  ASSERT_TRUE(listed.ok());
+  EXPECT_EQ(listed->size(), 27u);
 }
 
 TEST_F(CacheDirTest, AnEntryAppearsWholeOnCommit) {
@@ -181,6 +155,39 @@ TEST_F(CacheDirTest, AKilledWriterLeavesNoEntryAndItsPartGoes) {
   EXPECT_EQ(files(), 1);
   ASSERT_TRUE(put(cache, "a", "whole").ok());
   EXPECT_EQ(get(cache, "a"), "whole");
+}
+
+// What a killed writer left in the place of an entry does not count beside the one that takes it.
+TEST_F(CacheDirTest, APartThatIsTakenOverCountsOnce) {
+  CacheDir cache = open(kHeader + 8);
+  const int status = in_child([&] {
+    auto writer = cache.begin("a", kLabel, 8);
+    return writer ? ::kill(::getpid(), SIGKILL) : 1;
+  });
+  ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  EXPECT_EQ(fs::file_size(path_ / "a.part"), kHeader + 8);
+  EXPECT_TRUE(put(cache, "a", "whole it").ok());
+}
+
+TEST_F(CacheDirTest, AWriterThatIsDoneLeavesTheNextOneAlone) {
+  CacheDir cache = open();
+  auto next = [&] {
+    auto done = cache.begin("a", kLabel, 0);
+    EXPECT_TRUE(done.ok() && done->commit().ok());
+    return cache.begin("a", kLabel, 4);
+  }();
+  ASSERT_TRUE(next.ok());
+  ASSERT_TRUE(next->write(bytes_of("next")).ok());
+  ASSERT_TRUE(next->commit().ok());
+  EXPECT_EQ(get(cache, "a"), "next");
+}
+
+TEST_F(CacheDirTest, WhatIsBeingReplacedCannotBeRead) {
+  CacheDir cache = open();
+  ASSERT_TRUE(put(cache, "a", "payload").ok());
+  const FileDescriptor held(::open(file("a").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(::flock(held.get(), LOCK_EX), 0);
+  EXPECT_THAT(get(cache, "a"), HasSubstr("another process is replacing or removing this entry"));
 }
 
 // Each process finds nothing or a whole entry, whoever wrote it, and the directory stays in order.
@@ -251,6 +258,17 @@ TEST_F(CacheDirTest, DamageIsFoundAndReplaced) {
   }
 }
 
+TEST_F(CacheDirTest, DamageStaysOutOfTheWayOfOthers) {
+  CacheDir cache = open();
+  ASSERT_TRUE(put(cache, "a", "payload").ok());
+  patch("a", 0, 'X');
+  ASSERT_TRUE(put(cache, "b", "payload").ok());
+  EXPECT_EQ(files(), 2);
+  const auto removed = cache.remove("a");
+  EXPECT_TRUE(removed.ok() && *removed);
+  EXPECT_EQ(files(), 1);
+}
+
 // A header that lies although its hash is right.
 TEST_F(CacheDirTest, LabelsLongerThanTheirPlaceAreRefused) {
   CacheDir cache = open();
@@ -285,6 +303,8 @@ TEST_F(CacheDirTest, LinksAreNotFollowed) {
   EXPECT_EQ(files(), 1);
   fs::create_symlink(victim, file("b"));
   EXPECT_TRUE(cache.remove("b").ok());
+  const auto absent = cache.remove("b");
+  EXPECT_TRUE(absent.ok() && *absent);
   std::ifstream in(victim);
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), "untouched");
 }
@@ -296,12 +316,25 @@ TEST_F(CacheDirTest, WhatIsNoFileNeitherBlocksNorCounts) {
   const auto found = cache.find("a");
   ASSERT_FALSE(found.ok());
   EXPECT_EQ(found.error().code, ErrorCode::kMalformed);
+  EXPECT_THAT(found.error().message, HasSubstr("expected a regular file of this user"));
+  const auto listed = cache.list();
+  ASSERT_TRUE(listed.ok());
+  ASSERT_EQ(listed->size(), 1u);
+  EXPECT_FALSE((*listed)[0].label.has_value());
+  EXPECT_EQ((*listed)[0].bytes, 0u);
   ASSERT_TRUE(put(cache, "b", "payload").ok());
+  ASSERT_EQ(::mknod((path_ / "d.part").c_str(), S_IFSOCK | 0600, 0), 0);
+  ASSERT_TRUE(put(cache, "d", "payload").ok());
   ASSERT_TRUE(put(cache, "a", "payload").ok());
   EXPECT_EQ(get(cache, "a"), "payload");
   fs::create_directory(file("c"));
   EXPECT_FALSE(put(cache, "c", "payload").ok());
   EXPECT_FALSE(fs::exists(path_ / "c.part"));
+  EXPECT_FALSE(cache.remove("c").ok());
+  fs::create_directory(path_ / "e.part");
+  const auto refused = put(cache, "e", "payload");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message, HasSubstr("cannot create the cache entry"));
 }
 
 TEST_F(CacheDirTest, OnlyADirectoryOfThisUserAlone) {
@@ -324,13 +357,20 @@ TEST_F(CacheDirTest, OnlyADirectoryOfThisUserAlone) {
 
 TEST_F(CacheDirTest, WhereNothingCanBeWrittenIsAnError) {
   std::ofstream(directory_ / "file") << "content";
+  struct Refused {
+    fs::path path, named;
+    const char* message;
+  };
   const fs::path file = directory_ / "file", nowhere = "/proc/tern-cache";
-  for (const auto& [path, named] :
-       {std::pair(file, file), std::pair(file / "cache", file), std::pair(nowhere, nowhere)}) {
+  for (const auto& [path, named, message] :
+       {Refused{file, file, "cannot open the cache directory"},
+        Refused{file / "cache", file, "cannot make the directory"},
+        Refused{nowhere, nowhere, "cannot make the cache directory"}}) {
     const auto cache = CacheDir::open(path, kRoomy);
     ASSERT_FALSE(cache.ok()) << path;
     EXPECT_EQ(cache.error().code, ErrorCode::kIo);
     EXPECT_EQ(cache.error().context, named.string());
+    EXPECT_THAT(cache.error().message, HasSubstr(message));
   }
 }
 
@@ -442,6 +482,8 @@ TEST_F(CacheDirTest, LongLabelsKeepTheirEnds) {
   EXPECT_EQ((*listed)[0].label->subject, path.substr(path.size() - 1024));
   ASSERT_TRUE(put(cache, "b", "payload", {path, "v"}).ok());
   EXPECT_EQ(get(cache, "a"), "absent");  // the same label: outdated
+  ASSERT_TRUE(put(cache, "c", "payload", {"v", path}).ok());
+  EXPECT_EQ(get(cache, "c"), "payload");
 }
 
 }  // namespace

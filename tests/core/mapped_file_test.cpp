@@ -1,16 +1,20 @@
 #include "core/mapped_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <fstream>
 #include <sstream>
 #include <utility>
 #include <vector>
 
+#include "core/failing_call.h"
 #include "support/temporary_directory.h"
 
 namespace tern {
@@ -111,6 +115,26 @@ TEST_F(MappedFileTest, HoldsTheBytes) {
   const auto file = MappedFile::open(written("a", "some bytes"));
   ASSERT_TRUE(file.ok()) << file.error().to_string();
   EXPECT_EQ(text(*file), "some bytes");
+}
+
+TEST_F(MappedFileTest, SaysWhichFileItIs) {
+  const auto path = written("a", "some bytes");
+  const std::array<timespec, 2> times{{{0, UTIME_OMIT}, {1'000'000'001, 20}}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times.data(), 0), 0);
+  struct stat info {};
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  const auto file = MappedFile::open(path);
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(file->identity().inode, info.st_ino);
+  EXPECT_EQ(file->identity().size, 10u);
+  EXPECT_EQ(file->identity().modified, 1'000'000'001'000'000'020);
+  EXPECT_GT(file->identity().changed, file->identity().modified);
+}
+
+TEST_F(MappedFileTest, WhatCannotBeLookedAtIsAnError) {
+  const auto path = written("a", "some bytes");
+  const test::FailingCall failing("fstat", EIO);
+  EXPECT_THAT(refusal(path).message, HasSubstr("cannot read the file's size"));
 }
 
 TEST_F(MappedFileTest, MovesWithItsBytes) {

@@ -243,6 +243,9 @@ TEST(Sampler, RefusesOptionsOutOfRange) {
   EXPECT_TRUE(refused({.min_p = 1.1f}));
   EXPECT_TRUE(refused({.repeat_penalty = 0.009f}));
   EXPECT_FALSE(refused({.repeat_penalty = 0.01f}));
+  EXPECT_TRUE(refused({.temperature = 100.1f}));
+  EXPECT_TRUE(refused({.repeat_penalty = 100.1f}));
+  EXPECT_FALSE(refused({.temperature = 100.0f, .min_p = 1.0f, .repeat_penalty = 100.0f}));
   EXPECT_FALSE(refused({}));
 }
 

@@ -131,6 +131,8 @@ TEST(PreTokenizerFalcon, PiecesBetweenPunctuationAreTextsOfTheirOwn) {
 TEST(PreTokenizerFalcon, DigitsInThrees) {
   EXPECT_THAT(falcon("12345 123 12"), ElementsAre("123", "45", " ", "123", " 12"));
   EXPECT_THAT(falcon("1234567"), ElementsAre("123", "456", "7"));
+  EXPECT_THAT(falcon("900109"), ElementsAre("900", "109"));
+  EXPECT_THAT(falcon("12٤"), ElementsAre("12٤"));
   EXPECT_THAT(falcon("٤123٤"), ElementsAre("٤", "123", "٤"));
   EXPECT_THAT(falcon("١٢٣٤ 3.1415"), ElementsAre("١٢٣٤", " 3", ".", "141", "5"));
 }

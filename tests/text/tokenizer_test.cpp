@@ -239,6 +239,8 @@ TEST(Tokenizer, RefusesVocabulariesThatContradictThemselves) {
   add_token(v, "<c>", TokenKind::kControl);
   add_token(v, "<c>", TokenKind::kUserDefined);
   malformed(v, "tokens", "token 257: expected each token once, found '<c>' again");
+  v.tokens[256].kind = TokenKind::kUserDefined;
+  malformed(v, "tokens", "token 257: expected each token once, found '<c>' again");
   v = byte_vocabulary();
   v.tokens[0xFE].kind = TokenKind::kControl;
   v.tokens[0xBF].kind = TokenKind::kControl;

@@ -314,7 +314,8 @@ TEST(PieceVocabulary, RefusesScoresThatAreNone) {
 }
 
 TEST(PieceVocabulary, RefusesBytesThatAreNone) {
-  for (const char* name : {"<0x0a>", "<0x0G>", "<0x0A", "0x0A>", "<0x00A>", "a", "<0y0A>"}) {
+  for (const char* name :
+       {"<0x0a>", "<0x0G>", "<0xG0>", "<0x0A?", "<0x0A", "0x0A>", "<0x00A>", "a", "<0y0A>"}) {
     PieceFile file;
     file.get<Strings>("tokens")[2 + '\n'] = name;
     expect_refused(file, "tokens", "element 12: expected a byte token such as '<0x0A>'");

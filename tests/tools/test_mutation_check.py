@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import tempfile
 import unittest
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -93,11 +94,39 @@ class Switched(unittest.TestCase):
         self.assertIn(": static_cast<bool>(limit && n >= *limit)))", text)
 
 
+class Refused(unittest.TestCase):
+    def test_is_the_mutant_that_begins_last_before_the_error(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            text = "\nx = (tern_mutant(7) ? (a <= b) : tern_mutant(8) ? (s - t) : (s + t));\n"
+            (Path(folder) / "a.cpp").write_text(text, encoding="utf-8")
+            column = text.index("- t")
+            errors = f"a.cpp:2:{column}: error: no match for operator-\na.cpp:1:1: error: else\n"
+            self.assertEqual(mutation_check.refused_numbers(errors, Path(folder)), {8})
+
+
+class Sample(unittest.TestCase):
+    def test_takes_one_of_each_run_the_same_ones_each_time(self) -> None:
+        found = mutation_check.mutants_of("a.cpp", "void f() { g(a + b); }" * 100)
+        self.assertEqual(len(found), 100)
+        some = mutation_check.sample(found, 10)
+        self.assertEqual([found.index(m) // 10 for m in some], list(range(10)))
+        self.assertEqual(mutation_check.sample(found, 10), some)
+        self.assertGreater(len({found.index(m) % 10 for m in some}), 3)
+
+    def test_takes_all_where_there_are_no_more(self) -> None:
+        found = mutation_check.mutants_of("a.cpp", "void f() { g(a + b); h(c < d); }")
+        self.assertEqual(mutation_check.sample(found, 2), found)
+
+
 class Targets(unittest.TestCase):
     def test_every_file_exists(self) -> None:
         for name, target in mutation_check.TARGETS.items():
             for file in target.files:
                 self.assertTrue((mutation_check.ROOT / file).is_file(), f"{name}: {file}")
+
+    def test_first_tests_are_those_of_a_file_of_the_target(self) -> None:
+        for name, target in mutation_check.TARGETS.items():
+            self.assertEqual(set(target.first) - {"*", *target.files}, set(), name)
 
     def test_every_equivalent_mutant_is_one_of_today(self) -> None:
         for name, target in mutation_check.TARGETS.items():

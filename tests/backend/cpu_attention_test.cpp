@@ -1,0 +1,199 @@
+// Attention on plans made by hand: many heads, several sequences, chunks and batches, against the
+// formula in doubles; and the same bits for a row by itself as among others.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/workspace.h"
+#include "backend/tensors.h"
+#include "core/cpu_features.h"
+#include "core/float16.h"
+#include "kernels/registry.h"
+
+namespace tern::backend {
+namespace {
+
+using format::KvType;
+using test::must;
+
+struct Heads {
+  std::uint32_t heads;
+  std::uint32_t kv_heads;
+  std::uint32_t dim;
+};
+
+std::vector<float> normals(std::size_t n, std::uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(n);
+  for (float& v : x) v = normal(generator);
+  return x;
+}
+
+// Queries, keys and values of tokens, and the plan that stores the latter and attends.
+class Attention {
+ public:
+  Attention(CpuBackend& backend, const Heads& heads, std::size_t tokens)
+      : backend_(backend),
+        heads_(heads),
+        q_(normals(tokens * heads.heads * heads.dim, 1)),
+        k_(normals(tokens * heads.kv_heads * heads.dim, 2)),
+        v_(normals(tokens * heads.kv_heads * heads.dim, 3)) {}
+
+  // To be called once queries are as the test wants them.
+  void make_plan() {
+    const std::uint32_t width = heads_.heads * heads_.dim, kv_width = heads_.kv_heads * heads_.dim;
+    plan_.slots = {{width, false}, {kv_width, false}, {kv_width, false}, {width, false}};
+    embed(0, width, q_);
+    embed(1, kv_width, k_);
+    embed(2, kv_width, v_);
+    plan_.ops.push_back({.code = OpCode::kStoreKv, .in = 1, .in2 = 2, .layer = 1});
+    plan_.ops.push_back({.code = OpCode::kAttention, .in = 0, .out = 3, .layer = 1});
+    plan_.layers = 2;
+    plan_.heads = heads_.heads;
+    plan_.kv_heads = heads_.kv_heads;
+    plan_.head_dim = heads_.dim;
+    plan_.rope_frequencies.assign(heads_.dim / 2, 1.0);
+  }
+
+  // The outputs of all rows, one after the other.
+  Result<std::vector<float>> run(const std::vector<BatchRow>& rows, bool attend = true) {
+    Plan plan = plan_;
+    if (!attend) plan.ops.pop_back();
+    const auto workspace =
+        must(backend_.make_workspace(plan, static_cast<std::uint32_t>(rows.size())));
+    TERN_TRY(backend_.submit(plan, {rows, {}, {}}, *workspace));
+    const float* const first = static_cast<CpuWorkspace&>(*workspace).row(3, 0);
+    return std::vector<float>(first, first + rows.size() * width());
+  }
+
+  // Of the sequence whose positions hold the tokens from `first` on.
+  std::vector<double> expected(std::size_t first, std::size_t position) const {
+    std::vector<double> out(width());
+    for (std::size_t head = 0; head < heads_.heads; ++head) {
+      const std::size_t kv_head = head / (heads_.heads / heads_.kv_heads);
+      const auto at = [&](std::size_t token) {
+        return ((first + token) * heads_.kv_heads + kv_head) * heads_.dim;
+      };
+      const float* q = &q_[(first + position) * width() + head * heads_.dim];
+      double sum = 0.0;
+      for (std::size_t token = 0; token <= position; ++token) {
+        double score = 0.0;
+        for (std::size_t d = 0; d < heads_.dim; ++d) score += q[d] * rounded(k_[at(token) + d]);
+        const double weight = std::exp(score / std::sqrt(static_cast<double>(heads_.dim)));
+        sum += weight;
+        for (std::size_t d = 0; d < heads_.dim; ++d) {
+          out[head * heads_.dim + d] += weight * rounded(v_[at(token) + d]);
+        }
+      }
+      for (std::size_t d = 0; d < heads_.dim; ++d) out[head * heads_.dim + d] /= sum;
+    }
+    return out;
+  }
+
+  std::size_t width() const { return std::size_t{heads_.heads} * heads_.dim; }
+
+  CpuBackend& backend_;
+  Heads heads_;
+  std::vector<float> q_, k_, v_;
+  std::vector<test::OwnedTensor> tables_;
+  Plan plan_;
+
+ private:
+  static double rounded(float value) { return f16_to_f32(f32_to_f16(value)); }
+  void embed(SlotId slot, std::size_t columns, const std::vector<float>& values) {
+    tables_.push_back(
+        test::make_floats("token_embd.weight", {columns, values.size() / columns}, values));
+    const WeightId weight = must(backend_.load_matrix(tables_.back().tensor));
+    plan_.ops.push_back({.code = OpCode::kEmbed, .out = slot, .weight = weight});
+  }
+};
+
+class CpuAttentionTest : public ::testing::TestWithParam<std::uint32_t> {
+ protected:
+  CpuAttentionTest() : backend_(kernels::best_table(detect_cpu_features()), GetParam()) {}
+
+  // A sequence of `tokens` tokens, `first` among them.
+  std::vector<BatchRow> rows_of(std::size_t first, std::uint32_t tokens, KvCache& cache) const {
+    must(cache.reserve(tokens));
+    std::vector<BatchRow> rows;
+    for (std::uint32_t i = 0; i < tokens; ++i) {
+      rows.push_back({static_cast<std::int32_t>(first + i), i, &cache});
+    }
+    return rows;
+  }
+
+  CpuBackend backend_;
+};
+
+void expect_near(const float* found, const std::vector<double>& expected, double tolerance) {
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_NEAR(found[i], expected[i], tolerance) << "output " << i;
+  }
+}
+
+// Query heads that share a KV head fewer than a kernel takes at once, as many rows of them, or
+// more.
+TEST_P(CpuAttentionTest, OfTwoSequencesInOneBatch) {
+  constexpr std::uint32_t kLong = 520, kShort = 5;
+  for (const Heads heads : {Heads{6, 2, 10}, Heads{20, 2, 4}, Heads{3, 3, 6}}) {
+    Attention attention(backend_, heads, kLong + kShort);
+    attention.make_plan();
+    for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+      const auto first = backend_.make_cache(attention.plan_, type);
+      const auto second = backend_.make_cache(attention.plan_, type);
+      auto rows = rows_of(0, kLong, *first);
+      const auto more = rows_of(kLong, kShort, *second);
+      rows.insert(rows.end(), more.begin(), more.end());
+      const auto found = must(attention.run(rows));
+      const double tolerance = type == KvType::kF16 ? 1e-5 : 0.1;
+      for (const std::size_t row : {0u, 1u, 100u, 255u, 256u, 511u, 512u, 519u, 520u, 524u}) {
+        const std::size_t begin = row < kLong ? 0 : kLong;
+        const float* const outputs = &found[row * attention.width()];
+        expect_near(outputs, attention.expected(begin, row - begin), tolerance);
+        const auto alone = must(attention.run({rows[row]}));
+        ASSERT_TRUE(std::equal(alone.begin(), alone.end(), outputs)) << row;
+      }
+      // Rows that a worker takes together and of which only the later ones see the second chunk.
+      const auto astride = must(attention.run({rows.begin() + 251, rows.begin() + 263}));
+      ASSERT_TRUE(
+          std::equal(astride.begin(), astride.end(), found.begin() + 251 * attention.width()));
+    }
+  }
+}
+
+// More chunks than there is room for at once; the states of all must meet.
+TEST_P(CpuAttentionTest, OfOneRowOverManyChunks) {
+  constexpr std::uint32_t kKeys = (CpuWorkspace::kPartChunks + 2) * 256 + 3;
+  Attention attention(backend_, {6, 2, 4}, kKeys);
+  attention.make_plan();
+  for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+    const auto cache = backend_.make_cache(attention.plan_, type);
+    const auto rows = rows_of(0, kKeys, *cache);
+    must(attention.run(rows, false));
+    const auto first = must(attention.run({rows.back()}));
+    expect_near(first.data(), attention.expected(0, kKeys - 1), type == KvType::kF16 ? 1e-5 : 0.02);
+    for (int again = 0; again < 20; ++again) ASSERT_EQ(must(attention.run({rows.back()})), first);
+  }
+}
+
+TEST_P(CpuAttentionTest, NamesTheFirstRowWhoseQueryIsNoNumber) {
+  Attention attention(backend_, {3, 3, 6}, 8);
+  for (const std::size_t row : {2u, 3u, 4u}) {
+    attention.q_[row * attention.width() + 7] = std::numeric_limits<float>::infinity();
+  }
+  attention.make_plan();
+  const auto cache = backend_.make_cache(attention.plan_, KvType::kInt8);
+  const auto outcome = attention.run(rows_of(0, 8, *cache));
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().to_string(),
+            "layer 1, position 2: an activation is a NaN or an infinity");
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, CpuAttentionTest, ::testing::Values(1, 2, 3, 8));
+
+}  // namespace
+}  // namespace tern::backend
