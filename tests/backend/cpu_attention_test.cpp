@@ -66,7 +66,8 @@ class Attention {
     const auto workspace =
         must(backend_.make_workspace(plan, static_cast<std::uint32_t>(rows.size())));
     TERN_TRY(backend_.submit(plan, {rows, {}, {}}, *workspace));
-    const float* const first = static_cast<CpuWorkspace&>(*workspace).row(3, 0);
+    const auto& memory = static_cast<const CpuWorkspace&>(*workspace);
+    const float* const first = memory.slots(rows.size() == 1, 0).row(3, 0);
     return std::vector<float>(first, first + rows.size() * width());
   }
 

@@ -7,10 +7,11 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 
 #include "backend/cpu/weights.h"
-#include "core/aligned_buffer.h"
+#include "core/arena.h"
 #include "core/fp_env.h"
 #include "core/machine.h"
 #include "core/thread_pool.h"
@@ -63,26 +64,26 @@ class Activations {
   std::int32_t sum_ = 0;
 };
 
-// Many equal matrices in one packing, each in memory of its own as weights are, and each worker's
-// rows in pages that it touched first.
+// Many equal matrices in one packing, side by side in memory as weights are, and each worker's rows
+// in pages that it touched first.
 class MatrixSet {
  public:
   static Result<MatrixSet> make(const format::Tensor& tensor, Packing packing, std::uint64_t count,
                                 ThreadPool& pool) {
     MatrixSet set;
-    TERN_ASSIGN(set.first_, backend::make_ternary_weight(tensor, packing, pool));
+    TERN_ASSIGN(set.first_, backend::make_ternary_weight(tensor, packing, set.memory_, pool));
     const std::uint64_t bytes = set.first_.packed_bytes();
     const std::uint64_t group = set.first_.tiles.tiles * kernels::kTileBytes;
     for (std::uint64_t i = 0; i < count; ++i) {
-      TERN_ASSIGN(AlignedBuffer copy,
-                  AlignedBuffer::allocate_unwritten(bytes, "matrices to tune with"));
-      set.copies_.push_back(std::move(copy));
+      TERN_ASSIGN(const std::span<std::byte> copy,
+                  set.memory_.allocate(bytes, "matrices to tune with"));
+      set.copies_.push_back(copy);
     }
     pool.run([&](ThreadPool::Worker& worker) {
       const Slice groups = slice_of(bytes / group, 1, worker.index(), worker.count());
       const std::uint64_t first = groups.begin * group;
-      for (AlignedBuffer& copy : set.copies_) {
-        std::memcpy(copy.data() + first, set.first_.packed.data() + first,
+      for (const std::span<std::byte> copy : set.copies_) {
+        std::memcpy(copy.data() + first, set.first_.tiles.codes + first,
                     groups.end * group - first);
       }
     });
@@ -93,15 +94,16 @@ class MatrixSet {
   kernels::TernaryTiles rows_from(std::uint64_t copy, std::uint64_t row,
                                   const kernels::ReadPattern& read) {
     kernels::TernaryTiles tiles = first_.from(row);
-    tiles.codes =
-        copies_[copy].as<std::uint8_t>() + row / kTileRows * tiles.tiles * kernels::kTileBytes;
+    tiles.codes = reinterpret_cast<const std::uint8_t*>(copies_[copy].data()) +
+                  row / kTileRows * tiles.tiles * kernels::kTileBytes;
     tiles.read = read;
     return tiles;
   }
 
  private:
+  Arena memory_;
   backend::TernaryWeight first_{};
-  std::vector<AlignedBuffer> copies_;
+  std::vector<std::span<std::byte>> copies_;
 };
 
 // All about one shape.
