@@ -2,8 +2,8 @@
 //
 // A slot holds one row of `width` values for each row of the batch (a row is one token of one
 // sequence). Operations are exact in the sense of docs/numbers.md, so a plan gives the same bits on
-// every backend that supports it. What kTernaryLinear or kAttention writes, only they write; out may
-// be in otherwise.
+// every backend that supports it. What kTernaryLinear or kAttention writes, only they write; out
+// may be in otherwise.
 #pragma once
 
 #include <cstdint>
