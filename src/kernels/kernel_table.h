@@ -63,10 +63,10 @@ struct TernaryTiles {
 inline constexpr std::size_t kScanColumns = 4;
 inline constexpr std::size_t kScanTileBytes = kTileRows * kScanColumns;
 
-// A float matrix rounded to int8, row by row: weight = (code - 128) * scale of the row, |code -
-// 128|
-// <= 127. Byte 4*r + c of a tile holds row r and column c; the tiles of 16 rows stand one after the
-// other along the columns, then come the next 16 rows. Columns beyond the matrix hold code 128.
+// A float matrix rounded to int8, row by row: weight = (code - 128) * scale of the row,
+// |code - 128| <= 127. Byte 4*r + c of a tile holds row r and column c; the tiles of 16 rows stand
+// one after the other along the columns, then come the next 16 rows. Columns beyond the matrix hold
+// code 128.
 struct ScanTiles {
   const std::uint8_t* codes;  // [ceil(rows / kTileRows)][tiles][kScanTileBytes]
   std::size_t tiles;          // ceil(columns / kScanColumns)

@@ -18,20 +18,13 @@ namespace {
 
 using format::KvType;
 using test::must;
+using test::normals;
 
 struct Heads {
   std::uint32_t heads;
   std::uint32_t kv_heads;
   std::uint32_t dim;
 };
-
-std::vector<float> normals(std::size_t n, std::uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(n);
-  for (float& v : x) v = normal(generator);
-  return x;
-}
 
 // Queries, keys and values of tokens, and the plan that stores the latter and attends.
 class Attention {

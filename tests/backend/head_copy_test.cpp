@@ -14,14 +14,7 @@ namespace tern::backend {
 namespace {
 
 using test::must;
-
-std::vector<float> normals(std::size_t n, std::uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(n);
-  for (float& v : x) v = normal(generator);
-  return x;
-}
+using test::normals;
 
 // One row of weights and its scan by x.
 struct Scanned {

@@ -22,6 +22,7 @@ namespace {
 
 using format::TensorType;
 using test::must;
+using test::normals;
 using test::OwnedTensor;
 
 std::vector<const kernels::KernelTable*> runnable_tables() {
@@ -30,14 +31,6 @@ std::vector<const kernels::KernelTable*> runnable_tables() {
     if ((table->required_features & ~detect_cpu_features()) == 0) tables.push_back(table);
   }
   return tables;
-}
-
-std::vector<float> normals(std::size_t n, std::uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(n);
-  for (float& v : x) v = normal(generator);
-  return x;
 }
 
 // `values` rounded to a type.

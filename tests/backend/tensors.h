@@ -54,6 +54,14 @@ inline OwnedTensor make_ternary(std::string name, const std::vector<std::int8_t>
                      must(format::encode_i2_s(trits, scale)));
 }
 
+inline std::vector<float> normals(std::size_t n, std::uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(n);
+  for (float& v : x) v = normal(generator);
+  return x;
+}
+
 inline std::vector<std::int8_t> random_trits(std::size_t count, std::uint32_t seed) {
   std::mt19937 generator(seed);
   std::vector<std::int8_t> trits(count);

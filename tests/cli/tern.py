@@ -121,6 +121,15 @@ class CliTest(unittest.TestCase):
         for word in words:
             self.assertIn(word, message)
 
+    def report(self, outcome: Outcome, notice: str = "") -> dict[str, Any]:
+        """What a run printed; on stderr the statistics, and before them at most this notice."""
+        lines = outcome.stderr.decode().splitlines()
+        self.assertEqual(len(lines), 2 if notice else 1, outcome)
+        self.assertIn(notice, lines[0])
+        found = json.loads(outcome.stdout)
+        assert isinstance(found, dict)
+        return found
+
     def inspect(self, *arguments: str | Path) -> dict[str, Any]:
         found = json.loads(self.succeed("inspect", "--json", *arguments).stdout)
         assert isinstance(found, dict)

@@ -33,14 +33,8 @@ class CacheTest(CliTest):
     def run_model(
         self, *arguments: str | Path, cache: str = "on", notice: str = "", **options: Any
     ) -> dict[str, Any]:
-        """The report of a run; on stderr the statistics, and before them at most this notice."""
         outcome = self.cached(*RUN, cache, "-m", self.model, *arguments, **options)
-        lines = outcome.stderr.decode().splitlines()
-        self.assertEqual(len(lines), 2 if notice else 1, outcome)
-        self.assertIn(notice, lines[0])
-        found = json.loads(outcome.stdout)
-        assert isinstance(found, dict)
-        return found
+        return self.report(outcome, notice)
 
     def entries(self) -> list[Path]:
         return sorted(self.cache.glob("*.entry"))

@@ -27,14 +27,8 @@ class TuneTest(CliTest):
         return found
 
     def run_model(self, *arguments: str | Path, notice: str = "") -> dict[str, Any]:
-        """The report of a run; on stderr the statistics, and before them at most this notice."""
         outcome = self.tuned("run", "Once", "-n", "4", "--seed", "7", "--json", *arguments)
-        lines = outcome.stderr.decode().splitlines()
-        self.assertEqual(len(lines), 2 if notice else 1, outcome)
-        self.assertIn(notice, lines[0])
-        found = json.loads(outcome.stdout)
-        assert isinstance(found, dict)
-        return found
+        return self.report(outcome, notice)
 
     def entries(self) -> list[Path]:
         return sorted(self.cache.glob("tuning-*.entry"))

@@ -19,7 +19,7 @@ std::vector<SlotSpec> all_slots(const Plan& plan) {
   return specs;
 }
 
-// Of a schedule that make_slots() has accepted or will refuse.
+// Of which of all_slots() every worker has a copy.
 std::vector<bool> own_of(const Schedule& schedule) {
   std::vector<bool> own = schedule.own;
   own.push_back(true);
