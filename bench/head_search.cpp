@@ -102,7 +102,8 @@ void measure(const std::string& name, TensorType type, bool copied, std::uint32_
   plan.head_dim = 2;
   plan.vocab = static_cast<std::uint32_t>(kRows);
   plan.rope_frequencies = {1.0};
-  const auto cache = backend.make_cache(plan, format::KvType::kF16);
+  const auto pool = backend.make_pool(plan, format::KvType::kF16, 1);
+  const auto cache = pool->make_cache();
   const auto workspace = must(backend.make_workspace(plan, 1));
   const std::vector<backend::BatchRow> rows{{0, 0, cache.get()}};
   std::vector<backend::TokenLogit> room(kRows);

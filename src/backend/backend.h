@@ -18,15 +18,32 @@
 
 namespace tern::backend {
 
-// Keys and values of one sequence. Grows block by block; positions are absolute.
+// Keys and values of one sequence, in pages of a KvPool that go back to it with the cache;
+// positions are absolute. Which pages they are changes no result.
 class KvCache {
  public:
   virtual ~KvCache() = default;
-  // Makes room for `tokens` positions. Errors: kOutOfMemory.
+  // Makes room for `tokens` positions, or takes no page. Errors: kOutOfMemory, also where the pool
+  // has too few free pages.
   virtual Result<void> reserve(std::uint32_t tokens) = 0;
   // Makes room for `tokens` positions and has all positions hold pseudo-random keys and values, the
   // same each time: to measure a long sequence without computing it. Errors: kOutOfMemory.
   virtual Result<void> fill(std::uint32_t tokens) = 0;
+};
+
+// Memory for the keys and values of any number of sequences, taken from the system as it is needed.
+// Belongs to one thread at a time, together with its caches, and outlives them.
+class KvPool {
+ public:
+  static constexpr std::uint32_t kPageTokens = 32;
+  static constexpr std::uint32_t pages_for(std::uint32_t tokens) {
+    return tokens / kPageTokens + (tokens % kPageTokens != 0);
+  }
+
+  virtual ~KvPool() = default;
+  virtual std::uint32_t pages() const = 0;  // in all
+  virtual std::uint32_t free_pages() const = 0;
+  virtual std::unique_ptr<KvCache> make_cache() = 0;
 };
 
 // The slots of a plan for up to so many rows.
@@ -102,11 +119,12 @@ class Backend {
 
   virtual bool supports(const Op& op) const = 0;
 
-  virtual std::unique_ptr<KvCache> make_cache(const Plan& plan, format::KvType type) = 0;
-  // Bytes that make_workspace allocates, and that a cache allocates for so many tokens.
+  virtual std::unique_ptr<KvPool> make_pool(const Plan& plan, format::KvType type,
+                                            std::uint32_t pages) = 0;
+  // Bytes that make_workspace allocates, and that a pool does until so many pages are taken.
   virtual std::uint64_t workspace_bytes(const Plan& plan, std::uint32_t rows) const = 0;
-  virtual std::uint64_t cache_bytes(const Plan& plan, format::KvType type,
-                                    std::uint32_t tokens) const = 0;
+  virtual std::uint64_t pool_bytes(const Plan& plan, format::KvType type,
+                                   std::uint32_t pages) const = 0;
   // Errors: kOutOfMemory.
   virtual Result<std::unique_ptr<Workspace>> make_workspace(const Plan& plan,
                                                             std::uint32_t rows) = 0;

@@ -35,12 +35,14 @@ Result<Sequence> Sequence::create(const model::Model& model, const SequenceOptio
   Sequence sequence(model, context, std::min(options.prefill_chunk, context));
   sequence.kv_type_ = options.kv_type;
   backend::Backend& backend = model.backend();
+  const std::uint32_t pages = backend::KvPool::pages_for(context);
   TERN_TRY(require_memory("KV cache of " + std::to_string(context) + " tokens and workspace",
-                          backend.cache_bytes(model.plan(), options.kv_type, context) +
+                          backend.pool_bytes(model.plan(), options.kv_type, pages) +
                               backend.workspace_bytes(model.plan(), sequence.chunk_) +
                               std::max(kMostLogitBytes, logit_row_bytes(model)),
                           options.available_memory));
-  sequence.cache_ = backend.make_cache(model.plan(), options.kv_type);
+  sequence.pool_ = backend.make_pool(model.plan(), options.kv_type, pages);
+  sequence.cache_ = sequence.pool_->make_cache();
   TERN_ASSIGN(sequence.workspace_, backend.make_workspace(model.plan(), sequence.chunk_));
   return sequence;
 }

@@ -86,6 +86,7 @@ class Sequence {
   std::uint32_t context_;
   std::uint32_t chunk_;
   format::KvType kv_type_ = format::KvType::kF16;
+  std::unique_ptr<backend::KvPool> pool_;  // outlives the cache
   std::unique_ptr<backend::KvCache> cache_;
   std::unique_ptr<backend::Workspace> workspace_;
   std::vector<text::TokenId> tokens_;

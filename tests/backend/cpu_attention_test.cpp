@@ -137,8 +137,9 @@ TEST_P(CpuAttentionTest, OfTwoSequencesInOneBatch) {
     Attention attention(backend_, heads, kLong + kShort);
     attention.make_plan();
     for (const KvType type : {KvType::kF16, KvType::kInt8}) {
-      const auto first = backend_.make_cache(attention.plan_, type);
-      const auto second = backend_.make_cache(attention.plan_, type);
+      const auto pool = backend_.make_pool(attention.plan_, type, 18);
+      const auto first = pool->make_cache();
+      const auto second = pool->make_cache();
       auto rows = rows_of(0, kLong, *first);
       const auto more = rows_of(kLong, kShort, *second);
       rows.insert(rows.end(), more.begin(), more.end());
@@ -165,7 +166,8 @@ TEST_P(CpuAttentionTest, OfOneRowOverManyChunks) {
   Attention attention(backend_, {6, 2, 4}, kKeys);
   attention.make_plan();
   for (const KvType type : {KvType::kF16, KvType::kInt8}) {
-    const auto cache = backend_.make_cache(attention.plan_, type);
+    const auto pool = backend_.make_pool(attention.plan_, type, KvPool::pages_for(kKeys));
+    const auto cache = pool->make_cache();
     const auto rows = rows_of(0, kKeys, *cache);
     must(attention.run(rows, false));
     const auto first = must(attention.run({rows.back()}));
@@ -180,7 +182,8 @@ TEST_P(CpuAttentionTest, NamesTheFirstRowWhoseQueryIsNoNumber) {
     attention.q_[row * attention.width() + 7] = std::numeric_limits<float>::infinity();
   }
   attention.make_plan();
-  const auto cache = backend_.make_cache(attention.plan_, KvType::kInt8);
+  const auto pool = backend_.make_pool(attention.plan_, KvType::kInt8, 1);
+  const auto cache = pool->make_cache();
   const auto outcome = attention.run(rows_of(0, 8, *cache));
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().to_string(),

@@ -40,7 +40,10 @@ class CpuBackendTest : public ::testing::TestWithParam<std::uint32_t> {
 
   // Row i of the batch is token i at position first + i of one sequence.
   Result<void> submit(const Plan& plan, std::uint32_t rows, std::uint32_t first = 0) {
-    if (!cache_) cache_ = backend_.make_cache(plan, kv_type_);
+    if (!cache_) {
+      pool_ = backend_.make_pool(plan, kv_type_, 512);
+      cache_ = pool_->make_cache();
+    }
     must(cache_->reserve(first + rows));
     workspace_ = must(backend_.make_workspace(plan, rows));
     rows_.clear();
@@ -57,6 +60,7 @@ class CpuBackendTest : public ::testing::TestWithParam<std::uint32_t> {
 
   CpuBackend backend_;
   format::KvType kv_type_ = format::KvType::kF16;
+  std::unique_ptr<KvPool> pool_;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Workspace> workspace_;
   std::vector<BatchRow> rows_;

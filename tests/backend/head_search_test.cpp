@@ -87,7 +87,8 @@ class Head {
     plan_.head_dim = 2;
     plan_.vocab = static_cast<std::uint32_t>(vocab_);
     plan_.rope_frequencies = {1.0};
-    cache_ = backend_.make_cache(plan_, format::KvType::kF16);
+    pool_ = backend_.make_pool(plan_, format::KvType::kF16, 1);
+    cache_ = pool_->make_cache();
     workspace_ = must(backend_.make_workspace(plan_, 3));
   }
 
@@ -115,6 +116,7 @@ class Head {
   OwnedTensor x_;
   std::size_t vocab_;
   Plan plan_;
+  std::unique_ptr<KvPool> pool_;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Workspace> workspace_;
 };

@@ -46,6 +46,33 @@ T must(Result<T> result) {
   return std::move(*result);
 }
 
+// Of all keys and values, wherever their pages lie.
+std::string hash_of(const backend::CpuKvCache& cache) {
+  const backend::KvShape& shape = cache.shape();
+  Sha256 hash;
+  const auto add = [&](const void* from, std::size_t bytes) {
+    hash.update({static_cast<const std::byte*>(from), bytes});
+  };
+  for (std::size_t page = 0; page < cache.pages(); ++page) {
+    for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
+      for (std::uint32_t head = 0; head < shape.kv_heads; ++head) {
+        if (shape.type == format::KvType::kF16) {
+          const auto at = cache.f16_page(page, layer, head);
+          add(at.keys, shape.key_bytes());
+          add(at.values, shape.value_bytes());
+          continue;
+        }
+        const auto at = cache.int8_page(page, layer, head);
+        add(at.keys, shape.key_bytes());
+        add(at.values, shape.value_bytes());
+        add(at.key_scales, kernels::kPageKeys * sizeof(float));
+        add(at.value_scales, kernels::kPageKeys * sizeof(float));
+      }
+    }
+  }
+  return hash.finish();
+}
+
 Hashes hashes(const std::filesystem::path& path, std::span<const std::int32_t> tokens,
               const Setting& setting) {
   backend::CpuBackend backend(*setting.table, setting.threads);
@@ -59,10 +86,7 @@ Hashes hashes(const std::filesystem::path& path, std::span<const std::int32_t> t
     logits.update(std::as_bytes(row));
   };
   must(sequence.append(tokens, options));
-  Sha256 blocks;
-  auto& cache = static_cast<backend::CpuKvCache&>(sequence.cache());
-  for (std::size_t i = 0; i < cache.blocks(); ++i) blocks.update(cache.block_bytes(i));
-  return {logits.finish(), blocks.finish()};
+  return {logits.finish(), hash_of(static_cast<backend::CpuKvCache&>(sequence.cache()))};
 }
 
 std::vector<const kernels::KernelTable*> runnable_tables() {

@@ -109,7 +109,8 @@ TEST(Memory, ALongSequenceGrowsByItsCacheAlone) {
   const Holdings after = Holdings::now();
   const std::uint64_t ids = 2 * kTokens * sizeof(text::TokenId);  // a vector doubles
   const auto bytes_of = [&](std::uint32_t count) {
-    return backend.cache_bytes(model.plan(), format::KvType::kF16, count);
+    return backend.pool_bytes(model.plan(), format::KvType::kF16,
+                              backend::KvPool::pages_for(count));
   };
   const std::uint64_t cache = bytes_of(kTokens) - bytes_of(kWarmUp);
   EXPECT_LE(after.heap_bytes, before.heap_bytes + cache + ids);

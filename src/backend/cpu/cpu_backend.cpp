@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "backend/cpu/execution.h"
-#include "backend/cpu/kv_cache.h"
+#include "backend/cpu/kv_pool.h"
 #include "backend/cpu/workspace.h"
 #include "core/fp_env.h"
 #include "kernels/packing.h"
@@ -131,17 +131,18 @@ std::string CpuBackend::layout() const {
 
 bool CpuBackend::supports(const Op& op) const { return op.code <= OpCode::kHead; }
 
-std::unique_ptr<KvCache> CpuBackend::make_cache(const Plan& plan, format::KvType type) {
-  return std::make_unique<CpuKvCache>(kv_shape(plan, type));
+std::unique_ptr<KvPool> CpuBackend::make_pool(const Plan& plan, format::KvType type,
+                                              std::uint32_t pages) {
+  return std::make_unique<CpuKvPool>(kv_shape(plan, type), pages);
 }
 
 std::uint64_t CpuBackend::workspace_bytes(const Plan& plan, std::uint32_t rows) const {
   return CpuWorkspace::bytes(plan, rows, threads());
 }
 
-std::uint64_t CpuBackend::cache_bytes(const Plan& plan, format::KvType type,
-                                      std::uint32_t tokens) const {
-  const std::uint64_t blocks = (tokens + kernels::kChunkKeys - 1) / kernels::kChunkKeys;
+std::uint64_t CpuBackend::pool_bytes(const Plan& plan, format::KvType type,
+                                     std::uint32_t pages) const {
+  const std::uint64_t blocks = (pages + kernels::kPagesPerChunk - 1) / kernels::kPagesPerChunk;
   return blocks * kv_shape(plan, type).block_bytes();
 }
 

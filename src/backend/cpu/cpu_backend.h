@@ -51,10 +51,11 @@ class CpuBackend : public Backend {
 
   bool supports(const Op& op) const override;
 
-  std::unique_ptr<KvCache> make_cache(const Plan& plan, format::KvType type) override;
+  std::unique_ptr<KvPool> make_pool(const Plan& plan, format::KvType type,
+                                    std::uint32_t pages) override;
   std::uint64_t workspace_bytes(const Plan& plan, std::uint32_t rows) const override;
-  std::uint64_t cache_bytes(const Plan& plan, format::KvType type,
-                            std::uint32_t tokens) const override;
+  std::uint64_t pool_bytes(const Plan& plan, format::KvType type,
+                           std::uint32_t pages) const override;
   Result<std::unique_ptr<Workspace>> make_workspace(const Plan& plan, std::uint32_t rows) override;
 
   Result<void> submit(const Plan& plan, const Batch& batch, Workspace& workspace) override;

@@ -1,0 +1,111 @@
+#include "backend/cpu/kv_pool.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include "backend/cpu/kv_cache.h"
+
+namespace tern::backend {
+
+using format::KvType;
+using kernels::kChunkKeys;
+using kernels::kPageKeys;
+using kernels::kPagesPerChunk;
+using kernels::kQuad;
+using kernels::kValueAlign;
+
+static_assert(KvPool::kPageTokens == kPageKeys);
+
+namespace {
+
+constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
+}  // namespace
+
+std::size_t KvShape::key_width() const {
+  return type == KvType::kF16 ? head_dim : round_up(head_dim, kQuad);
+}
+
+std::size_t KvShape::value_width() const { return round_up(head_dim, kValueAlign); }
+
+std::size_t KvShape::key_bytes() const {
+  return key_width() * kPageKeys * (type == KvType::kF16 ? sizeof(std::uint16_t) : 1);
+}
+
+std::size_t KvShape::value_bytes() const {
+  return value_width() * kPageKeys * (type == KvType::kF16 ? sizeof(std::uint16_t) : 1);
+}
+
+std::size_t KvShape::part_bytes() const {
+  return kPagesPerChunk * (key_bytes() + value_bytes()) +
+         (type == KvType::kF16 ? 0 : 2 * kChunkKeys * sizeof(float));
+}
+
+std::size_t KvShape::block_bytes() const { return std::size_t{layers} * kv_heads * part_bytes(); }
+
+CpuKvPool::CpuKvPool(const KvShape& shape, std::uint32_t pages) : shape_(shape), pages_(pages) {
+  given_back_.reserve(pages);
+}
+
+std::unique_ptr<KvCache> CpuKvPool::make_cache() { return std::make_unique<CpuKvCache>(*this); }
+
+Result<void> CpuKvPool::take(std::size_t count, std::vector<PageId>& taken) {
+  if (count > free_pages()) {
+    return Error{ErrorCode::kOutOfMemory,
+                 "expected " + std::to_string(count) + " free pages of " +
+                     std::to_string(kPageTokens) + " tokens, found " +
+                     std::to_string(free_pages()) + " of " + std::to_string(pages_),
+                 "KV pool"};
+  }
+  const std::size_t reused = std::min(count, given_back_.size());
+  const std::size_t last = next_ + (count - reused);  // behind the pages taken for the first time
+  while (blocks_.size() * kPagesPerChunk < last) {
+    TERN_ASSIGN(AlignedBuffer block, AlignedBuffer::allocate(shape_.block_bytes(), "KV cache"));
+    blocks_.push_back(std::move(block));
+  }
+  for (std::size_t i = 0; i < reused; ++i) {
+    std::pop_heap(given_back_.begin(), given_back_.end(), std::greater<>());
+    taken.push_back(given_back_.back());
+    given_back_.pop_back();
+    clear(taken.back());
+  }
+  while (next_ < last) taken.push_back(next_++);
+  return {};
+}
+
+void CpuKvPool::give_back(PageId page) {
+  given_back_.push_back(page);
+  std::push_heap(given_back_.begin(), given_back_.end(), std::greater<>());
+}
+
+// A page that failed may hold what no kernel may read.
+void CpuKvPool::clear(PageId page) {
+  for (std::uint32_t layer = 0; layer < shape_.layers; ++layer) {
+    for (std::uint32_t head = 0; head < shape_.kv_heads; ++head) {
+      const Page part = at(page, layer, head);
+      std::memset(part.keys, 0, shape_.key_bytes());
+      std::memset(part.values, 0, shape_.value_bytes());
+      if (shape_.type == KvType::kF16) continue;
+      std::fill_n(part.key_scales, kPageKeys, 0.0f);
+      std::fill_n(part.value_scales, kPageKeys, 0.0f);
+    }
+  }
+}
+
+CpuKvPool::Page CpuKvPool::at(PageId page, std::uint32_t layer, std::uint32_t kv_head) {
+  const std::size_t part = (std::size_t{layer} * shape_.kv_heads + kv_head) * shape_.part_bytes();
+  const std::size_t within = page % kPagesPerChunk;
+  std::byte* keys = blocks_[page / kPagesPerChunk].data() + part;
+  std::byte* values = keys + kPagesPerChunk * shape_.key_bytes();
+  auto* scales = reinterpret_cast<float*>(values + kPagesPerChunk * shape_.value_bytes());
+  return {keys + within * shape_.key_bytes(), values + within * shape_.value_bytes(),
+          scales + within * kPageKeys, scales + kChunkKeys + within * kPageKeys};
+}
+
+std::span<std::byte> CpuKvPool::block_bytes(std::size_t block) {
+  return {blocks_[block].data(), shape_.block_bytes()};
+}
+
+}  // namespace tern::backend
