@@ -111,7 +111,7 @@ void measure(const std::string& name, TensorType type, bool copied, std::uint32_
   backend::TopQuery query{0, 1, plan.vocab, {}, {}, room};
   for (int i = 0; i <= kRepetitions; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    if (!backend.submit(plan, {rows, {}, {}, {&query, 1}}, *workspace)) std::exit(1);
+    if (!backend.submit(plan, {rows, {}, {&query, 1}}, *workspace)) std::exit(1);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     if (i > 0) seconds.push_back(took.count());
   }

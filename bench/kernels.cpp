@@ -166,8 +166,10 @@ void add_head(const KernelTable& table) {
   const std::vector<std::uint8_t> codes(kHeadRows * kHidden, 130);
   const std::vector<std::int8_t> digits(kHidden, 1);
   add(table, "scan_rows", items, [&table, codes, digits, scales = y, y]() mutable {
+    const tern::kernels::DigitRow row{digits.data(), digits.data(), kHidden, kHidden, 1.0f};
+    float* const to = y.data();
     table.scan_rows({codes.data(), kHidden / tern::kernels::kScanColumns, scales.data()}, kHeadRows,
-                    {digits.data(), digits.data(), kHidden, kHidden, 1.0f}, y.data());
+                    &row, 1, &to);
   });
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -55,7 +56,7 @@ class Workspace {
 struct BatchRow {
   std::int32_t token;
   std::uint32_t position;
-  KvCache* cache;  // has room for `position`; rows of one sequence stand in ascending order
+  KvCache* cache;  // has room for `position`; those of one sequence ascend
 };
 
 struct TokenLogit {
@@ -80,11 +81,20 @@ struct TopQuery {
   std::size_t found = 0;             // written: how many rows of the head were computed exactly
 };
 
+// Asks for all logits of a row.
+struct LogitQuery {
+  std::uint32_t row;        // of the batch
+  std::span<float> logits;  // [vocab], written
+};
+
+// Rows of any number of sequences. Those of one sequence stand together; none sees rows of another.
 struct Batch {
   std::span<const BatchRow> rows;
-  std::span<const std::uint32_t> logit_rows;  // indices of the rows whose logits are wanted
-  std::span<float> logits;                    // [logit_rows.size()][vocab]
-  std::span<TopQuery> tops = {};              // rows whose largest logits alone are wanted
+  std::span<const LogitQuery> logits = {};
+  std::span<TopQuery> tops = {};
+  // Of each row, written where it fails: then that is not submit()'s error, and the rows of other
+  // sequences are as if it were not there. Empty: not wanted.
+  std::span<std::optional<Error>> failures = {};
 };
 
 class Backend {
@@ -130,7 +140,8 @@ class Backend {
                                                             std::uint32_t rows) = 0;
 
   // Runs the plan over the batch and returns when the logits are there. Errors: kNumeric, naming
-  // layer and position, for a NaN, an infinity, or a value beyond the KV type.
+  // layer and position, for a NaN, an infinity, or a value beyond the KV type: the first one in the
+  // order of the plan, then of the rows.
   virtual Result<void> submit(const Plan& plan, const Batch& batch, Workspace& workspace) = 0;
 
   // y[t][r] = row first_row + r of a ternary weight times quantise(x[t]), for y.size() / tokens

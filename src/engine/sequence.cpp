@@ -1,10 +1,7 @@
 #include "engine/sequence.h"
 
 #include <algorithm>
-#include <numeric>
 #include <string>
-
-#include "core/machine.h"
 
 namespace tern::engine {
 
@@ -18,33 +15,41 @@ std::uint64_t logit_row_bytes(const model::Model& model) {
   return std::uint64_t{model.config().vocab} * sizeof(float);
 }
 
+// The context that was asked for, 0 being the model's own.
+Result<std::uint32_t> checked_context(const model::Model& model, std::uint32_t wanted) {
+  const std::uint32_t trained = model.config().context;
+  if (wanted > trained) {
+    return Error{ErrorCode::kUsage,
+                 "expected at most " + std::to_string(trained) +
+                     " tokens, which the model was trained for, found " + std::to_string(wanted),
+                 "context"};
+  }
+  return wanted == 0 ? trained : wanted;
+}
+
 }  // namespace
 
 Result<Sequence> Sequence::create(const model::Model& model, const SequenceOptions& options) {
-  const std::uint32_t trained = model.config().context;
-  const std::uint32_t context = options.context == 0 ? trained : options.context;
-  if (context > trained) {
-    return Error{ErrorCode::kUsage,
-                 "expected at most " + std::to_string(trained) +
-                     " tokens, which the model was trained for, found " + std::to_string(context),
-                 "context"};
-  }
+  TERN_ASSIGN(const std::uint32_t context, checked_context(model, options.context));
   if (options.prefill_chunk == 0) {
     return Error{ErrorCode::kUsage, "expected at least 1 token, found 0", "prefill chunk"};
   }
-  Sequence sequence(model, context, std::min(options.prefill_chunk, context));
-  sequence.kv_type_ = options.kv_type;
-  backend::Backend& backend = model.backend();
-  const std::uint32_t pages = backend::KvPool::pages_for(context);
-  TERN_TRY(require_memory("KV cache of " + std::to_string(context) + " tokens and workspace",
-                          backend.pool_bytes(model.plan(), options.kv_type, pages) +
-                              backend.workspace_bytes(model.plan(), sequence.chunk_) +
-                              std::max(kMostLogitBytes, logit_row_bytes(model)),
-                          options.available_memory));
-  sequence.pool_ = backend.make_pool(model.plan(), options.kv_type, pages);
-  sequence.cache_ = sequence.pool_->make_cache();
-  TERN_ASSIGN(sequence.workspace_, backend.make_workspace(model.plan(), sequence.chunk_));
+  const std::uint64_t logits = std::max(kMostLogitBytes, logit_row_bytes(model));
+  StepperOptions wanted;
+  wanted.rows = std::min(options.prefill_chunk, context);
+  wanted.pages = backend::KvPool::pages_for(context);
+  wanted.available_memory =
+      options.available_memory > logits ? options.available_memory - logits : 0;
+  wanted.kv_type = options.kv_type;
+  TERN_ASSIGN(std::unique_ptr<Stepper> stepper, Stepper::create(model, wanted));
+  Sequence sequence(*stepper, context);
+  sequence.own_ = std::move(stepper);
   return sequence;
+}
+
+Result<Sequence> Sequence::create(Stepper& stepper, std::uint32_t context) {
+  TERN_ASSIGN(const std::uint32_t checked, checked_context(stepper.model(), context));
+  return Sequence(stepper, checked);
 }
 
 Result<void> Sequence::check(std::span<const TokenId> tokens) const {
@@ -56,9 +61,9 @@ Result<void> Sequence::check(std::span<const TokenId> tokens) const {
                  "prompt"};
   }
   for (const TokenId token : tokens) {
-    if (token >= 0 && static_cast<std::uint32_t>(token) < model_->config().vocab) continue;
+    if (token >= 0 && static_cast<std::uint32_t>(token) < model().config().vocab) continue;
     return Error{ErrorCode::kUsage,
-                 "expected 0 to " + std::to_string(model_->config().vocab - 1) + ", found " +
+                 "expected 0 to " + std::to_string(model().config().vocab - 1) + ", found " +
                      std::to_string(token),
                  "token"};
   }
@@ -71,8 +76,8 @@ Result<std::size_t> Sequence::append(std::span<const TokenId> tokens,
   // All logits of a chunk stand in memory at once.
   const std::size_t chunk =
       options.every_logit
-          ? std::clamp<std::size_t>(kMostLogitBytes / logit_row_bytes(*model_), 1, chunk_)
-          : chunk_;
+          ? std::clamp<std::size_t>(kMostLogitBytes / logit_row_bytes(model()), 1, stepper_->rows())
+          : stepper_->rows();
   std::size_t done = 0;
   while (done < tokens.size() && !options.stop.stop_requested()) {
     const std::size_t count = std::min(chunk, tokens.size() - done);
@@ -98,50 +103,22 @@ Result<void> Sequence::pretend(std::span<const TokenId> tokens) {
 Result<void> Sequence::append_chunk(std::span<const TokenId> tokens, bool last,
                                     const AppendOptions& options) {
   const auto first = static_cast<std::uint32_t>(tokens_.size());
-  TERN_TRY(cache_->reserve(first + static_cast<std::uint32_t>(tokens.size())));
-  rows_.clear();
+  Advance advance{this, tokens};
+  if (options.every_logit) {
+    advance.logits = Advance::Logits::kEvery;
+  } else if (!last || options.top) {
+    advance.logits = Advance::Logits::kNone;
+  }
+  if (last) advance.top = options.top;
+  TERN_TRY(stepper_->step({&advance, 1}));
+  if (advance.failed) return *advance.failed;
+  if (!options.every_logit) return {};
+  const std::size_t vocab = model().config().vocab;
   for (std::uint32_t i = 0; i < tokens.size(); ++i) {
-    rows_.push_back({tokens[i], first + i, cache_.get()});
+    options.every_logit(first + i, std::span(logits_).subspan(i * vocab, vocab));
   }
-  std::vector<std::uint32_t> logit_rows;
-  if (options.every_logit) {
-    logit_rows.resize(tokens.size());
-    std::iota(logit_rows.begin(), logit_rows.end(), 0u);
-  } else if (last && !options.top) {
-    logit_rows.push_back(static_cast<std::uint32_t>(tokens.size() - 1));
-  }
-  TERN_TRY(submit(logit_rows, last ? options.top : std::nullopt));
-  if (logit_rows.empty()) model_->release_rows();
-  const std::size_t vocab = model_->config().vocab;
-  if (options.every_logit) {
-    for (std::uint32_t i = 0; i < tokens.size(); ++i) {
-      options.every_logit(first + i, std::span(logits_).subspan(i * vocab, vocab));
-    }
-    std::copy(logits_.end() - static_cast<std::ptrdiff_t>(vocab), logits_.end(), logits_.begin());
-    logits_.resize(vocab);
-  }
-  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-  return {};
-}
-
-// Computes rows_, of which the last is asked for its largest logits.
-Result<void> Sequence::submit(std::span<const std::uint32_t> logit_rows,
-                              const std::optional<TopLogits>& top) {
-  const std::size_t vocab = model_->config().vocab;
-  logits_.resize(logit_rows.size() * vocab);
-  backend::Batch batch{rows_, logit_rows, logits_};
-  found_ = 0;
-  if (!top) return model_->backend().submit(model_->plan(), batch, *workspace_);
-  candidates_.resize(vocab);
-  backend::TopQuery query{static_cast<std::uint32_t>(rows_.size() - 1),
-                          top->count,
-                          top->tokens,
-                          top->always,
-                          {},
-                          candidates_};
-  batch.tops = {&query, 1};
-  TERN_TRY(model_->backend().submit(model_->plan(), batch, *workspace_));
-  found_ = query.found;
+  std::copy(logits_.end() - static_cast<std::ptrdiff_t>(vocab), logits_.end(), logits_.begin());
+  logits_.resize(vocab);
   return {};
 }
 

@@ -1,6 +1,7 @@
-// One sequence: its tokens, its KV cache, and the logits after its last token.
+// One sequence: its tokens, its keys and values, and the logits after its last token.
 //
-// A Sequence belongs to one thread at a time. The model must outlive it.
+// A Sequence belongs to one thread at a time, together with its stepper. The model outlives it, and
+// a stepper that it shares with others does.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "engine/stepper.h"
 #include "format/kv_type.h"
 #include "model/model.h"
 #include "text/token.h"
@@ -26,26 +28,23 @@ struct SequenceOptions {
   format::KvType kv_type = format::KvType::kF16;  // of the keys and values that it remembers
 };
 
-// Asks for the largest logits after the last token instead of all: see backend::TopQuery.
-struct TopLogits {
-  std::uint32_t count = 1;
-  std::uint32_t tokens = 0;
-  std::span<const text::TokenId> always = {};  // ascending
-};
-
 class Sequence {
  public:
   // Receives the logits after the token at `position`.
   using LogitSink = std::function<void(std::uint32_t position, std::span<const float> logits)>;
   using Progress = std::function<void(std::size_t done, std::size_t total)>;
 
-  // Errors: kUsage for a context beyond the model's or an empty chunk, kOutOfMemory.
+  // A sequence with a stepper of its own. Errors: kUsage for a context beyond the model's or an
+  // empty chunk, kOutOfMemory.
   static Result<Sequence> create(const model::Model& model, const SequenceOptions& options = {});
+  // One that shares a stepper with others. Errors: kUsage for a context beyond the model's; 0 is
+  // the model's.
+  static Result<Sequence> create(Stepper& stepper, std::uint32_t context = 0);
 
-  const model::Model& model() const { return *model_; }
+  const model::Model& model() const { return stepper_->model(); }
   std::span<const text::TokenId> tokens() const { return tokens_; }
   std::uint32_t context() const { return context_; }
-  format::KvType kv_type() const { return kv_type_; }
+  format::KvType kv_type() const { return stepper_->kv_type(); }
   std::uint32_t room() const { return context_ - static_cast<std::uint32_t>(tokens_.size()); }
   backend::KvCache& cache() { return *cache_; }
 
@@ -55,9 +54,10 @@ class Sequence {
     LogitSink every_logit = nullptr;  // asks for the logits of every position
     std::optional<TopLogits> top = {};
   };
-  // Computes `tokens`, chunk by chunk. Returns how many were taken: fewer than given only where
-  // `stop` was requested. Errors: kUsage for a token outside of the vocabulary, kContextLength
-  // where the tokens do not fit, kNumeric, kOutOfMemory; an error leaves the sequence unusable.
+  // Computes `tokens` in steps of its own, chunk by chunk. Returns how many were taken: fewer than
+  // given only where `stop` was requested. Errors: kUsage for a token outside of the vocabulary,
+  // kContextLength where the tokens do not fit, kNumeric, kOutOfMemory; an error leaves the
+  // sequence unusable.
   Result<std::size_t> append(std::span<const text::TokenId> tokens, const AppendOptions& options);
   Result<std::size_t> append(std::span<const text::TokenId> tokens) { return append(tokens, {}); }
 
@@ -73,24 +73,19 @@ class Sequence {
   }
 
  private:
-  Sequence(const model::Model& model, std::uint32_t context, std::uint32_t chunk)
-      : model_(&model), context_(context), chunk_(chunk) {}
+  friend class Stepper;
+  Sequence(Stepper& stepper, std::uint32_t context)
+      : stepper_(&stepper), context_(context), cache_(stepper.pool().make_cache()) {}
 
   Result<void> check(std::span<const text::TokenId> tokens) const;
   Result<void> append_chunk(std::span<const text::TokenId> tokens, bool last,
                             const AppendOptions& options);
-  Result<void> submit(std::span<const std::uint32_t> logit_rows,
-                      const std::optional<TopLogits>& top);
 
-  const model::Model* model_;
+  std::unique_ptr<Stepper> own_;  // outlives the cache
+  Stepper* stepper_;
   std::uint32_t context_;
-  std::uint32_t chunk_;
-  format::KvType kv_type_ = format::KvType::kF16;
-  std::unique_ptr<backend::KvPool> pool_;  // outlives the cache
   std::unique_ptr<backend::KvCache> cache_;
-  std::unique_ptr<backend::Workspace> workspace_;
   std::vector<text::TokenId> tokens_;
-  std::vector<backend::BatchRow> rows_;
   std::vector<float> logits_;
   std::vector<backend::TokenLogit> candidates_;  // room for the vocabulary once it was asked for
   std::size_t found_ = 0;

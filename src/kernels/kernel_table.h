@@ -200,9 +200,11 @@ struct KernelTable {
   void (*dot_rows_q6_k)(const float* x, const std::uint8_t* w, std::size_t n, std::size_t rows,
                         float* y);
 
-  // s[r] = fma(f32(H), 256, f32(L)) * (w.scales[r] * x.scale) for `rows` rows; H and L are the
-  // exact int32 sums of the row's weights times the high and the low digits.
-  void (*scan_rows)(const ScanTiles& w, std::size_t rows, const DigitRow& x, float* s);
+  // s[q][r] = fma(f32(H), 256, f32(L)) * (w.scales[r] * x[q].scale) for `rows` rows and each of
+  // `queries` rows of digits; H and L are the exact int32 sums of the row's weights times the high
+  // and the low digits. Reads the matrix once.
+  void (*scan_rows)(const ScanTiles& w, std::size_t rows, const DigitRow* x, std::size_t queries,
+                    float* const* s);
 };
 
 }  // namespace tern::kernels

@@ -58,7 +58,7 @@ class Attention {
     if (!attend) plan.ops.pop_back();
     const auto workspace =
         must(backend_.make_workspace(plan, static_cast<std::uint32_t>(rows.size())));
-    TERN_TRY(backend_.submit(plan, {rows, {}, {}}, *workspace));
+    TERN_TRY(backend_.submit(plan, {rows}, *workspace));
     const auto& memory = static_cast<const CpuWorkspace&>(*workspace);
     const float* const first = memory.slots(rows.size() == 1, 0).row(3, 0);
     return std::vector<float>(first, first + rows.size() * width());

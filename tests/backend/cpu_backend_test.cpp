@@ -50,7 +50,7 @@ class CpuBackendTest : public ::testing::TestWithParam<std::uint32_t> {
     for (std::uint32_t i = 0; i < rows; ++i) {
       rows_.push_back({static_cast<std::int32_t>(i), first + i, cache_.get()});
     }
-    return backend_.submit(plan, {rows_, logit_rows_, logits_}, *workspace_);
+    return backend_.submit(plan, {rows_, wanted_}, *workspace_);
   }
   // As the last worker sees them.
   const Slots& slots() {
@@ -64,8 +64,7 @@ class CpuBackendTest : public ::testing::TestWithParam<std::uint32_t> {
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Workspace> workspace_;
   std::vector<BatchRow> rows_;
-  std::vector<std::uint32_t> logit_rows_;
-  std::vector<float> logits_;
+  std::vector<LogitQuery> wanted_;
 };
 
 TEST_P(CpuBackendTest, SaysWhatItIs) {
@@ -333,7 +332,7 @@ TEST_P(CpuBackendTest, AttentionOfOneRowOverManyChunks) {
     must(submit(mean.plan, kKeys));
     std::vector<float> expected(slots().row(3, kKeys - 1), slots().row(3, kKeys - 1) + 4);
     rows_ = {{static_cast<std::int32_t>(kKeys - 1), kKeys - 1, cache_.get()}};
-    must(backend_.submit(mean.plan, {rows_, logit_rows_, logits_}, *workspace_));
+    must(backend_.submit(mean.plan, {rows_}, *workspace_));
     EXPECT_NEAR(expected[0], (kKeys - 1) / 2.0, 1e-4 * kKeys);
     EXPECT_EQ(std::vector<float>(slots().row(3, 0), slots().row(3, 0) + 4), expected);
   }
@@ -381,11 +380,11 @@ TEST_P(CpuBackendTest, TernaryLinearAndHead) {
   plan.head_dim = 2;
   plan.vocab = kVocab;
   plan.rope_frequencies = {1.0};
-  logit_rows_ = {2, 0};
-  logits_.assign(2 * kVocab, kNan);
+  std::vector<float> logits(2 * kVocab, kNan);
+  wanted_ = {{2, std::span(logits).first(kVocab)}, {0, std::span(logits).last(kVocab)}};
   must(submit(plan, 3));
   for (std::size_t i = 0; i < 2; ++i) {
-    const std::size_t row = logit_rows_[i];
+    const std::size_t row = wanted_[i].row;
     std::vector<double> y(kRows);
     for (std::size_t r = 0; r < kRows; ++r) {
       int acc = 0;
@@ -398,7 +397,7 @@ TEST_P(CpuBackendTest, TernaryLinearAndHead) {
     for (std::size_t token = 0; token < kVocab; ++token) {
       double logit = 0.0;  // exact: small multiples of one half
       for (std::size_t r = 0; r < kRows; ++r) logit += y[r] * head[token * kRows + r];
-      ASSERT_EQ(logits_[i * kVocab + token], logit) << row << ", " << token;
+      ASSERT_EQ(wanted_[i].logits[token], logit) << row << ", " << token;
     }
   }
 }

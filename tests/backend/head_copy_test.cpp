@@ -39,7 +39,8 @@ Scanned scan(const std::vector<float>& w, const std::vector<float>& x) {
   Scanned s{};
   for (std::size_t i = 0; i < w.size(); ++i) s.exact += static_cast<double>(w[i]) * x[i];
   kernels::scalar_table().dot_rows_f32(x.data(), w.data(), w.size(), 1, &s.logit);
-  kernels::scalar_table().scan_rows(copy.tiles, 1, query.digits, &s.scanned);
+  float* const scanned = &s.scanned;
+  kernels::scalar_table().scan_rows(copy.tiles, 1, &query.digits, 1, &scanned);
   s.by_residual = static_cast<double>(copy.residuals[0]) * query.of_residual;
   s.by_norm = static_cast<double>(copy.norms[0]) * query.of_norm + query.constant;
   return s;

@@ -89,21 +89,22 @@ class Head {
     plan_.rope_frequencies = {1.0};
     pool_ = backend_.make_pool(plan_, format::KvType::kF16, 1);
     cache_ = pool_->make_cache();
-    workspace_ = must(backend_.make_workspace(plan_, 3));
+    workspace_ = must(backend_.make_workspace(
+        plan_, static_cast<std::uint32_t>(std::max<std::size_t>(3, inputs))));
   }
 
   Result<std::vector<float>> all(std::int32_t input = 0) {
     const std::vector<BatchRow> rows{{input, 0, cache_.get()}};
-    const std::vector<std::uint32_t> logit_rows{0};
     std::vector<float> logits(vocab_);
-    TERN_TRY(backend_.submit(plan_, {rows, logit_rows, logits}, *workspace_));
+    const LogitQuery all{0, logits};
+    TERN_TRY(backend_.submit(plan_, {rows, {&all, 1}}, *workspace_));
     return logits;
   }
   Result<std::vector<TokenLogit>> top(const Ask& ask) {
     const std::vector<BatchRow> rows{{0, 0, cache_.get()}};
     std::vector<TokenLogit> room(vocab_, {-1, 0.0f});
     std::vector<TopQuery> tops{query(ask, 0, room)};
-    TERN_TRY(backend_.submit(plan_, {rows, {}, {}, tops}, *workspace_));
+    TERN_TRY(backend_.submit(plan_, {rows, {}, tops}, *workspace_));
     room.resize(tops[0].found);
     return room;
   }
@@ -273,7 +274,8 @@ TEST(HeadSearch, NearTiesThatTheScanRanksWronglyAreFound) {
     std::vector<std::int8_t> digits(2 * kColumns);
     const ScanQuery query = make_scan_query(x.data(), kColumns, digits.data());
     std::vector<float> scanned(kRows);
-    kernels::scalar_table().scan_rows(copy.tiles, kRows, query.digits, scanned.data());
+    float* const to = scanned.data();
+    kernels::scalar_table().scan_rows(copy.tiles, kRows, &query.digits, 1, &to);
     const auto best = [](const std::vector<float>& v) {
       return std::max_element(v.begin(), v.end()) - v.begin();
     };
@@ -368,7 +370,6 @@ TEST(HeadSearch, SeveralRowsOfABatchAreAnsweredBesideWholeRows) {
     for (std::int32_t input = 0; input < 3; ++input) logits.push_back(must(head.all(input)));
     const std::vector<BatchRow> rows{
         {0, 0, head.cache_.get()}, {1, 1, head.cache_.get()}, {2, 2, head.cache_.get()}};
-    const std::vector<std::uint32_t> logit_rows{1};
     for (int turn = 0; turn < 20; ++turn) {
       std::vector<float> whole(kRows);
       std::vector<TokenLogit> first(kRows), second(kRows), third(kRows);
@@ -376,7 +377,8 @@ TEST(HeadSearch, SeveralRowsOfABatchAreAnsweredBesideWholeRows) {
       const Ask three{.count = 3, .tokens = 200, .masked = {0, 7}};
       std::vector<TopQuery> tops{head.query(one, 2, first), head.query(five, 0, second),
                                  head.query(three, 1, third)};
-      must(head.backend_.submit(head.plan_, {rows, logit_rows, whole, tops}, *head.workspace_));
+      const LogitQuery all{1, whole};
+      must(head.backend_.submit(head.plan_, {rows, {&all, 1}, tops}, *head.workspace_));
       EXPECT_EQ(whole, logits[1]);
       first.resize(tops[0].found);
       second.resize(tops[1].found);
@@ -384,6 +386,32 @@ TEST(HeadSearch, SeveralRowsOfABatchAreAnsweredBesideWholeRows) {
       expect_answers(logits[2], one, first);
       expect_answers(logits[0], five, second);
       expect_answers(logits[1], three, third);
+    }
+  }
+}
+
+// More queries than share a scan, one of which cannot be bounded: each is answered as it is alone.
+TEST(HeadSearch, ManyRowsOfABatchAreAnsweredAsEachIsAlone) {
+  constexpr std::size_t kColumns = 64, kRows = 700, kQueries = 2 * CpuWorkspace::kHeadQueries + 3;
+  const auto matrix = head_of(TensorType::kF16, kColumns, normals(kColumns * kRows, 43));
+  auto inputs = normals(kQueries * kColumns, 44);
+  inputs[5 * kColumns] = 1e30f;
+  for (const std::uint32_t threads : {1u, 3u}) {
+    Head head(*runnable_tables().back(), threads, inputs, matrix, true, kQueries);
+    std::vector<BatchRow> rows;
+    std::vector<std::vector<TokenLogit>> rooms(kQueries, std::vector<TokenLogit>(kRows));
+    std::vector<TopQuery> tops;
+    std::vector<Ask> asks(kQueries);
+    for (std::uint32_t i = 0; i < kQueries; ++i) {
+      rows.push_back({static_cast<std::int32_t>(i), i % 32, head.cache_.get()});
+      asks[i].count = i % 7 + 1;
+      tops.push_back(head.query(asks[i], i, rooms[i]));
+    }
+    must(head.backend_.submit(head.plan_, {rows, {}, tops}, *head.workspace_));
+    for (std::uint32_t i = 0; i < kQueries; ++i) {
+      EXPECT_EQ(tops[i].found == kRows, i == 5) << i;
+      rooms[i].resize(tops[i].found);
+      expect_answers(must(head.all(static_cast<std::int32_t>(i))), asks[i], rooms[i]);
     }
   }
 }
@@ -404,7 +432,7 @@ TEST(HeadSearch, RefusesQueriesThatItHasNoRoomFor) {
   std::vector<TopQuery> beyond{head.query({}, 1, room)};
   std::vector<TopQuery> many(4, head.query({}, 0, room));  // of a workspace for three rows
   for (std::vector<TopQuery>* tops : {&beyond, &many}) {
-    const auto outcome = head.backend_.submit(head.plan_, {rows, {}, {}, *tops}, *head.workspace_);
+    const auto outcome = head.backend_.submit(head.plan_, {rows, {}, *tops}, *head.workspace_);
     ASSERT_FALSE(outcome.ok());
     EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
   }

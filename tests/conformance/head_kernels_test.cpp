@@ -97,6 +97,39 @@ Scan make_scan(std::size_t rows, std::size_t columns, Code code, Digit digit) {
   return scan;
 }
 
+void scan_one(const KernelTable& table, const Scan& scan, std::size_t rows, float* s) {
+  table.scan_rows(scan.tiles, rows, &scan.row, 1, &s);
+}
+
+// Each of several queries gets what it gets alone.
+TEST_P(HeadTier, ScanRowsOfSeveralQueries) {
+  std::mt19937 generator(4);
+  const auto small = [&](std::size_t, auto) { return static_cast<int>(generator() % 255) - 127; };
+  for (const std::size_t columns : {5u, 100u, 2560u}) {
+    for (const std::size_t rows : {1u, 17u, 64u}) {
+      for (const std::size_t queries : {2u, 3u, 4u, 5u, 7u, 8u, 9u, 15u, 16u}) {
+        std::vector<Scan> scans;
+        std::vector<DigitRow> digits;
+        for (std::size_t q = 0; q < queries; ++q) {
+          scans.push_back(make_scan(rows, columns, small, small));
+          scans.back().row.scale = 0.001f * static_cast<float>(q + 1);
+          digits.push_back(scans.back().row);
+        }
+        std::vector<std::vector<float>> found(queries, std::vector<float>(rows + 1, -7.0f));
+        std::vector<float*> to;
+        for (auto& values : found) to.push_back(values.data());
+        tier().scan_rows(scans[0].tiles, rows, digits.data(), queries, to.data());
+        for (std::size_t q = 0; q < queries; ++q) {
+          scans[q].tiles = scans[0].tiles;
+          std::vector<float> expected(rows + 1, -7.0f);
+          scan_one(scalar(), scans[q], rows, expected.data());
+          ASSERT_TRUE(same_bits(expected, found[q])) << columns << " x " << rows << ", query " << q;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(HeadTier, ScanRows) {
   std::mt19937 generator(3);
   const auto code = [&](std::size_t, std::size_t) {
@@ -110,8 +143,8 @@ TEST_P(HeadTier, ScanRows) {
     for (const std::size_t rows : {1u, 15u, 16u, 17u, 31u, 64u, 75u, 150u}) {
       const Scan scan = make_scan(rows, columns, code, digit);
       std::vector<float> expected(rows + 1, -7.0f), found(rows + 1, -7.0f);
-      scalar().scan_rows(scan.tiles, rows, scan.row, expected.data());
-      tier().scan_rows(scan.tiles, rows, scan.row, found.data());
+      scan_one(scalar(), scan, rows, expected.data());
+      scan_one(tier(), scan, rows, found.data());
       ASSERT_TRUE(same_bits(expected, found)) << columns << " x " << rows;
     }
   }
@@ -127,7 +160,7 @@ TEST_P(HeadTier, ScanRowsDoesNotOverflow) {
             kRows, kColumns, [&](std::size_t, std::size_t) { return w; },
             [&](std::size_t, bool is_high) { return is_high ? high : low; });
         std::vector<float> found(kRows);
-        tier().scan_rows(scan.tiles, kRows, scan.row, found.data());
+        scan_one(tier(), scan, kRows, found.data());
         // Both sums are small numbers times 2^17: every step but the scales is exact.
         const float sum = static_cast<float>(w * high) * 256.0f + static_cast<float>(w * low);
         for (std::size_t r = 0; r < kRows; ++r) {

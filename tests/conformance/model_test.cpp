@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <random>
 #include <tuple>
 
 #include "backend/cpu/cpu_backend.h"
@@ -43,7 +44,7 @@ struct Hashes {
 template <typename T>
 T must(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().to_string());
-  return std::move(*result);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 // Of all keys and values, wherever their pages lie.
@@ -222,6 +223,64 @@ TEST_P(ModelOnTier, SameBitsForAnyThreadsAndChunksAndTheCommittedOnes) {
       setting.kv = kv;
       EXPECT_EQ(hashes(path, tokens, setting), expected)
           << name(kv) << ", " << setting.threads << " threads, chunk " << setting.chunk;
+    }
+  }
+}
+
+// One sequence among others that come, go and leave their pages: prompts in chunks of any size and
+// decoded tokens meet in one step, in an order that a generator of fixed numbers draws.
+Hashes hashes_in_company(const std::filesystem::path& path, std::span<const std::int32_t> tokens,
+                         const Setting& setting, std::uint32_t seed) {
+  constexpr std::size_t kOthers = 5, kRows = 40;
+  std::mt19937 random(seed);
+  backend::CpuBackend backend(*setting.table, setting.threads);
+  const auto model = must(model::Model::load(must(format::GgufFile::open(path)), backend));
+  const auto pages = static_cast<std::uint32_t>((kOthers + 1) * (tokens.size() / 32 + 1));
+  const auto stepper =
+      must(engine::Stepper::create(model, {.rows = kRows, .pages = pages, .kv_type = setting.kv}));
+  const auto fresh = [&] {
+    return std::make_unique<engine::Sequence>(must(engine::Sequence::create(*stepper)));
+  };
+  std::vector<std::unique_ptr<engine::Sequence>> others(kOthers);
+  for (auto& other : others) other = fresh();
+  auto watched = fresh();
+  Sha256 logits;
+  while (watched->tokens().size() < tokens.size()) {
+    std::vector<engine::Advance> work;
+    std::size_t left = kRows;
+    const auto add = [&](engine::Sequence& sequence, engine::Advance::Logits wanted) {
+      const std::size_t done = sequence.tokens().size();
+      const std::size_t most = std::min({tokens.size() - done, left, std::size_t{9}});
+      if (most == 0) return;
+      const std::size_t count = random() % 2 == 0 ? 1 : random() % most + 1;
+      work.push_back({&sequence, tokens.subspan(done, count), wanted});
+      left -= count;
+    };
+    for (std::size_t i = 0; i < kOthers; ++i) {
+      if (i == seed % kOthers) add(*watched, engine::Advance::Logits::kEvery);
+      if (random() % 8 == 0) others[i] = fresh();
+      if (random() % 3 != 0) add(*others[i], engine::Advance::Logits::kLast);
+    }
+    must(stepper->step(work));
+    for (const engine::Advance& advance : work) {
+      if (advance.sequence == watched.get()) logits.update(std::as_bytes(watched->logits()));
+    }
+  }
+  return {logits.finish(), hash_of(static_cast<backend::CpuKvCache&>(watched->cache()))};
+}
+
+TEST_P(ModelOnTier, SameBitsInAnyCompanyAndOnAnyPages) {
+  const auto path = write_tiny_model(directory_.path(), shape().model);
+  const auto tokens = test::tiny_tokens(shape().model, shape().tokens);
+  const auto count = static_cast<std::uint32_t>(tokens.size());
+  for (const auto kv : {format::KvType::kF16, format::KvType::kInt8}) {
+    const Hashes expected = hashes(path, tokens, {&table(), 2, count, kv});
+    EXPECT_EQ(expected.logits, committed_hash(shape().name, kv));
+    for (std::uint32_t seed = 0; seed < 3; ++seed) {
+      EXPECT_EQ(
+          hashes_in_company(path, tokens, {.table = &table(), .threads = seed + 1, .kv = kv}, seed),
+          expected)
+          << name(kv) << ", company " << seed;
     }
   }
 }

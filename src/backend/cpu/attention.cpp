@@ -17,8 +17,6 @@ using kernels::kMaxQueries;
 using kernels::kPageKeys;
 using kernels::kPagesPerChunk;
 
-using FailedRow = std::optional<std::size_t>;
-
 // What the two types of a cache do differently.
 struct F16 {
   using Query = kernels::AttentionQuery;
@@ -79,13 +77,14 @@ class Queries {
     std::int8_t* codes = step.workspace.query_codes(worker);
     for (std::size_t i = 0; i < count(); ++i, codes += step.workspace.query_width()) {
       const float* q = step.slots.row(step.op.in, row_of(i)) + offset_of(i);
-      if (!Type::prepare(step, q, codes, queries_[i]) && !failed_) failed_ = row_of(i);
+      if (!Type::prepare(step, q, codes, queries_[i])) {
+        step.workspace.fail(step.op, step.plan, row_of(i));
+      }
     }
   }
 
   std::size_t count() const { return (rows_.end - rows_.begin) * heads_.count; }
   std::size_t chunks() const { return position(rows_.end - 1) / kChunkKeys + 1; }
-  FailedRow failed() const { return failed_; }
 
   // The first query, `from` or later, that sees a key of the chunk.
   std::size_t first_active(std::size_t chunk, std::size_t from) const {
@@ -129,13 +128,12 @@ class Queries {
   Heads heads_;
   float scale_;
   typename Type::Query* queries_;
-  FailedRow failed_;
 };
 
 // Some rows and heads on one worker: each chunk is folded as soon as it is there.
 template <typename Type>
-FailedRow attend_alone(const AttentionStep& step, const Slice& rows, const Heads& heads,
-                       std::uint32_t worker) {
+void attend_alone(const AttentionStep& step, const Slice& rows, const Heads& heads,
+                  std::uint32_t worker) {
   const std::size_t width = cache_of(step, rows.begin).shape().value_width();
   Queries<Type> queries(step, rows, heads, worker);
   AttentionState parts[kMaxQueries];
@@ -154,7 +152,6 @@ FailedRow attend_alone(const AttentionStep& step, const Slice& rows, const Heads
     }
   }
   for (std::size_t i = 0; i < queries.count(); ++i) queries.write(i, totals[i]);
-  return queries.failed();
 }
 
 // The states of `chunks` chunks from `first` on, of all query heads. Item chunk * heads + head is
@@ -177,7 +174,7 @@ void leave_parts(const AttentionStep& step, Queries<Type>& queries, std::size_t 
 
 // One row, its chunks divided among all workers, as many at a time as there is room for states.
 template <typename Type>
-FailedRow attend_by_chunks(const AttentionStep& step, ThreadPool::Worker& worker) {
+void attend_by_chunks(const AttentionStep& step, ThreadPool::Worker& worker) {
   CpuWorkspace& workspace = step.workspace;
   Queries<Type> queries(step, {0, 1}, {0, step.plan.heads}, worker.index());
   const Slice own = slice_of(step.plan.heads, 1, worker.index(), worker.count());
@@ -200,40 +197,37 @@ FailedRow attend_by_chunks(const AttentionStep& step, ThreadPool::Worker& worker
   for (std::size_t head = own.begin; head < own.end; ++head) {
     queries.write(head, workspace.total(head));
   }
-  return queries.failed();
 }
 
-FailedRow attend_unit(const AttentionStep& step, const Slice& rows, const Heads& heads,
-                      std::uint32_t worker) {
-  return cache_of(step, rows.begin).shape().type == format::KvType::kF16
-             ? attend_alone<F16>(step, rows, heads, worker)
-             : attend_alone<Int8>(step, rows, heads, worker);
+void attend_unit(const AttentionStep& step, const Slice& rows, const Heads& heads,
+                 std::uint32_t worker) {
+  if (cache_of(step, rows.begin).shape().type == format::KvType::kF16) {
+    attend_alone<F16>(step, rows, heads, worker);
+  } else {
+    attend_alone<Int8>(step, rows, heads, worker);
+  }
 }
 
 // One row is divided by query heads, evenly.
-FailedRow attend_one_row(const AttentionStep& step, const ThreadPool::Worker& worker) {
+void attend_one_row(const AttentionStep& step, const ThreadPool::Worker& worker) {
   const std::uint32_t shared = heads_per_kv_head(step.plan);
   const Slice own = slice_of(step.plan.heads, 1, worker.index(), worker.count());
-  FailedRow failed;
   for (auto head = static_cast<std::uint32_t>(own.begin); head < own.end;) {
     const auto left = static_cast<std::uint32_t>(own.end) - head;
     const std::uint32_t count =
         std::min({static_cast<std::uint32_t>(kMaxQueries), shared - head % shared, left});
-    const FailedRow found = attend_unit(step, {0, 1}, {head, count}, worker.index());
-    if (!failed) failed = found;
+    attend_unit(step, {0, 1}, {head, count}, worker.index());
     head += count;
   }
-  return failed;
 }
 
 // Of several rows, a unit is some rows and the query heads of one KV head, and units go to the
 // workers in turn, for later rows see more keys.
-FailedRow attend_rows(const AttentionStep& step, const ThreadPool::Worker& worker) {
+void attend_rows(const AttentionStep& step, const ThreadPool::Worker& worker) {
   const std::uint32_t shared = heads_per_kv_head(step.plan);
   const auto most_heads = std::min<std::uint32_t>(shared, kMaxQueries);
   const std::size_t most_rows = kMaxQueries / most_heads;
   const std::span<const BatchRow> rows = step.batch.rows;
-  FailedRow failed;
   std::size_t unit = 0;
   for (std::size_t row = 0; row < rows.size();) {
     std::size_t last = row + 1;
@@ -243,24 +237,26 @@ FailedRow attend_rows(const AttentionStep& step, const ThreadPool::Worker& worke
     for (std::uint32_t head = 0; head < step.plan.heads; ++unit) {
       const std::uint32_t count = std::min(most_heads, shared - head % shared);
       if (unit % worker.count() == worker.index()) {
-        const FailedRow found = attend_unit(step, {row, last}, {head, count}, worker.index());
-        if (!failed) failed = found;
+        attend_unit(step, {row, last}, {head, count}, worker.index());
       }
       head += count;
     }
     row = last;
   }
-  return failed;
 }
 
 }  // namespace
 
-std::optional<std::size_t> attend(const AttentionStep& step, ThreadPool::Worker& worker) {
-  if (step.batch.rows.size() > 1) return attend_rows(step, worker);
-  if (step.batch.rows[0].position < kChunkKeys) return attend_one_row(step, worker);
-  return cache_of(step, 0).shape().type == format::KvType::kF16
-             ? attend_by_chunks<F16>(step, worker)
-             : attend_by_chunks<Int8>(step, worker);
+void attend(const AttentionStep& step, ThreadPool::Worker& worker) {
+  if (step.batch.rows.size() > 1) {
+    attend_rows(step, worker);
+  } else if (step.batch.rows[0].position < kChunkKeys) {
+    attend_one_row(step, worker);
+  } else if (cache_of(step, 0).shape().type == format::KvType::kF16) {
+    attend_by_chunks<F16>(step, worker);
+  } else {
+    attend_by_chunks<Int8>(step, worker);
+  }
 }
 
 }  // namespace tern::backend

@@ -7,8 +7,6 @@
 // a result.
 #pragma once
 
-#include <optional>
-
 #include "backend/backend.h"
 #include "backend/cpu/workspace.h"
 #include "core/thread_pool.h"
@@ -25,8 +23,8 @@ struct AttentionStep {
   const Op& op;
 };
 
-// Every worker calls it. The first row of its own, if any, whose query has a NaN or an infinity
-// that the type of the cache does not let pass.
-std::optional<std::size_t> attend(const AttentionStep& step, ThreadPool::Worker& worker);
+// Every worker calls it. A row fails whose query has a NaN or an infinity that the type of the
+// cache does not let pass.
+void attend(const AttentionStep& step, ThreadPool::Worker& worker);
 
 }  // namespace tern::backend

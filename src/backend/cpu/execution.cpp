@@ -35,13 +35,10 @@ void Execution::run_op(const Op& op, const Part& part) {
     case OpCode::kTernaryLinear: linear(op, part); break;
     case OpCode::kStoreKv: store_kv(op, part); break;
     case OpCode::kAttention:
-      if (const auto row =
-              attend({table_, plan_, batch_, workspace_, part.slots, op}, part.worker)) {
-        fail(op, *row);
-      }
+      attend({table_, plan_, batch_, workspace_, part.slots, op}, part.worker);
       break;
     case OpCode::kHead:
-      if (!batch_.logit_rows.empty()) all_logits(op, part);
+      if (!batch_.logits.empty()) all_logits(op, part);
       largest_logits(op, part);
       break;
     default:
@@ -148,52 +145,52 @@ void Execution::all_logits(const Op& op, const Part& part) {
   constexpr std::size_t kRows = CpuWorkspace::kScratchRows;  // that stay in cache for all x
   for (std::size_t first = slice.begin; first < slice.end; first += kRows) {
     const std::size_t count = std::min(kRows, slice.end - first);
-    for (std::size_t i = 0; i < batch_.logit_rows.size(); ++i) {
-      const float* x = part.slots.row(op.in, batch_.logit_rows[i]);
-      float* logits = &batch_.logits[i * plan_.vocab + first];
+    for (const LogitQuery& query : batch_.logits) {
+      const float* x = part.slots.row(op.in, query.row);
+      float* logits = query.logits.data() + first;
       exact_rows(table_, matrix, first, count, x, scratch, logits);
       const bool finite =
           std::all_of(logits, logits + count, [](float v) { return std::isfinite(v); });
-      if (!finite) fail(op, batch_.logit_rows[i]);
+      if (!finite) fail(op, query.row);
     }
   }
 }
 
-// Two barriers a query: no row can be chosen before all are bounded.
+// Two barriers for some queries together: no row can be chosen before all are bounded.
 void Execution::largest_logits(const Op& op, const Part& part) {
   ThreadPool::Worker& worker = part.worker;
   const auto& matrix = std::get<MatrixWeight>(weights_[op.weight]);
-  for (std::size_t i = 0; i < batch_.tops.size(); ++i) {
-    TopQuery& query = batch_.tops[i];
-    // The queries share the bounds: other slices of them would be overwritten while they are read.
-    if (i > 0 && query.tokens != batch_.tops[i - 1].tokens) worker.barrier();
-    HeadSearch search(table_, matrix, part.slots.row(op.in, query.row), i, query, workspace_);
+  constexpr std::size_t kMost = CpuWorkspace::kHeadQueries;
+  for (std::size_t first = 0; first < batch_.tops.size(); first += kMost) {
+    if (first > 0) worker.barrier();  // the bounds of those before are read
+    const std::size_t count = std::min(kMost, batch_.tops.size() - first);
+    HeadSearch search({table_, matrix, part.slots, op.in, batch_.tops, workspace_}, first, count);
     search.bound(worker);
     worker.barrier();
-    if (worker.index() == 0) search.choose();
+    search.choose(worker);
     worker.barrier();
-    if (!search.compute(worker)) fail(op, query.row);
-  }
-}
-
-void Execution::fail(const Op& op, std::size_t row) {
-  const auto index = static_cast<std::uint64_t>(&op - plan_.ops.data());
-  const std::uint64_t mine = index << 32 | row;
-  std::uint64_t seen = failure_.load();
-  while (mine < seen && !failure_.compare_exchange_weak(seen, mine)) {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!search.compute(i, worker)) fail(op, batch_.tops[first + i].row);
+    }
   }
 }
 
 Result<void> Execution::outcome() {
-  const std::uint64_t failure = failure_.load();
-  if (failure == kNoFailure) {
-    for (std::size_t i = 0; i < batch_.tops.size(); ++i) {
-      HeadSearch::gather(i, workspace_.threads(), batch_.tops[i], workspace_);
-    }
-    return {};
+  HeadSearch::gather(batch_.tops, workspace_);
+  std::size_t failed = 0;  // the row that failed first
+  for (std::size_t row = 0; row < batch_.rows.size(); ++row) {
+    const std::uint32_t failure = workspace_.failure(row);
+    if (failure < workspace_.failure(failed)) failed = row;
+    if (failure == CpuWorkspace::kNoFailure || batch_.failures.empty()) continue;
+    batch_.failures[row] = error_of(plan_.ops[failure], row);
   }
-  const Op& op = plan_.ops[failure >> 32];
-  const BatchRow& row = batch_.rows[failure & 0xffffffffu];
+  const std::uint32_t first = workspace_.failure(failed);
+  if (first == CpuWorkspace::kNoFailure || !batch_.failures.empty()) return {};
+  return error_of(plan_.ops[first], failed);
+}
+
+Error Execution::error_of(const Op& op, std::size_t index) const {
+  const BatchRow& row = batch_.rows[index];
   const bool is_f16 =
       static_cast<const CpuKvCache&>(*row.cache).shape().type == format::KvType::kF16;
   const auto what = [&] {
@@ -204,8 +201,8 @@ Result<void> Execution::outcome() {
     return op.code == OpCode::kHead ? "a logit is a NaN or an infinity"
                                     : "an activation is a NaN or an infinity";
   };
-  return Error{ErrorCode::kNumeric, what(),
-               "layer " + std::to_string(op.layer) + ", position " + std::to_string(row.position)};
+  return {ErrorCode::kNumeric, what(),
+          "layer " + std::to_string(op.layer) + ", position " + std::to_string(row.position)};
 }
 
 }  // namespace tern::backend

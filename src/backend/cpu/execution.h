@@ -1,7 +1,6 @@
 // One submit on the CPU: every worker of the team calls run() and walks the operations.
 #pragma once
 
-#include <atomic>
 #include <deque>
 
 #include "backend/backend.h"
@@ -15,12 +14,14 @@ class Execution {
  public:
   Execution(const kernels::KernelTable& table, const std::deque<Weight>& weights, const Plan& plan,
             const Batch& batch, CpuWorkspace& workspace)
-      : table_(table), weights_(weights), plan_(plan), batch_(batch), workspace_(workspace) {}
+      : table_(table), weights_(weights), plan_(plan), batch_(batch), workspace_(workspace) {
+    workspace_.forget_failures();
+  }
 
   void run(ThreadPool::Worker& worker);
 
-  // Once all workers have returned: brings the answers to the queries together; kNumeric for the
-  // first operation and row that failed.
+  // Once all workers have returned: brings the answers to the queries together; what failed goes to
+  // the batch's failures or, the first of it, is the error.
   Result<void> outcome();
 
  private:
@@ -39,18 +40,15 @@ class Execution {
   void all_logits(const Op& op, const Part& part);
   void largest_logits(const Op& op, const Part& part);
   void fill_rope_table(const Part& part);
-  void fail(const Op& op, std::size_t row);
+  void fail(const Op& op, std::size_t row) { workspace_.fail(op, plan_, row); }
+  Error error_of(const Op& op, std::size_t row) const;
   bool one_row() const { return batch_.rows.size() == 1; }
-
-  static constexpr std::uint64_t kNoFailure = ~0ull;
 
   const kernels::KernelTable& table_;
   const std::deque<Weight>& weights_;
   const Plan& plan_;
   const Batch& batch_;
   CpuWorkspace& workspace_;
-  // Index of the operation and of the row: the least one wins, whichever worker met it.
-  std::atomic<std::uint64_t> failure_{kNoFailure};
 };
 
 }  // namespace tern::backend

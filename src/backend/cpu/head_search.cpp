@@ -79,64 +79,97 @@ Slice HeadSearch::rows_of(const TopQuery& query, std::uint32_t worker, std::uint
 }
 
 void HeadSearch::bound(const ThreadPool::Worker& worker) {
-  const Slice rows = rows_of(query_, worker.index(), worker.count());
-  float* bounds = workspace_.head_bounds();
-  scan(rows, worker.index(), bounds, workspace_.head_largest(worker.index()));
-  each_within(query_.always, rows, [&](std::size_t row) { bounds[row] = kInfinity; });
-  each_within(query_.masked, rows, [&](std::size_t row) { bounds[row] = -kInfinity; });
+  ScanQuery scans[CpuWorkspace::kHeadQueries];
+  scan(worker.index(), {scans, count_});
+  for (std::size_t i = 0; i < count_; ++i) {
+    const Slice rows = rows_of(query(i), worker.index(), worker.count());
+    float* const bounds = step_.workspace.head_bounds(i);
+    bound_rows(i, rows, worker.index(), scans[i]);
+    each_within(query(i).always, rows, [&](std::size_t row) { bounds[row] = kInfinity; });
+    each_within(query(i).masked, rows, [&](std::size_t row) { bounds[row] = -kInfinity; });
+  }
 }
 
-// bounds[row] = upper bound of the row's logit; `largest` gets the largest lower bounds of the rows
-// that count.
-void HeadSearch::scan(const Slice& rows, std::uint32_t worker, float* bounds, float* largest) {
-  Largest lowers(largest, query_.count);
-  std::fill(bounds + rows.begin, bounds + rows.end, kInfinity);
-  if (!matrix_.copy || rows.begin == rows.end) return;
-  const HeadCopy& copy = *matrix_.copy;
-  auto* const digits = reinterpret_cast<std::int8_t*>(workspace_.scratch(worker));
-  const ScanQuery scan = make_scan_query(x_, matrix_.tensor.columns(), digits);
-  if (!scan.bounded) return;
-  table_.scan_rows(copy.from(rows.begin), rows.end - rows.begin, scan.digits, bounds + rows.begin);
+// The worker's rows of the copy times the digits of all queries that can be bounded, left where
+// their bounds will be. Queries of as many tokens share a scan.
+void HeadSearch::scan(std::uint32_t worker, std::span<ScanQuery> scans) {
+  CpuWorkspace& workspace = step_.workspace;
+  kernels::DigitRow digits[CpuWorkspace::kHeadQueries];
+  float* values[CpuWorkspace::kHeadQueries];
+  std::size_t scanned = 0;
+  for (std::size_t i = 0; i < count_; ++i) {
+    scans[i].bounded = false;
+    const Slice rows = rows_of(query(i), worker, workspace.threads());
+    if (!step_.matrix.copy || rows.begin == rows.end) continue;
+    scans[i] =
+        make_scan_query(x(i), step_.matrix.tensor.columns(), workspace.head_digits(i, worker));
+    if (scans[i].bounded) {
+      digits[scanned] = scans[i].digits;
+      values[scanned++] = workspace.head_bounds(i) + rows.begin;
+    }
+    const bool last = i + 1 == count_ || query(i + 1).tokens != query(i).tokens;
+    if (!last || scanned == 0) continue;
+    step_.table.scan_rows(step_.matrix.copy->from(rows.begin), rows.end - rows.begin, digits,
+                          scanned, values);
+    scanned = 0;
+  }
+}
+
+// bounds[row] = upper bound of the row's logit; the workspace gets the largest lower bounds of the
+// rows that count.
+void HeadSearch::bound_rows(std::size_t i, const Slice& rows, std::uint32_t worker,
+                            const ScanQuery& scan) {
+  float* const bounds = step_.workspace.head_bounds(i);
+  Largest lowers(step_.workspace.head_largest(i, worker), query(i).count);
+  if (!scan.bounded) {
+    std::fill(bounds + rows.begin, bounds + rows.end, kInfinity);
+    return;
+  }
   const auto leave = [&](std::size_t row) { bounds[row] = -kInfinity; };
-  each_within(query_.always, rows, leave);
-  each_within(query_.masked, rows, leave);
+  each_within(query(i).always, rows, leave);
+  each_within(query(i).masked, rows, leave);
+  const HeadCopy& copy = *step_.matrix.copy;
   for (std::size_t first = rows.begin; first < rows.end; first += kBlock) {
     const std::size_t count = std::min(kBlock, rows.end - first);
     float lower[kBlock];
     float most = -kInfinity;
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::size_t row = first + i;
+    for (std::size_t b = 0; b < count; ++b) {
+      const std::size_t row = first + b;
       const float s = bounds[row];
       const float e =
           (copy.residuals[row] * scan.of_residual + copy.norms[row] * scan.of_norm) + scan.constant;
-      lower[i] = s - e;
+      lower[b] = s - e;
       bounds[row] = s + e;
-      most = std::max(most, lower[i]);
+      most = std::max(most, lower[b]);
     }
     if (!(most > lowers.least())) continue;
-    for (std::size_t i = 0; i < count; ++i) lowers.offer(lower[i]);
+    for (std::size_t b = 0; b < count; ++b) lowers.offer(lower[b]);
   }
 }
 
-void HeadSearch::choose() {
-  float* const first = workspace_.head_largest(0);
-  const std::size_t stride = TopQuery::kMostCount;
-  // The lists of the workers, moved together: each has `count` values.
-  const std::size_t count = query_.count;
-  for (std::size_t worker = 1; worker < workspace_.threads(); ++worker) {
-    std::copy_n(first + worker * stride, count, first + worker * count);
+void HeadSearch::choose(const ThreadPool::Worker& worker) {
+  CpuWorkspace& workspace = step_.workspace;
+  for (std::size_t i = worker.index(); i < count_; i += worker.count()) {
+    float* const first = workspace.head_largest(i, 0);
+    const std::size_t stride = TopQuery::kMostCount;
+    // The lists of the workers, moved together: each has `count` values.
+    const std::size_t count = query(i).count;
+    for (std::size_t other = 1; other < workspace.threads(); ++other) {
+      std::copy_n(first + other * stride, count, first + other * count);
+    }
+    float* const end = first + workspace.threads() * count;
+    std::nth_element(first, first + count - 1, end, std::greater<>());
+    workspace.head_threshold(i) = first[count - 1];
   }
-  float* const end = first + workspace_.threads() * count;
-  std::nth_element(first, first + count - 1, end, std::greater<>());
-  workspace_.head_threshold() = first[count - 1];
 }
 
-bool HeadSearch::compute(const ThreadPool::Worker& worker) {
-  const Slice rows = rows_of(query_, worker.index(), worker.count());
-  const float* bounds = workspace_.head_bounds();
-  const float threshold = workspace_.head_threshold();
-  float* scratch = workspace_.scratch(worker.index());
-  TokenLogit* out = query_.candidates.data() + rows.begin;
+bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
+  CpuWorkspace& workspace = step_.workspace;
+  const Slice rows = rows_of(query(i), worker.index(), worker.count());
+  const float* bounds = workspace.head_bounds(i);
+  const float threshold = workspace.head_threshold(i);
+  float* scratch = workspace.scratch(worker.index());
+  TokenLogit* out = query(i).candidates.data() + rows.begin;
   std::uint32_t found = 0;
   bool finite = true;
   std::size_t row = rows.begin;
@@ -147,26 +180,30 @@ bool HeadSearch::compute(const ThreadPool::Worker& worker) {
     std::size_t end = row + 1;  // of a run of rows that are computed together
     while (end - row < CpuWorkspace::kScratchRows && may_reach(end)) ++end;
     float logits[CpuWorkspace::kScratchRows];
-    exact_rows(table_, matrix_.tensor, row, end - row, x_, scratch, logits);
-    for (std::size_t i = 0; i < end - row; ++i) {
-      finite = finite && std::isfinite(logits[i]);
-      out[found++] = {static_cast<std::int32_t>(row + i), logits[i]};
+    exact_rows(step_.table, step_.matrix.tensor, row, end - row, x(i), scratch, logits);
+    for (std::size_t r = 0; r < end - row; ++r) {
+      finite = finite && std::isfinite(logits[r]);
+      out[found++] = {static_cast<std::int32_t>(row + r), logits[r]};
     }
     row = end;
   }
-  workspace_.head_found(index_, worker.index()) = found;
+  workspace.head_found(first_ + i, worker.index()) = found;
   return finite;
 }
 
-void HeadSearch::gather(std::size_t index, std::uint32_t workers, TopQuery& query,
-                        CpuWorkspace& workspace) {
-  query.found = 0;
-  for (std::uint32_t worker = 0; worker < workers; ++worker) {
-    const std::uint32_t found = workspace.head_found(index, worker);
-    const auto from = query.candidates.begin() +
-                      static_cast<std::ptrdiff_t>(rows_of(query, worker, workers).begin);
-    std::copy_n(from, found, query.candidates.begin() + static_cast<std::ptrdiff_t>(query.found));
-    query.found += found;
+void HeadSearch::gather(std::span<TopQuery> queries, CpuWorkspace& workspace) {
+  const std::uint32_t workers = workspace.threads();
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    TopQuery& query = queries[i];
+    query.found = 0;
+    for (std::uint32_t worker = 0; worker < workers; ++worker) {
+      const std::uint32_t found = workspace.head_found(i, worker);
+      const auto at = [&](std::size_t n) {
+        return query.candidates.begin() + static_cast<std::ptrdiff_t>(n);
+      };
+      std::copy_n(at(rows_of(query, worker, workers).begin), found, at(query.found));
+      query.found += found;
+    }
   }
 }
 

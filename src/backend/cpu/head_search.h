@@ -2,7 +2,7 @@
 //
 // A search bounds every logit by a scan of the int8 copy, takes as threshold the count-th largest
 // of the lower bounds, and computes exactly what may reach it (docs/numbers.md, "Certified head").
-// Where there is no copy, every row may.
+// Where there is no copy, every row may. Searches for several rows of a batch share the scan.
 #pragma once
 
 #include "backend/backend.h"
@@ -18,38 +18,42 @@ namespace tern::backend {
 void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix, std::size_t first,
                 std::size_t count, const float* x, float* scratch, float* y);
 
-// One query, by all workers of a team: each calls bound() on its own rows; when all have, one calls
-// choose(); then each calls compute().
+// Where queries are answered.
+struct HeadStep {
+  const kernels::KernelTable& table;
+  const MatrixWeight& matrix;
+  const Slots& slots;  // as this worker sees them
+  SlotId in;
+  std::span<TopQuery> queries;  // of the batch
+  CpuWorkspace& workspace;
+};
+
+// `count` queries from `first` on, CpuWorkspace::kHeadQueries at most, by all workers of a team:
+// each calls bound() and reads its own rows of the copy once for all queries; when all have, each
+// calls choose(); when all have, each calls compute() of each query.
 class HeadSearch {
  public:
-  HeadSearch(const kernels::KernelTable& table, const MatrixWeight& matrix, const float* x,
-             std::size_t index, TopQuery& query, CpuWorkspace& workspace)
-      : table_(table),
-        matrix_(matrix),
-        x_(x),
-        index_(index),
-        query_(query),
-        workspace_(workspace) {}
+  HeadSearch(const HeadStep& step, std::size_t first, std::size_t count)
+      : step_(step), first_(first), count_(count) {}
 
   void bound(const ThreadPool::Worker& worker);
-  void choose();
-  // False where a logit is a NaN or an infinity.
-  bool compute(const ThreadPool::Worker& worker);
+  void choose(const ThreadPool::Worker& worker);
+  // Of query first + i. False where a logit is a NaN or an infinity.
+  bool compute(std::size_t i, const ThreadPool::Worker& worker);
 
   // Brings the candidates of all workers together, once all have computed.
-  static void gather(std::size_t index, std::uint32_t workers, TopQuery& query,
-                     CpuWorkspace& workspace);
+  static void gather(std::span<TopQuery> queries, CpuWorkspace& workspace);
 
  private:
   static Slice rows_of(const TopQuery& query, std::uint32_t worker, std::uint32_t workers);
-  void scan(const Slice& rows, std::uint32_t worker, float* bounds, float* largest);
+  TopQuery& query(std::size_t i) { return step_.queries[first_ + i]; }
+  const float* x(std::size_t i) { return step_.slots.row(step_.in, query(i).row); }
+  void scan(std::uint32_t worker, std::span<ScanQuery> scans);
+  void bound_rows(std::size_t i, const Slice& rows, std::uint32_t worker, const ScanQuery& scan);
 
-  const kernels::KernelTable& table_;
-  const MatrixWeight& matrix_;
-  const float* x_;
-  std::size_t index_;
-  TopQuery& query_;
-  CpuWorkspace& workspace_;
+  HeadStep step_;
+  std::size_t first_;
+  std::size_t count_;
 };
 
 }  // namespace tern::backend

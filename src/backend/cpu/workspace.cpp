@@ -36,14 +36,25 @@ std::size_t scratch_floats(const Plan& plan) {
   return round_up(most, 16);
 }
 
-// Bounds of all tokens, the largest of each thread, and the threshold; then counts.
-std::size_t head_floats(const Plan& plan, std::uint32_t threads) {
-  return plan.vocab + std::size_t{threads} * TopQuery::kMostCount + 1;
+std::size_t head_queries(std::uint32_t rows) {
+  return std::min<std::size_t>(rows, CpuWorkspace::kHeadQueries);
 }
 
+// Bounds of all tokens, the largest of each thread, and the threshold, of each query.
 std::size_t head_bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads) {
-  const std::size_t counts = std::size_t{rows} * threads;
-  return round_up(head_floats(plan, threads) * sizeof(float) + counts * sizeof(std::uint32_t), 64);
+  const std::size_t floats = plan.vocab + std::size_t{threads} * TopQuery::kMostCount + 1;
+  return round_up(head_queries(rows) * floats * sizeof(float), 64);
+}
+
+// A digit of each activation of the head, on whole lines.
+std::size_t digit_width(const Plan& plan) {
+  std::size_t widest = 0;
+  for (const SlotSpec& slot : plan.slots) widest = std::max<std::size_t>(widest, slot.width);
+  return round_up(widest, 64);
+}
+
+std::size_t digit_bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads) {
+  return threads * head_queries(rows) * 2 * digit_width(plan);
 }
 
 // Codes of a query, on whole lines.
@@ -65,7 +76,8 @@ std::uint64_t CpuWorkspace::bytes(const Plan& plan, std::uint32_t rows, std::uin
   total += threads * scratch_floats(plan) * sizeof(float);
   total += threads * queries_of(plan) *
            (sizeof(AttentionQuery) + sizeof(Int8Query) + width_of_query(plan));
-  total += head_bytes(plan, rows, threads);
+  total += head_bytes(plan, rows, threads) + digit_bytes(plan, rows, threads);
+  total += rows * (threads + std::uint64_t{1}) * sizeof(std::uint32_t);
   return total + states(plan) * (state_width(plan) * sizeof(float) + sizeof(AttentionState));
 }
 
@@ -75,17 +87,33 @@ Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::
   workspace->rows_ = rows;
   workspace->threads_ = threads;
   workspace->half_ = plan.head_dim / 2;
-  workspace->vocab_ = plan.vocab;
-  workspace->head_found_ = head_floats(plan, threads);
   workspace->scratch_floats_ = scratch_floats(plan);
   TERN_TRY(workspace->make_slots(plan, rows));
   TERN_ASSIGN(
       workspace->scratch_,
       AlignedBuffer::allocate(threads * workspace->scratch_floats_ * sizeof(float), "workspace"));
-  TERN_ASSIGN(workspace->head_,
-              AlignedBuffer::allocate(head_bytes(plan, rows, threads), "workspace"));
+  TERN_TRY(workspace->make_head(plan, rows));
   TERN_TRY(workspace->make_attention(plan, threads));
+  workspace->failures_ = std::vector<std::atomic<std::uint32_t>>(rows);
   return workspace;
+}
+
+void CpuWorkspace::fail(const Op& op, const Plan& plan, std::size_t row) {
+  const auto mine = static_cast<std::uint32_t>(&op - plan.ops.data());
+  std::uint32_t seen = failures_[row].load();
+  while (mine < seen && !failures_[row].compare_exchange_weak(seen, mine)) {
+  }
+}
+
+Result<void> CpuWorkspace::make_head(const Plan& plan, std::uint32_t rows) {
+  vocab_ = plan.vocab;
+  head_queries_ = head_queries(rows);
+  digit_width_ = digit_width(plan);
+  head_found_.resize(std::size_t{rows} * threads_);
+  TERN_ASSIGN(head_,
+              AlignedBuffer::allocate_unwritten(head_bytes(plan, rows, threads_), "workspace"));
+  TERN_ASSIGN(digits_, AlignedBuffer::allocate(digit_bytes(plan, rows, threads_), "workspace"));
+  return {};
 }
 
 Result<void> CpuWorkspace::make_slots(const Plan& plan, std::uint32_t rows) {

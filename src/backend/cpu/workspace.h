@@ -1,6 +1,7 @@
 // The slots of a plan in CPU memory, allocated once for a largest batch.
 #pragma once
 
+#include <atomic>
 #include <span>
 #include <vector>
 
@@ -32,16 +33,29 @@ class CpuWorkspace final : public Workspace {
   float* cosines(const Slots& slots, std::size_t row) const { return slots.row(rope_slot_, row); }
   float* sines(const Slots& slots, std::size_t row) const { return cosines(slots, row) + half_; }
 
-  // For the search for the largest logits: a bound a token; of each thread, the largest lower
-  // bounds; the threshold; and how many logits each thread computed for a query.
-  float* head_bounds() { return head_.as<float>(); }
-  float* head_largest(std::uint32_t worker) {
-    return head_bounds() + vocab_ + std::size_t{worker} * TopQuery::kMostCount;
+  // The first operation that failed on a row, whichever worker met it.
+  static constexpr std::uint32_t kNoFailure = ~0u;
+  void forget_failures() {
+    for (auto& operation : failures_) operation.store(kNoFailure, std::memory_order_relaxed);
   }
-  float& head_threshold() { return *head_largest(threads_); }
+  void fail(const Op& op, const Plan& plan, std::size_t row);
+  std::uint32_t failure(std::size_t row) const { return failures_[row].load(); }
+
+  // For the search for the largest logits of up to kHeadQueries rows at once: of each, a bound a
+  // token and, of each thread, the largest lower bounds, and the threshold. A thread's own: the
+  // digits of each query.
+  static constexpr std::size_t kHeadQueries = 16;
+  float* head_bounds(std::size_t query) { return head_.as<float>() + query * query_floats(); }
+  float* head_largest(std::size_t query, std::uint32_t worker) {
+    return head_bounds(query) + vocab_ + std::size_t{worker} * TopQuery::kMostCount;
+  }
+  float& head_threshold(std::size_t query) { return *head_largest(query, threads_); }
+  std::int8_t* head_digits(std::size_t query, std::uint32_t worker) {
+    return digits_.as<std::int8_t>() + (worker * head_queries_ + query) * 2 * digit_width_;
+  }
+  // How many logits each thread computed for any query of the batch.
   std::uint32_t& head_found(std::size_t query, std::uint32_t worker) {
-    auto* const counts = head_.as<std::uint32_t>();
-    return counts[head_found_ + query * threads_ + worker];
+    return head_found_[query * threads_ + worker];
   }
 
   // A thread's own floats: kScratchRows dequantised rows, or two attention states a query.
@@ -71,6 +85,10 @@ class CpuWorkspace final : public Workspace {
 
  private:
   CpuWorkspace() = default;
+  std::size_t query_floats() const {
+    return vocab_ + std::size_t{threads_} * TopQuery::kMostCount + 1;
+  }
+  Result<void> make_head(const Plan& plan, std::uint32_t rows);
   Result<void> make_slots(const Plan& plan, std::uint32_t rows);
   Result<void> make_attention(const Plan& plan, std::uint32_t threads);
 
@@ -78,7 +96,8 @@ class CpuWorkspace final : public Workspace {
   std::uint32_t threads_ = 0;
   std::size_t half_ = 0;
   std::size_t vocab_ = 0;
-  std::size_t head_found_ = 0;
+  std::size_t head_queries_ = 0;
+  std::size_t digit_width_ = 0;
   std::size_t scratch_floats_ = 0;
   std::size_t query_width_ = 0;
   std::size_t queries_ = 0;
@@ -90,6 +109,9 @@ class CpuWorkspace final : public Workspace {
   std::vector<Slots> own_slots_;  // by worker
   AlignedBuffer scratch_;
   AlignedBuffer head_;
+  AlignedBuffer digits_;
+  std::vector<std::uint32_t> head_found_;
+  std::vector<std::atomic<std::uint32_t>> failures_;  // by row
   std::vector<kernels::AttentionQuery> f16_queries_;
   std::vector<kernels::Int8Query> int8_queries_;
   AlignedBuffer query_codes_;

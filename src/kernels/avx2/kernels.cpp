@@ -24,6 +24,7 @@ inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kMaxVectors = 8;
 inline constexpr int kScanGroups = 1;
+inline constexpr int kScanQueries = 1;
 inline constexpr int kCeilingChains = 12;
 inline constexpr std::size_t kPrefetchBytes = 4096;
 // A code is 0 to 2 and |q| <= 127, so a 16-bit lane of maddubs is at most 508 in magnitude, and 64

@@ -26,6 +26,7 @@ inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 2;
 inline constexpr int kMaxVectors = 8;
 inline constexpr int kScanGroups = 2;
+inline constexpr int kScanQueries = 2;
 inline constexpr int kCeilingChains = 12;
 inline constexpr std::size_t kPrefetchBytes = 4096;
 inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit lanes need none

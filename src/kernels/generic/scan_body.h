@@ -65,9 +65,62 @@ TERN_INLINE void scan_block(const ScanTiles& w, std::size_t rows, const DigitRow
   }
 }
 
-void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRow& x, float* s) {
+// One group of rows for `queries` queries, each byte of the matrix read once for all of them.
+TERN_INLINE void scan_group(const ScanTiles& w, std::size_t rows, const DigitRow* x, int queries,
+                            bool fetch, std::size_t group, float* const* s) {
+  ByteSums high[kScanQueries][kScanVectorsPerGroup];
+  ByteSums low[kScanQueries][kScanVectorsPerGroup];
+#pragma GCC unroll 8
+  for (int q = 0; q < queries; ++q) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kScanVectorsPerGroup; ++v) high[q][v] = low[q][v] = byte_sums_zero();
+  }
+  const std::uint8_t* codes = w.codes + group * w.tiles * kScanTileBytes;
+  for (std::size_t tile = 0; tile < w.tiles; ++tile, codes += kScanTileBytes) {
+    if (fetch) fetch_weights(codes + kPrefetchBytes);
+#pragma GCC unroll 8
+    for (int v = 0; v < kScanVectorsPerGroup; ++v) {
+      const Bytes bytes = load_bytes(codes + v * kScanVectorBytes);
+#pragma GCC unroll 8
+      for (int q = 0; q < queries; ++q) {
+        high[q][v] = multiply_bytes(high[q][v], bytes, digit_quad(x[q].high + tile * kScanColumns));
+        low[q][v] = multiply_bytes(low[q][v], bytes, digit_quad(x[q].low + tile * kScanColumns));
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int q = 0; q < queries; ++q) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kScanVectorsPerGroup; ++v) {
+      const std::size_t row = group * kTileRows + static_cast<std::size_t>(v) * kVectorRows;
+      if (row < rows) store_scan(w, x[q], row, rows, high[q][v], low[q][v], s[q]);
+    }
+  }
+}
+
+// Several queries: the group that the first of them fetched is near for the others.
+TERN_INLINE void scan_for_all(const ScanTiles& w, std::size_t rows, const DigitRow* x,
+                              std::size_t queries, float* const* s) {
+  for (std::size_t group = 0; group * kTileRows < rows; ++group) {
+    std::size_t q = 0;
+    for (; q + kScanQueries <= queries; q += kScanQueries) {
+      scan_group(w, rows, x + q, kScanQueries, q == 0, group, s + q);
+    }
+    if (kScanQueries > 4) {
+      for (; q + 4 <= queries; q += 4) scan_group(w, rows, x + q, 4, q == 0, group, s + q);
+    }
+    if (kScanQueries > 2) {
+      for (; q + 2 <= queries; q += 2) scan_group(w, rows, x + q, 2, q == 0, group, s + q);
+    }
+    for (; q < queries; ++q) scan_group(w, rows, x + q, 1, q == 0, group, s + q);
+  }
+}
+
+void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRow* x, std::size_t queries,
+               float* const* s) {
+  if (queries > 1) return scan_for_all(w, rows, x, queries, s);
   const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
   const std::size_t step = groups / kScanGroups;
-  for (std::size_t g = 0; g < step; ++g) scan_block(w, rows, x, g, step, kScanGroups, s);
-  for (std::size_t g = step * kScanGroups; g < groups; ++g) scan_block(w, rows, x, g, 1, 1, s);
+  for (std::size_t g = 0; g < step; ++g) scan_block(w, rows, *x, g, step, kScanGroups, *s);
+  for (std::size_t g = step * kScanGroups; g < groups; ++g) scan_block(w, rows, *x, g, 1, 1, *s);
 }

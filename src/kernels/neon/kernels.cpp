@@ -26,6 +26,7 @@ inline constexpr int kBatchGroups = 1;
 inline constexpr int kDecodeGroups = 1;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kScanGroups = 1;
+inline constexpr int kScanQueries = 1;
 inline constexpr int kMaxVectors = 16;
 inline constexpr int kCeilingChains = 8;
 inline constexpr std::size_t kPrefetchBytes = 1024;

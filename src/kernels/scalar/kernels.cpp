@@ -325,7 +325,7 @@ void dot_rows_q6_k(const float* x, const std::uint8_t* w, std::size_t n, std::si
   }
 }
 
-void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRow& x, float* s) {
+void scan_row_of_digits(const ScanTiles& w, std::size_t rows, const DigitRow& x, float* s) {
   for (std::size_t r = 0; r < rows; ++r) {
     const std::uint8_t* group = w.codes + r / kTileRows * w.tiles * kScanTileBytes;
     std::int32_t high = 0;
@@ -339,6 +339,11 @@ void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRow& x, float* s
     const float sum = std::fma(static_cast<float>(high), 256.0f, static_cast<float>(low));
     s[r] = sum * (w.scales[r] * x.scale);
   }
+}
+
+void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRow* x, std::size_t queries,
+               float* const* s) {
+  for (std::size_t q = 0; q < queries; ++q) scan_row_of_digits(w, rows, x[q], s[q]);
 }
 
 }  // namespace
