@@ -21,9 +21,10 @@ struct BenchCommandOptions {
   std::string model;
   ComputeOptions compute;
   model::HeadMode head = model::HeadMode::kAuto;
-  std::uint32_t prefill = 512;
+  std::vector<std::uint32_t> prefills = {512};
   std::uint32_t decode = 128;
   std::uint32_t depth = 16;
+  std::vector<std::uint32_t> batches;
   std::uint32_t repetitions = 7;
   bool json = false;
 };
@@ -54,9 +55,11 @@ Result<ExitCode> bench(const BenchCommandOptions& chosen, Output& output) {
   options.tuning = std::move(tuning.plans);
   options.head = chosen.head;
   options.kv_type = chosen.compute.kv;
-  options.prefill = chosen.prefill;
+  options.prefills = chosen.prefills;
+  if (options.prefills == std::vector<std::uint32_t>{0}) options.prefills.clear();
   options.decode = chosen.decode;
   options.depth = chosen.depth;
+  options.batches = chosen.batches;
   options.repetitions.count = chosen.repetitions;
   options.stop = stop.get_token();
   options.progress = [&](std::string_view step, std::uint64_t done, std::uint64_t total) {
@@ -80,6 +83,15 @@ void add_count(CLI::App& parser, const char* names, std::uint32_t& value, std::u
       ->capture_default_str();
 }
 
+void add_counts(CLI::App& parser, const char* names, std::vector<std::uint32_t>& values,
+                std::uint32_t least, const char* help) {
+  parser.add_option(names, values, help)
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->check(CLI::Range(least, 1u << 20).description(""))
+      ->capture_default_str();
+}
+
 }  // namespace
 
 Command add_bench_command(CLI::App& tern) {
@@ -96,11 +108,14 @@ Command add_bench_command(CLI::App& tern) {
       "  tern bench -m model.gguf\n"
       "  tern bench -m model.gguf -p 0 -n 64 -t 4 --json > decode.json\n");
   add_model_option(*parser, options->model);
-  add_count(*parser, "-p,--prefill", options->prefill, 0, "Tokens of the prompt; 0: no prefill");
+  add_counts(*parser, "-p,--prefill", options->prefills, 0,
+             "Tokens of the prompt, or of several in turn: 512,2048;\n0: no prefill");
   add_count(*parser, "-n,--decode", options->decode, 0, "Tokens decoded; 0: no decode");
   add_count(*parser, "-d,--depth", options->depth, 1,
             "Tokens before the first decoded one; their keys and\nvalues are made up, for their "
             "values change no speed");
+  add_counts(*parser, "-b,--batch", options->batches, 1,
+             "Decode of so many sequences at once, too: 2,4,8");
   add_count(*parser, "-r,--repetitions", options->repetitions, 1,
             "Repetitions, of which the median and the quartiles are shown");
   add_compute_options(*parser, options->compute);

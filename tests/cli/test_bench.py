@@ -28,7 +28,7 @@ class BenchTest(CliTest):
         return outcome
 
     def test_json_of_a_file(self) -> None:
-        arguments = ("-m", MODEL, *SMALL, "-t", "2", "--head", "exact", "--json")
+        arguments = ("-m", MODEL, *SMALL, "-t", "2", "-b", "2,3", "--head", "exact", "--json")
         outcome = self.bench(*arguments)
         self.assertFalse(outcome.stderr)
         found = json.loads(outcome.stdout)
@@ -53,6 +53,12 @@ class BenchTest(CliTest):
             self.assertGreaterEqual(found[part]["upper_quartile"], rate)
             self.assertLessEqual(share, 1)
             self.assertAlmostEqual(share, rate * done / ceiling)
+        self.assertEqual([batch["sequences"] for batch in found["batches"]], [2, 3])
+        for batch in found["batches"]:
+            rate, count = batch["tokens_per_s"], batch["sequences"]
+            self.assertAlmostEqual(batch["token_s"], count / rate)
+            self.assertAlmostEqual(batch["times_one"], rate / found["decode"]["tokens_per_s"])
+        self.assertEqual(found["prefills"], [found["prefill"]])
         self.assertEqual(ceilings["mac"][found["tier"]], ceilings["mac_per_s"])
         self.assertGreater(found["load_s"], 0)
         self.assertGreater(found["load"]["cold"]["s"], 0)
@@ -90,6 +96,8 @@ class BenchTest(CliTest):
         self.assert_fails(tern("bench", "-r", "0"), 2, "--repetitions")
         self.assert_fails(tern("bench", "-d", "0"), 2, "--depth")
         self.assert_fails(tern("bench", "-p", "-1"), 2, "--prefill")
+        self.assert_fails(tern("bench", "-p", "8,0"), 2, "prompts and batches of at least 1")
+        self.assert_fails(tern("bench", "-b", "2,0"), 2, "--batch")
         self.assert_fails(tern("bench", "-m", self.folder / "none"), 3, "none")
 
     def test_interrupt_ends_it_without_a_report(self) -> None:

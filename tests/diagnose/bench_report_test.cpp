@@ -21,7 +21,6 @@ BenchReport report() {
   r.threads = 2;
   r.tuning = "loaded";
   r.repetitions = 7;
-  r.prefill_tokens = 512;
   r.prefill_chunk = 256;
   r.decode_tokens = 128;
   r.depth = 16;
@@ -33,7 +32,9 @@ BenchReport report() {
   r.kv_bytes = 40'000'000;
   r.kv_type = format::KvType::kInt8;
   r.share_with_kv = 0.804;
-  r.prefill = Rate{{{90.0, 100.0, 110.0, 7}, 1}, 0.5};
+  r.prefills = {{512, {{{90.0, 100.0, 110.0, 7}, 1}, 0.5}},
+                {64, {{{70.0, 80.0, 90.0, 7}, 0}, 0.4}}};
+  r.batches = {{16, {{{150.0, 160.0, 170.0, 7}, 0}, 0.6}}};
   r.decode = Rate{{{19.0, 20.0, 21.0, 7}, 0}, 0.8};
   r.load.warm = {{0.4, 0.5, 0.6, 7}, 0};
   r.load.cold = {{1.4, 1.5, 1.6, 7}, 0};
@@ -55,6 +56,16 @@ TEST(BenchReport, JsonHasTheKeysThatStay) {
     "prefill": {"tokens": 512, "chunk": 256, "tokens_per_s": 100.0, "lower_quartile": 90.0,
                 "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "share": 0.5,
                 "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000},
+    "prefills": [
+      {"tokens": 512, "chunk": 256, "tokens_per_s": 100.0, "lower_quartile": 90.0,
+       "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "share": 0.5,
+       "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000},
+      {"tokens": 64, "chunk": 64, "tokens_per_s": 80.0, "lower_quartile": 70.0,
+       "upper_quartile": 90.0, "repetitions": 7, "discarded": 0, "share": 0.4,
+       "shares": {"slow": 1.6, "fast": 0.4}, "macs_per_token": 2000000000}],
+    "batches": [
+      {"sequences": 16, "tokens_per_s": 160.0, "lower_quartile": 150.0, "upper_quartile": 170.0,
+       "repetitions": 7, "discarded": 0, "share": 0.6, "token_s": 0.1, "times_one": 8.0}],
     "decode": {"tokens": 128, "depth": 16, "tokens_per_s": 20.0, "lower_quartile": 19.0,
                "upper_quartile": 21.0, "repetitions": 7, "discarded": 0, "share": 0.8,
                "bytes_per_token": 1000000000, "kv": "int8", "kv_bytes_per_token": 5000000,
@@ -77,12 +88,14 @@ TEST(BenchReport, JsonHasTheKeysThatStay) {
 
 TEST(BenchReport, JsonSaysNullForWhatWasNotMeasured) {
   BenchReport r = report();
-  r.prefill.reset();
+  r.prefills.clear();
   r.decode.reset();
   r.load.cold.reset();
   r.stolen_share.reset();
   const auto found = boost::json::parse(to_json(r)).as_object();
   EXPECT_TRUE(found.at("prefill").is_null());
+  EXPECT_TRUE(found.at("prefills").as_array().empty());
+  EXPECT_TRUE(found.at("batches").as_array().at(0).as_object().at("times_one").is_null());
   EXPECT_TRUE(found.at("decode").is_null());
   EXPECT_TRUE(found.at("head").at("exact_rows_per_token").is_null());
   EXPECT_TRUE(found.at("load").as_object().at("cold").is_null());
@@ -95,8 +108,12 @@ TEST(BenchReport, TextShowsEachFigureBesideItsCeiling) {
             "run      fast, 2 threads, tuning loaded, median [quartiles] of 7\n"
             "prefill  512 tokens: 100 tok/s [90, 110, 1 disturbed discarded], 50.0% of fast's int8 "
             "multiply-accumulates, 200.0% of slow's\n"
+            "prefill  64 tokens: 80 tok/s [70, 90], 40.0% of fast's int8 multiply-accumulates, "
+            "160.0% of slow's\n"
             "decode   128 tokens behind 16: 20 tok/s [19, 21], 80.0% of reading 1000.0 MB a token, "
             "80.4% with its 5.0 MB of keys and values in int8\n"
+            "batch    16 sequences: 160 tok/s [150, 170], 100 ms a token of each, 60.0% of the "
+            "limit, 8.00 times one\n"
             "head     certified, a copy of 330.0 MB; 45.2 rows a token computed exactly\n"
             "load     warm 0.5 s [0.4, 0.6], cold 1.5 s [1.4, 1.6], of which the kernel kept up to "
             "25.0% cached\n"
@@ -110,7 +127,7 @@ TEST(BenchReport, TextShowsEachFigureBesideItsCeiling) {
 
 TEST(BenchReport, TextOwnsUpToWhatItCouldNotDo) {
   BenchReport r = report();
-  r.prefill.reset();
+  r.prefills.clear();
   r.decode.reset();
   r.load.cold.reset();
   r.rss_excludes_probe = false;

@@ -19,7 +19,7 @@ class Bench : public testing::Test {
     options_.tier = &kernels::scalar_table();
     options_.tiers = tiers_;
     options_.threads = 2;
-    options_.prefill = 8;
+    options_.prefills = {8, 5};
     options_.decode = 4;
     options_.depth = 3;
     options_.repetitions = {.count = 3, .clock = [] { return CpuTime{}; }};
@@ -73,28 +73,41 @@ TEST_F(Bench, ACertifiedHeadReadsItsCopy) {
 // A code a value, and a scale of four bytes for each key and each value.
 TEST_F(Bench, Int8KeysAndValuesCountWithTheirScales) {
   options_.kv_type = format::KvType::kInt8;
-  options_.prefill = 0;
+  options_.prefills = {};
+  options_.batches = {1, 3};
   const auto outcome = bench(options_);
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   const BenchReport& report = **outcome;
   EXPECT_EQ(report.kv_type, format::KvType::kInt8);
   EXPECT_EQ(report.kv_bytes_per_token, 5.5 * 2 * 68);
-  EXPECT_EQ(report.kv_bytes, 7u * 2 * 68);
+  EXPECT_EQ(report.kv_bytes, 3u * 7 * 2 * 68);
 }
 
 TEST_F(Bench, MeasuresAllAndSharesAreShares) {
+  options_.batches = {2, 3};
   const auto outcome = bench(options_);
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   const BenchReport& report = **outcome;
-  ASSERT_TRUE(report.prefill.has_value() && report.decode.has_value());
-  for (const Rate& rate : {*report.prefill, *report.decode}) {
+  ASSERT_TRUE(report.prefills.size() == 2 && report.decode && report.batches.size() == 2);
+  for (const Rate& rate : {report.prefills[0].rate, report.prefills[1].rate, *report.decode,
+                           report.batches[0].rate, report.batches[1].rate}) {
     EXPECT_EQ(rate.tokens_per_second.value.count, 3u);
     EXPECT_GT(rate.tokens_per_second.value.median, 0.0);
     EXPECT_GT(rate.share, 0.0);
     EXPECT_LE(rate.share, 1.0);
   }
-  EXPECT_DOUBLE_EQ(report.prefill->share, report.prefill->tokens_per_second.value.median *
-                                              147456.0 / report.ceilings.macs[0].best());
+  EXPECT_EQ(report.prefills[1].tokens, 5u);
+  EXPECT_DOUBLE_EQ(report.prefills[1].rate.share,
+                   report.prefills[1].rate.tokens_per_second.value.median * 147456.0 /
+                       report.ceilings.macs[0].best());
+  const BatchRate& batch = report.batches[1];
+  EXPECT_EQ(batch.sequences, 3u);
+  const double rate = batch.rate.tokens_per_second.value.median;
+  EXPECT_DOUBLE_EQ(batch.seconds_a_token(), 3 / rate);
+  const double least = std::max(
+      static_cast<double>(report.bytes_per_token) / report.ceilings.read().bytes_per_second,
+      3 * 147456.0 / report.ceilings.macs[0].best());
+  EXPECT_DOUBLE_EQ(batch.rate.share, rate * least / 3);
   EXPECT_DOUBLE_EQ(report.decode->share, report.decode->tokens_per_second.value.median *
                                              static_cast<double>(report.bytes_per_token) /
                                              report.ceilings.read().bytes_per_second);
@@ -111,18 +124,19 @@ TEST_F(Bench, MeasuresAllAndSharesAreShares) {
 }
 
 TEST_F(Bench, WhatIsNotAskedForIsNotMeasured) {
-  options_.prefill = 0;
+  options_.prefills = {};
   options_.path.clear();
   auto outcome = bench(options_);
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
-  EXPECT_FALSE((*outcome)->prefill.has_value());
+  EXPECT_TRUE((*outcome)->prefills.empty());
+  EXPECT_TRUE((*outcome)->batches.empty());
   EXPECT_TRUE((*outcome)->decode.has_value());
   EXPECT_FALSE((*outcome)->load.cold.has_value());
-  options_.prefill = 8;
+  options_.prefills = {8, 5};
   options_.decode = 0;
   outcome = bench(options_);
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
-  EXPECT_TRUE((*outcome)->prefill.has_value());
+  EXPECT_EQ((*outcome)->prefills.size(), 2u);
   EXPECT_FALSE((*outcome)->decode.has_value());
 }
 
@@ -149,7 +163,7 @@ TEST_F(Bench, StopsWhenAsked) {
 }
 
 TEST_F(Bench, ALengthBeyondTheContextIsAnError) {
-  options_.prefill = 65;
+  options_.prefills = {65};
   const auto outcome = bench(options_);
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
@@ -161,6 +175,12 @@ TEST_F(Bench, RefusesOptionsThatMeasureNothing) {
   EXPECT_EQ(bench(options).error().code, ErrorCode::kUsage);
   options = options_;
   options.depth = 0;
+  EXPECT_EQ(bench(options).error().code, ErrorCode::kUsage);
+  options = options_;
+  options.prefills = {8, 0};
+  EXPECT_EQ(bench(options).error().code, ErrorCode::kUsage);
+  options = options_;
+  options.batches = {0};
   EXPECT_EQ(bench(options).error().code, ErrorCode::kUsage);
   options = options_;
   options.repetitions.count = 0;

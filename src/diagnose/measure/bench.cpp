@@ -14,6 +14,7 @@
 #include "diagnose/measure/mac_ceiling.h"
 #include "diagnose/measure/page_cache.h"
 #include "engine/sequence.h"
+#include "engine/stepper.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
 
@@ -65,8 +66,7 @@ class Bench {
     report_.tier = options_.tier->name;
     report_.threads = options_.threads;
     report_.repetitions = options_.repetitions.count;
-    report_.prefill_tokens = options_.prefill;
-    report_.prefill_chunk = std::min(options_.prefill, engine::SequenceOptions{}.prefill_chunk);
+    report_.prefill_chunk = engine::SequenceOptions{}.prefill_chunk;
     report_.decode_tokens = options_.decode;
     report_.depth = options_.depth;
     report_.macs_per_token = arch::ternary_macs_per_token(config);
@@ -75,15 +75,26 @@ class Bench {
     report_.kv_type = options_.kv_type;
     // The step at position p reads the keys and values of p + 1 positions.
     report_.kv_bytes_per_token = kv * (2ull * options_.depth + options_.decode + 1) / 2;
-    report_.kv_bytes = kv * longest();
+    report_.kv_bytes = kv * most_tokens();
     for (const kernels::KernelTable* table : options_.tiers) {
       report_.ceilings.macs.push_back({.tier = table->name});
     }
     return {};
   }
 
+  std::uint32_t decoded_length() const { return options_.depth + options_.decode; }
   std::uint32_t longest() const {
-    return std::max(options_.prefill, options_.depth + options_.decode);
+    std::uint32_t longest = decoded_length();
+    for (const std::uint32_t tokens : options_.prefills) longest = std::max(longest, tokens);
+    return longest;
+  }
+  // Of all sequences that are there at once.
+  std::uint64_t most_tokens() const {
+    std::uint64_t most = longest();
+    for (const std::uint32_t sequences : options_.batches) {
+      most = std::max(most, std::uint64_t{sequences} * decoded_length());
+    }
+    return most;
   }
 
   Result<void> measure_ceilings(double TierCeiling::*when, ReadCeiling& read) {
@@ -129,12 +140,16 @@ class Bench {
     TERN_ASSIGN(const Loaded loaded, load());
     report_.bytes_per_token = weight_bytes_ = loaded.model.search_bytes_per_token();
     report_.head = loaded.model.head();
-    if (options_.prefill > 0) {
-      TERN_ASSIGN(report_.prefill, rate("prefill", loaded.model, 0, options_.prefill, false));
+    for (const std::uint32_t tokens : options_.prefills) {
+      TERN_ASSIGN(const std::optional<Rate> found, rate("prefill", loaded.model, 0, tokens, false));
+      if (found) report_.prefills.push_back({tokens, *found});
     }
     if (options_.decode > 0) {
       TERN_ASSIGN(report_.decode,
                   rate("decode", loaded.model, options_.depth, options_.decode, true));
+      for (const std::uint32_t sequences : options_.batches) {
+        TERN_TRY(measure_batch(loaded.model, sequences));
+      }
     }
     report_.rss_bytes = peak_resident_bytes();
     return {};
@@ -166,6 +181,51 @@ class Bench {
     TERN_ASSIGN(const std::optional<Repeated> found, counted(what, tokens_per_second));
     if (!found) return std::optional<Rate>();
     return std::optional(Rate{*found, 0.0});
+  }
+
+  // Steps in which each of some sequences gets a token.
+  Result<void> measure_batch(const model::Model& model, std::uint32_t sequences) {
+    engine::StepperOptions wanted;
+    wanted.rows = sequences;
+    wanted.pages = sequences * backend::KvPool::pages_for(decoded_length());
+    wanted.available_memory = available_memory();
+    wanted.kv_type = options_.kv_type;
+    TERN_ASSIGN(const std::unique_ptr<engine::Stepper> stepper,
+                engine::Stepper::create(model, wanted));
+    const std::vector<text::TokenId> tokens = random_tokens(model.config().vocab);
+    const auto once = [&]() { return batch_once(*stepper, sequences, tokens); };
+    TERN_ASSIGN(const std::optional<Repeated> found,
+                counted(fmt::format("batch of {}", sequences), once));
+    if (found) report_.batches.push_back({sequences, {*found, 0.0}});
+    return {};
+  }
+
+  // Tokens a second of all sequences together.
+  Result<std::optional<double>> batch_once(engine::Stepper& stepper, std::uint32_t sequences,
+                                           std::span<const text::TokenId> tokens) const {
+    std::vector<engine::Sequence> batch;
+    batch.reserve(sequences);
+    for (std::uint32_t i = 0; i < sequences; ++i) {
+      TERN_ASSIGN(engine::Sequence sequence, engine::Sequence::create(stepper));
+      TERN_TRY(sequence.pretend(tokens.first(options_.depth)));
+      batch.push_back(std::move(sequence));
+    }
+    const engine::TopLogits greedy{1, stepper.model().config().vocab, {}};
+    const auto start = Clock::now();
+    for (std::uint32_t step = 0; step < options_.decode && !stopped(); ++step) {
+      std::vector<engine::Advance> work;
+      for (std::uint32_t i = 0; i < sequences; ++i) {  // each a token of its own
+        work.push_back({&batch[i], tokens.subspan((step + i) % tokens.size(), 1),
+                        engine::Advance::Logits::kNone, greedy});
+      }
+      TERN_TRY(stepper.step(work));
+      for (engine::Advance& advance : work) {
+        if (advance.failed) return std::move(*advance.failed);
+      }
+    }
+    const Seconds seconds = Clock::now() - start;
+    if (stopped()) return std::optional<double>();
+    return std::optional(double{sequences} * options_.decode / seconds.count());
   }
 
   // repeat() with one repetition before the first, which finds pages and caches as the others do.
@@ -218,12 +278,20 @@ class Bench {
 
   Result<void> fill_shares() {
     const Ceilings& ceilings = report_.ceilings;
-    if (report_.prefill) {
-      const auto own = std::find_if(ceilings.macs.begin(), ceilings.macs.end(),
-                                    [this](const auto& c) { return c.tier == report_.tier; });
-      const double macs = report_.prefill->tokens_per_second.value.median *
-                          static_cast<double>(report_.macs_per_token);
-      TERN_ASSIGN(report_.prefill->share, share_of("prefill", macs, own->best()));
+    const auto own = std::find_if(ceilings.macs.begin(), ceilings.macs.end(),
+                                  [this](const auto& c) { return c.tier == report_.tier; });
+    const double macs_per_second = own->best();
+    const auto macs = static_cast<double>(report_.macs_per_token);
+    for (auto& [tokens, rate] : report_.prefills) {
+      const double done = rate.tokens_per_second.value.median * macs;
+      TERN_ASSIGN(rate.share, share_of("prefill", done, macs_per_second));
+    }
+    for (auto& [sequences, rate] : report_.batches) {
+      const double read =
+          static_cast<double>(report_.bytes_per_token) / ceilings.read().bytes_per_second;
+      const double least = std::max(read, sequences * macs / macs_per_second);
+      TERN_ASSIGN(rate.share,
+                  share_of("batch", rate.tokens_per_second.value.median, sequences / least));
     }
     if (report_.decode) {
       const double rate = report_.decode->tokens_per_second.value.median;
@@ -247,6 +315,12 @@ Result<void> check(const BenchOptions& options) {
   const auto is_own = [&](const auto* table) { return table == options.tier; };
   if (std::none_of(options.tiers.begin(), options.tiers.end(), is_own)) {
     return Error{ErrorCode::kUsage, "the tier in use is not among those to measure", "bench"};
+  }
+  const auto has_zero = [](const std::vector<std::uint32_t>& counts) {
+    return std::find(counts.begin(), counts.end(), 0u) != counts.end();
+  };
+  if (has_zero(options.prefills) || has_zero(options.batches)) {
+    return Error{ErrorCode::kUsage, "expected prompts and batches of at least 1", "bench"};
   }
   if (options.repetitions.count == 0 || options.depth == 0) {
     return Error{ErrorCode::kUsage, "expected at least 1 repetition and a depth of at least 1",

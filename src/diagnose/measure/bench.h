@@ -35,9 +35,11 @@ struct BenchOptions {
   model::HeadMode head = model::HeadMode::kAuto;
   format::KvType kv_type = format::KvType::kF16;
   backend::Tuning tuning;
-  std::uint32_t prefill = 512;  // tokens; 0: not measured
-  std::uint32_t decode = 128;   // tokens; 0: not measured
-  std::uint32_t depth = 16;     // tokens of the sequence before the first decoded one, at least 1
+  std::vector<std::uint32_t> prefills = {512};  // tokens of each prompt
+  std::uint32_t decode = 128;                   // tokens; 0: not measured
+  std::uint32_t depth = 16;  // tokens of a sequence before the first decoded one, at least 1
+  // Of how many sequences at once decode is measured, besides that of one.
+  std::vector<std::uint32_t> batches = {};
   Repetitions repetitions;
   std::uint64_t read_buffer = kLongReadBuffer;
   std::chrono::milliseconds read_budget = kLongReadBudget;
@@ -68,6 +70,18 @@ struct Rate {
   double share = 0.0;  // of the ceiling, 0 to 1
 };
 
+struct PrefillRate {
+  std::uint32_t tokens = 0;  // of the prompt
+  Rate rate;                 // share of the tier's multiply-accumulates
+};
+
+// Decode of several sequences in common steps.
+struct BatchRate {
+  std::uint32_t sequences = 0;
+  Rate rate;  // of all sequences together; share of what reading and multiplying would allow
+  double seconds_a_token() const { return sequences / rate.tokens_per_second.value.median; }
+};
+
 struct LoadTimes {  // seconds: mapping, repacking and the self-proof
   Repeated warm;
   std::optional<Repeated> cold;
@@ -82,8 +96,7 @@ struct BenchReport {
   std::uint32_t threads = 0;
   std::string tuning;  // where its plans come from, as the caller says: "loaded", "off"
   std::uint32_t repetitions = 0;
-  std::uint32_t prefill_tokens = 0;
-  std::uint32_t prefill_chunk = 0;  // tokens that the engine computes at once
+  std::uint32_t prefill_chunk = 0;  // most tokens that the engine computes at once
   std::uint32_t decode_tokens = 0;
   std::uint32_t depth = 0;
   std::uint64_t macs_per_token = 0;  // of the ternary matrices
@@ -97,11 +110,12 @@ struct BenchReport {
   format::KvType kv_type = format::KvType::kF16;
   std::uint64_t kv_bytes_per_token =
       0;                       // keys and values read beside them, the mean while decoding
-  std::uint64_t kv_bytes = 0;  // keys and values of the longest sequence
+  std::uint64_t kv_bytes = 0;  // keys and values of the most tokens held at once
   // Of decode, where those bytes count as well; none where that is more than memory gives.
   std::optional<double> share_with_kv;
-  std::optional<Rate> prefill;  // share of the tier's multiply-accumulates
-  std::optional<Rate> decode;   // share of the tokens whose bytes the cores could read
+  std::vector<PrefillRate> prefills;
+  std::optional<Rate> decode;  // share of the tokens whose bytes the cores could read
+  std::vector<BatchRate> batches;
   LoadTimes load;
   std::uint64_t rss_bytes = 0;         // peak with one model loaded, after prefill and decode
   bool rss_excludes_probe = false;     // false: the system could not reset the peak

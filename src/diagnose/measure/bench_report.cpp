@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 namespace tern::diagnose {
@@ -12,9 +13,8 @@ namespace json = boost::json;
 constexpr double kGiga = 1e9;
 constexpr double kMega = 1e6;
 
-double macs_per_second(const BenchReport& report) {
-  return report.prefill->tokens_per_second.value.median *
-         static_cast<double>(report.macs_per_token);
+double macs_per_second(const BenchReport& report, const Rate& prefill) {
+  return prefill.tokens_per_second.value.median * static_cast<double>(report.macs_per_token);
 }
 
 std::string quartile_text(const Repeated& repeated, std::string_view unit) {
@@ -25,15 +25,39 @@ std::string quartile_text(const Repeated& repeated, std::string_view unit) {
 }
 
 std::string prefill_text(const BenchReport& report) {
-  if (!report.prefill) return "not measured";
-  std::string text =
-      fmt::format("{} tokens: {}, {:.1f}% of {}'s int8 multiply-accumulates", report.prefill_tokens,
-                  quartile_text(report.prefill->tokens_per_second, "tok/s"),
-                  100 * report.prefill->share, report.tier);
-  for (const TierCeiling& tier : report.ceilings.macs) {
-    if (tier.tier == report.tier) continue;
+  if (report.prefills.empty()) return "prefill  not measured\n";
+  std::string text;
+  for (const auto& [tokens, rate] : report.prefills) {
     text +=
-        fmt::format(", {:.1f}% of {}'s", 100 * macs_per_second(report) / tier.best(), tier.tier);
+        fmt::format("prefill  {} tokens: {}, {:.1f}% of {}'s int8 multiply-accumulates", tokens,
+                    quartile_text(rate.tokens_per_second, "tok/s"), 100 * rate.share, report.tier);
+    for (const TierCeiling& tier : report.ceilings.macs) {
+      if (tier.tier == report.tier) continue;
+      text += fmt::format(", {:.1f}% of {}'s", 100 * macs_per_second(report, rate) / tier.best(),
+                          tier.tier);
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+// How many times as fast as one sequence all of them are.
+std::optional<double> times_one(const BenchReport& report, const BatchRate& batch) {
+  if (!report.decode) return std::nullopt;
+  return batch.rate.tokens_per_second.value.median / report.decode->tokens_per_second.value.median;
+}
+
+std::string batches_text(const BenchReport& report) {
+  std::string text;
+  for (const BatchRate& batch : report.batches) {
+    text +=
+        fmt::format("batch    {} sequences: {}, {:.4g} ms a token of each, {:.1f}% of the limit",
+                    batch.sequences, quartile_text(batch.rate.tokens_per_second, "tok/s"),
+                    1e3 * batch.seconds_a_token(), 100 * batch.rate.share);
+    if (const auto times = times_one(report, batch)) {
+      text += fmt::format(", {:.2f} times one", *times);
+    }
+    text += "\n";
   }
   return text;
 }
@@ -85,19 +109,40 @@ json::object quartile_object(const Repeated& repeated, std::string_view name) {
           {"discarded", repeated.discarded}};
 }
 
-json::value prefill_value(const BenchReport& report) {
-  if (!report.prefill) return nullptr;
-  json::object object = quartile_object(report.prefill->tokens_per_second, "tokens_per_s");
-  object["tokens"] = report.prefill_tokens;
-  object["chunk"] = report.prefill_chunk;
-  object["share"] = report.prefill->share;
+json::object prefill_object(const BenchReport& report, const PrefillRate& prefill) {
+  json::object object = quartile_object(prefill.rate.tokens_per_second, "tokens_per_s");
+  object["tokens"] = prefill.tokens;
+  object["chunk"] = std::min(prefill.tokens, report.prefill_chunk);
+  object["share"] = prefill.rate.share;
   object["macs_per_token"] = report.macs_per_token;
   json::object shares;
   for (const TierCeiling& tier : report.ceilings.macs) {
-    shares[tier.tier] = macs_per_second(report) / tier.best();
+    shares[tier.tier] = macs_per_second(report, prefill.rate) / tier.best();
   }
   object["shares"] = std::move(shares);
   return object;
+}
+
+json::array prefills_array(const BenchReport& report) {
+  json::array array;
+  for (const PrefillRate& prefill : report.prefills) {
+    array.push_back(prefill_object(report, prefill));
+  }
+  return array;
+}
+
+json::array batches_array(const BenchReport& report) {
+  json::array array;
+  for (const BatchRate& batch : report.batches) {
+    json::object object = quartile_object(batch.rate.tokens_per_second, "tokens_per_s");
+    object["sequences"] = batch.sequences;
+    object["token_s"] = batch.seconds_a_token();
+    object["share"] = batch.rate.share;
+    const auto times = times_one(report, batch);
+    object["times_one"] = times ? json::value(*times) : json::value(nullptr);
+    array.push_back(std::move(object));
+  }
+  return array;
 }
 
 json::value decode_value(const BenchReport& report) {
@@ -156,14 +201,15 @@ std::string to_text(const BenchReport& report) {
   std::string text = fmt::format(
       "model    {}, {}, {}\n"
       "run      {}, {} threads, tuning {}, median [quartiles] of {}\n"
-      "prefill  {}\n"
+      "{}"
       "decode   {}\n"
+      "{}"
       "head     {}\n"
       "load     {}\n"
       "memory   {:.1f} MB at most, {:.1f} MB of keys and values among them{}\n",
       report.model, report.architecture, report.source, report.tier, report.threads, report.tuning,
-      report.repetitions, prefill_text(report), decode_text(report), head_text(report),
-      load_text(report), static_cast<double>(report.rss_bytes) / kMega,
+      report.repetitions, prefill_text(report), decode_text(report), batches_text(report),
+      head_text(report), load_text(report), static_cast<double>(report.rss_bytes) / kMega,
       static_cast<double>(report.kv_bytes) / kMega,
       report.rss_excludes_probe ? ""
                                 : "; the probe's buffer counts, since the system cannot reset the "
@@ -187,8 +233,11 @@ std::string to_json(const BenchReport& report) {
   object["tier"] = report.tier;
   object["threads"] = report.threads;
   object["tuning"] = report.tuning;
-  object["prefill"] = prefill_value(report);
+  json::array prefills = prefills_array(report);
+  object["prefill"] = prefills.empty() ? json::value(nullptr) : prefills.front();
+  object["prefills"] = std::move(prefills);
   object["decode"] = decode_value(report);
+  object["batches"] = batches_array(report);
   object["head"] = head_object(report);
   object["load_s"] = report.load.warm.value.median;
   object["load"] = load_object(report.load);
