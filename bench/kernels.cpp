@@ -164,13 +164,19 @@ void add_head(const KernelTable& table) {
         table.dot_rows_q6_k(x.data(), blocks.data(), kHidden, kHeadRows, y.data());
       });
   const std::vector<std::uint8_t> codes(kHeadRows * kHidden, 130);
-  const std::vector<std::int8_t> digits(kHidden, 1);
-  add(table, "scan_rows", items, [&table, codes, digits, scales = y, y]() mutable {
-    const tern::kernels::DigitRow row{digits.data(), digits.data(), kHidden, kHidden, 1.0f};
-    float* const to = y.data();
-    table.scan_rows({codes.data(), kHidden / tern::kernels::kScanColumns, scales.data()}, kHeadRows,
-                    &row, 1, &to);
-  });
+  for (const std::size_t queries : {std::size_t{1}, std::size_t{16}}) {
+    const std::string name = queries == 1 ? "scan_rows" : "scan_rows_of_16";
+    add(table, name.c_str(), static_cast<double>(queries) * items,
+        [&table, codes, queries, scales = y,
+         digits = std::vector<std::int8_t>(2 * queries * kHidden, 1),
+         values = std::vector<float>(queries * kHeadRows)]() mutable {
+          const std::vector<tern::kernels::DigitScale> of(queries, {1.0f, kHidden, kHidden});
+          std::vector<float*> to;
+          for (std::size_t q = 0; q < queries; ++q) to.push_back(&values[q * kHeadRows]);
+          table.scan_rows({codes.data(), kHidden / tern::kernels::kScanColumns, scales.data()},
+                          kHeadRows, {digits.data(), of.data(), queries}, to.data());
+        });
+  }
 }
 
 void add_all(const KernelTable& table) {

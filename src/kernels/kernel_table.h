@@ -73,15 +73,21 @@ struct ScanTiles {
   const float* scales;        // [rows], padded to whole groups of kTileRows
 };
 
-// A row of activations as two int8 digits, x ~ scale * (256*high + low), |256*high + low| <= 32639,
-// padded with zeros to whole tiles.
-struct DigitRow {
-  const std::int8_t* high;  // [tiles * kScanColumns]
-  const std::int8_t* low;
+// What belongs to a row of DigitRows: x ~ scale * (256*high + low), |256*high + low| <= 32639.
+struct DigitScale {
+  float scale;
   std::int32_t high_sum;  // of all high digits
   std::int32_t low_sum;
-  float scale;
 };
+
+// Rows of activations as two int8 digits each, padded with zeros to whole tiles.
+struct DigitRows {
+  // [tiles][rows][2][kScanColumns]: of each row kScanColumns high digits, then the low ones
+  const std::int8_t* digits;
+  const DigitScale* of;  // [rows]
+  std::size_t rows;
+};
+inline constexpr std::size_t kDigitBytes = 2 * kScanColumns;  // of a tile of one row
 
 // Activations quantised to int8, one row a token, padded with zeros to whole tiles.
 struct QuantizedRows {
@@ -200,11 +206,10 @@ struct KernelTable {
   void (*dot_rows_q6_k)(const float* x, const std::uint8_t* w, std::size_t n, std::size_t rows,
                         float* y);
 
-  // s[q][r] = fma(f32(H), 256, f32(L)) * (w.scales[r] * x[q].scale) for `rows` rows and each of
-  // `queries` rows of digits; H and L are the exact int32 sums of the row's weights times the high
-  // and the low digits. Reads the matrix once.
-  void (*scan_rows)(const ScanTiles& w, std::size_t rows, const DigitRow* x, std::size_t queries,
-                    float* const* s);
+  // s[q][r] = fma(f32(H), 256, f32(L)) * (w.scales[r] * x.of[q].scale) for `rows` rows and each row
+  // q of digits; H and L are the exact int32 sums of the row's weights times the high and the low
+  // digits. Reads the matrix once.
+  void (*scan_rows)(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* const* s);
 };
 
 }  // namespace tern::kernels

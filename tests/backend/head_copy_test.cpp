@@ -34,13 +34,13 @@ Scanned scan(const std::vector<float>& w, const std::vector<float>& x) {
   Arena arena;
   const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
   std::vector<std::int8_t> digits(2 * (x.size() + 3));
-  const ScanQuery query = make_scan_query(x.data(), x.size(), digits.data());
+  const ScanQuery query = make_scan_query(x.data(), x.size(), digits.data(), kernels::kDigitBytes);
   EXPECT_TRUE(query.bounded);
   Scanned s{};
   for (std::size_t i = 0; i < w.size(); ++i) s.exact += static_cast<double>(w[i]) * x[i];
   kernels::scalar_table().dot_rows_f32(x.data(), w.data(), w.size(), 1, &s.logit);
   float* const scanned = &s.scanned;
-  kernels::scalar_table().scan_rows(copy.tiles, 1, &query.digits, 1, &scanned);
+  kernels::scalar_table().scan_rows(copy.tiles, 1, {digits.data(), &query.digits, 1}, &scanned);
   s.by_residual = static_cast<double>(copy.residuals[0]) * query.of_residual;
   s.by_norm = static_cast<double>(copy.norms[0]) * query.of_norm + query.constant;
   return s;
@@ -135,7 +135,8 @@ TEST(HeadCopy, LargeAndInvalidInputIsNotBounded) {
   for (const float bad : {1e19f, std::nanf(""), std::numeric_limits<float>::infinity()}) {
     std::vector<float> x(8, 1.0f);
     x[5] = bad;
-    EXPECT_FALSE(make_scan_query(x.data(), x.size(), digits.data()).bounded) << bad;
+    EXPECT_FALSE(make_scan_query(x.data(), x.size(), digits.data(), kernels::kDigitBytes).bounded)
+        << bad;
   }
 }
 

@@ -272,10 +272,11 @@ TEST(HeadSearch, NearTiesThatTheScanRanksWronglyAreFound) {
     Arena arena;
     const HeadCopy copy = must(make_head_copy(matrix.tensor, arena, pool, nullptr));
     std::vector<std::int8_t> digits(2 * kColumns);
-    const ScanQuery query = make_scan_query(x.data(), kColumns, digits.data());
+    const ScanQuery query =
+        make_scan_query(x.data(), kColumns, digits.data(), kernels::kDigitBytes);
     std::vector<float> scanned(kRows);
     float* const to = scanned.data();
-    kernels::scalar_table().scan_rows(copy.tiles, kRows, &query.digits, 1, &to);
+    kernels::scalar_table().scan_rows(copy.tiles, kRows, {digits.data(), &query.digits, 1}, &to);
     const auto best = [](const std::vector<float>& v) {
       return std::max_element(v.begin(), v.end()) - v.begin();
     };

@@ -243,12 +243,11 @@ Result<HeadCopy> make_head_copy(const format::Tensor& tensor, Arena& arena, Thre
   return copy;
 }
 
-ScanQuery make_scan_query(const float* x, std::size_t n, std::int8_t* digits) {
-  const std::size_t padded = round_up(n, kScanColumns);
-  std::int8_t* const high = digits;
-  std::int8_t* const low = digits + padded;
-  std::memset(digits, 0, 2 * padded);
-  ScanQuery query{{high, low, 0, 0, 0.0f}, 0.0f, 0.0f, 0.0f, false};
+ScanQuery make_scan_query(const float* x, std::size_t n, std::int8_t* digits, std::size_t stride) {
+  for (std::size_t tile = 0; tile < ceil_div(n, kScanColumns); ++tile) {
+    std::memset(digits + tile * stride, 0, kernels::kDigitBytes);
+  }
+  ScanQuery query{{0.0f, 0, 0}, 0.0f, 0.0f, 0.0f, false};
   double largest = 0.0;
   double squares = 0.0;
   for (std::size_t i = 0; i < n; ++i) {
@@ -267,8 +266,9 @@ ScanQuery make_scan_query(const float* x, std::size_t n, std::int8_t* digits) {
     const int q = static_cast<int>(std::lrint(x[i] * to_digits));
     const int h = (q + 128) >> 8;
     const int l = q - 256 * h;
-    high[i] = static_cast<std::int8_t>(h);
-    low[i] = static_cast<std::int8_t>(l);
+    std::int8_t* const at = digits + i / kScanColumns * stride + i % kScanColumns;
+    at[0] = static_cast<std::int8_t>(h);
+    at[kScanColumns] = static_cast<std::int8_t>(l);
     query.digits.high_sum += h;
     query.digits.low_sum += l;
     const double distance = x[i] - scale * q;

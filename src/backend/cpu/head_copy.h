@@ -36,14 +36,15 @@ Result<HeadCopy> make_head_copy(const format::Tensor& tensor, Arena& arena, Thre
 // Activations as digits, and what the bound of a row is made of:
 // |logit - scanned| <= residual * of_residual + norm * of_norm + constant.
 struct ScanQuery {
-  kernels::DigitRow digits;
+  kernels::DigitScale digits;
   float of_residual;
   float of_norm;
   float constant;
   bool bounded;  // false: x is too large, or no number; every row must be computed
 };
 
-// `digits` has room for both digits of n activations, each padded to whole tiles.
-ScanQuery make_scan_query(const float* x, std::size_t n, std::int8_t* digits);
+// Writes the digits of n activations as a row of kernels::DigitRows has them, `stride` bytes from
+// tile to tile; zeros where it is not bounded.
+ScanQuery make_scan_query(const float* x, std::size_t n, std::int8_t* digits, std::size_t stride);
 
 }  // namespace tern::backend

@@ -74,15 +74,26 @@ void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix,
   }
 }
 
-Slice HeadSearch::rows_of(const TopQuery& query, std::uint32_t worker, std::uint32_t workers) {
-  return slice_of(query.tokens, kernels::kTileRows, worker, workers);
+// Rows that a worker reads for any of the queries.
+Slice HeadSearch::rows_of(std::span<const TopQuery> queries, std::uint32_t worker,
+                          std::uint32_t workers) {
+  std::uint32_t most = 0;
+  for (const TopQuery& query : queries) most = std::max(most, query.tokens);
+  return slice_of(most, kernels::kTileRows, worker, workers);
+}
+
+// Those of them that are tokens of the query.
+Slice HeadSearch::rows_of(const Slice& shared, const TopQuery& query) {
+  return {std::min<std::size_t>(shared.begin, query.tokens),
+          std::min<std::size_t>(shared.end, query.tokens)};
 }
 
 void HeadSearch::bound(const ThreadPool::Worker& worker) {
-  ScanQuery scans[CpuWorkspace::kHeadQueries];
-  scan(worker.index(), {scans, count_});
+  ScanQuery scans[CpuWorkspace::kHeadQueries] = {};
+  const Slice shared = rows_of(step_.queries, worker.index(), worker.count());
+  if (step_.matrix.copy && shared.begin < shared.end) scan(shared, worker.index(), scans);
   for (std::size_t i = 0; i < count_; ++i) {
-    const Slice rows = rows_of(query(i), worker.index(), worker.count());
+    const Slice rows = rows_of(shared, query(i));
     float* const bounds = step_.workspace.head_bounds(i);
     bound_rows(i, rows, worker.index(), scans[i]);
     each_within(query(i).always, rows, [&](std::size_t row) { bounds[row] = kInfinity; });
@@ -90,29 +101,21 @@ void HeadSearch::bound(const ThreadPool::Worker& worker) {
   }
 }
 
-// The worker's rows of the copy times the digits of all queries that can be bounded, left where
-// their bounds will be. Queries of as many tokens share a scan.
-void HeadSearch::scan(std::uint32_t worker, std::span<ScanQuery> scans) {
+// The worker's rows of the copy times the digits of all queries, left where their bounds will be.
+void HeadSearch::scan(const Slice& rows, std::uint32_t worker, std::span<ScanQuery> scans) {
   CpuWorkspace& workspace = step_.workspace;
-  kernels::DigitRow digits[CpuWorkspace::kHeadQueries];
+  kernels::DigitScale scales[CpuWorkspace::kHeadQueries];
   float* values[CpuWorkspace::kHeadQueries];
-  std::size_t scanned = 0;
+  std::int8_t* const digits = workspace.head_digits(worker);
+  const std::size_t stride = count_ * kernels::kDigitBytes;
   for (std::size_t i = 0; i < count_; ++i) {
-    scans[i].bounded = false;
-    const Slice rows = rows_of(query(i), worker, workspace.threads());
-    if (!step_.matrix.copy || rows.begin == rows.end) continue;
-    scans[i] =
-        make_scan_query(x(i), step_.matrix.tensor.columns(), workspace.head_digits(i, worker));
-    if (scans[i].bounded) {
-      digits[scanned] = scans[i].digits;
-      values[scanned++] = workspace.head_bounds(i) + rows.begin;
-    }
-    const bool last = i + 1 == count_ || query(i + 1).tokens != query(i).tokens;
-    if (!last || scanned == 0) continue;
-    step_.table.scan_rows(step_.matrix.copy->from(rows.begin), rows.end - rows.begin, digits,
-                          scanned, values);
-    scanned = 0;
+    scans[i] = make_scan_query(x(i), step_.matrix.tensor.columns(),
+                               digits + i * kernels::kDigitBytes, stride);
+    scales[i] = scans[i].digits;
+    values[i] = workspace.head_bounds(i) + rows.begin;
   }
+  step_.table.scan_rows(step_.matrix.copy->from(rows.begin), rows.end - rows.begin,
+                        {digits, scales, count_}, values);
 }
 
 // bounds[row] = upper bound of the row's logit; the workspace gets the largest lower bounds of the
@@ -165,7 +168,7 @@ void HeadSearch::choose(const ThreadPool::Worker& worker) {
 
 bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
   CpuWorkspace& workspace = step_.workspace;
-  const Slice rows = rows_of(query(i), worker.index(), worker.count());
+  const Slice rows = rows_of(rows_of(step_.queries, worker.index(), worker.count()), query(i));
   const float* bounds = workspace.head_bounds(i);
   const float threshold = workspace.head_threshold(i);
   float* scratch = workspace.scratch(worker.index());
@@ -201,7 +204,8 @@ void HeadSearch::gather(std::span<TopQuery> queries, CpuWorkspace& workspace) {
       const auto at = [&](std::size_t n) {
         return query.candidates.begin() + static_cast<std::ptrdiff_t>(n);
       };
-      std::copy_n(at(rows_of(query, worker, workers).begin), found, at(query.found));
+      const Slice rows = rows_of(rows_of(queries, worker, workers), query);
+      std::copy_n(at(rows.begin), found, at(query.found));
       query.found += found;
     }
   }

@@ -45,10 +45,12 @@ class HeadSearch {
   static void gather(std::span<TopQuery> queries, CpuWorkspace& workspace);
 
  private:
-  static Slice rows_of(const TopQuery& query, std::uint32_t worker, std::uint32_t workers);
+  static Slice rows_of(std::span<const TopQuery> queries, std::uint32_t worker,
+                       std::uint32_t workers);
+  static Slice rows_of(const Slice& shared, const TopQuery& query);
   TopQuery& query(std::size_t i) { return step_.queries[first_ + i]; }
   const float* x(std::size_t i) { return step_.slots.row(step_.in, query(i).row); }
-  void scan(std::uint32_t worker, std::span<ScanQuery> scans);
+  void scan(const Slice& rows, std::uint32_t worker, std::span<ScanQuery> scans);
   void bound_rows(std::size_t i, const Slice& rows, std::uint32_t worker, const ScanQuery& scan);
 
   HeadStep step_;

@@ -46,15 +46,12 @@ std::size_t head_bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threa
   return round_up(head_queries(rows) * floats * sizeof(float), 64);
 }
 
-// A digit of each activation of the head, on whole lines.
-std::size_t digit_width(const Plan& plan) {
+// Digits of the activations of the head for each query, on whole lines.
+std::size_t digit_bytes(const Plan& plan, std::uint32_t rows) {
   std::size_t widest = 0;
   for (const SlotSpec& slot : plan.slots) widest = std::max<std::size_t>(widest, slot.width);
-  return round_up(widest, 64);
-}
-
-std::size_t digit_bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threads) {
-  return threads * head_queries(rows) * 2 * digit_width(plan);
+  const std::size_t tiles = (widest + kernels::kScanColumns - 1) / kernels::kScanColumns;
+  return round_up(tiles * head_queries(rows) * kernels::kDigitBytes, 64);
 }
 
 // Codes of a query, on whole lines.
@@ -76,7 +73,7 @@ std::uint64_t CpuWorkspace::bytes(const Plan& plan, std::uint32_t rows, std::uin
   total += threads * scratch_floats(plan) * sizeof(float);
   total += threads * queries_of(plan) *
            (sizeof(AttentionQuery) + sizeof(Int8Query) + width_of_query(plan));
-  total += head_bytes(plan, rows, threads) + digit_bytes(plan, rows, threads);
+  total += head_bytes(plan, rows, threads) + threads * digit_bytes(plan, rows);
   total += rows * (threads + std::uint64_t{1}) * sizeof(std::uint32_t);
   return total + states(plan) * (state_width(plan) * sizeof(float) + sizeof(AttentionState));
 }
@@ -107,12 +104,11 @@ void CpuWorkspace::fail(const Op& op, const Plan& plan, std::size_t row) {
 
 Result<void> CpuWorkspace::make_head(const Plan& plan, std::uint32_t rows) {
   vocab_ = plan.vocab;
-  head_queries_ = head_queries(rows);
-  digit_width_ = digit_width(plan);
+  digit_bytes_ = digit_bytes(plan, rows);
   head_found_.resize(std::size_t{rows} * threads_);
   TERN_ASSIGN(head_,
               AlignedBuffer::allocate_unwritten(head_bytes(plan, rows, threads_), "workspace"));
-  TERN_ASSIGN(digits_, AlignedBuffer::allocate(digit_bytes(plan, rows, threads_), "workspace"));
+  TERN_ASSIGN(digits_, AlignedBuffer::allocate(threads_ * digit_bytes_, "workspace"));
   return {};
 }
 

@@ -43,15 +43,15 @@ class CpuWorkspace final : public Workspace {
 
   // For the search for the largest logits of up to kHeadQueries rows at once: of each, a bound a
   // token and, of each thread, the largest lower bounds, and the threshold. A thread's own: the
-  // digits of each query.
+  // digits of all of them.
   static constexpr std::size_t kHeadQueries = 16;
   float* head_bounds(std::size_t query) { return head_.as<float>() + query * query_floats(); }
   float* head_largest(std::size_t query, std::uint32_t worker) {
     return head_bounds(query) + vocab_ + std::size_t{worker} * TopQuery::kMostCount;
   }
   float& head_threshold(std::size_t query) { return *head_largest(query, threads_); }
-  std::int8_t* head_digits(std::size_t query, std::uint32_t worker) {
-    return digits_.as<std::int8_t>() + (worker * head_queries_ + query) * 2 * digit_width_;
+  std::int8_t* head_digits(std::uint32_t worker) {
+    return digits_.as<std::int8_t>() + worker * digit_bytes_;
   }
   // How many logits each thread computed for any query of the batch.
   std::uint32_t& head_found(std::size_t query, std::uint32_t worker) {
@@ -96,8 +96,7 @@ class CpuWorkspace final : public Workspace {
   std::uint32_t threads_ = 0;
   std::size_t half_ = 0;
   std::size_t vocab_ = 0;
-  std::size_t head_queries_ = 0;
-  std::size_t digit_width_ = 0;
+  std::size_t digit_bytes_ = 0;
   std::size_t scratch_floats_ = 0;
   std::size_t query_width_ = 0;
   std::size_t queries_ = 0;

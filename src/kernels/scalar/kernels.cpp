@@ -325,25 +325,25 @@ void dot_rows_q6_k(const float* x, const std::uint8_t* w, std::size_t n, std::si
   }
 }
 
-void scan_row_of_digits(const ScanTiles& w, std::size_t rows, const DigitRow& x, float* s) {
-  for (std::size_t r = 0; r < rows; ++r) {
-    const std::uint8_t* group = w.codes + r / kTileRows * w.tiles * kScanTileBytes;
-    std::int32_t high = 0;
-    std::int32_t low = 0;
-    for (std::size_t c = 0; c < w.tiles * kScanColumns; ++c) {
-      const std::uint8_t* tile = group + c / kScanColumns * kScanTileBytes;
-      const int weight = tile[r % kTileRows * kScanColumns + c % kScanColumns] - 128;
-      high += weight * x.high[c];
-      low += weight * x.low[c];
+void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* const* s) {
+  for (std::size_t q = 0; q < x.rows; ++q) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::uint8_t* group = w.codes + r / kTileRows * w.tiles * kScanTileBytes;
+      std::int32_t high = 0;
+      std::int32_t low = 0;
+      for (std::size_t c = 0; c < w.tiles * kScanColumns; ++c) {
+        const std::size_t tile = c / kScanColumns;
+        const std::size_t column = c % kScanColumns;
+        const std::int8_t* digits = x.digits + (tile * x.rows + q) * kDigitBytes + column;
+        const int weight =
+            group[tile * kScanTileBytes + r % kTileRows * kScanColumns + column] - 128;
+        high += weight * digits[0];
+        low += weight * digits[kScanColumns];
+      }
+      const float sum = std::fma(static_cast<float>(high), 256.0f, static_cast<float>(low));
+      s[q][r] = sum * (w.scales[r] * x.of[q].scale);
     }
-    const float sum = std::fma(static_cast<float>(high), 256.0f, static_cast<float>(low));
-    s[r] = sum * (w.scales[r] * x.scale);
   }
-}
-
-void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRow* x, std::size_t queries,
-               float* const* s) {
-  for (std::size_t q = 0; q < queries; ++q) scan_row_of_digits(w, rows, x[q], s[q]);
 }
 
 }  // namespace
