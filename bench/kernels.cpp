@@ -2,15 +2,20 @@
 // Benchmark: bench_kernels --benchmark_filter=avx2. Items are multiply-accumulates or values.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
+#include <ctime>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/aligned_buffer.h"
 #include "core/cpu_features.h"
 #include "core/fp_env.h"
 #include "kernels/packing.h"
@@ -23,7 +28,6 @@ using tern::kernels::KernelTable;
 constexpr std::size_t kHidden = 2560;
 constexpr std::size_t kFfn = 6912;
 constexpr std::size_t kHeadDim = 128;
-constexpr std::size_t kPrefillTokens = 64;
 constexpr std::size_t kHeadRows = 256;
 constexpr std::uint16_t kHalf = 0x3800;      // 0.5 as f16; a normal number as bf16, too
 constexpr std::uint8_t kCodes = 0b10010010;  // codes 2, 0, 1, 2
@@ -43,22 +47,78 @@ void add(const KernelTable& table, const std::string& name, double items, Operat
       });
 }
 
-void add_ternary(const KernelTable& table, tern::kernels::Packing packing, std::size_t tokens) {
+// Multiply-accumulates a second of this tier's instructions alone, in CPU time as the benchmarks.
+double ceiling(const KernelTable& table) {
+  constexpr std::uint64_t kSteps = 100'000;
+  const std::clock_t begin = std::clock();
+  const std::uint64_t done = table.multiply_accumulate_loop(kSteps);
+  return static_cast<double>(done) * CLOCKS_PER_SEC / static_cast<double>(std::clock() - begin);
+}
+
+struct Shape {
+  std::size_t rows;
+  std::size_t columns;
+};
+// Of BitNet b1.58 2B-4T: q and o, k and v, gate and up, down.
+constexpr std::array<Shape, 4> kShapes{
+    {{kHidden, kHidden}, {640, kHidden}, {kFfn, kHidden}, {kHidden, kFfn}}};
+constexpr std::array<std::size_t, 9> kTokenCounts{1, 2, 3, 4, 8, 16, 32, 64, 512};
+
+// More than the caches hold: each call reads its matrix from memory, as in a model.
+std::span<const std::uint8_t> many_codes() {
+  constexpr std::size_t kBytes = std::size_t{96} << 20;
+  static tern::AlignedBuffer buffer = [] {
+    auto allocated = std::move(tern::AlignedBuffer::allocate_unwritten(kBytes, "weights").value());
+    std::memset(allocated.data(), kCodes, kBytes);
+    return allocated;
+  }();
+  return {buffer.as<std::uint8_t>(), kBytes};
+}
+
+// Counters: the share of the ceiling, which is measured around it, and bytes of weights a second.
+void ternary_linear(benchmark::State& state, const KernelTable& table,
+                    tern::kernels::Packing packing, Shape shape, std::size_t tokens) {
   using namespace tern::kernels;
-  auto operation = [&table, packing, tokens,
-                    codes = std::vector<std::uint8_t>(packed_bytes(kFfn, kHidden, packing), kCodes),
-                    values = std::vector<std::int8_t>(tokens * kHidden, 3),
-                    scales = std::vector<float>(tokens, 0.01f),
-                    sums = std::vector<std::int32_t>(tokens, 3 * kHidden),
-                    y = std::vector<float>(tokens * kFfn)]() mutable {
-    const TernaryTiles w{codes.data(), tiles_of(kHidden, packing), 0.02f, packing};
-    const QuantizedRows x{values.data(), kHidden, scales.data(), sums.data()};
-    table.ternary_linear(w, kFfn, x, tokens, y.data(), kFfn);
-  };
-  const char* name =
-      packing == Packing::kFiveTrits ? "ternary_linear_five_trits/" : "ternary_linear/";
-  add(table, name + std::to_string(tokens), static_cast<double>(kFfn * kHidden * tokens),
-      std::move(operation));
+  const tern::ScopedFpEnv fp_env;
+  const auto [rows, columns] = shape;
+  const std::size_t stride = padded_columns(columns);
+  const std::vector<std::int8_t> values(tokens * stride, 3);
+  const std::vector<float> scales(tokens, 0.01f);
+  const std::vector<std::int32_t> sums(tokens, 3 * static_cast<std::int32_t>(columns));
+  std::vector<float> y(tokens * rows);
+  const QuantizedRows x{values.data(), stride, scales.data(), sums.data()};
+  const std::size_t bytes = packed_bytes(rows, columns, packing);
+  const std::span<const std::uint8_t> codes = many_codes();
+  double most = std::max(ceiling(table), ceiling(table));
+  std::size_t matrix = 0;
+  for (auto _ : state) {
+    const TernaryTiles w{&codes[matrix * bytes], tiles_of(columns, packing), 0.02f, packing};
+    table.ternary_linear(w, rows, x, tokens, y.data(), rows);
+    benchmark::ClobberMemory();
+    matrix = (matrix + 1) % (codes.size() / bytes);
+  }
+  most = std::max({most, ceiling(table), ceiling(table)});
+  const auto calls = static_cast<double>(state.iterations());
+  const auto work = static_cast<double>(rows * columns * tokens) * calls;
+  state.counters["share"] = {work / most, benchmark::Counter::kIsRate};
+  state.counters["mac"] = {work, benchmark::Counter::kIsRate};
+  state.counters["weights"] = {static_cast<double>(bytes) * calls, benchmark::Counter::kIsRate,
+                               benchmark::Counter::kIs1024};
+}
+
+void add_ternary(const KernelTable& table, tern::kernels::Packing packing) {
+  const std::string name = packing == tern::kernels::Packing::kFiveTrits
+                               ? "/ternary_linear_five_trits/"
+                               : "/ternary_linear/";
+  for (const Shape& shape : kShapes) {
+    for (const std::size_t tokens : kTokenCounts) {
+      const std::string of = std::to_string(shape.rows) + "x" + std::to_string(shape.columns);
+      benchmark::RegisterBenchmark((table.name + name + of + "/" + std::to_string(tokens)).c_str(),
+                                   [&table, packing, shape, tokens](benchmark::State& state) {
+                                     ternary_linear(state, table, packing, shape, tokens);
+                                   });
+    }
+  }
 }
 
 void add_elementwise(const KernelTable& table) {
@@ -184,10 +244,8 @@ void add_all(const KernelTable& table) {
   add(table, "multiply_accumulate_loop",
       static_cast<double>(table.multiply_accumulate_loop(kSteps)),
       [&table] { benchmark::DoNotOptimize(table.multiply_accumulate_loop(kSteps)); });
-  for (const std::size_t tokens : {std::size_t{1}, kPrefillTokens}) {
-    add_ternary(table, tern::kernels::Packing::kTwoBits, tokens);
-    if (table.five_trits) add_ternary(table, tern::kernels::Packing::kFiveTrits, tokens);
-  }
+  add_ternary(table, tern::kernels::Packing::kTwoBits);
+  if (table.five_trits) add_ternary(table, tern::kernels::Packing::kFiveTrits);
   add_elementwise(table);
   add_attention_chunk(table);
   add_attention(table);

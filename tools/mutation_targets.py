@@ -179,7 +179,9 @@ TARGETS = {
             "src/kernels/generic/float_body.h",
             "src/kernels/generic/quantize_body.h",
             "src/kernels/generic/scan_body.h",
+            "src/kernels/generic/ternary_block_body.h",
             "src/kernels/generic/ternary_body.h",
+            "src/kernels/generic/ternary_panel_body.h",
             "src/kernels/x86/simd256.h",
             "src/kernels/avx2/kernels.cpp",
             "src/kernels/avx_vnni/kernels.cpp",
@@ -197,7 +199,9 @@ TARGETS = {
             "src/kernels/generic/float_body.h": "*/Tier.*",
             "src/kernels/generic/quantize_body.h": "*/TernaryTier.Quantize*",
             "src/kernels/generic/scan_body.h": "*/HeadTier.Scan*",
+            "src/kernels/generic/ternary_block_body.h": "*/TernaryTier.*",
             "src/kernels/generic/ternary_body.h": "*/TernaryTier.*",
+            "src/kernels/generic/ternary_panel_body.h": "*/TernaryTier.*",
         },
         equivalent={
             **dict.fromkeys(
@@ -242,16 +246,24 @@ TARGETS = {
                     ("attention_body.h", "bound", "key + kLanes < keys"),
                     ("attention_body.h", "bound", "q + 4 < count"),
                     ("attention_int8_body.h", "bound", "d + vectors * kLanes < width"),
-                    ("ternary_body.h", "bound", "rows > kVectorRows"),
+                    ("ternary_block_body.h", "bound", "rows > kVectorRows"),
                 ),
                 "smaller steps do what a whole one leaves",
             ),
             **dict.fromkeys(
                 (
-                    ("ternary_body.h", "bound", "first <= b.w.tiles"),
+                    ("ternary_block_body.h", "bound", "first <= b.w.tiles"),
+                    ("ternary_panel_body.h", "bound", "first <= b.w.tiles"),
                     ("ternary_body.h", "bound", "step <= steps"),
                 ),
                 "one step more, over nothing or without an outcome",
+            ),
+            **dict.fromkeys(
+                (
+                    ("ternary_panel_body.h", "bound", "left <= kPanelTiles"),
+                    ("ternary_panel_body.h", "bound", "tokens < kStreamTokens"),
+                ),
+                "replaces a number by its equal, or decides speed alone",
             ),
             ("kernels.cpp", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
             ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",

@@ -80,7 +80,7 @@ Activations quantized(const KernelTable& table, const std::vector<float>& x, std
 TEST_P(TernaryTier, TernaryLinear) {
   for (const std::size_t columns : {1u, 15u, 16u, 17u, 20u, 21u, 128u, 272u, 2048u, 8640u}) {
     for (const std::size_t rows : {1u, 3u, 8u, 16u, 29u, 64u, 150u}) {
-      for (const std::size_t tokens : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 13u}) {
+      for (const std::size_t tokens : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 11u, 13u, 25u, 131u}) {
         if (columns * rows > 100000u && tokens > 2u && tokens != 7u) continue;  // the scalar's time
         for (const Packing packing : packings()) {
           const Weights w =

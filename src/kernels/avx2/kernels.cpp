@@ -20,6 +20,7 @@ using Narrow = __m256i;
 
 inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
+inline constexpr int kBatchTokens = 4;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kMaxVectors = 8;
@@ -32,8 +33,12 @@ inline constexpr std::size_t kPrefetchBytes = 4096;
 inline constexpr std::size_t kTilesPerDrain = 16;
 
 TERN_INLINE Narrow narrow_zero() { return _mm256_setzero_si256(); }
+// The sum is hidden from the compiler, which else adds up the products of several planes first and
+// has no registers for all of them.
 TERN_INLINE Narrow multiply_add(Narrow acc, Codes codes, Quad quad) {
-  return _mm256_add_epi16(acc, _mm256_maddubs_epi16(codes, quad));
+  acc = _mm256_add_epi16(acc, _mm256_maddubs_epi16(codes, quad));
+  forget(acc);
+  return acc;
 }
 TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) {
   return _mm256_add_epi32(acc, _mm256_madd_epi16(narrow, _mm256_set1_epi16(1)));

@@ -23,6 +23,7 @@ struct Narrow {
 
 inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
+inline constexpr int kBatchTokens = 4;
 inline constexpr int kDecodeGroups = 1;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kScanGroups = 1;

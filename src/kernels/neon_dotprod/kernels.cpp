@@ -18,6 +18,7 @@ namespace {
 
 inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
+inline constexpr int kBatchTokens = 6;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kScanGroups = 2;

@@ -1,0 +1,120 @@
+// Ternary times int8 over a tier's dot-product vocabulary: some rows times some tokens in
+// registers. One vector of codes has four columns of kVectorRows rows, so each lane of an
+// accumulator is an output: no sums across lanes.
+#pragma once
+
+#include "kernels/generic/float_body.h"
+
+inline constexpr int kVectorsPerGroup = static_cast<int>(kTileRows) / kVectorRows;
+inline constexpr std::size_t kVectorBytes = kVectorRows * 4;
+static_assert(kDecodeGroups == 1 || kDecodeGroups == 2 || kDecodeGroups == kMostStreams);
+static_assert(kMostStreams * kVectorsPerGroup <= kMaxVectors);
+static_assert(kBatchGroups * kVectorsPerGroup <= kMaxVectors);
+static_assert(kDecodeChains <= kBatchTokens);
+
+// A vector of outputs: y = f32(acc - sum) * factor. Codes are trits plus one, so the sum of the
+// activations is taken off again.
+TERN_INLINE void store_outputs(float* y, std::size_t rows, Wide acc, std::int32_t sum,
+                               float factor) {
+  const Vec outputs = scaled_difference(acc, sum, factor);
+  static_assert(kVectorRows == kLanes);
+  if (rows >= kVectorRows) {
+    store(y, outputs);
+    return;
+  }
+  float lanes[kLanes];
+  store(lanes, outputs);
+  for (std::size_t r = 0; r < rows; ++r) y[r] = lanes[r];
+}
+
+struct TernaryBlock {
+  const TernaryTiles& w;
+  std::size_t rows;
+  const QuantizedRows& x;
+  float* y;
+  std::size_t y_stride;
+  ReadPattern read;
+};
+
+TERN_INLINE ReadPattern pattern_of(const TernaryTiles& w) {
+  if (w.read.streams != 0) return w.read;
+  return {kDecodeGroups, kPrefetchBytes};
+}
+
+// `groups` groups of rows, `group_step` apart from `group` on, times `tokens` tokens from `token`
+// on, over the whole width. Packing and counts are constants at each call, so the loops unroll and
+// the accumulators live in registers.
+TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size_t group,
+                               std::size_t group_step, int groups, std::size_t token, int tokens) {
+  const int vectors = groups * kVectorsPerGroup;
+  const int planes = packing == Packing::kFiveTrits ? 5 : 4;
+  // Sums of a vector: one a token, or for one token several that its planes take in turn, since a
+  // sum waits for the last product before it takes the next.
+  const int chains = tokens == 1 ? kDecodeChains : tokens;
+  const std::uint8_t* codes[kMaxVectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors; ++v) {
+    const std::size_t at = group + static_cast<std::size_t>(v / kVectorsPerGroup) * group_step;
+    codes[v] = b.w.codes + at * b.w.tiles * kTileBytes + (v % kVectorsPerGroup) * kVectorBytes;
+  }
+  const std::int8_t* values = b.x.values + token * b.x.stride;
+  Wide wide[kMaxVectors][kBatchTokens];
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors; ++v) {
+#pragma GCC unroll 8
+    for (int t = 0; t < tokens; ++t) wide[v][t] = wide_zero();
+  }
+  for (std::size_t first = 0; first < b.w.tiles; first += kTilesPerDrain) {
+    const std::size_t left = b.w.tiles - first;
+    const std::size_t last = first + (left < kTilesPerDrain ? left : kTilesPerDrain);
+    Narrow narrow[kMaxVectors][kBatchTokens];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) {
+#pragma GCC unroll 8
+      for (int c = 0; c < chains; ++c) narrow[v][c] = narrow_zero();
+    }
+    for (std::size_t tile = first; tile < last; ++tile) {
+#pragma GCC unroll 8
+      for (int g = 0; g < groups; ++g) {
+        fetch_weights(codes[g * kVectorsPerGroup] + tile * kTileBytes + b.read.prefetch_bytes);
+      }
+#pragma GCC unroll 5
+      for (int p = 0; p < planes; ++p) {
+        Codes plane[kMaxVectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) {
+          plane[v] = load_plane(codes[v] + tile * kTileBytes, p, packing);
+        }
+#pragma GCC unroll 8
+        for (int t = 0; t < tokens; ++t) {
+          const Quad quad = broadcast_quad(values + t * b.x.stride + (tile * planes + p) * 4);
+#pragma GCC unroll 8
+          for (int v = 0; v < vectors; ++v) {
+            Narrow& sum = narrow[v][tokens == 1 ? p % kDecodeChains : t];
+            sum = multiply_add(sum, plane[v], quad);
+          }
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) {
+#pragma GCC unroll 8
+      for (int c = 0; c < chains; ++c) {
+        Wide& sum = wide[v][tokens == 1 ? 0 : c];
+        sum = widen_add(sum, narrow[v][c]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < vectors; ++v) {
+    const std::size_t at = group + static_cast<std::size_t>(v / kVectorsPerGroup) * group_step;
+    const std::size_t row = at * kTileRows + (v % kVectorsPerGroup) * kVectorRows;
+    if (row >= b.rows) continue;
+#pragma GCC unroll 8
+    for (int t = 0; t < tokens; ++t) {
+      const std::size_t of = token + t;
+      store_outputs(b.y + of * b.y_stride + row, b.rows - row, wide[v][t], b.x.sums[of],
+                    b.w.scale * b.x.scales[of]);
+    }
+  }
+}
