@@ -97,8 +97,9 @@ std::size_t gpt2_end(std::string_view text, std::size_t begin) {
   return spaces_end(text, begin);
 }
 
-// (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|
-// \s*[\r\n]+|\s+(?!\S)|\s+
+// (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,kDigits}|
+//  ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+template <int kDigits>
 std::size_t llama3_end(std::string_view text, std::size_t begin) {
   if (const auto end = contraction_end(text, begin, fold); end != begin) return end;
   const Char first = char_at(text, begin);
@@ -106,7 +107,7 @@ std::size_t llama3_end(std::string_view text, std::size_t begin) {
   if (first.kind == CharClass::kLetter) return run_end(text, after_first, CharClass::kLetter);
   if (first.kind == CharClass::kNumber) {
     std::size_t end = after_first;
-    for (int n = 1; n < 3 && is_class_at(text, end, CharClass::kNumber); ++n) {
+    for (int n = 1; n < kDigits && is_class_at(text, end, CharClass::kNumber); ++n) {
       end += char_at(text, end).length;
     }
     return end;
@@ -180,12 +181,14 @@ void split_falcon(std::string_view text, std::vector<std::size_t>& ends) {
 
 constexpr std::array kPreTokenizers{
     PreTokenizer{"gpt-2", split<gpt2_end>, false, false},
-    PreTokenizer{"llama-bpe", split<llama3_end>, true, true},
+    PreTokenizer{"llama-bpe", split<llama3_end<3>>, true, true},
     // Other names of llama-bpe that files of llama.cpp carry.
-    PreTokenizer{"llama3", split<llama3_end>, true, true},
-    PreTokenizer{"llama-v3", split<llama3_end>, true, true},
-    PreTokenizer{"falcon3", split<llama3_end>, true, true},
+    PreTokenizer{"llama3", split<llama3_end<3>>, true, true},
+    PreTokenizer{"llama-v3", split<llama3_end<3>>, true, true},
+    PreTokenizer{"falcon3", split<llama3_end<3>>, true, true},
     PreTokenizer{"falcon", split_falcon, false, false},
+    PreTokenizer{"qwen2", split<llama3_end<1>>, false, false, true},
+    PreTokenizer{"olmo", split<gpt2_end>, false, false, true},  // of GPT-NeoX
 };
 
 }  // namespace

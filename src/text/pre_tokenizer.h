@@ -23,6 +23,8 @@ struct PreTokenizer {
   // would not make it ("ignore_merges" of Hugging Face).
   bool takes_whole_tokens;
   bool adds_bos;  // where the file does not say
+  // Whether the text is brought into NFC first, as the tokenizer.json of such models has it.
+  bool composes = false;
 };
 
 // nullptr for a name that is not known.

@@ -31,26 +31,6 @@ std::vector<std::uint32_t> ranks_of(const std::vector<Token>& tokens) {
 
 }  // namespace
 
-Result<void> SentencePieceBpe::index_bytes() {
-  byte_tokens_.fill(-1);
-  const auto malformed = [](std::string_view byte, const char* found) {
-    return vocabulary_error(ErrorCode::kMalformed, "tokens",
-                            "expected one byte token for each of the 256 bytes, found " +
-                                std::string(found) + " for " + format::in_quotes(byte));
-  };
-  for (std::size_t i = 0; i < tokens_.size(); ++i) {
-    if (tokens_[i].kind != TokenKind::kByte) continue;
-    TokenId& token = byte_tokens_[static_cast<unsigned char>(tokens_[i].bytes[0])];
-    if (token >= 0) return malformed(tokens_[i].bytes, "another");
-    token = static_cast<TokenId>(i);
-  }
-  for (std::size_t value = 0; value < byte_tokens_.size(); ++value) {
-    const char byte = static_cast<char>(value);
-    if (byte_tokens_[value] < 0) return malformed({&byte, 1}, "none");
-  }
-  return {};
-}
-
 // The symbol of a part of a token: that of a token, or of a character that is none.
 std::optional<TokenId> SentencePieceBpe::symbol_of(std::string_view part) {
   if (const auto word = words_.find(part)) return word;
@@ -95,13 +75,9 @@ Result<void> SentencePieceBpe::index_merges() {
 Result<std::unique_ptr<const TextModel>> SentencePieceBpe::create(const std::vector<Token>& tokens,
                                                                   const TokenIndex& words) {
   std::unique_ptr<SentencePieceBpe> model(new SentencePieceBpe(tokens, words));
-  TERN_TRY(model->index_bytes());
+  TERN_ASSIGN(model->bytes_, ByteTokens::create(tokens));
   TERN_TRY(model->index_merges());
   return std::unique_ptr<const TextModel>(std::move(model));
-}
-
-void SentencePieceBpe::append_bytes(std::string_view bytes, std::vector<TokenId>& out) const {
-  for (const char byte : bytes) out.push_back(byte_tokens_[static_cast<unsigned char>(byte)]);
 }
 
 void SentencePieceBpe::encode(std::string_view text, BpeEncoder& bpe,
@@ -115,7 +91,7 @@ void SentencePieceBpe::encode(std::string_view text, BpeEncoder& bpe,
     } else if (const auto found = tokenless_.find(character); found != tokenless_.end()) {
       symbols.push_back(found->second);
     } else {
-      append_bytes(character, symbols);  // of these no merge is made
+      bytes_.append(character, symbols);  // of these no merge is made
     }
   }
   std::vector<TokenId> merged;
@@ -125,7 +101,7 @@ void SentencePieceBpe::encode(std::string_view text, BpeEncoder& bpe,
     if (index < tokens_.size()) {
       out.push_back(symbol);
     } else {
-      append_bytes(tokenless_bytes_[index - tokens_.size()], out);
+      bytes_.append(tokenless_bytes_[index - tokens_.size()], out);
     }
   }
 }

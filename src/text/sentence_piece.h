@@ -7,12 +7,12 @@
 // are tokens or characters is a merge, and its rank follows from the score.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <string>
 #include <unordered_map>
 
 #include "core/result.h"
+#include "text/byte_tokens.h"
 #include "text/text_model.h"
 #include "text/token_index.h"
 #include "text/vocabulary.h"
@@ -32,15 +32,13 @@ class SentencePieceBpe : public TextModel {
   SentencePieceBpe(const std::vector<Token>& tokens, const TokenIndex& words)
       : tokens_(tokens), words_(words) {}
 
-  Result<void> index_bytes();
   Result<void> index_merges();
   void add_merges_of(TokenId token, std::uint32_t rank, std::vector<Merge>& merges);
   std::optional<TokenId> symbol_of(std::string_view part);
-  void append_bytes(std::string_view bytes, std::vector<TokenId>& out) const;
 
   const std::vector<Token>& tokens_;
   const TokenIndex& words_;
-  std::array<TokenId, 256> byte_tokens_{};
+  ByteTokens bytes_;
   MergeTable merges_{0};
   // Characters that are part of tokens but none themselves: symbols from tokens_.size() on.
   std::unordered_map<std::string_view, TokenId> tokenless_;

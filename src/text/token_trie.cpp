@@ -27,12 +27,7 @@ bool TokenTrie::insert(std::string_view name, TokenId token) {
 
 TokenTrie::Match TokenTrie::longest_at(std::string_view text, std::size_t at) const {
   Match best;
-  std::size_t node = 0;
-  for (std::size_t i = at; i < text.size(); ++i) {
-    node = child(node, text[i]);
-    if (node == 0) break;
-    if (nodes_[node].token >= 0) best = {i - at + 1, nodes_[node].token};
-  }
+  each_at(text, at, [&](std::size_t length, TokenId token) { best = {length, token}; });
   return best;
 }
 

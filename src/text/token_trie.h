@@ -23,6 +23,18 @@ class TokenTrie {
   bool contains(std::string_view name) const { return longest_at(name, 0).length == name.size(); }
   bool empty() const { return nodes_.size() == 1; }
 
+  // Calls visit(length, token) for each name that text begins with at `at`, the shortest first;
+  // costs at most the length of the longest name.
+  template <typename Visit>
+  void each_at(std::string_view text, std::size_t at, Visit visit) const {
+    std::size_t node = 0;
+    for (std::size_t i = at; i < text.size(); ++i) {
+      node = child(node, text[i]);
+      if (node == 0) return;
+      if (nodes_[node].token >= 0) visit(i - at + 1, nodes_[node].token);
+    }
+  }
+
   // The longest name that text begins with at `at`; costs at most the length of the longest name.
   Match longest_at(std::string_view text, std::size_t at) const;
 

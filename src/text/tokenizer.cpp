@@ -4,10 +4,12 @@
 
 #include "text/bpe.h"
 #include "text/byte_level.h"
+#include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
 #include "text/sentence_piece.h"
 #include "text/token_index.h"
 #include "text/token_trie.h"
+#include "text/unigram.h"
 #include "text/vocabulary_error.h"
 
 namespace tern::text {
@@ -70,6 +72,7 @@ struct Tokenizer::State {
   bool adds_eos = false;
   bool spaces_are_u2581 = false;  // SentencePiece: both mean a space
   bool adds_space = false;        // ... and a section begins with one of its own
+  bool composes = false;          // a section is brought into NFC
 
   Result<void> index_tokens();
   Result<void> check_ids() const;
@@ -134,11 +137,17 @@ const Token* Tokenizer::State::find(TokenId token) const {
 
 // After the tokens are in their place and indexed.
 Result<void> Tokenizer::State::make_model(const Vocabulary& vocabulary) {
-  if (vocabulary.model == TokenizerModel::kSentencePiece) {
-    adds_bos = vocabulary.add_bos.value_or(true);
+  if (vocabulary.model != TokenizerModel::kByteLevelBpe) {
+    const bool is_bpe = vocabulary.model == TokenizerModel::kSentencePiece;
+    adds_bos = vocabulary.add_bos.value_or(is_bpe);
     spaces_are_u2581 = true;
     adds_space = vocabulary.add_space_prefix;
-    TERN_ASSIGN(model, SentencePieceBpe::create(tokens, words));
+    if (is_bpe) {
+      TERN_ASSIGN(model, SentencePieceBpe::create(tokens, words));
+    } else {
+      TERN_ASSIGN(model, Unigram::create(tokens, vocabulary.unknown));
+      user_defined = TokenTrie();  // the model finds them itself
+    }
     return {};
   }
   const PreTokenizer* pre_tokenizer = find_pre_tokenizer(vocabulary.pre_tokenizer);
@@ -147,6 +156,7 @@ Result<void> Tokenizer::State::make_model(const Vocabulary& vocabulary) {
                                   format::in_quotes(vocabulary.pre_tokenizer));
   }
   adds_bos = vocabulary.add_bos.value_or(pre_tokenizer->adds_bos);
+  composes = pre_tokenizer->composes;
   TERN_ASSIGN(model, ByteLevelBpe::create(*pre_tokenizer, tokens, vocabulary.merges, words));
   return {};
 }
@@ -156,7 +166,10 @@ void Tokenizer::State::encode_section(std::string_view text, BpeEncoder& bpe,
                                       std::vector<TokenId>& out) const {
   if (text.empty()) return;
   std::string normal;
-  if (spaces_are_u2581) {
+  if (composes) {
+    normal = to_nfc(text);
+    text = normal;
+  } else if (spaces_are_u2581) {
     normal = (adds_space ? " " : "") + spaces_of_sentence_piece(text);
     text = normal;
   }

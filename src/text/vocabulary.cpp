@@ -51,7 +51,7 @@ std::string element(std::size_t i) { return "element " + std::to_string(i); }
 template <typename T>
 Result<std::vector<TokenKind>> to_kinds(const GgufFile& file, TokenizerModel model,
                                         const std::vector<T>& values) {
-  const bool has_bytes = model == TokenizerModel::kSentencePiece;
+  const bool has_bytes = model != TokenizerModel::kByteLevelBpe;
   std::vector<TokenKind> kinds;
   kinds.reserve(values.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -201,7 +201,7 @@ Result<void> read_special_ids(const GgufFile& file, Vocabulary& vocabulary) {
   TERN_ASSIGN(vocabulary.bos, read_id(file, "tokenizer.ggml.bos_token_id", count));
   TERN_ASSIGN(vocabulary.eos, read_id(file, "tokenizer.ggml.eos_token_id", count));
   TERN_ASSIGN(vocabulary.eot, read_id(file, "tokenizer.ggml.eot_token_id", count));
-  TERN_TRY(read_id(file, "tokenizer.ggml.unknown_token_id", count));
+  TERN_ASSIGN(vocabulary.unknown, read_id(file, "tokenizer.ggml.unknown_token_id", count));
   TERN_TRY(read_id(file, "tokenizer.ggml.padding_token_id", count));
   if (file.find(kAddBosKey) != nullptr) {
     TERN_ASSIGN(vocabulary.add_bos, file.get_bool_or(kAddBosKey, false));
@@ -306,8 +306,9 @@ Result<void> decode_pieces(const GgufFile& file, Vocabulary& vocabulary) {
   return {};
 }
 
-Result<void> read_sentence_piece(const GgufFile& file, Vocabulary& vocabulary) {
-  vocabulary.model = TokenizerModel::kSentencePiece;
+Result<void> read_sentence_piece(const GgufFile& file, TokenizerModel model,
+                                 Vocabulary& vocabulary) {
+  vocabulary.model = model;
   TERN_ASSIGN(const auto pre, file.get_string_or(kPreKey, "default"));
   if (pre != "default") {
     return unsupported(file, kPreKey,
@@ -359,11 +360,15 @@ Result<Vocabulary> read_vocabulary(const GgufFile& file) {
   if (model == "gpt2") {
     TERN_TRY(read_byte_level(file, vocabulary));
   } else if (model == "llama") {
-    TERN_TRY(read_sentence_piece(file, vocabulary));
+    TERN_TRY(read_sentence_piece(file, TokenizerModel::kSentencePiece, vocabulary));
+  } else if (model == "t5") {
+    TERN_TRY(read_sentence_piece(file, TokenizerModel::kUnigram, vocabulary));
   } else {
-    return unsupported(file, kModelKey,
-                       "expected 'gpt2' (byte-level BPE) or 'llama' (SentencePiece BPE), found " +
-                           format::in_quotes(model));
+    return unsupported(
+        file, kModelKey,
+        "expected 'gpt2' (byte-level BPE), 'llama' (SentencePiece BPE) or 't5' (unigram), "
+        "found " +
+            format::in_quotes(model));
   }
   TERN_TRY(read_special_ids(file, vocabulary));
   return vocabulary;

@@ -27,7 +27,7 @@ enum class TokenKind : std::uint8_t {
 struct Token {
   std::string bytes;  // of a normal, user-defined or byte token its text; of any other its name
   TokenKind kind = TokenKind::kNormal;
-  float score = 0.0f;  // SentencePiece: the pair that makes the highest goes first
+  float score = 0.0f;  // SentencePiece: the pair that makes the highest goes first; unigram: summed
 };
 
 // Two neighbouring tokens become one; the lowest rank goes first, equal ranks from the left.
@@ -41,6 +41,7 @@ struct Merge {
 enum class TokenizerModel : std::uint8_t {
   kByteLevelBpe,   // tokenizer.ggml.model "gpt2"
   kSentencePiece,  // "llama"
+  kUnigram,        // "t5"
 };
 
 struct Vocabulary {
@@ -49,7 +50,8 @@ struct Vocabulary {
   std::vector<Merge> merges;  // byte-level BPE only; those of SentencePiece follow from scores
   std::string pre_tokenizer;  // byte-level BPE only: "gpt-2", "llama-bpe"
   bool add_space_prefix =
-      true;  // SentencePiece only: whether a text begins with a space of its own
+      true;  // not byte-level BPE: whether a text begins with a space of its own
+  std::optional<TokenId> unknown;
   std::optional<TokenId> bos;
   std::optional<TokenId> eos;
   std::optional<TokenId> eot;
@@ -65,7 +67,8 @@ bool is_end_name(std::string_view name);
 std::string spaces_of_sentence_piece(std::string_view text);
 
 // Errors: kMalformed with the key, what was expected and what was found; kUnsupported for a
-// tokenizer.ggml.model other than gpt2 and llama, and for what Tern does not do with llama.
+// tokenizer.ggml.model other than gpt2, llama and t5, and for what Tern does not do with the
+// latter.
 Result<Vocabulary> read_vocabulary(const format::GgufFile& file);
 
 }  // namespace tern::text

@@ -21,7 +21,7 @@ import random
 import sys
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 SPECIAL = ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>", "<|eot_id|>x"]
@@ -86,14 +86,15 @@ def load_tool(name):
 
 def make_splitter(pre):
     gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    if pre == "gpt-2":
+    if pre in ("gpt-2", "olmo"):
         return gpt2
     if pre == "falcon":
         threes = pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), behavior="isolated")
         punctuation = pre_tokenizers.Punctuation(behavior="contiguous")
         digits = pre_tokenizers.Digits(individual_digits=False)
         return pre_tokenizers.Sequence([punctuation, gpt2, digits, threes])
-    by_pattern = pre_tokenizers.Split(Regex(LLAMA3), behavior="isolated")
+    pattern = LLAMA3.replace("{1,3}", "") if pre == "qwen2" else LLAMA3
+    by_pattern = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     return pre_tokenizers.Sequence([by_pattern, to_bytes])
 
@@ -101,6 +102,8 @@ def make_splitter(pre):
 def make_tokenizer(pre):
     tokenizer = Tokenizer(models.BPE(ignore_merges=pre == "llama-bpe"))
     tokenizer.pre_tokenizer = make_splitter(pre)
+    if pre in ("qwen2", "olmo"):
+        tokenizer.normalizer = normalizers.NFC()
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=1000,
@@ -175,7 +178,7 @@ def main():
     directory = Path(sys.argv[1])
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 600
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    for pre in ("gpt-2", "llama-bpe", "falcon"):
+    for pre in ("gpt-2", "llama-bpe", "falcon", "qwen2", "olmo"):
         tokenizer = make_tokenizer(pre)
         write_vocabulary(str(directory / f"bpe_{pre}.gguf"), pre, tokenizer)
         rng = random.Random(seed)

@@ -220,7 +220,8 @@ TEST(Tokenizer, RefusesVocabulariesThatContradictThemselves) {
   v.pre_tokenizer = "default";
   expect_refused(
       v, ErrorCode::kUnsupported, "pre",
-      "expected one of gpt-2, llama-bpe, llama3, llama-v3, falcon3, falcon, found 'default'");
+      "expected one of gpt-2, llama-bpe, llama3, llama-v3, falcon3, falcon, qwen2, olmo, found "
+      "'default'");
 
   v = byte_vocabulary();
   add_token(v, "");

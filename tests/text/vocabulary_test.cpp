@@ -193,14 +193,15 @@ TEST(Vocabulary, NamesAreNotInTheByteAlphabet) {
 TEST(Vocabulary, RefusesOtherModels) {
   VocabularyFile file;
   expect_refused(file.drop("model"), "model", "expected a string, found none");
-  expect_refused(file.set("model", std::string("t5")), "model",
-                 "expected 'gpt2' (byte-level BPE) or 'llama' (SentencePiece BPE), found 't5'",
+  expect_refused(file.set("model", std::string("bert")), "model",
+                 "expected 'gpt2' (byte-level BPE), 'llama' (SentencePiece BPE) or 't5' (unigram), "
+                 "found 'bert'",
                  ErrorCode::kUnsupported);
 }
 
 TEST(Vocabulary, RefusesUnknownPreTokenizers) {
   VocabularyFile file;
-  expect_refused(file.set("pre", std::string("qwen2")), "pre", "found 'qwen2'",
+  expect_refused(file.set("pre", std::string("qwen9")), "pre", "found 'qwen9'",
                  ErrorCode::kUnsupported);
 }
 
