@@ -1,0 +1,258 @@
+// Filters of strings and numbers, and of any value.
+#include "text/jinja/filters.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace tern::text::jinja {
+
+bool flag(const Arguments& given, std::size_t place, std::string_view name, bool otherwise) {
+  const Value* value = given.find(place, name);
+  return value == nullptr ? otherwise : value->truth();
+}
+
+Result<std::int64_t> whole(const Arguments& given, std::size_t place, std::string_view name,
+                           std::int64_t otherwise) {
+  const Value* value = given.find(place, name);
+  if (value == nullptr || value->is_none()) return otherwise;
+  if (value->integer() || value->boolean()) return value->whole();
+  return refused("expected a whole number as " + std::string(name) + ", found a '" +
+                 value->type_name() + "'");
+}
+
+std::string words(const Arguments& given, std::size_t place, std::string_view name,
+                  std::string otherwise) {
+  const Value* value = given.find(place, name);
+  return value == nullptr || value->is_none() ? std::move(otherwise) : value->text();
+}
+
+namespace {
+
+Result<Value> otherwise(Interpreter&, const Value& of, const Arguments& given) {
+  const Value* fallback = given.find(0, "default_value");
+  const bool missing = of.undefined() || (flag(given, 1, "boolean", false) && !of.truth());
+  if (!missing) return of;
+  return fallback == nullptr ? Value("") : *fallback;
+}
+
+Result<Value> attribute_of(Interpreter&, const Value& of, const Arguments& given) {
+  return attribute(of, words(given, 0, "name", ""));
+}
+
+Result<Value> string(Interpreter& interpreter, const Value& of, const Arguments&) {
+  return of.string() ? Result<Value>(of) : interpreter.made(of.text());
+}
+template <std::string (*kChange)(std::string_view)>
+Result<Value> text(Interpreter& interpreter, const Value& of, const Arguments&) {
+  return interpreter.made(kChange(of.text()));
+}
+std::string uppered(std::string_view t) { return with_case(t, true); }
+std::string lowered(std::string_view t) { return with_case(t, false); }
+
+Result<Value> trim(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  return interpreter.made(stripped(of.text(), words(given, 0, "chars", ""), true, true));
+}
+Result<Value> replace(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  TERN_ASSIGN(const std::int64_t most, whole(given, 2, "count", -1));
+  return replaced(interpreter, of.text(), words(given, 0, "old", ""), words(given, 1, "new", ""),
+                  most);
+}
+
+Result<Value> indent(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  const Value* width = given.find(0, "width");
+  std::string by = "    ";
+  if (width != nullptr && width->string()) {
+    by = *width->string();
+  } else if (width != nullptr) {
+    TERN_ASSIGN(const std::int64_t count, whole(given, 0, "width", 4));
+    TERN_TRY(interpreter.spend(0, static_cast<std::uint64_t>(std::max<std::int64_t>(count, 0))));
+    by.assign(static_cast<std::size_t>(std::max<std::int64_t>(count, 0)), ' ');
+  }
+  const bool blank = flag(given, 2, "blank", false);
+  const std::string all = of.text();
+  std::string out = flag(given, 1, "first", false) && (blank || !all.empty()) ? by : "";
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    out += all[i];
+    const bool empty_line = i + 1 == all.size() || all[i + 1] == '\n';
+    if (all[i] != '\n' || (empty_line && !blank)) continue;
+    TERN_TRY(interpreter.spend(1, by.size()));
+    out += by;
+  }
+  return interpreter.made(std::move(out));
+}
+
+Result<Value> center(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  TERN_ASSIGN(const std::int64_t width, whole(given, 0, "width", 80));
+  const std::string inside = of.text();
+  const auto size = static_cast<std::int64_t>(character_count(inside));
+  const std::int64_t pad = std::max<std::int64_t>(width - size, 0);
+  TERN_TRY(interpreter.spend(0, static_cast<std::uint64_t>(pad)));
+  const std::int64_t left = pad / 2 + (pad & width & 1);
+  return interpreter.made(std::string(static_cast<std::size_t>(left), ' ') + inside +
+                          std::string(static_cast<std::size_t>(pad - left), ' '));
+}
+
+Result<Value> escape(Interpreter& interpreter, const Value& of, const Arguments&) {
+  std::string out;
+  for (const char c : of.text()) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&#34;"; break;
+      case '\'': out += "&#39;"; break;
+      default: out += c;
+    }
+  }
+  return interpreter.made(std::move(out));
+}
+
+Result<Value> word_count(Interpreter& interpreter, const Value& of, const Arguments&) {
+  TERN_ASSIGN(const Value function, attribute(of.text(), "split"));
+  TERN_ASSIGN(const Value parts, interpreter.call(function, {}));
+  return Value(parts.list()->items.size());
+}
+
+// "%s", "%d", "%r" and "%%", which is as far as templates go.
+Result<Value> format(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  const std::string pattern = of.text();
+  std::string out;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] != '%') {
+      out += pattern[i];
+      continue;
+    }
+    const char kind = ++i < pattern.size() ? pattern[i] : ' ';
+    if (kind == '%') {
+      out += '%';
+      continue;
+    }
+    if (next == given.positional.size()) return refused("expected more values to format");
+    const Value& value = given.positional[next++];
+    if (kind == 's') {
+      out += value.text();
+    } else if (kind == 'r') {
+      out += value.repr();
+    } else if (kind == 'd' && value.is_number()) {
+      out += value.real() ? fmt::format("{:.0f}", std::trunc(value.number()))
+                          : std::to_string(value.whole());
+    } else {
+      return refused("expected %s, %d, %r or %% in a format, found %" + std::string(1, kind));
+    }
+    TERN_TRY(interpreter.spend(1, out.size()));
+  }
+  return interpreter.made(std::move(out));
+}
+
+Result<Value> absolute(Interpreter& interpreter, const Value& of, const Arguments&) {
+  if (!of.is_number()) return refused("expected a number, found a '" + of.type_name() + "'");
+  if (of.real()) return Value(std::fabs(of.number()));
+  return of.whole() < 0 ? binary(interpreter, "-", Value(0), of) : Result<Value>(of.whole());
+}
+
+Result<Value> to_integer(Interpreter&, const Value& of, const Arguments& given) {
+  TERN_ASSIGN(const std::int64_t fallback, whole(given, 0, "default", 0));
+  if (of.real()) {
+    const double value = std::trunc(of.number());
+    return std::fabs(value) < 9e18 ? Value(static_cast<std::int64_t>(value)) : Value(fallback);
+  }
+  if (of.is_number()) return Value(of.whole());
+  if (of.string() == nullptr) return Value(fallback);
+  const std::string text = stripped(*of.string(), "", true, true);
+  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+  const char* const end = text.data() + text.size();
+  std::int64_t number = 0;
+  auto outcome = std::from_chars(begin, end, number);
+  if (outcome.ec == std::errc() && outcome.ptr == end) return Value(number);
+  double real = 0.0;
+  outcome = std::from_chars(begin, end, real);
+  const bool is_real = outcome.ec == std::errc() && outcome.ptr == end && std::fabs(real) < 9e18;
+  return is_real ? Value(static_cast<std::int64_t>(real)) : Value(fallback);
+}
+
+Result<Value> to_real(Interpreter&, const Value& of, const Arguments& given) {
+  const Value* fallback = given.find(0, "default");
+  if (of.is_number()) return Value(of.number());
+  if (of.string()) {
+    const std::string text = stripped(*of.string(), "", true, true);
+    double real = 0.0;
+    const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+    const auto outcome = std::from_chars(begin, text.data() + text.size(), real);
+    if (outcome.ec == std::errc() && outcome.ptr == text.data() + text.size()) return Value(real);
+  }
+  return fallback == nullptr ? Value(0.0) : *fallback;
+}
+
+Result<Value> round(Interpreter&, const Value& of, const Arguments& given) {
+  if (!of.is_number()) return refused("expected a number, found a '" + of.type_name() + "'");
+  TERN_ASSIGN(const std::int64_t digits, whole(given, 0, "precision", 0));
+  const std::string method = words(given, 1, "method", "common");
+  if (digits < -300 || digits > 300) return refused("expected a precision of -300 to 300");
+  if (!of.real() && method == "common" && digits >= 0) return Value(of.whole());
+  const double factor = std::pow(10.0, static_cast<double>(digits));
+  const double scaled = of.number() * factor;
+  if (method == "ceil") return Value(std::ceil(scaled) / factor);
+  if (method == "floor") return Value(std::floor(scaled) / factor);
+  if (method != "common") return refused("expected common, ceil or floor as method");
+  if (digits < 0) {
+    const double near = std::nearbyint(scaled) / factor;
+    return of.real() ? Value(near) : Value(static_cast<std::int64_t>(near));
+  }
+  double rounded = 0.0;  // as Python: to the nearest decimal of the exact value, ties to even
+  const std::string text = fmt::format("{:.{}f}", of.number(), digits);
+  std::from_chars(text.data(), text.data() + text.size(), rounded);
+  return Value(rounded);
+}
+
+Result<Value> json(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  JsonStyle style;
+  TERN_ASSIGN(const std::int64_t spaces, whole(given, 0, "indent", -1));
+  style.indent = static_cast<int>(std::min<std::int64_t>(spaces, 32));
+  style.ascii = flag(given, given.positional.size(), "ensure_ascii", false);
+  style.sort_keys = flag(given, given.positional.size(), "sort_keys", false);
+  TERN_ASSIGN(std::string text, to_json(of, style));
+  return interpreter.made(std::move(text));
+}
+
+}  // namespace
+
+const Filters& value_filters() {
+  static const Filters all{{"abs", absolute},
+                           {"attr", attribute_of},
+                           {"capitalize", text<capitalized>},
+                           {"center", center},
+                           {"d", otherwise},
+                           {"default", otherwise},
+                           {"e", escape},
+                           {"escape", escape},
+                           {"float", to_real},
+                           {"format", format},
+                           {"indent", indent},
+                           {"int", to_integer},
+                           {"lower", text<lowered>},
+                           {"replace", replace},
+                           {"round", round},
+                           {"safe", string},
+                           {"string", string},
+                           {"title", text<titled>},
+                           {"tojson", json},
+                           {"trim", trim},
+                           {"upper", text<uppered>},
+                           {"wordcount", word_count}};
+  return all;
+}
+
+Result<Value> apply_filter(Interpreter& interpreter, const std::string& name, const Value& of,
+                           const Arguments& arguments) {
+  for (const Filters* all : {&value_filters(), &sequence_filters()}) {
+    const auto found = all->find(name);
+    if (found != all->end()) return found->second(interpreter, of, arguments);
+  }
+  return refused("expected a filter that is known, found '" + name + "'");
+}
+
+}  // namespace tern::text::jinja

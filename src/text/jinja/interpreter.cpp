@@ -1,0 +1,313 @@
+#include "text/jinja/interpreter.h"
+
+#include <algorithm>
+
+#include "text/jinja/operations.h"
+
+namespace tern::text::jinja {
+namespace {
+
+using Kind = Statement::Kind;
+
+// Where an error came up that does not know it yet.
+Error at_line(int line, Error error) {
+  if (error.context == kNoPlace) error.context = "chat template, line " + std::to_string(line);
+  return error;
+}
+
+// What a loop's body knows of it.
+Value loop_value(const std::vector<Value>& items, std::size_t i,
+                 const std::shared_ptr<Value>& seen) {
+  const std::size_t count = items.size();
+  Dict loop;
+  const auto add = [&](const char* name, Value value) {
+    loop.items.emplace_back(name, std::move(value));
+  };
+  add("index", i + 1);
+  add("index0", i);
+  add("first", i == 0);
+  add("last", i + 1 == count);
+  add("length", count);
+  add("revindex", count - i);
+  add("revindex0", count - i - 1);
+  add("depth", 1);  // of recursive loops, which Tern does not have
+  add("depth0", 0);
+  add("previtem", i == 0 ? Value(Undefined{"previtem"}) : items[i - 1]);
+  add("nextitem", i + 1 == count ? Value(Undefined{"nextitem"}) : items[i + 1]);
+  add("cycle", Function{"cycle", [i](Interpreter&, const Arguments& given) -> Result<Value> {
+                          if (given.positional.empty())
+                            return refused("expected something to cycle through");
+                          return given.positional[i % given.positional.size()];
+                        }});
+  add("changed", Function{"changed", [seen](Interpreter&, const Arguments& given) -> Result<Value> {
+                            const Value now(List{given.positional, true});
+                            const bool same = equal(*seen, now);
+                            *seen = now;
+                            return Value(!same);
+                          }});
+  return loop;
+}
+
+}  // namespace
+
+Result<void> Interpreter::spend(std::uint64_t steps, std::uint64_t bytes) {
+  steps_ += steps;
+  bytes_ += bytes;
+  if (steps_ > limits_.steps) {
+    return Error{ErrorCode::kOutOfMemory,
+                 "expected at most " + std::to_string(limits_.steps) + " steps, found more",
+                 kNoPlace};
+  }
+  if (bytes_ > limits_.bytes) {
+    return Error{ErrorCode::kOutOfMemory,
+                 "expected at most " + std::to_string(limits_.bytes) + " bytes made, found more",
+                 kNoPlace};
+  }
+  return {};
+}
+
+Result<Value> Interpreter::made(std::string text) {
+  TERN_TRY(spend(0, text.size()));
+  return Value(std::move(text));
+}
+
+Result<Value> Interpreter::made(std::vector<Value> items) {
+  TERN_TRY(spend(0, items.size() * sizeof(Value)));
+  return Value(List{std::move(items)});
+}
+
+Result<std::string> Interpreter::render(const std::vector<Statement>& statements) {
+  TERN_TRY(run(statements));
+  return std::move(output_);
+}
+
+Result<Interpreter::Flow> Interpreter::run(const std::vector<Statement>& statements) {
+  for (const Statement& statement : statements) {
+    TERN_TRY(spend(1));
+    auto flow = run_one(statement);
+    if (!flow) return at_line(statement.line, std::move(flow.error()));
+    if (*flow != Flow::kOn) return *flow;
+  }
+  return Flow::kOn;
+}
+
+Result<Interpreter::Flow> Interpreter::run_one(const Statement& s) {
+  switch (s.kind) {
+    case Kind::kText: TERN_TRY(write(s.name)); break;
+    case Kind::kOutput: {
+      TERN_ASSIGN(const Value value, evaluate(*s.expression));
+      TERN_TRY(write(value));
+      break;
+    }
+    case Kind::kIf: {
+      TERN_ASSIGN(const Value condition, evaluate(*s.expression));
+      return run(condition.truth() ? s.body : s.otherwise);
+    }
+    case Kind::kFor: return run_loop(s);
+    case Kind::kSet: {
+      TERN_ASSIGN(const Value value, evaluate(*s.expression));
+      TERN_TRY(assign(s.targets, value));
+      break;
+    }
+    case Kind::kCapture: {
+      TERN_ASSIGN(Value value, captured(s.body));
+      if (s.expression != nullptr) {
+        TERN_ASSIGN(value, filtered(*s.expression, std::move(value)));
+      }
+      TERN_TRY(assign(s.targets, value));
+      break;
+    }
+    case Kind::kMacro: set(s.name, macro_of(s)); break;
+    case Kind::kCall: {
+      TERN_ASSIGN(const Value value, call_with_body(s));
+      TERN_TRY(write(value));
+      break;
+    }
+    case Kind::kFilter: {
+      TERN_ASSIGN(Value value, captured(s.body));
+      TERN_ASSIGN(value, filtered(*s.expression, std::move(value)));
+      TERN_TRY(write(value));
+      break;
+    }
+    case Kind::kBlock: return run(s.body);
+    case Kind::kBreak: return Flow::kBreak;
+    case Kind::kContinue: return Flow::kContinue;
+  }
+  return Flow::kOn;
+}
+
+Result<void> Interpreter::write(const Value& value) {
+  const std::string* const text = value.string();
+  const std::string shown = text == nullptr ? value.text() : std::string();
+  const std::string& written = text == nullptr ? shown : *text;
+  TERN_TRY(spend(0, written.size()));
+  output_ += written;
+  return {};
+}
+
+// The items that the loop's own condition lets pass.
+Result<std::vector<Value>> Interpreter::loop_items(const Statement& s) {
+  TERN_ASSIGN(const Value over, evaluate(*s.expression));
+  TERN_ASSIGN(std::vector<Value> all, items_of(over));
+  TERN_TRY(spend(all.size(), all.size() * sizeof(Value)));
+  if (s.condition == nullptr) return all;
+  std::vector<Value> items;
+  for (const Value& item : all) {
+    scopes_.push_back({{}, false});
+    auto outcome = assign(s.targets, item);
+    Result<Value> wanted = outcome ? evaluate(*s.condition) : Result<Value>(outcome.error());
+    scopes_.pop_back();
+    if (!wanted) return std::move(wanted.error());
+    if (wanted->truth()) items.push_back(item);
+  }
+  return items;
+}
+
+Result<Interpreter::Flow> Interpreter::run_loop(const Statement& s) {
+  TERN_ASSIGN(const std::vector<Value> items, loop_items(s));
+  if (items.empty()) return run(s.otherwise);
+  const auto seen = std::make_shared<Value>(Undefined{"changed"});
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    scopes_.push_back({{}, false});
+    set("loop", loop_value(items, i, seen));
+    auto outcome = assign(s.targets, items[i]);
+    Result<Flow> flow = outcome ? run(s.body) : Result<Flow>(outcome.error());
+    scopes_.pop_back();
+    if (!flow) return flow;
+    if (*flow == Flow::kBreak) break;
+  }
+  return Flow::kOn;
+}
+
+Result<Value> Interpreter::captured(const std::vector<Statement>& body) {
+  std::string before = std::exchange(output_, {});
+  scopes_.push_back({{}, false});
+  auto flow = run(body);
+  scopes_.pop_back();
+  std::string text = std::exchange(output_, std::move(before));
+  if (!flow) return std::move(flow.error());
+  return Value(std::move(text));
+}
+
+// The filters stand around nothing: the innermost one gets the value.
+Result<Value> Interpreter::filtered(const Expression& filters, Value of) {
+  if (filters.operands[0] != nullptr) {
+    TERN_ASSIGN(of, filtered(*filters.operands[0], std::move(of)));
+  }
+  TERN_ASSIGN(const Arguments arguments, arguments_of(filters));
+  return apply_filter(*this, filters.name, of, arguments);
+}
+
+Result<void> Interpreter::assign(const std::vector<std::string>& targets, const Value& value) {
+  if (targets.size() == 1) return assign_one(targets[0], value);
+  TERN_ASSIGN(const std::vector<Value> items, items_of(value));
+  if (items.size() != targets.size()) {
+    return refused("expected " + std::to_string(targets.size()) + " values, found " +
+                   std::to_string(items.size()));
+  }
+  for (std::size_t i = 0; i < items.size(); ++i) TERN_TRY(assign_one(targets[i], items[i]));
+  return {};
+}
+
+Result<void> Interpreter::assign_one(const std::string& target, const Value& value) {
+  const std::size_t dot = target.find('.');
+  if (dot == std::string::npos) {
+    set(target, value);
+    return {};
+  }
+  const auto space = find(target.substr(0, dot)).name_space();
+  if (space == nullptr) return refused("expected a namespace to set '" + target + "' in");
+  const std::string name = target.substr(dot + 1);
+  for (auto& [known, old] : space->items) {
+    if (known == name) {
+      old = value;
+      return {};
+    }
+  }
+  TERN_TRY(spend(0, sizeof(Value) + name.size()));
+  space->items.emplace_back(name, value);
+  return {};
+}
+
+Value Interpreter::macro_of(const Statement& statement) {
+  return Function{statement.name, [&statement](Interpreter& self, const Arguments& given) {
+                    return self.run_macro(statement, given);
+                  }};
+}
+
+Result<Value> Interpreter::run_macro(const Statement& macro, const Arguments& given) {
+  if (depth_ >= limits_.depth) {
+    return Error{ErrorCode::kOutOfMemory,
+                 "expected at most " + std::to_string(limits_.depth) +
+                     " macros that call each other, found more",
+                 kNoPlace};
+  }
+  if (given.positional.size() > macro.parameters.size()) {
+    return refused("expected at most " + std::to_string(macro.parameters.size()) +
+                   " arguments of macro '" + macro.name + "', found " +
+                   std::to_string(given.positional.size()));
+  }
+  scopes_.push_back({{}, true});
+  if (const Value* caller = given.find(given.positional.size(), "caller")) set("caller", *caller);
+  for (std::size_t i = 0; i < macro.parameters.size(); ++i) {
+    const auto& [name, fallback] = macro.parameters[i];
+    const Value* value = given.find(i, name);
+    if (value != nullptr) {
+      set(name, *value);
+    } else if (fallback == nullptr) {
+      set(name, Undefined{name});
+    } else {
+      auto made = evaluate(*fallback);
+      if (!made) {
+        scopes_.pop_back();
+        return made;
+      }
+      set(name, std::move(*made));
+    }
+  }
+  ++depth_;
+  Result<Value> text = captured(macro.body);
+  --depth_;
+  scopes_.pop_back();
+  return text;
+}
+
+Result<Value> Interpreter::call_with_body(const Statement& s) {
+  TERN_ASSIGN(const Value function, evaluate(*s.expression->operands[0]));
+  TERN_ASSIGN(Arguments arguments, arguments_of(*s.expression));
+  arguments.named.emplace_back("caller", macro_of(s));
+  return call(function, arguments);
+}
+
+Result<Value> Interpreter::call(const Value& function, const Arguments& arguments) {
+  if (const Function* found = function.function()) return found->call(*this, arguments);
+  if (const Undefined* missing = function.undefined()) return is_undefined(*missing);
+  return refused("expected something to call, found a '" + function.type_name() + "'");
+}
+
+Value Interpreter::find(const std::string& name) const {
+  const auto in = [&](const Scope& scope) -> const Value* {
+    for (auto at = scope.variables.rbegin(); at != scope.variables.rend(); ++at) {
+      if (at->first == name) return &at->second;
+    }
+    return nullptr;
+  };
+  for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
+    if (const Value* found = in(*scope)) return *found;
+    if (scope->ends_lookup) break;
+  }
+  if (const Value* found = in(scopes_.front())) return *found;
+  return Undefined{name};
+}
+
+void Interpreter::set(const std::string& name, Value value) {
+  for (auto& [known, old] : scopes_.back().variables) {
+    if (known == name) {
+      old = std::move(value);
+      return;
+    }
+  }
+  scopes_.back().variables.emplace_back(name, std::move(value));
+}
+
+}  // namespace tern::text::jinja

@@ -1,0 +1,279 @@
+// Operators, attributes, items and the functions that every template has.
+#include "text/jinja/operations.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace tern::text::jinja {
+namespace {
+
+// The largest list that range() gives, as Jinja's sandbox has it.
+constexpr std::int64_t kLongestRange = 100'000;
+
+Error wrong_types(std::string_view op, const Value& a, const Value& b) {
+  return refused("expected two values that '" + std::string(op) + "' takes, found '" +
+                 a.type_name() + "' and '" + b.type_name() + "'");
+}
+
+Error too_large() { return refused("expected a whole number of 64 bits, found a larger one"); }
+Error by_zero() { return refused("expected a divisor other than zero"); }
+
+Result<Value> whole_power(std::int64_t base, std::int64_t exponent) {
+  if (exponent < 0)
+    return Value(std::pow(static_cast<double>(base), static_cast<double>(exponent)));
+  std::int64_t result = 1;
+  for (; exponent > 0; --exponent) {
+    if (__builtin_mul_overflow(result, base, &result)) return too_large();
+    if (result == 0 || (result == 1 && base == 1)) break;
+    if (base == -1) return Value(exponent % 2 == 0 ? std::int64_t{1} : std::int64_t{-1});
+  }
+  return Value(result);
+}
+
+Result<Value> of_whole(std::string_view op, std::int64_t a, std::int64_t b) {
+  std::int64_t result = 0;
+  if (op == "+") {
+    if (__builtin_add_overflow(a, b, &result)) return too_large();
+  } else if (op == "-") {
+    if (__builtin_sub_overflow(a, b, &result)) return too_large();
+  } else if (op == "*") {
+    if (__builtin_mul_overflow(a, b, &result)) return too_large();
+  } else if (op == "**") {
+    return whole_power(a, b);
+  } else if (b == 0) {
+    return by_zero();
+  } else if (op == "/") {
+    return Value(static_cast<double>(a) / static_cast<double>(b));
+  } else if (a == std::numeric_limits<std::int64_t>::min() && b == -1) {
+    return op == "//" ? Result<Value>(too_large()) : Result<Value>(Value(0));
+  } else {  // "//" and "%" round down
+    const std::int64_t rest = a % b;
+    const bool below = rest != 0 && (rest < 0) != (b < 0);
+    result = op == "//" ? a / b - (below ? 1 : 0) : rest + (below ? b : 0);
+  }
+  return Value(result);
+}
+
+Result<Value> of_real(std::string_view op, double a, double b) {
+  if (op == "+") return Value(a + b);
+  if (op == "-") return Value(a - b);
+  if (op == "*") return Value(a * b);
+  if (op == "**") return Value(std::pow(a, b));
+  if (b == 0.0) return by_zero();
+  if (op == "/") return Value(a / b);
+  if (op == "//") return Value(std::floor(a / b));
+  const double rest = std::fmod(a, b);
+  return Value(rest != 0.0 && (rest < 0.0) != (b < 0.0) ? rest + b : rest);
+}
+
+Result<Value> repeated(Interpreter& interpreter, const Value& of, std::int64_t times) {
+  const auto count = static_cast<std::uint64_t>(std::max<std::int64_t>(times, 0));
+  const std::uint64_t size = of.string() ? of.string()->size() : of.list()->items.size();
+  std::uint64_t all = 0;
+  if (__builtin_mul_overflow(count, size, &all))
+    all = std::numeric_limits<std::uint64_t>::max() / 64;
+  TERN_TRY(interpreter.spend(0, all));  // before it is made
+  if (of.string()) {
+    std::string text;
+    for (std::uint64_t i = 0; i < count && size > 0; ++i) text += *of.string();
+    return Value(std::move(text));
+  }
+  TERN_TRY(interpreter.spend(0, all * sizeof(Value)));
+  List list;
+  list.is_tuple = of.list()->is_tuple;
+  for (std::uint64_t i = 0; i < count && size > 0; ++i) {
+    list.items.insert(list.items.end(), of.list()->items.begin(), of.list()->items.end());
+  }
+  return Value(std::move(list));
+}
+
+Result<Value> sum_of_lists(Interpreter& interpreter, const List& a, const List& b) {
+  List list = a;
+  list.items.insert(list.items.end(), b.items.begin(), b.items.end());
+  TERN_TRY(interpreter.spend(0, list.items.size() * sizeof(Value)));
+  return Value(std::move(list));
+}
+
+Result<Value> range(Interpreter& interpreter, const Arguments& given) {
+  std::int64_t parts[3] = {0, 0, 1};
+  const std::size_t count = given.positional.size();
+  if (count < 1 || count > 3) return refused("expected 1 to 3 arguments of range()");
+  for (std::size_t i = 0; i < count; ++i) {
+    const Value& part = given.positional[i];
+    if (!part.integer() && !part.boolean()) {
+      return refused("expected whole numbers in range(), found a '" + part.type_name() + "'");
+    }
+    parts[count == 1 ? 1 : i] = part.whole();
+  }
+  const auto [begin, end, step] = parts;
+  if (step == 0) return refused("expected a step of range() other than zero");
+  std::vector<Value> items;
+  for (std::int64_t at = begin; step > 0 ? at < end : at > end;) {
+    if (static_cast<std::int64_t>(items.size()) >= kLongestRange) {
+      return refused("expected a range() of at most " + std::to_string(kLongestRange) +
+                     " numbers, found more");
+    }
+    items.emplace_back(at);
+    if (__builtin_add_overflow(at, step, &at)) break;
+  }
+  TERN_TRY(interpreter.spend(items.size()));
+  return interpreter.made(std::move(items));
+}
+
+Result<Value> make_namespace(Interpreter&, const Arguments& given) {
+  auto made = std::make_shared<Namespace>();
+  for (const Value& from : given.positional) {
+    if (from.dict() == nullptr) return refused("expected a dictionary in namespace()");
+    for (const auto& [key, value] : from.dict()->items) made->items.emplace_back(key.text(), value);
+  }
+  for (const auto& named : given.named) made->items.push_back(named);
+  return Value(std::move(made));
+}
+
+Result<Value> make_dict(Interpreter&, const Arguments& given) {
+  Dict made;
+  if (!given.positional.empty()) {
+    if (given.positional[0].dict() == nullptr) return refused("expected a dictionary in dict()");
+    made = *given.positional[0].dict();
+  }
+  for (const auto& [name, value] : given.named) made.set(name, value);
+  return Value(std::move(made));
+}
+
+Result<Value> raise(Interpreter&, const Arguments& given) {
+  const Value* message = given.find(0, "message");
+  return refused(message == nullptr ? "the template refuses this conversation" : message->text());
+}
+
+// An index of Python: from the end where it is negative.
+std::int64_t from_end(std::int64_t index, std::int64_t size) {
+  return index < 0 ? index + size : index;
+}
+
+}  // namespace
+
+Error refused(std::string message) { return {ErrorCode::kUsage, std::move(message), kNoPlace}; }
+
+Error is_undefined(const Undefined& missing) {
+  const bool is_name = missing.name.find(' ') == std::string::npos;
+  return refused(is_name ? "'" + missing.name + "' is undefined"
+                         : "expected a value, found none: " + missing.name);
+}
+
+Result<Value> binary(Interpreter& interpreter, std::string_view op, const Value& a,
+                     const Value& b) {
+  if (op == "~") return interpreter.made(a.text() + b.text());
+  if (const Undefined* missing = a.undefined()) return is_undefined(*missing);
+  if (const Undefined* missing = b.undefined()) return is_undefined(*missing);
+  if (a.is_number() && b.is_number()) {
+    return a.real() || b.real() ? of_real(op, a.number(), b.number())
+                                : of_whole(op, a.whole(), b.whole());
+  }
+  if (op == "+" && a.string() && b.string()) return interpreter.made(*a.string() + *b.string());
+  if (op == "+" && a.list() && b.list() && a.list()->is_tuple == b.list()->is_tuple) {
+    return sum_of_lists(interpreter, *a.list(), *b.list());
+  }
+  const auto repeats = [](const Value& of, const Value& times) {
+    return (of.string() || of.list()) && (times.integer() || times.boolean());
+  };
+  if (op == "*" && repeats(a, b)) return repeated(interpreter, a, b.whole());
+  if (op == "*" && repeats(b, a)) return repeated(interpreter, b, a.whole());
+  if (op == "%" && a.string()) {
+    Arguments given;
+    given.positional = b.list() ? b.list()->items : std::vector<Value>{b};
+    return apply_filter(interpreter, "format", a, given);
+  }
+  return wrong_types(op, a, b);
+}
+
+Result<bool> contains(const Value& all, const Value& item) {
+  if (const std::string* text = all.string()) {
+    if (item.string() == nullptr) {
+      return refused("expected a string to look for in a string, found a '" + item.type_name() +
+                     "'");
+    }
+    return text->find(*item.string()) != std::string::npos;
+  }
+  if (const Dict* dict = all.dict()) return dict->find(item) != nullptr;
+  TERN_ASSIGN(const std::vector<Value> items, items_of(all));
+  return std::any_of(items.begin(), items.end(), [&](const Value& v) { return equal(v, item); });
+}
+
+Result<Value> attribute(const Value& of, const std::string& name) {
+  if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
+  if (auto found = method(of, name)) return std::move(*found);
+  if (const auto space = of.name_space()) {
+    for (const auto& [known, value] : space->items) {
+      if (known == name) return value;
+    }
+  }
+  if (const Dict* dict = of.dict()) {
+    if (const Value* value = dict->find(name)) return *value;
+  }
+  return Value(Undefined{"a " + of.type_name() + " has no '" + name + "'"});
+}
+
+Result<Value> item(const Value& of, const Value& which) {
+  if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
+  const Value absent(Undefined{"a " + of.type_name() + " has no item " + which.repr()});
+  if (const Dict* dict = of.dict()) {
+    const Value* value = dict->find(which);
+    if (value != nullptr) return *value;
+    const auto found = which.string() ? method(of, *which.string()) : std::nullopt;
+    return found ? *found : absent;
+  }
+  if (which.string()) return attribute(of, *which.string());
+  if (!which.integer() && !which.boolean()) return absent;
+  if (const List* list = of.list()) {
+    const auto size = static_cast<std::int64_t>(list->items.size());
+    const std::int64_t index = from_end(which.whole(), size);
+    return index >= 0 && index < size ? list->items[static_cast<std::size_t>(index)] : absent;
+  }
+  if (const std::string* text = of.string()) {
+    const auto all = characters(*text);
+    const auto size = static_cast<std::int64_t>(all.size());
+    const std::int64_t index = from_end(which.whole(), size);
+    return index >= 0 && index < size ? Value(all[static_cast<std::size_t>(index)]) : absent;
+  }
+  return absent;
+}
+
+Result<Value> slice(Interpreter& interpreter, const Value& of,
+                    const std::optional<std::int64_t>& begin,
+                    const std::optional<std::int64_t>& end, std::int64_t step) {
+  if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
+  if (step == 0) return refused("expected a step of a slice other than zero");
+  if (of.string() == nullptr && of.list() == nullptr) {
+    return refused("expected a string or a list to slice, found a '" + of.type_name() + "'");
+  }
+  TERN_ASSIGN(const std::vector<Value> all, items_of(of));
+  const auto size = static_cast<std::int64_t>(all.size());
+  const std::int64_t least = step > 0 ? 0 : -1;
+  const std::int64_t most = step > 0 ? size : size - 1;
+  const auto place = [&](const std::optional<std::int64_t>& given, std::int64_t otherwise) {
+    return given ? std::clamp(from_end(*given, size), least, most) : otherwise;
+  };
+  const std::int64_t first = place(begin, step > 0 ? 0 : size - 1);
+  const std::int64_t last = place(end, step > 0 ? size : -1);
+  List list;
+  list.is_tuple = of.list() != nullptr && of.list()->is_tuple;
+  for (std::int64_t at = first; step > 0 ? at < last : at > last;) {
+    list.items.push_back(all[static_cast<std::size_t>(at)]);
+    if (__builtin_add_overflow(at, step, &at)) break;
+  }
+  TERN_TRY(interpreter.spend(list.items.size(), list.items.size() * sizeof(Value)));
+  if (of.string() == nullptr) return Value(std::move(list));
+  std::string text;
+  for (const Value& character : list.items) text += *character.string();
+  return interpreter.made(std::move(text));
+}
+
+Variables global_functions() {
+  return {{"range", Function{"range", range}},
+          {"namespace", Function{"namespace", make_namespace}},
+          {"dict", Function{"dict", make_dict}},
+          {"raise_exception", Function{"raise_exception", raise}}};
+}
+
+}  // namespace tern::text::jinja

@@ -1,0 +1,130 @@
+#include "text/chat_template.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <fstream>
+
+namespace tern::text {
+namespace {
+
+using jinja::Value;
+using testing::HasSubstr;
+
+Value value_of(const boost::json::value& json) {
+  switch (json.kind()) {
+    case boost::json::kind::null: return {};
+    case boost::json::kind::bool_: return json.as_bool();
+    case boost::json::kind::int64: return json.as_int64();
+    case boost::json::kind::uint64: return static_cast<std::int64_t>(json.as_uint64());
+    case boost::json::kind::double_: return json.as_double();
+    case boost::json::kind::string: return std::string(json.as_string());
+    case boost::json::kind::array: {
+      jinja::List list;
+      for (const auto& item : json.as_array()) list.items.push_back(value_of(item));
+      return list;
+    }
+    case boost::json::kind::object: break;
+  }
+  jinja::Dict dict;
+  for (const auto& [key, item] : json.as_object()) {
+    dict.items.emplace_back(std::string(key), value_of(item));
+  }
+  return dict;
+}
+
+Result<std::string> render(std::string_view source, const ChatInput& input = {}) {
+  TERN_ASSIGN(const ChatTemplate made, ChatTemplate::parse(source));
+  return made.render(input);
+}
+
+std::string error_of(std::string_view source, const ChatInput& input = {}) {
+  const auto outcome = render(source, input);
+  return outcome ? "no error: " + *outcome : outcome.error().to_string();
+}
+
+// Templates and expressions as jinja2 renders or refuses them; tests/reference/make_chat_vectors.py
+// made the file.
+TEST(ChatTemplate, AgreesWithJinja2) {
+  std::ifstream file(TERN_SOURCE_DIR "/tests/reference/data/chat_templates.jsonl");
+  std::size_t cases = 0;
+  for (std::string line; std::getline(file, line); ++cases) {
+    const auto json = boost::json::parse(line).as_object();
+    ChatInput input;
+    for (const auto& [name, value] : json.at("variables").as_object()) {
+      input.variables.emplace_back(std::string(name), value_of(value));
+    }
+    const std::string source(json.at("template").as_string());
+    const auto found = render(source, input);
+    if (json.contains("fails")) {
+      EXPECT_FALSE(found.ok()) << source << "\n" << *found;
+    } else if (found) {
+      EXPECT_EQ(*found, std::string(json.at("text").as_string())) << source;
+    } else {
+      ADD_FAILURE() << source << "\n" << found.error().to_string();
+    }
+  }
+  EXPECT_GE(cases, 300u);
+}
+
+// What a hostile template would do to its reader.
+TEST(ChatTemplate, IsBounded) {
+  EXPECT_THAT(
+      error_of("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"),
+      HasSubstr("at most 1000000 steps"));
+  EXPECT_THAT(error_of("{% set ns = namespace(x='0123456789') %}{% for i in range(99) %}"
+                       "{% set ns.x = ns.x ~ ns.x %}{% endfor %}"),
+              HasSubstr("at most 67108864 bytes"));
+  EXPECT_THAT(error_of("{{ 'x' * 9999999999 }}"), HasSubstr("bytes"));
+  EXPECT_THAT(error_of("{{ [1] * 4611686018427387904 * 4 }}"), HasSubstr("bytes"));
+  EXPECT_THAT(error_of("{{ 'x' | center(99999999999) }}"), HasSubstr("bytes"));
+  EXPECT_THAT(error_of("{{ 'x' | indent(99999999999) }}"), HasSubstr("bytes"));
+  EXPECT_THAT(error_of("{{ ('a' * 100000).replace('a', 'b' * 100000) }}"), HasSubstr("bytes"));
+  EXPECT_THAT(error_of("{{ ('b' * 100000).join(range(9999) | map('string')) }}"),
+              HasSubstr("bytes"));
+  EXPECT_THAT(error_of("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
+              HasSubstr("at most 50 macros that call each other"));
+  const auto repeated = [](std::string_view unit, std::size_t count) {
+    std::string text;
+    for (std::size_t i = 0; i < count; ++i) text += unit;
+    return text;
+  };
+  EXPECT_THAT(error_of("{{ " + repeated("(", 5000) + "1" + repeated(")", 5000) + " }}"),
+              HasSubstr("nested"));
+  EXPECT_THAT(error_of("{{ 1" + repeated(" + 1", 50000) + " }}"), HasSubstr("operations in a row"));
+  EXPECT_THAT(error_of("{{ a" + repeated(".a", 50000) + " }}"), HasSubstr("operations in a row"));
+  EXPECT_THAT(error_of("{{ a" + repeated("|trim", 50000) + " }}"),
+              HasSubstr("operations in a row"));
+  EXPECT_THAT(error_of("{{ " + repeated("-", 50000) + "1 }}"), HasSubstr("nested"));
+  EXPECT_THAT(error_of("{{ " + repeated("not ", 50000) + "1 }}"), HasSubstr("operations in a row"));
+  EXPECT_THAT(error_of(repeated("{% if 1 %}", 5000)), HasSubstr("nested blocks"));
+  EXPECT_THAT(error_of("{% if 1 %}" + repeated("{% elif 1 %}", 5000) + "{% endif %}"),
+              HasSubstr("nested blocks"));
+  EXPECT_THAT(error_of(std::string((1 << 20) + 1, 'x')), HasSubstr("at most 1048576 bytes"));
+}
+
+TEST(ChatTemplate, ErrorsSayWhereAndWhat) {
+  EXPECT_EQ(error_of("a\n{{ 1 + }}"), "chat template, line 2: expected an expression, found '}}'");
+  EXPECT_EQ(error_of("\n\n{{ nothing.more }}"), "chat template, line 3: 'nothing' is undefined");
+  EXPECT_EQ(error_of("{{ {'a': 1}.b.c }}"),
+            "chat template, line 1: expected a value, found none: a dict has no 'b'");
+  EXPECT_EQ(error_of("{{ raise_exception('no system role') }}"),
+            "chat template, line 1: no system role");
+  EXPECT_EQ(error_of("{% include 'x' %}"),
+            "chat template, line 1: expected if, for, set, macro, call, filter, generation, break, "
+            "continue or raw, found 'include'");
+  EXPECT_EQ(error_of("{{ [].append(1) }}"),
+            "chat template, line 1: expected a method that only reads: a template cannot change a "
+            "'list'");
+}
+
+TEST(ChatTemplate, ShowsTheTimeThatItIsGiven) {
+  ChatInput input;
+  input.now = std::chrono::system_clock::from_time_t(1'700'000'000);
+  EXPECT_EQ(*render("{{ strftime_now('%Y %b') }}", input), "2023 Nov");
+  EXPECT_THAT(error_of("{{ strftime_now(1) }}", input), HasSubstr("expected a format"));
+}
+
+}  // namespace
+}  // namespace tern::text
