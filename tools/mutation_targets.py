@@ -182,12 +182,13 @@ TARGETS = {
             "src/kernels/generic/ternary_block_body.h",
             "src/kernels/generic/ternary_body.h",
             "src/kernels/generic/ternary_panel_body.h",
+            "src/kernels/generic/tmm_body.h",
             "src/kernels/x86/simd256.h",
             "src/kernels/avx2/kernels.cpp",
             "src/kernels/avx_vnni/kernels.cpp",
             "src/kernels/avx512_vnni/kernels.cpp",
             "src/kernels/avx512_vnni/simd.h",
-            "src/kernels/avx512_vbmi/kernels.cpp",
+            "src/kernels/avx512_vbmi/simd.h",
             "src/kernels/registry.cpp",
         ),
         test="conformance_test",
@@ -202,6 +203,7 @@ TARGETS = {
             "src/kernels/generic/ternary_block_body.h": "*/TernaryTier.*",
             "src/kernels/generic/ternary_body.h": "*/TernaryTier.*",
             "src/kernels/generic/ternary_panel_body.h": "*/TernaryTier.*",
+            "src/kernels/generic/tmm_body.h": "Tmm.*",
         },
         equivalent={
             **dict.fromkeys(

@@ -89,7 +89,8 @@ struct DigitRows {
 };
 inline constexpr std::size_t kDigitBytes = 2 * kScanColumns;  // of a tile of one row
 
-// Activations quantised to int8, one row a token, padded with zeros to whole tiles.
+// Activations quantised to int8, one row a token, padded with zeros to whole tiles and to whole
+// lines of 64 values.
 struct QuantizedRows {
   const std::int8_t* values;  // [tokens][stride]
   std::size_t stride;         // bytes between tokens
