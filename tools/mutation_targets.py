@@ -262,7 +262,7 @@ TARGETS = {
             ),
             **dict.fromkeys(
                 (
-                    ("ternary_panel_body.h", "bound", "left <= kPanelTiles"),
+                    ("ternary_panel_body.h", "bound", "rest <= kPanelTiles"),
                     ("ternary_panel_body.h", "bound", "tokens < kStreamTokens"),
                 ),
                 "replaces a number by its equal, or decides speed alone",
