@@ -262,10 +262,12 @@ TARGETS = {
             ),
             **dict.fromkeys(
                 (
+                    ("ternary_block_body.h", "bound", "row > b.rows"),
+                    ("ternary_panel_body.h", "bound", "row > b.rows"),
                     ("ternary_panel_body.h", "bound", "rest <= kPanelTiles"),
                     ("ternary_panel_body.h", "bound", "tokens < kStreamTokens"),
                 ),
-                "replaces a number by its equal, or decides speed alone",
+                "replaces a number by its equal, decides speed alone or writes no row",
             ),
             ("kernels.cpp", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
             ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",

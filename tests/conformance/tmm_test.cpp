@@ -22,6 +22,7 @@ struct Registers {
   std::size_t rows[kTmmRegisters];
   std::uint8_t bytes[kTmmRegisters][kTmmRows][kTmmRowBytes];
   bool configured;
+  const std::int8_t* values_end;  // behind the last activation
 };
 Registers registers;
 
@@ -44,6 +45,10 @@ template <int kTmm>
 void load_tmm(const void* from, std::size_t stride) {
   for (std::size_t row = 0; row < registers.rows[kTmm]; ++row) {
     const char* at = static_cast<const char*>(from) + row * stride;
+    const bool activations = kTmm >= 4 && kTmm < kFirstCodes;
+    if (activations) {
+      ASSERT_LE(at + kTmmRowBytes, reinterpret_cast<const char*>(registers.values_end));
+    }
     std::memcpy(registers.bytes[kTmm][row], at, kTmmRowBytes);
   }
 }
@@ -88,7 +93,12 @@ void write_sums(const std::int32_t* sums, std::int32_t sum, float factor, std::s
 void expect_definition(std::size_t rows, std::size_t columns, std::size_t tokens, Packing packing) {
   const Weights w =
       random_weights(rows, columns, packing, static_cast<std::uint32_t>(columns + rows));
-  const Activations x = quantized(scalar_table(), normals(tokens * columns, 5), columns);
+  Activations x = quantized(scalar_table(), normals(tokens * columns, 5), columns);
+  const std::size_t used = w.tiles.tiles * columns_of_tile(packing);
+  for (std::size_t t = 0; t < tokens; ++t) {  // what lies behind the last tile does not matter
+    for (std::size_t c = used; c < x.rows.stride; ++c) x.values[t * x.rows.stride + c] = 99;
+  }
+  registers.values_end = x.values.data() + x.values.size();
   const std::size_t y_stride = rows + 3;
   std::vector<float> expected(tokens * y_stride, -7.0f);
   std::vector<float> found = expected;
