@@ -22,12 +22,14 @@ def kernel_counters(pattern: str, seconds: float = 0.2, rounds: int = 5) -> Coun
         runs = []
         for core in CORES:
             command[2] = str(core)
-            runs.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            runs.append(
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            )
         this_round: dict[tuple[str, str], list[float]] = {}
         for run in runs:
-            text, _ = run.communicate()
+            text, errors = run.communicate()
             if run.returncode != 0:
-                raise subprocess.CalledProcessError(run.returncode, command)
+                raise RuntimeError(f"{BENCH_KERNELS} exits with {run.returncode}: {errors}")
             for case in json.loads(text)["benchmarks"]:
                 for counter in ("share", "mac", "weights"):
                     if counter in case:
@@ -44,6 +46,6 @@ def kernel_counters(pattern: str, seconds: float = 0.2, rounds: int = 5) -> Coun
 def tiers() -> list[str]:
     """The tiers of this CPU, slowest first."""
     run = subprocess.run(
-        [BENCH_KERNELS, "--benchmark_list_tests"], stdout=subprocess.PIPE, text=True, check=True
+        [BENCH_KERNELS, "--benchmark_list_tests"], capture_output=True, text=True, check=True
     )
     return list(dict.fromkeys(line.split("/")[0] for line in run.stdout.splitlines()))
