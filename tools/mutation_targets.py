@@ -182,12 +182,13 @@ TARGETS = {
             "src/kernels/generic/ternary_block_body.h",
             "src/kernels/generic/ternary_body.h",
             "src/kernels/generic/ternary_panel_body.h",
+            "src/kernels/generic/tmm_body.h",
             "src/kernels/x86/simd256.h",
             "src/kernels/avx2/kernels.cpp",
             "src/kernels/avx_vnni/kernels.cpp",
             "src/kernels/avx512_vnni/kernels.cpp",
             "src/kernels/avx512_vnni/simd.h",
-            "src/kernels/avx512_vbmi/kernels.cpp",
+            "src/kernels/avx512_vbmi/simd.h",
             "src/kernels/registry.cpp",
         ),
         test="conformance_test",
@@ -202,6 +203,7 @@ TARGETS = {
             "src/kernels/generic/ternary_block_body.h": "*/TernaryTier.*",
             "src/kernels/generic/ternary_body.h": "*/TernaryTier.*",
             "src/kernels/generic/ternary_panel_body.h": "*/TernaryTier.*",
+            "src/kernels/generic/tmm_body.h": "Tmm.*",
         },
         equivalent={
             **dict.fromkeys(
@@ -260,10 +262,12 @@ TARGETS = {
             ),
             **dict.fromkeys(
                 (
-                    ("ternary_panel_body.h", "bound", "left <= kPanelTiles"),
+                    ("ternary_block_body.h", "bound", "row > b.rows"),
+                    ("ternary_panel_body.h", "bound", "row > b.rows"),
+                    ("ternary_panel_body.h", "bound", "rest <= kPanelTiles"),
                     ("ternary_panel_body.h", "bound", "tokens < kStreamTokens"),
                 ),
-                "replaces a number by its equal, or decides speed alone",
+                "replaces a number by its equal, decides speed alone or writes no row",
             ),
             ("kernels.cpp", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
             ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",

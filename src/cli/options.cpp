@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "cli/streams.h"
 #include "core/cpu_features.h"
 #include "core/machine.h"
 #include "kernels/registry.h"
@@ -126,6 +127,9 @@ Result<format::GgufFile> open_model(const std::string& path) {
 
 Result<const kernels::KernelTable*> choose_tier(const std::string& option) {
   const std::uint32_t features = detect_cpu_features();
+  if (amx_is_refused()) {
+    write_stderr("tern: the system does not let this process use AMX, which this CPU has\n");
+  }
   if (!option.empty()) return kernels::table_by_name(option, features);
   const char* forced = std::getenv("TERN_FORCE_ISA");  // NOLINT: before there are threads
   if (forced == nullptr || *forced == '\0') return &kernels::best_table(features);

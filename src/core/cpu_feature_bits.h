@@ -18,6 +18,7 @@ enum CpuFeature : std::uint32_t {
   kCpuAvx512Vbmi = 1u << 8,
   kCpuDotprod = 1u << 9,
   kCpuI8mm = 1u << 10,
+  kCpuAmxInt8 = 1u << 11,  // tile registers, their int8 products, and permission to use them
 };
 
 }  // namespace tern

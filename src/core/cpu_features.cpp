@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -14,7 +16,7 @@
 namespace tern {
 namespace {
 
-constexpr std::array<std::pair<std::uint32_t, const char*>, 11> kNames{{
+constexpr std::array<std::pair<std::uint32_t, const char*>, 12> kNames{{
     {kCpuAvx2, "avx2"},
     {kCpuFma, "fma"},
     {kCpuF16c, "f16c"},
@@ -26,11 +28,34 @@ constexpr std::array<std::pair<std::uint32_t, const char*>, 11> kNames{{
     {kCpuAvx512Vbmi, "avx512_vbmi"},
     {kCpuDotprod, "asimddp"},
     {kCpuI8mm, "i8mm"},
+    {kCpuAmxInt8, "amx_int8"},
 }};
 
 }  // namespace
 
 #if defined(__x86_64__)
+
+namespace {
+
+bool cpu_has_amx_int8() {
+  constexpr unsigned kTileBit = 1u << 24;  // of EDX; older <cpuid.h> do not name them
+  constexpr unsigned kInt8Bit = 1u << 25;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  return (d & kTileBit) != 0 && (d & kInt8Bit) != 0;
+}
+
+// The registers take 8 KiB of a thread's state, which the kernel keeps for who asks alone. Asking
+// again costs a system call and changes nothing.
+bool may_use_amx() {
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+}  // namespace
+
+bool amx_is_refused() { return cpu_has_amx_int8() && (detect_cpu_features() & kCpuAmxInt8) == 0; }
 
 std::uint32_t detect_cpu_features() {
   constexpr std::uint32_t kSavesAvx = 0x6;
@@ -53,6 +78,10 @@ std::uint32_t detect_cpu_features() {
     if ((c & bit_AVX512VNNI) != 0) mask |= kCpuAvx512Vnni;
     if ((c & bit_AVX512VBMI) != 0) mask |= kCpuAvx512Vbmi;
   }
+  constexpr std::uint32_t kSavesAmx = 0x60000;
+  if ((saved & kSavesAmx) == kSavesAmx && cpu_has_amx_int8() && may_use_amx()) {
+    mask |= kCpuAmxInt8;
+  }
   constexpr unsigned kAvxVnniBit = 1u << 4;  // of subleaf 1; older <cpuid.h> do not name it
   if (subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvxVnniBit) != 0) {
     mask |= kCpuAvxVnni;
@@ -69,9 +98,12 @@ std::uint32_t detect_cpu_features() {
   return mask;
 }
 
+bool amx_is_refused() { return false; }
+
 #else
 
 std::uint32_t detect_cpu_features() { return 0; }
+bool amx_is_refused() { return false; }
 
 #endif
 

@@ -8,8 +8,12 @@
 
 namespace tern {
 
-// Features that both the CPU and the operating system (saved registers) support.
+// Features that both the CPU and the operating system (saved registers) support. Asks the system to
+// let this process use AMX where there is any, so the first call comes before there are threads.
 std::uint32_t detect_cpu_features();
+
+// Whether the CPU has AMX, but detect_cpu_features() leaves it out because the system refuses it.
+bool amx_is_refused();
 
 // "avx2 fma f16c"; "none" for an empty mask.
 std::string describe_cpu_features(std::uint32_t mask);

@@ -24,8 +24,10 @@ inline constexpr std::size_t kTileRows = 16;
 inline constexpr std::size_t kTileBytes = 64;
 inline constexpr std::size_t kTwoBitColumns = 16;
 inline constexpr std::size_t kFiveTritColumns = 20;
-// Queries that one attention call takes at most.
+// Queries that share a pass over keys and values, and those that one attention call takes at most:
+// so many that what all of them read need not come from memory at the speed of the arithmetic.
 inline constexpr std::size_t kMaxQueries = 8;
+inline constexpr std::size_t kCallQueries = 32;
 // Rows of V are padded to whole vectors: round_up(head_dim, kValueAlign) values.
 inline constexpr std::size_t kValueAlign = 16;
 // Codes that lie side by side in an int8 page, as the four-way dot products take them.
@@ -89,7 +91,8 @@ struct DigitRows {
 };
 inline constexpr std::size_t kDigitBytes = 2 * kScanColumns;  // of a tile of one row
 
-// Activations quantised to int8, one row a token, padded with zeros to whole tiles.
+// Activations quantised to int8, one row a token, padded with zeros to whole tiles and to whole
+// lines of 64 values.
 struct QuantizedRows {
   const std::int8_t* values;  // [tokens][stride]
   std::size_t stride;         // bytes between tokens
@@ -160,6 +163,10 @@ struct KernelTable {
   // registers alone, and returns the multiply-accumulates done: the ceiling of this tier.
   std::uint64_t (*multiply_accumulate_loop)(std::uint64_t steps);
 
+  // Runs the fused multiply-adds of floats, `steps` times on registers alone, and returns how many
+  // were done: the ceiling of attention over f16.
+  std::uint64_t (*fma_loop)(std::uint64_t steps);
+
   // Quantises n floats to int8 and zeroes q[n, padded). Writes d = m/127 and the sum of q. Returns
   // false, leaving the outputs unspecified, if any x is a NaN or an infinity.
   bool (*quantize)(const float* x, std::size_t n, std::size_t padded, std::int8_t* q, float* d,
@@ -182,7 +189,7 @@ struct KernelTable {
   // Rounds n floats to f16, `out_stride` elements apart. Returns false on overflow or NaN.
   bool (*store_f16)(const float* x, std::size_t n, std::uint16_t* out, std::size_t out_stride);
 
-  // `count` queries (1 to kMaxQueries) over one chunk; `scale` is f32(1/sqrt(head_dim)).
+  // `count` queries (1 to kCallQueries) over one chunk; `scale` is f32(1/sqrt(head_dim)).
   // Overwrites all of the first `count` parts.
   void (*attention_chunk)(const AttentionQuery* queries, std::size_t count, float scale,
                           const KeyValueChunk& kv, AttentionState* parts);

@@ -22,10 +22,12 @@ constexpr std::uint64_t packed_bytes(std::uint64_t rows, std::uint64_t columns, 
   return (rows + kTileRows - 1) / kTileRows * tiles_of(columns, packing) * kTileBytes;
 }
 
-// Values of a quantised row, zeros included, so that whole tiles of any packing can be read.
+// Values of a quantised row, zeros included: whole tiles of any packing, in whole lines.
 constexpr std::uint64_t padded_columns(std::uint64_t columns) {
-  return std::max(tiles_of(columns, Packing::kTwoBits) * kTwoBitColumns,
-                  tiles_of(columns, Packing::kFiveTrits) * kFiveTritColumns);
+  constexpr std::uint64_t kLine = 64;
+  const std::uint64_t tiles = std::max(tiles_of(columns, Packing::kTwoBits) * kTwoBitColumns,
+                                       tiles_of(columns, Packing::kFiveTrits) * kFiveTritColumns);
+  return (tiles + kLine - 1) / kLine * kLine;
 }
 
 }  // namespace tern::kernels

@@ -12,7 +12,7 @@ namespace {
 constexpr std::array kTables {
   &kScalarTable,
 #if defined(__x86_64__)
-      &kAvx2Table, &kAvxVnniTable, &kAvx512VnniTable, &kAvx512VbmiTable,
+      &kAvx2Table, &kAvxVnniTable, &kAvx512VnniTable, &kAvx512VbmiTable, &kAmxTable,
 #elif defined(__aarch64__)
       &kNeonTable, &kNeonDotprodTable, &kNeonI8mmTable,
 #endif

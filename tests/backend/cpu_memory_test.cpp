@@ -114,7 +114,7 @@ TEST(CpuWorkspace, WidthsAndStrides) {
   const Slots& slots = w->slots(false, 0);
   EXPECT_EQ(slots.width(0), 100u);
   EXPECT_EQ(slots.width(1), 100u);
-  EXPECT_EQ(slots.padded_width(1), 128u);
+  EXPECT_EQ(slots.padded_width(1), 192u);
   EXPECT_EQ(slots.padded_width(3), 192u);
   EXPECT_EQ(slots.row(0, 1), slots.row(0, 0) + 100);
   const kernels::QuantizedRows q = slots.quantized(3);

@@ -147,7 +147,7 @@ TEST_P(Int8AttentionTier, EqualsTheDefinition) {
 TEST_P(Int8AttentionTier, OfSeveralQueries) {
   const std::size_t head_dim = 100;
   const Cache cache = random_cache(head_dim, 300, 7);
-  for (std::size_t count = 1; count <= kMaxQueries; ++count) {
+  for (std::size_t count = 1; count <= kCallQueries; ++count) {
     for (const std::size_t most : {count, std::size_t{66}, std::size_t{259}}) {
       std::vector<Query> queries;
       for (std::size_t i = 0; i < count; ++i) {

@@ -229,7 +229,7 @@ TEST_P(Tier, AttentionOfSeveralQueries) {
   for (const std::size_t head_dim : {64u, 100u}) {
     const std::size_t width = (head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
     const Pages pages = random_pages(300, head_dim, width);
-    for (std::size_t count = 1; count <= kMaxQueries; ++count) {
+    for (std::size_t count = 1; count <= kCallQueries; ++count) {
       for (const std::size_t most : {count, std::size_t{66}, std::size_t{259}}) {
         const auto q = normals(count * head_dim, 12, 3.0f);
         std::vector<std::size_t> keys(count);
@@ -246,6 +246,12 @@ TEST_P(Tier, AttentionOfSeveralQueries) {
       }
     }
   }
+}
+
+TEST_P(Tier, FmaLoopCounts) {
+  const std::uint64_t one = tier().fma_loop(1000);
+  EXPECT_GE(one, 1000u);
+  EXPECT_EQ(tier().fma_loop(3000), 3 * one);
 }
 
 // With equal scores attention is the mean of the values.

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+#include <string>
+
 namespace tern {
 namespace {
 
@@ -33,6 +37,15 @@ TEST(CpuFeatures, AreThoseThatTheCompilerDetects) {
 #endif
 }
 #endif
+
+TEST(CpuFeatures, AmxIsEitherFoundOrRefusedOrNotThere) {
+  std::ifstream file("/proc/cpuinfo");
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  const bool has_amx = text.find(" amx_int8") != std::string::npos;
+  const bool found = (detect_cpu_features() & kCpuAmxInt8) != 0;
+  EXPECT_EQ(found || amx_is_refused(), has_amx);
+  EXPECT_FALSE(found && amx_is_refused());
+}
 
 TEST(CpuFeatures, TheModelHasAName) { EXPECT_FALSE(cpu_model().empty()); }
 

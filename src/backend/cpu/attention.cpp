@@ -12,8 +12,8 @@ namespace tern::backend {
 namespace {
 
 using kernels::AttentionState;
+using kernels::kCallQueries;
 using kernels::kChunkKeys;
-using kernels::kMaxQueries;
 using kernels::kPageKeys;
 using kernels::kPagesPerChunk;
 
@@ -92,7 +92,7 @@ class Queries {
     return from;
   }
 
-  // parts[i - begin] = query i over the chunk, for i in [begin, end): kMaxQueries at most, all of
+  // parts[i - begin] = query i over the chunk, for i in [begin, end): kCallQueries at most, all of
   // one KV head, and each sees a key of the chunk.
   void over(std::size_t chunk, std::size_t begin, std::size_t end, AttentionState* parts) {
     const std::size_t kv_head =
@@ -136,8 +136,8 @@ void attend_alone(const AttentionStep& step, const Slice& rows, const Heads& hea
                   std::uint32_t worker) {
   const std::size_t width = cache_of(step, rows.begin).shape().value_width();
   Queries<Type> queries(step, rows, heads, worker);
-  AttentionState parts[kMaxQueries];
-  AttentionState totals[kMaxQueries];
+  AttentionState parts[kCallQueries];
+  AttentionState totals[kCallQueries];
   for (std::size_t i = 0; i < queries.count(); ++i) {
     parts[i].out = step.workspace.scratch(worker) + 2 * i * width;
     totals[i].out = parts[i].out + width;
@@ -166,7 +166,7 @@ void leave_parts(const AttentionStep& step, Queries<Type>& queries, std::size_t 
   for (std::size_t item = own.begin; item < own.end;) {
     const std::size_t chunk = item / heads;
     const std::size_t head = item % heads;
-    const std::size_t count = std::min({own.end - item, shared - head % shared, kMaxQueries});
+    const std::size_t count = std::min({own.end - item, shared - head % shared, kCallQueries});
     queries.over(first + chunk, head, head + count, &step.workspace.part(chunk, head));
     item += count;
   }
@@ -215,19 +215,27 @@ void attend_one_row(const AttentionStep& step, const ThreadPool::Worker& worker)
   for (auto head = static_cast<std::uint32_t>(own.begin); head < own.end;) {
     const auto left = static_cast<std::uint32_t>(own.end) - head;
     const std::uint32_t count =
-        std::min({static_cast<std::uint32_t>(kMaxQueries), shared - head % shared, left});
+        std::min({static_cast<std::uint32_t>(kCallQueries), shared - head % shared, left});
     attend_unit(step, {0, 1}, {head, count}, worker.index());
     head += count;
   }
+}
+
+// As many rows as share keys and values best, unless that leaves too few units for the workers to
+// be done at about the same time.
+std::size_t rows_of_unit(std::size_t rows_and_heads, std::size_t workers, std::size_t most) {
+  constexpr std::size_t kUnitsOfWorker = 4;
+  return std::clamp<std::size_t>(rows_and_heads / (workers * kUnitsOfWorker), 1, most);
 }
 
 // Of several rows, a unit is some rows and the query heads of one KV head, and units go to the
 // workers in turn, for later rows see more keys.
 void attend_rows(const AttentionStep& step, const ThreadPool::Worker& worker) {
   const std::uint32_t shared = heads_per_kv_head(step.plan);
-  const auto most_heads = std::min<std::uint32_t>(shared, kMaxQueries);
-  const std::size_t most_rows = kMaxQueries / most_heads;
+  const auto most_heads = std::min<std::uint32_t>(shared, kCallQueries);
   const std::span<const BatchRow> rows = step.batch.rows;
+  const std::size_t most_rows =
+      rows_of_unit(rows.size() * step.plan.kv_heads, worker.count(), kCallQueries / most_heads);
   std::size_t unit = 0;
   for (std::size_t row = 0; row < rows.size();) {
     std::size_t last = row + 1;

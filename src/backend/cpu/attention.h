@@ -1,6 +1,6 @@
 // Attention on the CPU: which worker takes which queries, keys and values.
 //
-// Queries of one KV head read the same keys and values, so up to kMaxQueries of them are taken at
+// Queries of one KV head read the same keys and values, so up to kCallQueries of them are taken at
 // once. One row with more than a chunk of keys is divided by chunks: every worker leaves the state
 // of each single chunk in the workspace, and then folds those of its own query heads, strictly in
 // ascending order. Otherwise a worker has some rows and query heads to itself. No division changes

@@ -7,10 +7,9 @@ namespace {
 
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
-// Rows of codes are whole tiles, and whole lines.
-std::size_t padded_codes(const SlotSpec& spec) {
-  return round_up(kernels::padded_columns(spec.width), 64);
-}
+// Rows of codes are an odd number of lines, so that no few sets of a cache have to hold the same
+// columns of all rows.
+std::size_t padded_codes(const SlotSpec& spec) { return kernels::padded_columns(spec.width) | 64; }
 
 // Scales, or sums, of the rows of a quantised slot.
 std::size_t factor_bytes(std::uint32_t rows) { return round_up(rows * sizeof(float), 64); }

@@ -29,7 +29,7 @@ std::vector<bool> own_of(const Schedule& schedule) {
 // Enough for kScratchRows dequantised rows of any float slot, and for two padded attention states
 // of each query.
 std::size_t scratch_floats(const Plan& plan) {
-  std::size_t most = 2 * kernels::kMaxQueries * round_up(plan.head_dim, kernels::kValueAlign);
+  std::size_t most = 2 * kernels::kCallQueries * round_up(plan.head_dim, kernels::kValueAlign);
   for (const SlotSpec& slot : plan.slots) {
     most = std::max<std::size_t>(most, CpuWorkspace::kScratchRows * slot.width);
   }
@@ -57,7 +57,7 @@ std::size_t digit_bytes(const Plan& plan, std::uint32_t rows) {
 // Codes of a query, on whole lines.
 std::size_t width_of_query(const Plan& plan) { return round_up(plan.head_dim, 64); }
 std::size_t queries_of(const Plan& plan) {
-  return std::max<std::size_t>(plan.heads, kernels::kMaxQueries);
+  return std::max<std::size_t>(plan.heads, kernels::kCallQueries);
 }
 
 std::size_t state_width(const Plan& plan) { return round_up(plan.head_dim, kernels::kValueAlign); }

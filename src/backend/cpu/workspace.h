@@ -62,7 +62,7 @@ class CpuWorkspace final : public Workspace {
   static constexpr std::size_t kScratchRows = 4;
   float* scratch(std::uint32_t worker) { return scratch_.as<float>() + worker * scratch_floats_; }
 
-  // A thread's own queries, as many as there are heads and at least kMaxQueries, and memory for
+  // A thread's own queries, as many as there are heads and at least kCallQueries, and memory for
   // their int8 codes, or for those of one key or value.
   kernels::AttentionQuery* f16_queries(std::uint32_t worker) {
     return f16_queries_.data() + worker * queries_;

@@ -143,8 +143,9 @@ TERN_INLINE void attend_together_int8(const Int8Query* queries, int count, float
     units[q] = split_weights(p + at, queries[q].keys, end, kv.pages, high + at, low + at);
     for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
   }
-  for (int q = 0; q < count; q += kDigitChains) {
-    const int some = count < kDigitChains ? count : kDigitChains;
+  constexpr int kSharing = kDigitChains / 2;  // queries of many: two vectors of values serve each
+  for (int q = 0; q < count; q += kSharing) {
+    const int some = count < kSharing ? count : kSharing;
     all_weighted_values_int8(high + q * kChunkKeys, low + q * kChunkKeys, some, kv, width, end,
                              parts + q);
   }

@@ -1,5 +1,7 @@
-// Constants of the elementary functions, shared by every tier.
+// Constants of the bodies, shared by every tier.
 #pragma once
+
+#include <cstddef>
 
 namespace tern::kernels {
 
@@ -21,5 +23,11 @@ inline constexpr int kDigitBits = 7;
 
 // Lanes of the sum rule.
 inline constexpr int kSumLanes = 64;
+
+// Tile registers: all of 16 rows, but for sums and activations of fewer tokens, by 64 bytes.
+inline constexpr std::size_t kTmmRows = 16;
+inline constexpr std::size_t kTmmRowBytes = 64;
+inline constexpr int kTmmRegisters = 8;
+inline constexpr int kFirstCodes = 6;  // before it sums and activations, from it on codes
 
 }  // namespace tern::kernels

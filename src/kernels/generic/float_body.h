@@ -90,6 +90,24 @@ TERN_INLINE void dot_rows(const float* x, const Weight* w, std::size_t n, std::s
   for (; r < rows; ++r) dot_block(x, w + r * n, n, 1, y + r, widen, widen1);
 }
 
+std::uint64_t fma_loop(std::uint64_t steps) {
+  constexpr int kSums = 12;  // two units, of which each waits at most six cycles for a sum
+  Vec sums[kSums];
+#pragma GCC unroll 12
+  for (int i = 0; i < kSums; ++i) sums[i] = splat(static_cast<float>(i));
+  const Vec x = splat(0.5f);
+  const Vec y = splat(0.25f);
+  for (std::uint64_t step = 0; step < steps; ++step) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kSums; ++i) sums[i] = fmadd(sums[i], x, y);
+  }
+  float lanes[kSums * kLanes];
+#pragma GCC unroll 12
+  for (int i = 0; i < kSums; ++i) store(lanes + i * kLanes, sums[i]);
+  __asm__ volatile("" : : "m"(lanes));  // they are used, as far as the compiler knows
+  return steps * kSums * kLanes;
+}
+
 TERN_INLINE float same(float x) { return x; }
 
 void dot_rows_f32(const float* x, const float* w, std::size_t n, std::size_t rows, float* y) {

@@ -11,6 +11,7 @@ inline constexpr std::size_t kPanelQuads = kPanelTiles * (kFiveTrits ? 5 : 4);
 inline constexpr std::size_t kChunkTokens = 128;  // whose sums stay near, too
 inline constexpr std::size_t kStreamTokens = 24;
 inline constexpr std::size_t kStoresAhead = 8;  // tokens whose outputs are asked for
+
 template <int kGroups>
 struct Panel {
   static constexpr int kVectors = kGroups * kVectorsPerGroup;
@@ -116,18 +117,18 @@ __attribute__((noinline)) void ternary_panel(const TernaryBlock& b, std::size_t 
   const std::size_t blocks = (tokens + kBatchTokens - 1) / kBatchTokens;
   Panel<kGroups> panel;
   for (std::size_t first = 0; first < b.w.tiles; first += kPanelTiles) {
-    const std::size_t left = b.w.tiles - first;
-    panel.tiles = left < kPanelTiles ? left : kPanelTiles;
+    const std::size_t rest = b.w.tiles - first;
+    panel.tiles = rest < kPanelTiles ? rest : kPanelTiles;
     panel.values = b.x.values + token * b.x.stride + first * kColumns;
     for (int g = 0; g < kGroups; ++g) {
       panel.packed[g] =
           b.w.codes +
           ((group + static_cast<std::size_t>(g) * step) * b.w.tiles + first) * kTileBytes;
     }
-    std::size_t t = tokens / blocks;
+    std::size_t t = (tokens + blocks - 1) / blocks;
     multiply_panel_by<kPacking, kGroups, true>(b, panel, 0, t, first > 0);
-    for (std::size_t block = 1; block < blocks; ++block) {
-      const std::size_t end = tokens * (block + 1) / blocks;
+    for (std::size_t left = blocks - 1; left > 0; --left) {
+      const std::size_t end = tokens - tokens * (left - 1) / blocks;
       multiply_panel_by<kPacking, kGroups, false>(b, panel, t, end - t, first > 0);
       t = end;
     }

@@ -76,6 +76,16 @@ std::uint64_t multiply_accumulate_loop(std::uint64_t steps) {
   return steps;
 }
 
+std::uint64_t fma_loop(std::uint64_t steps) {
+  float sum = 0.0f;
+  for (std::uint64_t i = 0; i < steps; ++i) {
+    __asm__ volatile("" : "+m"(sum));
+    sum = std::fma(sum, 0.5f, 0.25f);
+  }
+  __asm__ volatile("" : : "m"(sum));
+  return steps;
+}
+
 bool quantize(const float* x, std::size_t n, std::size_t padded, std::int8_t* q, float* d,
               std::int32_t* sum) {
   std::uint32_t magnitude = 0;
@@ -372,6 +382,7 @@ const KernelTable kScalarTable{
     .read = {1, 0},
     .ternary_linear = ternary_linear,
     .multiply_accumulate_loop = multiply_accumulate_loop,
+    .fma_loop = fma_loop,
     .quantize = quantize,
     .rms_norm = rms_norm,
     .rope = rope,

@@ -1,0 +1,147 @@
+// The body of the AMX tier over a portable emulation of tile registers: every CPU holds it to the
+// scalar definition, bit for bit, on unfriendly shapes. What only a CPU with AMX can show, that its
+// instructions do what is emulated here, is in the tier's own conformance.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "conformance/ternary_values.h"
+#include "conformance/values.h"
+#include "kernels/generic/constants.h"
+#include "kernels/registry.h"
+
+#define TERN_INLINE inline
+
+namespace tern::kernels {
+namespace {
+
+// The registers hold garbage until they are configured and after they are released, and what lies
+// beyond the rows of a register is neither read nor written.
+struct Registers {
+  std::size_t rows[kTmmRegisters];
+  std::uint8_t bytes[kTmmRegisters][kTmmRows][kTmmRowBytes];
+  bool configured;
+  const std::int8_t* values_end;  // behind the last activation
+};
+Registers registers;
+
+void configure_tmm(std::size_t rows) {
+  EXPECT_FALSE(registers.configured);
+  for (int t = 0; t < kTmmRegisters; ++t) registers.rows[t] = t < kFirstCodes ? rows : kTmmRows;
+  std::memset(registers.bytes, 0, sizeof registers.bytes);
+  registers.configured = true;
+}
+void release_tmm() {
+  EXPECT_TRUE(registers.configured);
+  std::memset(registers.bytes, 0x55, sizeof registers.bytes);
+  registers.configured = false;
+}
+template <int kTmm>
+void zero_tmm() {
+  std::memset(registers.bytes[kTmm], 0, kTmmRows * kTmmRowBytes);
+}
+template <int kTmm>
+void load_tmm(const void* from, std::size_t stride) {
+  for (std::size_t row = 0; row < registers.rows[kTmm]; ++row) {
+    const char* at = static_cast<const char*>(from) + row * stride;
+    const bool activations = kTmm >= 4 && kTmm < kFirstCodes;
+    if (activations) {
+      ASSERT_LE(at + kTmmRowBytes, reinterpret_cast<const char*>(registers.values_end));
+    }
+    std::memcpy(registers.bytes[kTmm][row], at, kTmmRowBytes);
+  }
+}
+template <int kTmm>
+void store_tmm(void* to, std::size_t stride) {
+  for (std::size_t row = 0; row < registers.rows[kTmm]; ++row) {
+    char* at = static_cast<char*>(to) + row * stride;
+    std::memcpy(at, registers.bytes[kTmm][row], kTmmRowBytes);
+  }
+}
+template <int kSums, int kSigned, int kUnsigned>
+void dot_tmm() {
+  const auto& a = registers.bytes[kSigned];
+  const auto& b = registers.bytes[kUnsigned];
+  for (std::size_t t = 0; t < registers.rows[kSums]; ++t) {
+    for (std::size_t r = 0; r < kTmmRowBytes / 4; ++r) {
+      std::int32_t sum;
+      std::memcpy(&sum, &registers.bytes[kSums][t][4 * r], sizeof sum);
+      for (std::size_t k = 0; k < kTmmRowBytes; ++k) {
+        sum += static_cast<std::int8_t>(a[t][k]) * std::int32_t{b[k / 4][4 * r + k % 4]};
+      }
+      std::memcpy(&registers.bytes[kSums][t][4 * r], &sum, sizeof sum);
+    }
+  }
+}
+
+void unpack_plane(const std::uint8_t* tile, int plane, Packing packing, std::uint8_t* to) {
+  constexpr int kDivisors[5] = {3, 1, 9, 3, 1};  // of the group of two, and of what is left
+  for (std::size_t i = 0; i < kTileBytes; ++i) {
+    const int of = plane < 2 ? tile[i] / 28 : tile[i] % 28;
+    to[i] = packing == Packing::kTwoBits ? static_cast<std::uint8_t>(tile[i] >> (2 * plane) & 3)
+                                         : static_cast<std::uint8_t>(of / kDivisors[plane] % 3);
+  }
+}
+void write_sums(const std::int32_t* sums, std::int32_t sum, float factor, std::size_t rows,
+                float* y) {
+  for (std::size_t r = 0; r < rows; ++r) y[r] = static_cast<float>(sums[r] - sum) * factor;
+}
+
+#include "kernels/generic/tmm_body.h"
+
+void expect_definition(std::size_t rows, std::size_t columns, std::size_t tokens, Packing packing) {
+  const Weights w =
+      random_weights(rows, columns, packing, static_cast<std::uint32_t>(columns + rows));
+  Activations x = quantized(scalar_table(), normals(tokens * columns, 5), columns);
+  const std::size_t used = w.tiles.tiles * columns_of_tile(packing);
+  for (std::size_t t = 0; t < tokens; ++t) {  // what lies behind the last tile does not matter
+    for (std::size_t c = used; c < x.rows.stride; ++c) x.values[t * x.rows.stride + c] = 99;
+  }
+  registers.values_end = x.values.data() + x.values.size();
+  const std::size_t y_stride = rows + 3;
+  std::vector<float> expected(tokens * y_stride, -7.0f);
+  std::vector<float> found = expected;
+  scalar_table().ternary_linear(w.tiles, rows, x.rows, tokens, expected.data(), y_stride);
+  if (packing == Packing::kFiveTrits) {
+    tmm_linear<Packing::kFiveTrits>(w.tiles, rows, x.rows, tokens, found.data(), y_stride, 0);
+  } else {
+    tmm_linear<Packing::kTwoBits>(w.tiles, rows, x.rows, tokens, found.data(), y_stride, 0);
+  }
+  ASSERT_TRUE(same_bits(expected, found)) << columns << " x " << rows << " x " << tokens;
+}
+
+TEST(Tmm, EqualsTheDefinition) {
+  for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
+    for (const std::size_t columns : {1u, 20u, 21u, 64u, 80u, 100u, 272u}) {
+      for (const std::size_t rows : {1u, 16u, 29u, 33u, 80u}) {
+        for (const std::size_t tokens : {1u, 7u, 15u, 16u, 17u, 32u, 33u, 50u}) {
+          expect_definition(rows, columns, tokens, packing);
+        }
+      }
+    }
+  }
+}
+
+// More columns than a panel has, and exactly as many.
+TEST(Tmm, EqualsTheDefinitionForManyColumns) {
+  for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
+    for (const std::size_t columns : {960u, 961u, 1024u, 1025u, 1920u, 8640u}) {
+      for (const std::size_t tokens : {5u, 16u, 37u}) {
+        expect_definition(48, columns, tokens, packing);
+      }
+    }
+  }
+}
+
+// More tokens than a chunk has.
+TEST(Tmm, EqualsTheDefinitionForManyTokens) {
+  for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
+    for (const std::size_t tokens : {512u, 513u, 529u, 1025u}) {
+      expect_definition(40, 100, tokens, packing);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tern::kernels
