@@ -38,6 +38,9 @@ class CpuBackend : public Backend {
   std::uint64_t bytes_per_token(const Plan& plan) const override;
   bool proved_before(WeightId weight) const override;
 
+  // Between submits, for who measures it.
+  ThreadPool& team() { return *pool_; }
+
   // How weights are packed here, and in which version: a part of the key of a PackedCache.
   std::string layout() const;
   // What is loaded from now on is taken from the cache where it can be, and kept for it. The cache
