@@ -103,7 +103,7 @@ Result<void> CpuBackend::copy_head(WeightId head) {
     return Error{ErrorCode::kUnsupported, "this matrix has no int8 copy: it has too many columns",
                  matrix.tensor.name};
   }
-  TERN_ASSIGN(matrix.copy, make_head_copy(matrix.tensor, memory_, *pool_, cache_));
+  TERN_ASSIGN(matrix.copy, make_head_copy(table_, matrix.tensor, memory_, *pool_, cache_));
   return {};
 }
 
