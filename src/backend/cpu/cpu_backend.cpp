@@ -111,9 +111,8 @@ std::uint64_t CpuBackend::head_copy_bytes(const format::Tensor& tensor) const {
   return backend::head_copy_bytes(tensor);
 }
 
-bool CpuBackend::proved_before(WeightId weight) const {
-  const auto* ternary = std::get_if<TernaryWeight>(&weights_[weight]);
-  return ternary != nullptr && ternary->cached;
+std::optional<std::uint64_t> CpuBackend::invalid_element(WeightId weight) const {
+  return std::get<TernaryWeight>(weights_[weight]).invalid;
 }
 
 // Any change of what the bytes mean is a new version.
