@@ -117,11 +117,12 @@ struct KeyValuePage {
   const std::uint16_t* values;  // [kPageKeys][round_up(head_dim, kValueAlign)]
 };
 
-// The pages of one KV head in a chunk, as many as the queries' keys need. Those that stand one
-// after the other in memory are read fastest.
+// The pages of one KV head in a chunk, as many as the queries' keys need.
 struct KeyValueChunk {
   const KeyValuePage* pages;
   std::size_t head_dim;
+  // kPagesPerChunk pages that the next call reads, of which memory is asked for meanwhile; or null.
+  const KeyValuePage* next = nullptr;
 };
 
 // The same with keys, values and queries quantised to int8, each code at most 127 in magnitude.
@@ -143,6 +144,7 @@ struct Int8Page {
 struct Int8Chunk {
   const Int8Page* pages;
   std::size_t head_dim;
+  const Int8Page* next = nullptr;
 };
 
 struct KernelTable {

@@ -98,6 +98,7 @@ TERN_INLINE Ints high_digit(Ints v) { return _mm512_srli_epi32(v, kDigitBits); }
 TERN_INLINE Ints low_digit(Ints v) {
   return _mm512_and_si512(v, _mm512_set1_epi32((1 << kDigitBits) - 1));
 }
+TERN_INLINE void pin(Ints& v) { __asm__("" : "+v"(v)); }
 TERN_INLINE Ints join_digits(Ints high, Ints low) {
   return _mm512_add_epi32(_mm512_slli_epi32(high, kDigitBits), low);
 }

@@ -12,7 +12,8 @@
 // Integers: Ints of kLanes int32 with zero_ints, add_ints, max_unsigned, store_ints, nearest_ints
 // (half to even), magnitude_bits (of floats, without sign), store_codes (as int8), splat_ints,
 // to_floats, bits and from_bits (of floats as they are), high_digit and low_digit (of 14 bits, in
-// base 128) and join_digits (high * 128 + low).
+// base 128) and join_digits (high * 128 + low); pin() keeps one in its register, where compilers
+// would copy sums from one to another.
 // Dot products: load_plane(p, plane, packing) gives Codes, four columns of kVectorRows rows, in a
 // packing that the tier has (kFiveTrits: whether it has that one); broadcast_quad the four
 // activations of a token; multiply_add accumulates their dot products into a Narrow, of which

@@ -117,6 +117,7 @@ TERN_INLINE Ints bits(Vec v) { return vreinterpretq_s32_f32(v); }
 TERN_INLINE Vec from_bits(Ints v) { return vreinterpretq_f32_s32(v); }
 TERN_INLINE Ints high_digit(Ints v) { return vshrq_n_s32(v, kDigitBits); }
 TERN_INLINE Ints low_digit(Ints v) { return vandq_s32(v, vdupq_n_s32((1 << kDigitBits) - 1)); }
+TERN_INLINE void pin(Ints& v) { __asm__("" : "+w"(v)); }
 TERN_INLINE Ints join_digits(Ints high, Ints low) {
   return vaddq_s32(vshlq_n_s32(high, kDigitBits), low);
 }

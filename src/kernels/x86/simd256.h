@@ -114,6 +114,7 @@ TERN_INLINE Ints high_digit(Ints v) { return _mm256_srli_epi32(v, kDigitBits); }
 TERN_INLINE Ints low_digit(Ints v) {
   return _mm256_and_si256(v, _mm256_set1_epi32((1 << kDigitBits) - 1));
 }
+TERN_INLINE void pin(Ints& v) { __asm__("" : "+x"(v)); }
 TERN_INLINE Ints join_digits(Ints high, Ints low) {
   return _mm256_add_epi32(_mm256_slli_epi32(high, kDigitBits), low);
 }
