@@ -123,9 +123,10 @@ class Backend {
   virtual Result<void> copy_head(WeightId head) = 0;
   // Bytes that copy_head allocates, and of which each TopQuery reads all; 0 where there is no copy.
   virtual std::uint64_t head_copy_bytes(const format::Tensor& tensor) const = 0;
-  // Whether the weight came from a cache that keeps only what was proved before, when the same file
-  // was loaded, and not from the tensor's bytes.
-  virtual bool proved_before(WeightId) const { return false; }
+  // The first element (row * columns + column) of a loaded ternary tensor whose code means nothing,
+  // looked for while its bytes are read to be packed. None of a weight that came from a cache,
+  // which keeps only what was proved when the same file was loaded.
+  virtual std::optional<std::uint64_t> invalid_element(WeightId weight) const = 0;
 
   virtual bool supports(const Op& op) const = 0;
 

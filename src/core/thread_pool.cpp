@@ -10,7 +10,11 @@
 namespace tern {
 namespace {
 
-constexpr std::chrono::microseconds kSpinLimit{20};
+using Clock = std::chrono::steady_clock;
+
+// Waking a sleeper takes tens of microseconds: longer than most waits of a token, and than what the
+// caller does between two of them.
+constexpr std::chrono::microseconds kSpinLimit{200};
 
 // A team that cannot run all at once does not spin: it would keep the one from its core for which
 // it waits.
@@ -29,8 +33,8 @@ void relax() {
 // Returns when `value` differs from `old`.
 void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old,
                   std::chrono::microseconds spin_limit) {
-  const auto deadline = std::chrono::steady_clock::now() + spin_limit;
-  while (std::chrono::steady_clock::now() < deadline) {
+  const auto deadline = Clock::now() + spin_limit;
+  while (Clock::now() < deadline) {
     for (int i = 0; i < 32; ++i) {
       if (value.load(std::memory_order_acquire) != old) return;
       relax();
@@ -75,11 +79,18 @@ void ThreadPool::stop() {
 void ThreadPool::run(const Task& task) {
   const ScopedFpEnv fp_env;
   task_ = &task;
+  const auto arrived = log_ != nullptr ? Clock::now() : Clock::time_point{};
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
+  if (log_ != nullptr) (*log_)[0].push_back({arrived, Clock::now()});
   Worker self(*this, 0);
   task(self);
-  barrier();
+  barrier(0);
+}
+
+void ThreadPool::log_barriers(BarrierLog* log) {
+  if (log != nullptr) log->resize(size_);
+  log_ = size_ > 1 ? log : nullptr;
 }
 
 void ThreadPool::work(std::uint32_t index) {
@@ -87,13 +98,28 @@ void ThreadPool::work(std::uint32_t index) {
   for (std::uint32_t seen = 0;; ++seen) {
     await_change(round_, seen, spin_limit_);
     if (stopping_) return;
+    note_now(index);
     Worker self(*this, index);
     (*task_)(self);
-    barrier();
+    note_now(index);  // the log is the caller's once all have met
+    meet();
   }
 }
 
-void ThreadPool::barrier() {
+void ThreadPool::note_now(std::uint32_t index) {
+  if (log_ == nullptr) return;
+  const auto now = Clock::now();
+  (*log_)[index].push_back({now, now});
+}
+
+void ThreadPool::barrier(std::uint32_t index) {
+  if (log_ == nullptr) return meet();
+  const auto arrived = Clock::now();
+  meet();
+  (*log_)[index].push_back({arrived, Clock::now()});
+}
+
+void ThreadPool::meet() {
   if (size_ == 1) return;
   const std::uint32_t generation = generation_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) {

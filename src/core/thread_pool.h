@@ -1,6 +1,6 @@
 // A fixed team of threads that run one function together and meet at barriers.
 //
-// The caller of run() is worker 0. Waiting spins for 20 microseconds at most and then sleeps on a
+// The caller of run() is worker 0. Waiting spins for 200 microseconds at most and then sleeps on a
 // futex; a team with more threads than this process may use cores sleeps at once. Each worker
 // computes in the default floating-point environment.
 #pragma once
@@ -17,6 +17,15 @@
 
 namespace tern {
 
+// When a worker came to a barrier, and when it went on.
+struct BarrierPass {
+  std::chrono::steady_clock::time_point arrived;
+  std::chrono::steady_clock::time_point left;
+};
+// By worker. A run adds to each: its start, its barriers, its end. At the start only worker 0, the
+// caller, arrives, and at the end only it leaves; what the others lack there is their other time.
+using BarrierLog = std::vector<std::vector<BarrierPass>>;
+
 class ThreadPool {
  public:
   // One member of the team, as seen from inside run().
@@ -25,7 +34,7 @@ class ThreadPool {
     std::uint32_t index() const { return index_; }
     std::uint32_t count() const { return pool_.size(); }
     // Waits for all workers of the team. What was written before is visible to all after it.
-    void barrier() { pool_.barrier(); }
+    void barrier() { pool_.barrier(index_); }
 
    private:
     friend class ThreadPool;
@@ -50,8 +59,14 @@ class ThreadPool {
   // time.
   void run(const Task& task);
 
+  // From the next run on, each worker notes its barriers there; null: no more. A team of one has
+  // none.
+  void log_barriers(BarrierLog* log);
+
  private:
-  void barrier();
+  void barrier(std::uint32_t index);
+  void note_now(std::uint32_t index);
+  void meet();
   void work(std::uint32_t index);
   void stop();
 
@@ -59,6 +74,7 @@ class ThreadPool {
   std::chrono::microseconds spin_limit_;
   std::vector<std::thread> threads_;
   const Task* task_ = nullptr;
+  BarrierLog* log_ = nullptr;
   bool stopping_ = false;
   alignas(64) std::atomic<std::uint32_t> round_{0};       // bumped to start a task
   alignas(64) std::atomic<std::uint32_t> arrived_{0};     // workers waiting at the barrier

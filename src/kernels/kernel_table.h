@@ -120,11 +120,12 @@ struct KeyValuePage {
   const std::uint16_t* values;  // [kPageKeys][round_up(head_dim, kValueAlign)]
 };
 
-// The pages of one KV head in a chunk, as many as the queries' keys need. Those that stand one
-// after the other in memory are read fastest.
+// The pages of one KV head in a chunk, as many as the queries' keys need.
 struct KeyValueChunk {
   const KeyValuePage* pages;
   std::size_t head_dim;
+  // kPagesPerChunk pages that the next call reads, of which memory is asked for meanwhile; or null.
+  const KeyValuePage* next = nullptr;
 };
 
 // The same with keys, values and queries quantised to int8, each code at most 127 in magnitude.
@@ -146,6 +147,7 @@ struct Int8Page {
 struct Int8Chunk {
   const Int8Page* pages;
   std::size_t head_dim;
+  const Int8Page* next = nullptr;
 };
 
 struct KernelTable {
@@ -212,6 +214,19 @@ struct KernelTable {
                         float* y);
   void (*dot_rows_q6_k)(const float* x, const std::uint8_t* w, std::size_t n, std::size_t rows,
                         float* y);
+
+  // What makes the int8 copy of a head. x[i] = f32 of the i-th f16, exactly but for the
+  // bits of a NaN.
+  void (*widen_f16)(const std::uint16_t* halves, std::size_t n, float* x);
+  // The sum of x*x in f64: eight sums, element i in sum i % 8 and those behind the last whole eight
+  // in the first one, each product and each sum rounded; then the eight are added in their order.
+  // `largest` becomes the largest magnitude, a NaN where there is one.
+  double (*row_squares)(const float* x, std::size_t n, float* largest);
+  // The codes of a row of a ScanTiles, 128 + rint(x[i] * to_code), half to even, into its place in
+  // its tiles, of which `codes` is the first: whole tiles, zeros behind n. |x[i] * to_code| < 128.
+  // Returns the sum of (x[i] - scale * rounded)^2 in f64, by the same rule.
+  double (*round_row)(const float* x, std::size_t n, float to_code, float scale,
+                      std::uint8_t* codes);
 
   // s[q][r] = fma(f32(H), 256, f32(L)) * (w.scales[r] * x.of[q].scale) for `rows` rows and each row
   // q of digits; H and L are the exact int32 sums of the row's weights times the high and the low

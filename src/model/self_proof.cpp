@@ -36,17 +36,14 @@ Error failed(const format::Tensor& tensor, std::string message) {
 
 std::string percent(double share) { return std::to_string(std::lround(share * 100.0)) + "%"; }
 
-Result<void> check_codes(const format::Tensor& tensor, const TernaryMatrix& matrix) {
-  if (const auto at = matrix.find_invalid(0, matrix.rows())) {
-    using enum format::TensorType;
-    const std::string code = matrix.type() == kTQ1_0 ? "a byte without meaning" : "code 3";
-    const std::string layout =
-        matrix.type() == kI2_S ? "I2_S in blocks of 128" : std::string(name(matrix.type()));
-    return failed(tensor, code + " at element " + std::to_string(*at) + ": the bytes are not " +
-                              layout + " (another layout under the same type id, or damage); " +
-                              "convert the model again");
-  }
-  return {};
+Error invalid_code(const format::Tensor& tensor, std::uint64_t element) {
+  using enum format::TensorType;
+  const std::string code = tensor.type == kTQ1_0 ? "a byte without meaning" : "code 3";
+  const std::string layout =
+      tensor.type == kI2_S ? "I2_S in blocks of 128" : std::string(name(tensor.type));
+  return failed(tensor, code + " at element " + std::to_string(element) + ": the bytes are not " +
+                            layout + " (another layout under the same type id, or damage); " +
+                            "convert the model again");
 }
 
 // Adds the codes of evenly spread rows to `trits`.
@@ -137,7 +134,7 @@ Result<float> prove_one(const TernaryTensor& entry, backend::Backend& backend,
                         ProofReport& report) {
   const format::Tensor& tensor = *entry.tensor;
   TERN_ASSIGN(const TernaryMatrix matrix, TernaryMatrix::bind(tensor));
-  if (!backend.proved_before(entry.weight)) TERN_TRY(check_codes(tensor, matrix));
+  if (const auto at = backend.invalid_element(entry.weight)) return invalid_code(tensor, *at);
   TERN_TRY(check_histogram(tensor, matrix, report.trits));
   const std::uint64_t rows = std::min(kProbedRows, matrix.rows());
   const Probe decode{matrix.rows() - rows, rows, 1};

@@ -28,11 +28,11 @@ struct ProofReport {
   float median_scale = 0.0f;
 };
 
-// Checks every ternary tensor: no code without a meaning occurs (all are read, except where the
-// backend's weight was proved before); the trits of sampled rows are neither all zero nor all alike
-// nor lopsided; the scales can be multiplicative; and the backend's result on rows of the real
-// tensor equals the definition bit for bit. Errors: kProofFailed naming the tensor. The tensors are
-// of `file`, whose pages are released again.
+// Checks every ternary tensor: the backend met no code without a meaning when it packed it; the
+// trits of sampled rows are neither all zero nor all alike nor lopsided; the scales can be
+// multiplicative; and the backend's result on rows of the real tensor equals the definition bit for
+// bit. Errors: kProofFailed naming the tensor. The tensors are of `file`, whose pages are released
+// again.
 Result<ProofReport> prove(const format::GgufFile& file, std::span<const TernaryTensor> tensors,
                           backend::Backend& backend);
 

@@ -66,6 +66,19 @@ TEST(TernaryWeight, IsPackedInTilesAndPaddedWithZeros) {
   }
 }
 
+// Whichever worker met it, and whatever the others met.
+TEST(TernaryWeight, SaysTheFirstElementWithoutAMeaning) {
+  constexpr std::size_t kColumns = 128, kRows = 80;
+  auto owned = make_ternary("w", random_trits(kRows * kColumns, 9), kColumns, 1.0f);
+  EXPECT_EQ(must(make(owned.tensor, 3)).invalid, std::nullopt);
+  for (const std::size_t row : {79u, 33u, 32u, 1u}) {  // 32 bytes each; code 3 in the last places
+    owned.bytes[row * 32 + 31] |= std::byte{3};
+    for (const std::uint32_t threads : {1u, 2u, 3u}) {
+      EXPECT_EQ(must(make(owned.tensor, threads)).invalid, row * kColumns + 127) << threads;
+    }
+  }
+}
+
 TEST(TernaryWeight, RowsBeyondTheMatrixAreZeros) {
   const auto trits = random_trits(std::size_t{128} * 21, 9);
   const auto owned = make_ternary("w", trits, 128, 1.0f);

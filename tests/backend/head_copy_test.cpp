@@ -32,7 +32,8 @@ Scanned scan(const std::vector<float>& w, const std::vector<float>& x) {
   const auto tensor = test::make_floats("output.weight", {w.size(), 1}, w);
   ThreadPool pool(1);
   Arena arena;
-  const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
+  const HeadCopy copy =
+      must(make_head_copy(kernels::scalar_table(), tensor.tensor, arena, pool, nullptr));
   std::vector<std::int8_t> digits(2 * (x.size() + 3));
   const ScanQuery query = make_scan_query(x.data(), x.size(), digits.data(), kernels::kDigitBytes);
   EXPECT_TRUE(query.bounded);
@@ -126,7 +127,8 @@ TEST(HeadCopy, SaysWhatItAllocates) {
   EXPECT_EQ(head_copy_bytes(tensor.tensor), 48u * (26 * 4 + 12));
   ThreadPool pool(3);
   Arena arena;
-  const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
+  const HeadCopy copy =
+      must(make_head_copy(kernels::scalar_table(), tensor.tensor, arena, pool, nullptr));
   EXPECT_EQ(copy.bytes, head_copy_bytes(tensor.tensor));
 }
 

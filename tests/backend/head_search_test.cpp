@@ -270,7 +270,8 @@ TEST(HeadSearch, NearTiesThatTheScanRanksWronglyAreFound) {
     const auto logits = must(head.all());
     ThreadPool pool(1);
     Arena arena;
-    const HeadCopy copy = must(make_head_copy(matrix.tensor, arena, pool, nullptr));
+    const HeadCopy copy =
+        must(make_head_copy(kernels::scalar_table(), matrix.tensor, arena, pool, nullptr));
     std::vector<std::int8_t> digits(2 * kColumns);
     const ScanQuery query =
         make_scan_query(x.data(), kColumns, digits.data(), kernels::kDigitBytes);

@@ -117,8 +117,11 @@ std::vector<float> attend(const KernelTable& table, const std::vector<Query>& qu
       seen.push_back({queries[i].codes.data(), queries[i].scale, queries[i].sum,
                       std::min(kChunkKeys, queries[i].keys - first)});
     }
+    const bool followed = first + 2 * kChunkKeys <= queries.back().keys;
+    const Int8Page* page = &pages[first / kPageKeys];
     table.attention_chunk_int8(seen.data(), seen.size(), scale,
-                               {&pages[first / kPageKeys], cache.head_dim}, &parts[active]);
+                               {page, cache.head_dim, followed ? page + kPagesPerChunk : nullptr},
+                               &parts[active]);
     for (std::size_t i = active; i < count; ++i) {
       table.attention_fold(parts[i], cache.head_dim, &totals[i]);
     }

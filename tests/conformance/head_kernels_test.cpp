@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -148,6 +149,74 @@ TEST_P(HeadTier, ScanRowsDoesNotOverflow) {
           ASSERT_EQ(found[r], sum * 131072.0f * (scan.scales[r] * scan.of[0].scale));
         }
       }
+    }
+  }
+}
+
+// Every f16 that is a number, infinities included, and every length of what is left over.
+TEST_P(HeadTier, WidensEveryF16) {
+  std::vector<std::uint16_t> halves;
+  for (std::uint32_t h = 0; h < 0x10000; ++h) {
+    if ((h & 0x7fffu) <= 0x7c00u) halves.push_back(static_cast<std::uint16_t>(h));
+  }
+  for (std::size_t n = halves.size(); n > halves.size() - 20; --n) {
+    std::vector<float> expected(n + 1, -7.0f), found(n + 1, -7.0f);
+    scalar().widen_f16(halves.data(), n, expected.data());
+    tier().widen_f16(halves.data(), n, found.data());
+    ASSERT_TRUE(same_bits(expected, found)) << n;
+  }
+}
+
+constexpr std::size_t kRowLengths[] = {1,  2,  3,  4,  5,  7,  8,   9,    12,
+                                       15, 16, 17, 23, 24, 31, 100, 2560, 2573};
+
+bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+
+TEST_P(HeadTier, RowSquares) {
+  for (const std::size_t n : kRowLengths) {
+    auto x = normals(n, static_cast<std::uint32_t>(n));
+    for (const float last : {x[n - 1], -9.0f, 1e30f, std::numeric_limits<float>::infinity(),
+                             std::numeric_limits<float>::quiet_NaN()}) {
+      x[n - 1] = last;
+      float expected_largest = -7.0f, found_largest = -7.0f;
+      const double expected = scalar().row_squares(x.data(), n, &expected_largest);
+      const double found = tier().row_squares(x.data(), n, &found_largest);
+      EXPECT_TRUE(same_bits(expected, found) || (expected != expected && found != found)) << n;
+      EXPECT_EQ(std::memcmp(&expected_largest, &found_largest, sizeof(float)), 0) << n;
+    }
+  }
+}
+
+// The definition beside doubles: the sum itself is close, and the largest is the largest.
+TEST_P(HeadTier, RowSquaresAreTheSumOfSquares) {
+  const auto x = normals(2573, 1);
+  long double sum = 0.0L;
+  float most = 0.0f;
+  for (const float v : x) {
+    sum += static_cast<long double>(v) * v;
+    most = std::max(most, std::fabs(v));
+  }
+  float largest = 0.0f;
+  const auto found = static_cast<long double>(tier().row_squares(x.data(), x.size(), &largest));
+  EXPECT_NEAR(static_cast<double>(found / sum), 1.0, 0x1p-40);
+  EXPECT_EQ(largest, most);
+}
+
+// Codes lie in their tiles and nothing else is written; halves round to even.
+TEST_P(HeadTier, RoundRow) {
+  for (const std::size_t n : kRowLengths) {
+    auto x = normals(n, static_cast<std::uint32_t>(3 * n));
+    for (std::size_t i = 0; i < n; i += 5) x[i] = 0.5f * static_cast<float>(i % 11) - 2.5f;
+    const std::size_t bytes = (n + kScanColumns - 1) / kScanColumns * kScanTileBytes;
+    for (const float to_code : {1.0f, 13.7f, 25.0f, 0.0f}) {
+      const float scale = to_code == 0.0f ? 0.0f : 1.0f / to_code;
+      std::vector<std::uint8_t> expected(bytes, 7), found(bytes, 7);
+      const double expected_off =
+          scalar().round_row(x.data(), n, to_code, scale, expected.data() + kScanColumns);
+      const double found_off =
+          tier().round_row(x.data(), n, to_code, scale, found.data() + kScanColumns);
+      EXPECT_TRUE(same_bits(expected_off, found_off)) << n << " by " << to_code;
+      EXPECT_EQ(expected, found) << n << " by " << to_code;
     }
   }
 }

@@ -199,8 +199,10 @@ std::vector<float> attend(const KernelTable& table, const std::vector<float>& q,
       queries.push_back({&q[i * head_dim], std::min(kChunkKeys, keys[i] - first)});
     }
     const std::size_t page = first / kPageKeys;
+    const bool followed = first + 2 * kChunkKeys <= keys.back();
+    const KeyValuePage* next = followed ? &pages.pages[page + kPagesPerChunk] : nullptr;
     table.attention_chunk(queries.data(), queries.size(), scale,
-                          KeyValueChunk{&pages.pages[page], head_dim}, &parts[active]);
+                          KeyValueChunk{&pages.pages[page], head_dim, next}, &parts[active]);
     for (std::size_t i = active; i < count; ++i) {
       table.attention_fold(parts[i], head_dim, &totals[i]);
     }

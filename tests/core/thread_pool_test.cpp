@@ -76,6 +76,39 @@ TEST_P(Team, ManyRunsAreComplete) {
   }
 }
 
+// A barrier opens for nobody before the last has come, and the log says so: of each run its start,
+// two barriers and its end.
+TEST_P(Team, LogsWhenEachWorkerCameToABarrierAndWentOn) {
+  BarrierLog log;
+  pool_.log_barriers(&log);
+  for (int run = 0; run < 3; ++run) {
+    pool_.run([](ThreadPool::Worker& worker) {
+      worker.barrier();
+      if (worker.index() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      worker.barrier();
+    });
+  }
+  pool_.log_barriers(nullptr);
+  pool_.run([](ThreadPool::Worker& worker) { worker.barrier(); });
+  ASSERT_EQ(log.size(), pool_.size());
+  for (const auto& passes : log) ASSERT_EQ(passes.size(), pool_.size() > 1 ? 12u : 0u);
+  for (std::size_t i = 0; i < log[0].size(); ++i) {
+    const bool starts = i % 4 == 0;
+    const bool ends = i % 4 == 3;
+    for (const auto& of_worker : log) {
+      EXPECT_LE(i > 0 ? of_worker[i - 1].left : of_worker[i].arrived, of_worker[i].arrived);
+      EXPECT_LE(of_worker[i].arrived, of_worker[i].left);
+      EXPECT_LE(starts ? log[0][i].arrived : of_worker[i].arrived, of_worker[i].left);
+      EXPECT_LE(of_worker[i].arrived, ends || starts ? of_worker[i].left : log[0][i].left);
+      EXPECT_LE(starts ? log[0][i].arrived : log.back()[i].arrived,
+                ends ? log[0][i].left : of_worker[i].left);
+    }
+    if (i % 4 == 2) {
+      EXPECT_GE(log[0][i].arrived - log[0][i - 1].left, std::chrono::milliseconds(1));
+    }
+  }
+}
+
 // Another team inside of a task: each has its own barriers.
 TEST_P(Team, TeamsNest) {
   std::atomic<int> inner_runs = 0;
@@ -132,7 +165,7 @@ double cpu_seconds() {
 TEST(ThreadPoolSpin, OnlyATeamThatCanRunAllAtOnceSpins) {
   using std::chrono::microseconds;
   const OnCores one_core(1);
-  EXPECT_EQ(ThreadPool(1).spin_limit(), microseconds(20));
+  EXPECT_EQ(ThreadPool(1).spin_limit(), microseconds(200));
   EXPECT_EQ(ThreadPool(2).spin_limit(), microseconds(0));
 }
 

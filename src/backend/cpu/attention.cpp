@@ -93,22 +93,21 @@ class Queries {
   }
 
   // parts[i - begin] = query i over the chunk, for i in [begin, end): kCallQueries at most, all of
-  // one KV head, and each sees a key of the chunk.
-  void over(std::size_t chunk, std::size_t begin, std::size_t end, AttentionState* parts) {
-    const std::size_t kv_head =
-        offset_of(begin) / step_.plan.head_dim / heads_per_kv_head(step_.plan);
-    const std::size_t all = position(rows_.end - 1) / kPageKeys + 1;
-    const std::size_t first = chunk * kPagesPerChunk;
-    std::array<typename Type::Page, kPagesPerChunk> pages;
-    for (std::size_t page = first; page < std::min(all, first + kPagesPerChunk); ++page) {
-      pages[page - first] = (cache_of(step_, rows_.begin).*Type::kPage)(
-          page, step_.op.layer, static_cast<std::uint32_t>(kv_head));
-    }
+  // one KV head, and each sees a key of the chunk. The next call, if there is one, begins with
+  // query `next` over `next_chunk`; without one that is chunks().
+  void over(std::size_t chunk, std::size_t begin, std::size_t end, AttentionState* parts,
+            std::size_t next_chunk, std::size_t next) {
+    if (!ready_) find_pages(chunk, begin, pages_);
+    // All of them, or what is not there would be asked for.
+    ready_ = (next_chunk + 1) * kPagesPerChunk <= all_pages();
+    if (ready_) find_pages(next_chunk, next, next_pages_);
     for (std::size_t i = begin; i < end; ++i) {
       queries_[i].keys = std::min(kChunkKeys, position(row_of(i)) + 1 - chunk * kChunkKeys);
     }
-    (step_.table.*Type::kAttend)(queries_ + begin, end - begin, scale_,
-                                 {pages.data(), step_.plan.head_dim}, parts);
+    (step_.table.*Type::kAttend)(
+        queries_ + begin, end - begin, scale_,
+        {pages_.data(), step_.plan.head_dim, ready_ ? next_pages_.data() : nullptr}, parts);
+    pages_.swap(next_pages_);
   }
 
   void write(std::size_t i, const AttentionState& total) const {
@@ -123,11 +122,28 @@ class Queries {
   }
   std::size_t position(std::size_t row) const { return step_.batch.rows[row].position; }
 
+  using Pages = std::array<typename Type::Page, kPagesPerChunk>;
+  std::size_t all_pages() const { return position(rows_.end - 1) / kPageKeys + 1; }
+  // Of the chunk and of the KV head of a query; as many as there are.
+  void find_pages(std::size_t chunk, std::size_t query, Pages& pages) const {
+    const CpuKvCache& cache = cache_of(step_, rows_.begin);
+    const std::size_t head = offset_of(query) / step_.plan.head_dim / heads_per_kv_head(step_.plan);
+    const std::size_t first = chunk * kPagesPerChunk;
+    const std::size_t count = std::min(kPagesPerChunk, all_pages() - first);
+    for (std::size_t page = 0; page < count; ++page) {
+      pages[page] =
+          (cache.*Type::kPage)(first + page, step_.op.layer, static_cast<std::uint32_t>(head));
+    }
+  }
+
   const AttentionStep& step_;
   Slice rows_;
   Heads heads_;
   float scale_;
   typename Type::Query* queries_;
+  Pages pages_;       // of the call at hand, where they were found before it
+  Pages next_pages_;  // of the one after it
+  bool ready_ = false;
 };
 
 // Some rows and heads on one worker: each chunk is folded as soon as it is there.
@@ -146,7 +162,7 @@ void attend_alone(const AttentionStep& step, const Slice& rows, const Heads& hea
   std::size_t active = 0;
   for (std::size_t chunk = 0; chunk < queries.chunks(); ++chunk) {
     active = queries.first_active(chunk, active);
-    queries.over(chunk, active, queries.count(), parts + active);
+    queries.over(chunk, active, queries.count(), parts + active, chunk + 1, active);
     for (std::size_t i = active; i < queries.count(); ++i) {
       step.table.attention_fold(parts[i], step.plan.head_dim, &totals[i]);
     }
@@ -167,8 +183,11 @@ void leave_parts(const AttentionStep& step, Queries<Type>& queries, std::size_t 
     const std::size_t chunk = item / heads;
     const std::size_t head = item % heads;
     const std::size_t count = std::min({own.end - item, shared - head % shared, kCallQueries});
-    queries.over(first + chunk, head, head + count, &step.workspace.part(chunk, head));
-    item += count;
+    const std::size_t next = item + count;
+    const std::size_t next_chunk = next < own.end ? first + next / heads : queries.chunks();
+    queries.over(first + chunk, head, head + count, &step.workspace.part(chunk, head), next_chunk,
+                 next % heads);
+    item = next;
   }
 }
 

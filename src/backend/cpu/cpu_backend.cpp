@@ -103,7 +103,7 @@ Result<void> CpuBackend::copy_head(WeightId head) {
     return Error{ErrorCode::kUnsupported, "this matrix has no int8 copy: it has too many columns",
                  matrix.tensor.name};
   }
-  TERN_ASSIGN(matrix.copy, make_head_copy(matrix.tensor, memory_, *pool_, cache_));
+  TERN_ASSIGN(matrix.copy, make_head_copy(table_, matrix.tensor, memory_, *pool_, cache_));
   return {};
 }
 
@@ -111,9 +111,8 @@ std::uint64_t CpuBackend::head_copy_bytes(const format::Tensor& tensor) const {
   return backend::head_copy_bytes(tensor);
 }
 
-bool CpuBackend::proved_before(WeightId weight) const {
-  const auto* ternary = std::get_if<TernaryWeight>(&weights_[weight]);
-  return ternary != nullptr && ternary->cached;
+std::optional<std::uint64_t> CpuBackend::invalid_element(WeightId weight) const {
+  return std::get<TernaryWeight>(weights_[weight]).invalid;
 }
 
 // Any change of what the bytes mean is a new version.

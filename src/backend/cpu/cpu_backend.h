@@ -36,7 +36,10 @@ class CpuBackend : public Backend {
 
   std::uint64_t weight_bytes(const format::Tensor& tensor) const override;
   std::uint64_t bytes_per_token(const Plan& plan) const override;
-  bool proved_before(WeightId weight) const override;
+  std::optional<std::uint64_t> invalid_element(WeightId weight) const override;
+
+  // Between submits, for who measures it.
+  ThreadPool& team() { return *pool_; }
 
   // How weights are packed here, and in which version: a part of the key of a PackedCache.
   std::string layout() const;

@@ -1,7 +1,6 @@
 #include "backend/cpu/head_copy.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -22,7 +21,6 @@ constexpr double kUnit = 0x1p-24;  // of rounding in f32
 // Sums of so many products of codes and digits fit into 32 bits.
 constexpr std::uint64_t kMostColumns = 1u << 17;
 constexpr int kCodeRange = 127;
-constexpr int kZeroCode = 128;
 constexpr double kDigitRange = 32639.0;  // 256*127 + 127
 // Norms below it keep every step of a scan and of an exact logit finite.
 constexpr double kMostNorm = 0x1p60;
@@ -61,45 +59,6 @@ float f32_above(double value) {
   return static_cast<double>(rounded) < value ? std::nextafter(rounded, kInfinity) : rounded;
 }
 
-// Half to even, for magnitudes below 2^22.
-float nearest(float x) {
-  constexpr float kShift = 0x1.8p23f;
-  return (x + kShift) - kShift;
-}
-
-// The largest magnitude, where there is no NaN.
-float largest_of(const float* x, std::size_t n) {
-  std::array<float, 8> parts{};  // as in the sums below, so that compilers keep them in vectors
-  std::size_t i = 0;
-  for (; i + parts.size() <= n; i += parts.size()) {
-    for (std::size_t j = 0; j < parts.size(); ++j) {
-      const float magnitude = std::fabs(x[i + j]);
-      parts[j] = parts[j] < magnitude ? magnitude : parts[j];
-    }
-  }
-  for (; i < n; ++i) parts[0] = std::max(parts[0], std::fabs(x[i]));
-  return *std::max_element(parts.begin(), parts.end());
-}
-
-// Sum of (x - scale*y)^2 in f64, in which each difference is formed with one rounding.
-double squares_of(const float* x, const float* y, double scale, std::size_t n) {
-  std::array<double, 8> parts{};
-  std::size_t i = 0;
-  for (; i + parts.size() <= n; i += parts.size()) {
-    for (std::size_t j = 0; j < parts.size(); ++j) {
-      const double off = static_cast<double>(x[i + j]) - scale * static_cast<double>(y[i + j]);
-      parts[j] += off * off;
-    }
-  }
-  for (; i < n; ++i) {
-    const double off = static_cast<double>(x[i]) - scale * static_cast<double>(y[i]);
-    parts[0] += off * off;
-  }
-  double sum = 0.0;
-  for (const double part : parts) sum += part;
-  return sum;
-}
-
 struct RowBound {
   float scale;
   float residual;
@@ -108,31 +67,49 @@ struct RowBound {
   bool operator==(const RowBound&) const = default;
 };
 
-// Rounds a row of weights and says how far it is off. `rounded` gets the codes less their offset.
-RowBound round_row(const float* w, std::size_t n, float* rounded) {
-  const double norm = norm_above(squares_of(w, w, 0.0, n));
-  const float largest = largest_of(w, n);
-  const bool bounded = norm < kMostNorm;  // a NaN is not
-  if (!bounded || largest < kLeastMaximum) {
-    std::fill(rounded, rounded + n, 0.0f);
-    const float all = bounded ? f32_above(norm) : kInfinity;
-    return {0.0f, all, all};
-  }
-  const float scale = largest / kCodeRange;
-  const float to_code = kCodeRange / largest;
-  for (std::size_t i = 0; i < n; ++i) rounded[i] = nearest(w[i] * to_code);
-  return {scale, f32_above(norm_above(squares_of(w, rounded, scale, n))), f32_above(norm)};
-}
+// Rounds rows of a matrix into their tiles, and says how far they are off.
+class RowRounder {
+ public:
+  // `weights` has room for a row.
+  RowRounder(const kernels::KernelTable& table, const format::Tensor& tensor, float* weights)
+      : table_(table),
+        tensor_(tensor),
+        row_bytes_(format::row_bytes(tensor.type, tensor.columns())),
+        weights_(weights) {}
 
-// Into the row's place in its tiles, of which `to` is the first.
-void store_codes(const float* rounded, std::size_t tiles, std::uint8_t* to) {
-  for (std::size_t tile = 0; tile < tiles; ++tile) {
-    for (std::size_t c = 0; c < kScanColumns; ++c) {
-      const auto code = static_cast<int>(rounded[tile * kScanColumns + c]) + kZeroCode;
-      to[tile * kScanTileBytes + c] = static_cast<std::uint8_t>(code);
+  // `codes` is the row's place in the first of its tiles.
+  RowBound round(std::uint64_t row, std::uint8_t* codes) const {
+    load(row);
+    const std::size_t n = tensor_.columns();
+    float largest = 0.0f;
+    const double norm = norm_above(table_.row_squares(weights_, n, &largest));
+    const bool bounded = norm < kMostNorm;  // a NaN is not
+    if (!bounded || largest < kLeastMaximum) {
+      std::fill_n(weights_, n, 0.0f);
+      table_.round_row(weights_, n, 0.0f, 0.0f, codes);
+      const float all = bounded ? f32_above(norm) : kInfinity;
+      return {0.0f, all, all};
+    }
+    const float scale = largest / kCodeRange;
+    const double off = table_.round_row(weights_, n, kCodeRange / largest, scale, codes);
+    return {scale, f32_above(norm_above(off)), f32_above(norm)};
+  }
+
+ private:
+  void load(std::uint64_t row) const {
+    const std::byte* const bytes = tensor_.data.data() + row * row_bytes_;
+    if (tensor_.type == format::TensorType::kF16) {
+      table_.widen_f16(reinterpret_cast<const std::uint16_t*>(bytes), tensor_.columns(), weights_);
+    } else {
+      format::dequantize_row(tensor_.type, bytes, tensor_.columns(), weights_);
     }
   }
-}
+
+  const kernels::KernelTable& table_;
+  const format::Tensor& tensor_;
+  std::uint64_t row_bytes_;
+  float* weights_;
+};
 
 }  // namespace
 
@@ -159,25 +136,19 @@ std::uint64_t compared_row(std::uint64_t i, std::uint64_t count, std::uint64_t r
 
 // Makes such rows of the matrix again. Errors: kOutOfMemory; kProofFailed where the copy's row has
 // other bytes.
-Result<void> compare_rows(const format::Tensor& tensor, const Layout& layout,
-                          const HeadCopy& copy) {
-  const std::size_t columns = tensor.columns();
-  const std::size_t padded = layout.tiles * kScanColumns;
-  const std::uint64_t row_bytes = format::row_bytes(tensor.type, columns);
+Result<void> compare_rows(const kernels::KernelTable& table, const format::Tensor& tensor,
+                          const Layout& layout, const HeadCopy& copy) {
   const std::uint64_t group_bytes = layout.tiles * kScanTileBytes;
-  TERN_ASSIGN(
-      AlignedBuffer memory,
-      AlignedBuffer::allocate(2 * padded * sizeof(float) + group_bytes, "rows of the head"));
-  auto* const weights = memory.as<float>();
-  auto* const rounded = weights + padded;
-  auto* const codes = memory.as<std::uint8_t>(2 * padded * sizeof(float));
+  const std::size_t weight_bytes = round_up(tensor.columns() * sizeof(float), kScanTileBytes);
+  TERN_ASSIGN(AlignedBuffer memory,
+              AlignedBuffer::allocate(weight_bytes + group_bytes, "rows of the head"));
+  const RowRounder rounder(table, tensor, memory.as<float>());
+  auto* const codes = memory.as<std::uint8_t>(weight_bytes);
   const std::uint64_t count = std::min(kComparedRows, tensor.rows());
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t row = compared_row(i, count, tensor.rows());
-    format::dequantize_row(tensor.type, tensor.data.data() + row * row_bytes, columns, weights);
-    const RowBound bound = round_row(weights, columns, rounded);
+    const RowBound bound = rounder.round(row, codes);
     const RowBound found{copy.tiles.scales[row], copy.residuals[row], copy.norms[row]};
-    store_codes(rounded, layout.tiles, codes);
     bool same = bound == found;
     const std::uint8_t* const of_copy =
         copy.tiles.codes + row / kTileRows * group_bytes + row % kTileRows * kScanColumns;
@@ -195,13 +166,11 @@ Result<void> compare_rows(const format::Tensor& tensor, const Layout& layout,
 }
 
 // All of `to`, rows and columns beyond the matrix included. Errors: kOutOfMemory.
-Result<void> fill_copy(const format::Tensor& tensor, const Layout& layout, std::byte* to,
-                       ThreadPool& pool) {
-  const std::size_t columns = tensor.columns();
-  const std::size_t padded = layout.tiles * kScanColumns;
-  const std::uint64_t row_bytes = format::row_bytes(tensor.type, columns);
-  TERN_ASSIGN(AlignedBuffer rows, AlignedBuffer::allocate(pool.size() * 2 * padded * sizeof(float),
-                                                          "rows of the head"));
+Result<void> fill_copy(const kernels::KernelTable& table, const format::Tensor& tensor,
+                       const Layout& layout, std::byte* to, ThreadPool& pool) {
+  const std::size_t columns = round_up(tensor.columns(), kTileRows);  // of a worker's own lines
+  TERN_ASSIGN(AlignedBuffer rows,
+              AlignedBuffer::allocate(pool.size() * columns * sizeof(float), "rows of the head"));
   const std::uint64_t group_bytes = layout.tiles * kScanTileBytes;
   std::memset(to + layout.codes - group_bytes, 0, group_bytes + 3 * layout.vector);
   auto* const codes = reinterpret_cast<std::uint8_t*>(to);
@@ -210,16 +179,14 @@ Result<void> fill_copy(const format::Tensor& tensor, const Layout& layout, std::
   auto* const norms = residuals + layout.rows;
   pool.run([&](ThreadPool::Worker& worker) {
     const Slice slice = slice_of(tensor.rows(), kTileRows, worker.index(), worker.count());
-    auto* const weights = rows.as<float>() + worker.index() * 2 * padded;
-    auto* const rounded = weights + padded;  // zeros behind the last column
+    const RowRounder rounder(table, tensor, rows.as<float>() + worker.index() * columns);
     for (std::uint64_t row = slice.begin; row < slice.end; ++row) {
-      format::dequantize_row(tensor.type, tensor.data.data() + row * row_bytes, columns, weights);
-      const RowBound bound = round_row(weights, columns, rounded);
+      std::uint8_t* const to_tiles =
+          codes + row / kTileRows * group_bytes + row % kTileRows * kScanColumns;
+      const RowBound bound = rounder.round(row, to_tiles);
       scales[row] = bound.scale;
       residuals[row] = bound.residual;
       norms[row] = bound.norm;
-      store_codes(rounded, layout.tiles,
-                  codes + row / kTileRows * group_bytes + row % kTileRows * kScanColumns);
     }
   });
   return {};
@@ -227,19 +194,20 @@ Result<void> fill_copy(const format::Tensor& tensor, const Layout& layout, std::
 
 }  // namespace
 
-Result<HeadCopy> make_head_copy(const format::Tensor& tensor, Arena& arena, ThreadPool& pool,
-                                PackedCache* cache) {
+Result<HeadCopy> make_head_copy(const kernels::KernelTable& table, const format::Tensor& tensor,
+                                Arena& arena, ThreadPool& pool, PackedCache* cache) {
   const Layout layout(tensor);
   // Another meaning of the bytes is a new version in the name: they do not depend on the tier.
-  TERN_ASSIGN(const PackedBlob blob,
-              packed_blob(cache, tensor.name + " int8-1", layout.bytes(), arena, pool,
-                          [&](std::byte* to) { return fill_copy(tensor, layout, to, pool); }));
+  TERN_ASSIGN(
+      const PackedBlob blob,
+      packed_blob(cache, tensor.name + " int8-1", layout.bytes(), arena, pool,
+                  [&](std::byte* to) { return fill_copy(table, tensor, layout, to, pool); }));
   const auto* const scales = reinterpret_cast<const float*>(blob.bytes + layout.codes);
   const HeadCopy copy{{reinterpret_cast<const std::uint8_t*>(blob.bytes), layout.tiles, scales},
                       scales + layout.rows,
                       scales + 2 * layout.rows,
                       layout.bytes()};
-  if (blob.cached) TERN_TRY(compare_rows(tensor, layout, copy));
+  if (blob.cached) TERN_TRY(compare_rows(table, tensor, layout, copy));
   return copy;
 }
 

@@ -30,8 +30,8 @@ std::uint64_t head_copy_bytes(const format::Tensor& tensor);
 // Of a float matrix for which head_copy_bytes() is not 0, from the cache where it is there; null:
 // no cache. What comes from the cache is compared with the matrix on some rows. Errors:
 // kOutOfMemory; kProofFailed where a row is not that of the matrix.
-Result<HeadCopy> make_head_copy(const format::Tensor& tensor, Arena& arena, ThreadPool& pool,
-                                PackedCache* cache);
+Result<HeadCopy> make_head_copy(const kernels::KernelTable& table, const format::Tensor& tensor,
+                                Arena& arena, ThreadPool& pool, PackedCache* cache);
 
 // Activations as digits, and what the bound of a row is made of:
 // |logit - scanned| <= residual * of_residual + norm * of_norm + constant.

@@ -16,13 +16,18 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Below every bound of a row that a scan can bound.
 constexpr float kBelowAll = std::numeric_limits<float>::lowest();
 constexpr std::size_t kBlock = 64;  // rows whose bounds are formed together
+// Cores do not read memory equally fast: one row in so many is left to the worker that is free, a
+// piece at a time.
+constexpr std::size_t kSharedPart = 4;
+constexpr std::size_t kPieceRows = 512;
+static_assert(kPieceRows % kernels::kTileRows == 0);
 
 // The `count` largest of all values offered: the least of them is in front.
 class Largest {
  public:
-  Largest(float* values, std::size_t count) : values_(values), count_(count) {
-    std::fill(values, values + count, kBelowAll);
-  }
+  // Goes on with what was offered to the same memory before.
+  Largest(float* values, std::size_t count) : values_(values), count_(count) {}
+  void clear() { std::fill(values_, values_ + count_, kBelowAll); }
   float least() const { return values_[0]; }
   void offer(float value) {
     if (!(value > least())) return;
@@ -74,12 +79,16 @@ void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix,
   }
 }
 
-// Rows that a worker reads for any of the queries.
-Slice HeadSearch::rows_of(std::span<const TopQuery> queries, std::uint32_t worker,
-                          std::uint32_t workers) {
+std::uint32_t HeadSearch::most_tokens(std::span<const TopQuery> queries) {
   std::uint32_t most = 0;
   for (const TopQuery& query : queries) most = std::max(most, query.tokens);
-  return slice_of(most, kernels::kTileRows, worker, workers);
+  return most;
+}
+
+// Rows that a worker computes for any of the queries.
+Slice HeadSearch::rows_of(std::span<const TopQuery> queries, std::uint32_t worker,
+                          std::uint32_t workers) {
+  return slice_of(most_tokens(queries), kernels::kTileRows, worker, workers);
 }
 
 // Those of them that are tokens of the query.
@@ -89,45 +98,61 @@ Slice HeadSearch::rows_of(const Slice& shared, const TopQuery& query) {
 }
 
 void HeadSearch::bound(const ThreadPool::Worker& worker) {
-  ScanQuery scans[CpuWorkspace::kHeadQueries] = {};
-  const Slice shared = rows_of(step_.queries, worker.index(), worker.count());
-  if (step_.matrix.copy && shared.begin < shared.end) scan(shared, worker.index(), scans);
+  prepare(worker.index());
+  const std::size_t rows = most_tokens(step_.queries);
+  const std::size_t shared = worker.count() == 1 ? 0 : rows / kSharedPart;
+  const std::size_t first_shared = (rows - shared) / kernels::kTileRows * kernels::kTileRows;
+  bound_rows(slice_of(first_shared, kernels::kTileRows, worker.index(), worker.count()),
+             worker.index());
+  for (;;) {
+    const std::size_t at = first_shared + step_.workspace.take_head_rows(kPieceRows);
+    if (at >= rows) return;
+    bound_rows({at, std::min(at + kPieceRows, rows)}, worker.index());
+  }
+}
+
+// The digits of all queries, and no bounds yet.
+void HeadSearch::prepare(std::uint32_t worker) {
+  CpuWorkspace& workspace = step_.workspace;
+  std::int8_t* const digits = workspace.head_digits(worker);
+  const std::size_t stride = count_ * kernels::kDigitBytes;
+  for (std::size_t i = 0; i < count_; ++i) {
+    Largest(workspace.head_largest(i, worker), query(i).count).clear();
+    if (!step_.matrix.copy) continue;
+    scans_[i] = make_scan_query(x(i), step_.matrix.tensor.columns(),
+                                digits + i * kernels::kDigitBytes, stride);
+    scales_[i] = scans_[i].digits;
+  }
+}
+
+// Reads the rows of the copy once for all queries.
+void HeadSearch::bound_rows(const Slice& shared, std::uint32_t worker) {
+  CpuWorkspace& workspace = step_.workspace;
+  if (step_.matrix.copy && shared.begin < shared.end) {
+    float* values[CpuWorkspace::kHeadQueries];
+    for (std::size_t i = 0; i < count_; ++i) values[i] = workspace.head_bounds(i) + shared.begin;
+    step_.table.scan_rows(step_.matrix.copy->from(shared.begin), shared.end - shared.begin,
+                          {workspace.head_digits(worker), scales_, count_}, values);
+  }
   for (std::size_t i = 0; i < count_; ++i) {
     const Slice rows = rows_of(shared, query(i));
-    float* const bounds = step_.workspace.head_bounds(i);
-    bound_rows(i, rows, worker.index(), scans[i]);
+    float* const bounds = workspace.head_bounds(i);
+    bound_query(i, rows, worker);
     each_within(query(i).always, rows, [&](std::size_t row) { bounds[row] = kInfinity; });
     each_within(query(i).masked, rows, [&](std::size_t row) { bounds[row] = -kInfinity; });
   }
 }
 
-// The worker's rows of the copy times the digits of all queries, left where their bounds will be.
-void HeadSearch::scan(const Slice& rows, std::uint32_t worker, std::span<ScanQuery> scans) {
-  CpuWorkspace& workspace = step_.workspace;
-  kernels::DigitScale scales[CpuWorkspace::kHeadQueries];
-  float* values[CpuWorkspace::kHeadQueries];
-  std::int8_t* const digits = workspace.head_digits(worker);
-  const std::size_t stride = count_ * kernels::kDigitBytes;
-  for (std::size_t i = 0; i < count_; ++i) {
-    scans[i] = make_scan_query(x(i), step_.matrix.tensor.columns(),
-                               digits + i * kernels::kDigitBytes, stride);
-    scales[i] = scans[i].digits;
-    values[i] = workspace.head_bounds(i) + rows.begin;
-  }
-  step_.table.scan_rows(step_.matrix.copy->from(rows.begin), rows.end - rows.begin,
-                        {digits, scales, count_}, values);
-}
-
-// bounds[row] = upper bound of the row's logit; the workspace gets the largest lower bounds of the
-// rows that count.
-void HeadSearch::bound_rows(std::size_t i, const Slice& rows, std::uint32_t worker,
-                            const ScanQuery& scan) {
+// bounds[row] = upper bound of the row's logit, where the scan of the row is; the workspace gets
+// the largest lower bounds of the rows that count.
+void HeadSearch::bound_query(std::size_t i, const Slice& rows, std::uint32_t worker) {
+  const ScanQuery& scan = scans_[i];
   float* const bounds = step_.workspace.head_bounds(i);
-  Largest lowers(step_.workspace.head_largest(i, worker), query(i).count);
   if (!scan.bounded) {
     std::fill(bounds + rows.begin, bounds + rows.end, kInfinity);
     return;
   }
+  Largest lowers(step_.workspace.head_largest(i, worker), query(i).count);
   const auto leave = [&](std::size_t row) { bounds[row] = -kInfinity; };
   each_within(query(i).always, rows, leave);
   each_within(query(i).masked, rows, leave);
@@ -152,6 +177,7 @@ void HeadSearch::bound_rows(std::size_t i, const Slice& rows, std::uint32_t work
 
 void HeadSearch::choose(const ThreadPool::Worker& worker) {
   CpuWorkspace& workspace = step_.workspace;
+  if (worker.index() == 0) workspace.give_back_head_rows();
   for (std::size_t i = worker.index(); i < count_; i += worker.count()) {
     float* const first = workspace.head_largest(i, 0);
     const std::size_t stride = TopQuery::kMostCount;

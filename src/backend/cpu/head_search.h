@@ -29,8 +29,9 @@ struct HeadStep {
 };
 
 // `count` queries from `first` on, CpuWorkspace::kHeadQueries at most, by all workers of a team:
-// each calls bound() and reads its own rows of the copy once for all queries; when all have, each
-// calls choose(); when all have, each calls compute() of each query.
+// each calls bound() and reads rows of the copy once for all queries, most of them its own and the
+// last ones whoever is free; when all have, each calls choose(); when all have, each calls
+// compute() of each query.
 class HeadSearch {
  public:
   HeadSearch(const HeadStep& step, std::size_t first, std::size_t count)
@@ -45,17 +46,21 @@ class HeadSearch {
   static void gather(std::span<TopQuery> queries, CpuWorkspace& workspace);
 
  private:
+  static std::uint32_t most_tokens(std::span<const TopQuery> queries);
   static Slice rows_of(std::span<const TopQuery> queries, std::uint32_t worker,
                        std::uint32_t workers);
   static Slice rows_of(const Slice& shared, const TopQuery& query);
   TopQuery& query(std::size_t i) { return step_.queries[first_ + i]; }
   const float* x(std::size_t i) { return step_.slots.row(step_.in, query(i).row); }
-  void scan(const Slice& rows, std::uint32_t worker, std::span<ScanQuery> scans);
-  void bound_rows(std::size_t i, const Slice& rows, std::uint32_t worker, const ScanQuery& scan);
+  void prepare(std::uint32_t worker);
+  void bound_rows(const Slice& shared, std::uint32_t worker);
+  void bound_query(std::size_t i, const Slice& rows, std::uint32_t worker);
 
   HeadStep step_;
   std::size_t first_;
   std::size_t count_;
+  ScanQuery scans_[CpuWorkspace::kHeadQueries] = {};
+  kernels::DigitScale scales_[CpuWorkspace::kHeadQueries];
 };
 
 }  // namespace tern::backend

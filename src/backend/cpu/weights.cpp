@@ -69,15 +69,17 @@ void pack_group(const std::int8_t* trits, std::size_t tiles, std::byte* packed) 
   }
 }
 
-// Every worker packs groups of rows of its own. Trits beyond the matrix are zeros. Errors:
+// Every worker packs groups of rows of its own, and looks for codes without a meaning while the
+// rows are in its cache: `invalid` becomes the first. Trits beyond the matrix are zeros. Errors:
 // kOutOfMemory for the trits of a group a worker.
 Result<void> pack(const format::TernaryMatrix& matrix, Packing packing, std::byte* packed,
-                  ThreadPool& pool) {
+                  ThreadPool& pool, std::optional<std::uint64_t>& invalid) {
   const std::size_t tiles = kernels::tiles_of(matrix.columns(), packing);
   const std::size_t stride = tiles * kernels::columns_of_tile(packing);
   const std::size_t group = kTileRows * stride;
   TERN_ASSIGN(AlignedBuffer decoded,
               AlignedBuffer::allocate(pool.size() * group, "trits of ternary weights"));
+  std::vector<std::optional<std::uint64_t>> found(pool.size());  // ascending, as the slices are
   pool.run([&](ThreadPool::Worker& worker) {
     const Slice slice = slice_of(matrix.rows(), kTileRows, worker.index(), worker.count());
     auto* const trits = decoded.as<std::int8_t>(worker.index() * group);
@@ -86,12 +88,17 @@ Result<void> pack(const format::TernaryMatrix& matrix, Packing packing, std::byt
       for (std::uint64_t r = 0; r < count; ++r) {
         matrix.decode_rows(row + r, 1, trits + r * stride);
       }
+      auto& first = found[worker.index()];
+      if (!first) first = matrix.find_invalid(row, count);
       std::fill(trits + count * stride, trits + group, std::int8_t{0});
       std::byte* const to = packed + row / kTileRows * tiles * kTileBytes;
       packing == Packing::kFiveTrits ? pack_group<FiveTrits>(trits, tiles, to)
                                      : pack_group<TwoBits>(trits, tiles, to);
     }
   });
+  const auto first =
+      std::find_if(found.begin(), found.end(), [](const auto& at) { return at.has_value(); });
+  if (first != found.end()) invalid = *first;
   return {};
 }
 
@@ -120,14 +127,16 @@ Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, Packing 
   TERN_ASSIGN(const format::TernaryMatrix matrix, format::TernaryMatrix::bind(tensor));
   const std::uint64_t rows = tensor.rows();
   const std::uint64_t columns = tensor.columns();
-  TERN_ASSIGN(const PackedBlob blob,
-              packed_blob(cache, tensor.name, kernels::packed_bytes(rows, columns, packing), arena,
-                          pool, [&](std::byte* to) { return pack(matrix, packing, to, pool); }));
+  std::optional<std::uint64_t> invalid;
+  TERN_ASSIGN(
+      const PackedBlob blob,
+      packed_blob(cache, tensor.name, kernels::packed_bytes(rows, columns, packing), arena, pool,
+                  [&](std::byte* to) { return pack(matrix, packing, to, pool, invalid); }));
   return TernaryWeight{{reinterpret_cast<const std::uint8_t*>(blob.bytes),
                         kernels::tiles_of(columns, packing), matrix.scale(), packing},
                        rows,
                        columns,
-                       blob.cached};
+                       invalid};
 }
 
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor) {

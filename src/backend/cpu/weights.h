@@ -20,7 +20,7 @@ struct TernaryWeight {
   kernels::TernaryTiles tiles;  // in the arena
   std::uint64_t rows;
   std::uint64_t columns;
-  bool cached;  // the tiles came from a cache
+  std::optional<std::uint64_t> invalid;  // see Backend::invalid_element
 
   std::uint64_t packed_bytes() const { return kernels::packed_bytes(rows, columns, tiles.packing); }
   // Rows from `first` on, a multiple of kTileRows.

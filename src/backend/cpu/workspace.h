@@ -53,6 +53,12 @@ class CpuWorkspace final : public Workspace {
   std::int8_t* head_digits(std::uint32_t worker) {
     return digits_.as<std::int8_t>() + worker * digit_bytes_;
   }
+  // The first of `count` rows of a head that no worker has taken, counted from 0, until all are
+  // given back.
+  std::size_t take_head_rows(std::size_t count) {
+    return head_taken_.fetch_add(count, std::memory_order_relaxed);
+  }
+  void give_back_head_rows() { head_taken_.store(0, std::memory_order_relaxed); }
   // How many logits each thread computed for any query of the batch.
   std::uint32_t& head_found(std::size_t query, std::uint32_t worker) {
     return head_found_[query * threads_ + worker];
@@ -110,6 +116,7 @@ class CpuWorkspace final : public Workspace {
   AlignedBuffer head_;
   AlignedBuffer digits_;
   std::vector<std::uint32_t> head_found_;
+  alignas(64) std::atomic<std::size_t> head_taken_{0};
   std::vector<std::atomic<std::uint32_t>> failures_;  // by row
   std::vector<kernels::AttentionQuery> f16_queries_;
   std::vector<kernels::Int8Query> int8_queries_;

@@ -64,6 +64,18 @@ TERN_INLINE float bf16_value(std::uint16_t brain) {
 TERN_INLINE float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 TERN_INLINE float sqrt1(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
 
+using Doubles = __m512d;
+
+TERN_INLINE Doubles zero_doubles() { return _mm512_setzero_pd(); }
+TERN_INLINE Doubles load_doubles(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+TERN_INLINE void store_doubles(double* p, Doubles v) { _mm512_storeu_pd(p, v); }
+TERN_INLINE Doubles add_squares(Doubles sums, Doubles v) {
+  return _mm512_add_pd(sums, _mm512_mul_pd(v, v));
+}
+TERN_INLINE Doubles less_scaled(Doubles a, Doubles b, double scale) {
+  return _mm512_sub_pd(a, _mm512_mul_pd(_mm512_set1_pd(scale), b));
+}
+
 using Ints = __m512i;
 
 TERN_INLINE Ints zero_ints() { return _mm512_setzero_si512(); }
@@ -86,6 +98,7 @@ TERN_INLINE Ints high_digit(Ints v) { return _mm512_srli_epi32(v, kDigitBits); }
 TERN_INLINE Ints low_digit(Ints v) {
   return _mm512_and_si512(v, _mm512_set1_epi32((1 << kDigitBits) - 1));
 }
+TERN_INLINE void pin(Ints& v) { __asm__("" : "+v"(v)); }
 TERN_INLINE Ints join_digits(Ints high, Ints low) {
   return _mm512_add_epi32(_mm512_slli_epi32(high, kDigitBits), low);
 }

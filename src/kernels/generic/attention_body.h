@@ -9,35 +9,141 @@ inline constexpr int kValueVectors = static_cast<int>(kValueAlign) / kLanes;
 
 static_assert(kChains >= static_cast<int>(kMaxQueries) && kChains % kKeyVectors == 0);
 
-// Asks for what follows kFetchAhead behind the `bytes` bytes at hand: the pages of a chunk stand
-// one after the other, and so do the chunks of neighbouring heads.
-inline constexpr std::size_t kFetchAhead = 8192;
-TERN_INLINE void fetch_behind(const void* from, std::size_t bytes) {
-  const char* at = static_cast<const char*>(from) + kFetchAhead;
-#pragma GCC unroll 16
-  for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i, 0, 3);
+// What this call and the next one read, in the order in which they do, from some way ahead. It is
+// asked for in equal steps while this one computes, its softmax included, so that memory is never
+// left idle. A loop takes all the lines that it will ask for before it begins, and runs over the
+// end of what stands together in memory rather than look at each step.
+struct Fetch {
+  struct Run {
+    const char* at;
+    const char* end;
+  };
+  Run runs[6 * kPagesPerChunk];
+  std::size_t count = 0;  // of runs
+  std::size_t next = 0;   // run
+  const char* at = nullptr;
+  const char* end = nullptr;
+};
+
+// Lines in a row; without a step it is the same one again.
+struct Lines {
+  const char* at;
+  std::size_t step;
+};
+
+inline constexpr std::size_t kLineBytes = 64;
+// How far ahead: loops over keys take half of the bytes in less than half of the time.
+inline constexpr std::size_t kLeadBytes = 16384;
+// Lines that a step of the softmax asks for.
+inline constexpr std::size_t kFetchedBySoftmax = (2 * kLanes + 15) / 16;
+
+TERN_INLINE std::size_t lines_of(std::size_t bytes) {
+  return (bytes + kLineBytes - 1) / kLineBytes;
 }
 
-// Scores of one page of keys, whatever its fill: K is dimension-major, so each key is one lane.
-// scores[q * kChunkKeys + key].
+TERN_INLINE void add_run(Fetch& fetch, const void* from, std::size_t bytes) {
+  const char* at = static_cast<const char*>(from);
+  if (fetch.count > 0 && fetch.runs[fetch.count - 1].end == at) {
+    fetch.runs[fetch.count - 1].end += bytes;
+  } else {
+    fetch.runs[fetch.count++] = {at, at + bytes};
+  }
+}
+
+TERN_INLINE void skip(Fetch& fetch, std::size_t bytes) {
+  for (; fetch.next < fetch.count; ++fetch.next) {
+    Fetch::Run& run = fetch.runs[fetch.next];
+    const auto length = static_cast<std::size_t>(run.end - run.at);
+    if (bytes < length) {
+      run.at += bytes;
+      return;
+    }
+    bytes -= length;
+  }
+}
+
+TERN_INLINE Lines take_lines(Fetch& fetch, std::size_t count) {
+  if (fetch.at >= fetch.end) {
+    if (fetch.next == fetch.count) return {fetch.at, 0};
+    fetch.at = fetch.runs[fetch.next].at;
+    fetch.end = fetch.runs[fetch.next++].end;
+  }
+  const char* at = fetch.at;
+  fetch.at += count * kLineBytes;
+  return {at, kLineBytes};
+}
+
+TERN_INLINE void fetch_lines(Lines& lines, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    __builtin_prefetch(lines.at, 0, 3);
+    lines.at += lines.step;
+  }
+}
+
+// Pages of keys that are scored together: those for which there are registers, and no more than
+// two, for pages lie at like places of the first cache.
+constexpr int pages_together(int queries) { return 2 * queries * kKeyVectors <= kChains ? 2 : 1; }
+
+// Scores of one or two pages of keys, whatever their fill: K is dimension-major, so each key is one
+// lane. scores[q * kChunkKeys + key].
 TERN_INLINE void page_scores(const AttentionQuery* queries, int count, float scale,
-                             const std::uint16_t* page, std::size_t head_dim, float* scores) {
-  Vec chains[kMaxQueries][kKeyVectors];
+                             const KeyValuePage* page, int pages, std::size_t head_dim,
+                             float* scores, Lines lines) {
+  Vec chains[kMaxQueries][2][kKeyVectors];
   for (int q = 0; q < count; ++q) {
-    for (int j = 0; j < kKeyVectors; ++j) chains[q][j] = splat(0.0f);
+    for (int i = 0; i < pages; ++i) {
+      for (int j = 0; j < kKeyVectors; ++j) chains[q][i][j] = splat(0.0f);
+    }
   }
   for (std::size_t d = 0; d < head_dim; ++d) {
-    Vec keys[kKeyVectors];
-    for (int j = 0; j < kKeyVectors; ++j) keys[j] = load_f16(page + d * kPageKeys + j * kLanes);
-    fetch_behind(page + d * kPageKeys, kPageKeys * sizeof *page);
+    Vec keys[2][kKeyVectors];
+    for (int i = 0; i < pages; ++i) {
+      for (int j = 0; j < kKeyVectors; ++j) {
+        keys[i][j] = load_f16(page[i].keys + d * kPageKeys + j * kLanes);
+      }
+    }
+    fetch_lines(lines, static_cast<std::size_t>(pages));
     for (int q = 0; q < count; ++q) {
       const Vec query = splat(queries[q].q[d]);
-      for (int j = 0; j < kKeyVectors; ++j) chains[q][j] = fmadd(query, keys[j], chains[q][j]);
+      for (int i = 0; i < pages; ++i) {
+        for (int j = 0; j < kKeyVectors; ++j) {
+          chains[q][i][j] = fmadd(query, keys[i][j], chains[q][i][j]);
+        }
+      }
     }
   }
   for (int q = 0; q < count; ++q) {
     float* row = scores + static_cast<std::size_t>(q) * kChunkKeys;
-    for (int j = 0; j < kKeyVectors; ++j) store(row + j * kLanes, mul(chains[q][j], splat(scale)));
+    for (int i = 0; i < pages; ++i, row += kPageKeys) {
+      for (int j = 0; j < kKeyVectors; ++j) {
+        store(row + j * kLanes, mul(chains[q][i][j], splat(scale)));
+      }
+    }
+  }
+}
+
+// Scores of all queries over the pages of `most` keys. `count` is a constant where this is inlined.
+TERN_INLINE void all_scores(const AttentionQuery* queries, int count, float scale,
+                            const KeyValueChunk& kv, std::size_t most, float* scores,
+                            Fetch& fetch) {
+  constexpr int kScored = kChains / kKeyVectors;  // queries that one pass over a page can take
+  const int scored = count < kScored ? count : kScored;
+  const std::size_t step = static_cast<std::size_t>(pages_together(scored)) * kPageKeys;
+  for (std::size_t first = 0; first < most;) {
+    const bool together = most - first > kPageKeys;  // or a single page is left
+    const KeyValuePage* page = kv.pages + first / kPageKeys;
+    const std::size_t left = together ? step : kPageKeys;
+    Lines lines = take_lines(fetch, left / kPageKeys * kv.head_dim);
+    for (int q = 0; q < count; q += scored, lines.step = 0) {
+      float* to = scores + q * kChunkKeys + first;
+      if (together) {
+        page_scores(queries + q, scored, scale, page, pages_together(scored), kv.head_dim, to,
+                    lines);
+      } else {
+        page_scores(queries + q, scored, scale, page, 1, kv.head_dim, to, lines);
+      }
+    }
+    first += left;
   }
 }
 
@@ -45,16 +151,17 @@ TERN_INLINE void page_scores(const AttentionQuery* queries, int count, float sca
 // one chain an output.
 TERN_INLINE void weighted_values(const float* p, int count, const std::uint16_t* values,
                                  std::size_t width, std::size_t d, int vectors, std::size_t first,
-                                 std::size_t last, AttentionState* parts) {
+                                 std::size_t last, AttentionState* parts, Fetch& fetch) {
   Vec chains[kMaxQueries][kChains];
   for (int q = 0; q < count; ++q) {
     for (int j = 0; j < vectors; ++j) chains[q][j] = load(parts[q].out + d + j * kLanes);
   }
+  const std::size_t at_hand = lines_of(static_cast<std::size_t>(vectors * kLanes) * sizeof *values);
+  Lines lines = take_lines(fetch, at_hand * (last - first));
   for (std::size_t key = first; key < last; ++key) {
     Vec row[kChains];
     for (int j = 0; j < vectors; ++j) row[j] = load_f16(values + key * width + d + j * kLanes);
-    fetch_behind(values + key * width + d,
-                 static_cast<std::size_t>(vectors * kLanes) * sizeof *values);
+    fetch_lines(lines, at_hand);
     for (int q = 0; q < count; ++q) {
       const Vec weight = splat(p[static_cast<std::size_t>(q) * kChunkKeys + key]);
       for (int j = 0; j < vectors; ++j) chains[q][j] = fmadd(weight, row[j], chains[q][j]);
@@ -65,43 +172,52 @@ TERN_INLINE void weighted_values(const float* p, int count, const std::uint16_t*
   }
 }
 
-// Keys [first, last) of the chunk, page by page, so that a page is in the nearest cache when the
-// next strip of dimensions reads it; every register that is left widens the strip.
+// Keys [first, last) of the chunk, page by page, so that memory is read in its order; every
+// register that is left widens the strip of dimensions.
 TERN_INLINE void all_weighted_values(const float* p, int count, const KeyValueChunk& kv,
                                      std::size_t width, std::size_t first, std::size_t last,
-                                     AttentionState* parts) {
+                                     AttentionState* parts, Fetch& fetch) {
   const int vectors = kChains / count;
   for (std::size_t start = first / kPageKeys * kPageKeys; start < last; start += kPageKeys) {
-    const std::size_t page = start / kPageKeys;
-    const std::uint16_t* values = kv.pages[page].values;
+    const std::uint16_t* values = kv.pages[start / kPageKeys].values;
     const std::size_t from = first > start ? first - start : 0;
     const std::size_t to = last - start < kPageKeys ? last - start : kPageKeys;
     const float* weights = p + start;
     std::size_t d = 0;
     for (; d + vectors * kLanes <= width; d += vectors * kLanes) {
-      weighted_values(weights, count, values, width, d, vectors, from, to, parts);
+      weighted_values(weights, count, values, width, d, vectors, from, to, parts, fetch);
     }
     for (; d < width; d += kLanes) {
-      weighted_values(weights, count, values, width, d, 1, from, to, parts);
+      weighted_values(weights, count, values, width, d, 1, from, to, parts, fetch);
     }
   }
 }
 
+TERN_INLINE float largest_lane(Vec v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) {
+      lanes[i] = lanes[i + width] > lanes[i] ? lanes[i + width] : lanes[i];
+    }
+  }
+  return lanes[0];
+}
+
 // Scores to weights exp(s - maximum), in place; their maximum and their sum.
-TERN_INLINE void softmax_chunk(float* p, std::size_t keys, AttentionState* part) {
+TERN_INLINE void softmax_chunk(float* p, std::size_t keys, AttentionState* part, Fetch& fetch) {
   Vec largest = splat(-__builtin_inff());
   std::size_t key = 0;
   for (; key + kLanes <= keys; key += kLanes) {
     const Vec s = load(p + key);
     largest = where_less(largest, s, s, largest);
   }
-  float lanes[kSumLanes];
-  store(lanes, largest);
-  float maximum = -__builtin_inff();
-  for (int i = 0; i < kLanes; ++i) maximum = lanes[i] > maximum ? lanes[i] : maximum;
+  float maximum = largest_lane(largest);
   for (; key < keys; ++key) maximum = p[key] > maximum ? p[key] : maximum;
+  Lines lines = take_lines(fetch, kFetchedBySoftmax * kChunkKeys / kLanes);
   for (key = 0; key < keys; key += kLanes) {
     store(p + key, exp_of(sub(load(p + key), splat(maximum))));
+    fetch_lines(lines, kFetchedBySoftmax);
   }
   Sum64 sum = sum_zero();
   for (key = 0; key + kSumLanes <= keys; key += kSumLanes) {
@@ -114,16 +230,28 @@ TERN_INLINE void softmax_chunk(float* p, std::size_t keys, AttentionState* part)
     part->sum = sum_total(sum);
     return;
   }
+  float lanes[kSumLanes];
   for (int j = 0; j < kRegisters; ++j) store(lanes + j * kLanes, sum.lanes[j]);
   for (std::size_t i = 0; key + i < keys; ++i) lanes[i] = lanes[i] + p[key + i];
   part->sum = tree_of(lanes, kSumLanes);
 }
 
+TERN_INLINE Fetch fetch_of(const KeyValueChunk& kv, std::size_t pages, std::size_t width) {
+  const std::size_t unit = kPageKeys * sizeof(std::uint16_t);
+  Fetch fetch;
+  for (std::size_t i = 0; i < pages; ++i) add_run(fetch, kv.pages[i].keys, kv.head_dim * unit);
+  for (std::size_t i = 0; i < pages; ++i) add_run(fetch, kv.pages[i].values, width * unit);
+  skip(fetch, kLeadBytes);
+  if (kv.next == nullptr) return fetch;
+  for (std::size_t i = 0; i < kPagesPerChunk; ++i) {
+    add_run(fetch, kv.next[i].keys, kv.head_dim * unit);
+  }
+  return fetch;
+}
+
 // `count` is a constant where this is inlined.
 TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float scale,
                                  const KeyValueChunk& kv, AttentionState* parts) {
-  constexpr int kScored = kChains / kKeyVectors;  // queries that one pass over a page can take
-  const int scored = count < kScored ? count : kScored;
   float p[kMaxQueries * kChunkKeys];
   std::size_t most = 0;
   std::size_t common = kChunkKeys;  // keys that every query sees
@@ -131,21 +259,18 @@ TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float
     most = queries[q].keys > most ? queries[q].keys : most;
     common = queries[q].keys < common ? queries[q].keys : common;
   }
-  for (std::size_t first = 0; first < most; first += kPageKeys) {
-    const KeyValuePage& page = kv.pages[first / kPageKeys];
-    for (int q = 0; q < count; q += scored) {
-      page_scores(queries + q, scored, scale, page.keys, kv.head_dim, p + q * kChunkKeys + first);
-    }
-  }
   const std::size_t width = (kv.head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
+  Fetch fetch = fetch_of(kv, (most + kPageKeys - 1) / kPageKeys, width);
+  all_scores(queries, count, scale, kv, most, p, fetch);
   for (int q = 0; q < count; ++q) {
-    softmax_chunk(p + q * kChunkKeys, queries[q].keys, &parts[q]);
+    softmax_chunk(p + q * kChunkKeys, queries[q].keys, &parts[q], fetch);
     for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
   }
-  all_weighted_values(p, count, kv, width, 0, common, parts);
+  all_weighted_values(p, count, kv, width, 0, common, parts, fetch);
   for (int q = 0; q < count; ++q) {
     if (queries[q].keys == common) continue;
-    all_weighted_values(p + q * kChunkKeys, 1, kv, width, common, queries[q].keys, parts + q);
+    all_weighted_values(p + q * kChunkKeys, 1, kv, width, common, queries[q].keys, parts + q,
+                        fetch);
   }
 }
 

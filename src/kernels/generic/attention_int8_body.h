@@ -5,39 +5,56 @@
 #include "kernels/generic/attention_body.h"
 
 inline constexpr std::size_t kVectorCodes = kLanes * kQuad;
-inline constexpr int kDigitChains = kChains / 2;  // outputs in registers, a sum for each digit
+inline constexpr std::size_t kInt8LeadBytes = 20480;  // as kLeadBytes
+inline constexpr int kDigitChains = kChains / 2;      // outputs in registers, a sum for each digit
 
 // As page_scores.
 TERN_INLINE void page_scores_int8(const Int8Query* queries, int count, float scale,
-                                  const Int8Page& page, std::size_t head_dim, float* scores) {
-  Ints sums[kMaxQueries][kKeyVectors];
+                                  const Int8Page* page, int pages, std::size_t head_dim,
+                                  float* scores, Lines lines) {
+  Ints sums[kMaxQueries][2][kKeyVectors];
   for (int q = 0; q < count; ++q) {
-    for (int j = 0; j < kKeyVectors; ++j) sums[q][j] = splat_ints(-kKeyBias * queries[q].sum);
+    for (int i = 0; i < pages; ++i) {
+      for (int j = 0; j < kKeyVectors; ++j) sums[q][i][j] = splat_ints(-kKeyBias * queries[q].sum);
+    }
   }
   for (std::size_t d = 0; d < head_dim; d += kQuad) {
-    const std::size_t at = d * kPageKeys;
-    Codes keys[kKeyVectors];
-    for (int j = 0; j < kKeyVectors; ++j) keys[j] = load_keys(page.keys + at + j * kVectorCodes);
-    fetch_behind(page.keys + at, kPageKeys * kQuad);
+    Codes keys[2][kKeyVectors];
+    for (int i = 0; i < pages; ++i) {
+      for (int j = 0; j < kKeyVectors; ++j) {
+        keys[i][j] = load_keys(page[i].keys + d * kPageKeys + j * kVectorCodes);
+      }
+    }
+    fetch_lines(lines, static_cast<std::size_t>(pages));
     for (int q = 0; q < count; ++q) {
       const Quad query = broadcast_quad(queries[q].codes + d);
-      for (int j = 0; j < kKeyVectors; ++j) sums[q][j] = dot_keys(sums[q][j], keys[j], query);
+      for (int i = 0; i < pages; ++i) {
+        for (int j = 0; j < kKeyVectors; ++j) {
+          sums[q][i][j] = dot_keys(sums[q][i][j], keys[i][j], query);
+          pin(sums[q][i][j]);
+        }
+      }
     }
   }
   for (int q = 0; q < count; ++q) {
     float* row = scores + static_cast<std::size_t>(q) * kChunkKeys;
     const Vec factor = splat(queries[q].scale * scale);
-    for (int j = 0; j < kKeyVectors; ++j) {
-      const Vec unit = mul(load(page.key_scales + j * kLanes), factor);
-      store(row + j * kLanes, mul(to_floats(sums[q][j]), unit));
+    for (int i = 0; i < pages; ++i, row += kPageKeys) {
+      for (int j = 0; j < kKeyVectors; ++j) {
+        const Vec unit = mul(load(page[i].key_scales + j * kLanes), factor);
+        store(row + j * kLanes, mul(to_floats(sums[q][i][j]), unit));
+      }
     }
   }
 }
 
+// Where the digits of a query's weights stand: the high ones, then the low ones.
+inline constexpr std::size_t kDigits = 2 * kChunkKeys;
+
 // Weights p times the scales of the values, in units of a 16383rd of their maximum, as two digits;
 // zeros from `keys` to `end`, which is whole pages. Returns the unit. p is overwritten.
 TERN_INLINE float split_weights(float* p, std::size_t keys, std::size_t end, const Int8Page* pages,
-                                std::int8_t* high, std::int8_t* low) {
+                                std::int8_t* digits, Fetch& fetch) {
   for (std::size_t key = keys; key < end; ++key) p[key] = 0.0f;
   Vec largest = splat(0.0f);
   for (std::size_t key = 0; key < end; key += kLanes) {
@@ -46,43 +63,45 @@ TERN_INLINE float split_weights(float* p, std::size_t keys, std::size_t end, con
     largest = where_less(largest, scaled, scaled, largest);
     store(p + key, scaled);
   }
-  float lanes[kLanes];
-  store(lanes, largest);
-  float maximum = 0.0f;
-  for (int i = 0; i < kLanes; ++i) maximum = lanes[i] > maximum ? lanes[i] : maximum;
+  const float maximum = largest_lane(largest);
   const Vec factor = splat(maximum > 0.0f ? kWeightRange / maximum : 0.0f);
+  Lines lines = take_lines(fetch, kFetchedBySoftmax * kChunkKeys / kLanes);
   for (std::size_t key = 0; key < end; key += kLanes) {
     const Ints weights = nearest_ints(mul(load(p + key), factor));
-    store_codes(high + key, high_digit(weights));
-    store_codes(low + key, low_digit(weights));
+    store_codes(digits + key, high_digit(weights));
+    store_codes(digits + kChunkKeys + key, low_digit(weights));
+    fetch_lines(lines, kFetchedBySoftmax);
   }
   return maximum / kWeightRange;
 }
 
 // out[q][d, d + vectors * kLanes), which holds integers, += P[q][key] * V[key] for the keys of a
 // page.
-TERN_INLINE void weighted_values_int8(const std::int8_t* high, const std::int8_t* low, int count,
+TERN_INLINE void weighted_values_int8(const std::int8_t* digits, int count,
                                       const std::int8_t* values, std::size_t width, std::size_t d,
-                                      int vectors, AttentionState* parts) {
+                                      int vectors, AttentionState* parts, Fetch& fetch) {
   Ints highs[kMaxQueries][kDigitChains];
   Ints lows[kMaxQueries][kDigitChains];
   for (int q = 0; q < count; ++q) {
     for (int j = 0; j < vectors; ++j) highs[q][j] = lows[q][j] = zero_ints();
   }
+  const std::size_t at_hand = lines_of(static_cast<std::size_t>(vectors) * kVectorCodes);
+  Lines lines = take_lines(fetch, at_hand * kPageKeys / kQuad);
   for (std::size_t key = 0; key < kPageKeys; key += kQuad) {
     Codes row[kDigitChains];
     for (int j = 0; j < vectors; ++j) {
       row[j] = load_values(values + key * width + d * kQuad + j * kVectorCodes);
     }
-    fetch_behind(values + key * width + d * kQuad,
-                 static_cast<std::size_t>(vectors) * kVectorCodes);
+    fetch_lines(lines, at_hand);
     for (int q = 0; q < count; ++q) {
-      const std::size_t at = static_cast<std::size_t>(q) * kChunkKeys + key;
-      const Quad high_quad = broadcast_quad(high + at);
-      const Quad low_quad = broadcast_quad(low + at);
+      const std::int8_t* at = digits + static_cast<std::size_t>(q) * kDigits + key;
+      const Quad high_quad = broadcast_quad(at);
+      const Quad low_quad = broadcast_quad(at + kChunkKeys);
       for (int j = 0; j < vectors; ++j) {
         highs[q][j] = dot_values(highs[q][j], row[j], high_quad);
         lows[q][j] = dot_values(lows[q][j], row[j], low_quad);
+        pin(highs[q][j]);
+        pin(lows[q][j]);
       }
     }
   }
@@ -95,59 +114,84 @@ TERN_INLINE void weighted_values_int8(const std::int8_t* high, const std::int8_t
 }
 
 // All dimensions of `count` queries, at most kDigitChains.
-TERN_INLINE void all_weighted_values_int8(const std::int8_t* high, const std::int8_t* low,
-                                          int count, const Int8Chunk& kv, std::size_t width,
-                                          std::size_t end, AttentionState* parts) {
+TERN_INLINE void all_weighted_values_int8(const std::int8_t* digits, int count, const Int8Chunk& kv,
+                                          std::size_t width, std::size_t end, AttentionState* parts,
+                                          Fetch& fetch) {
   const int vectors = kDigitChains / count;
   for (std::size_t first = 0; first < end; first += kPageKeys) {
-    const std::size_t page = first / kPageKeys;
-    const std::int8_t* values = kv.pages[page].values;
+    const std::int8_t* values = kv.pages[first / kPageKeys].values;
     std::size_t d = 0;
     for (; d + vectors * kLanes <= width; d += vectors * kLanes) {
-      weighted_values_int8(high + first, low + first, count, values, width, d, vectors, parts);
+      weighted_values_int8(digits + first, count, values, width, d, vectors, parts, fetch);
     }
     for (; d < width; d += kLanes) {
-      weighted_values_int8(high + first, low + first, count, values, width, d, 1, parts);
+      weighted_values_int8(digits + first, count, values, width, d, 1, parts, fetch);
     }
   }
 }
 
-// Scores of all queries, page by page. `count` is a constant where this is inlined.
+// As all_scores; `end` is whole pages.
 TERN_INLINE void all_scores_int8(const Int8Query* queries, int count, float scale,
-                                 const Int8Chunk& kv, std::size_t end, float* scores) {
+                                 const Int8Chunk& kv, std::size_t end, float* scores,
+                                 Fetch& fetch) {
   constexpr int kScored = kChains / kKeyVectors;
   const int scored = count < kScored ? count : kScored;
-  for (std::size_t first = 0; first < end; first += kPageKeys) {
-    const Int8Page& page = kv.pages[first / kPageKeys];
-    for (int q = 0; q < count; q += scored) {
-      page_scores_int8(queries + q, scored, scale, page, kv.head_dim,
-                       scores + q * kChunkKeys + first);
+  const std::size_t step = static_cast<std::size_t>(pages_together(scored)) * kPageKeys;
+  for (std::size_t first = 0; first < end;) {
+    const bool together = end - first > kPageKeys;
+    const Int8Page* page = kv.pages + first / kPageKeys;
+    const std::size_t left = together ? step : kPageKeys;
+    Lines lines = take_lines(fetch, left / kPageKeys * ((kv.head_dim + kQuad - 1) / kQuad));
+    for (int q = 0; q < count; q += scored, lines.step = 0) {
+      float* to = scores + q * kChunkKeys + first;
+      if (together) {
+        page_scores_int8(queries + q, scored, scale, page, pages_together(scored), kv.head_dim, to,
+                         lines);
+      } else {
+        page_scores_int8(queries + q, scored, scale, page, 1, kv.head_dim, to, lines);
+      }
     }
+    first += left;
   }
+}
+
+TERN_INLINE Fetch fetch_of(const Int8Chunk& kv, std::size_t pages, std::size_t width) {
+  const std::size_t key_bytes = (kv.head_dim + kQuad - 1) / kQuad * kQuad * kPageKeys;
+  const std::size_t scale_bytes = kPageKeys * sizeof(float);
+  Fetch fetch;
+  for (std::size_t i = 0; i < pages; ++i) add_run(fetch, kv.pages[i].keys, key_bytes);
+  for (std::size_t i = 0; i < pages; ++i) add_run(fetch, kv.pages[i].values, width * kPageKeys);
+  skip(fetch, kInt8LeadBytes);
+  if (kv.next == nullptr) return fetch;
+  const Int8Page* const next = kv.next;
+  for (std::size_t i = 0; i < kPagesPerChunk; ++i) add_run(fetch, next[i].key_scales, scale_bytes);
+  for (std::size_t i = 0; i < kPagesPerChunk; ++i)
+    add_run(fetch, next[i].value_scales, scale_bytes);
+  for (std::size_t i = 0; i < kPagesPerChunk; ++i) add_run(fetch, next[i].keys, key_bytes);
+  return fetch;
 }
 
 TERN_INLINE void attend_together_int8(const Int8Query* queries, int count, float scale,
                                       const Int8Chunk& kv, AttentionState* parts) {
   float p[kMaxQueries * kChunkKeys];
-  std::int8_t high[kMaxQueries * kChunkKeys];
-  std::int8_t low[kMaxQueries * kChunkKeys];
+  std::int8_t digits[kMaxQueries * kDigits];
   std::size_t most = 0;
   for (int q = 0; q < count; ++q) most = queries[q].keys > most ? queries[q].keys : most;
   const std::size_t end = (most + kPageKeys - 1) / kPageKeys * kPageKeys;
   const std::size_t width = (kv.head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
-  all_scores_int8(queries, count, scale, kv, end, p);
+  Fetch fetch = fetch_of(kv, end / kPageKeys, width);
+  all_scores_int8(queries, count, scale, kv, end, p, fetch);
   float units[kMaxQueries];
   for (int q = 0; q < count; ++q) {
     const std::size_t at = q * kChunkKeys;
-    softmax_chunk(p + at, queries[q].keys, &parts[q]);
-    units[q] = split_weights(p + at, queries[q].keys, end, kv.pages, high + at, low + at);
+    softmax_chunk(p + at, queries[q].keys, &parts[q], fetch);
+    units[q] = split_weights(p + at, queries[q].keys, end, kv.pages, digits + q * kDigits, fetch);
     for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
   }
   constexpr int kSharing = kDigitChains / 2;  // queries of many: two vectors of values serve each
   for (int q = 0; q < count; q += kSharing) {
     const int some = count < kSharing ? count : kSharing;
-    all_weighted_values_int8(high + q * kChunkKeys, low + q * kChunkKeys, some, kv, width, end,
-                             parts + q);
+    all_weighted_values_int8(digits + q * kDigits, some, kv, width, end, parts + q, fetch);
   }
   for (int q = 0; q < count; ++q) {
     for (std::size_t d = 0; d < width; d += kLanes) {

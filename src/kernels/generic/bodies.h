@@ -7,10 +7,13 @@
 // (a > 0 ? a : +0), load_f16, load_bf16, load_i8, store_halves (nearest even), rint, pow2_mul (a *
 // 2^n in two steps) and where_less(a, b, x, y) (a < b ? x : y); for one value f16_value,
 // bf16_value, fma1, sqrt1. kDotRows rows of dot products and kChains chains fit into the registers.
+// Doubles: eight f64 with zero_doubles, load_doubles (of floats), store_doubles, add_squares(sums,
+// v) (sums + v * v) and less_scaled(a, b, scale) (a - scale * b), each operation rounded by itself.
 // Integers: Ints of kLanes int32 with zero_ints, add_ints, max_unsigned, store_ints, nearest_ints
 // (half to even), magnitude_bits (of floats, without sign), store_codes (as int8), splat_ints,
 // to_floats, bits and from_bits (of floats as they are), high_digit and low_digit (of 14 bits, in
-// base 128) and join_digits (high * 128 + low).
+// base 128) and join_digits (high * 128 + low); pin() keeps one in its register, where compilers
+// would copy sums from one to another.
 // Dot products: load_plane(p, plane, packing) gives Codes, four columns of kVectorRows rows, in a
 // packing that the tier has (kFiveTrits: whether it has that one); broadcast_quad the four
 // activations of a token; multiply_add accumulates their dot products into a Narrow, of which
@@ -30,6 +33,7 @@
 #include "kernels/generic/attention_body.h"
 #include "kernels/generic/attention_int8_body.h"
 #include "kernels/generic/block_rows_body.h"
+#include "kernels/generic/copy_body.h"
 #include "kernels/generic/float_body.h"
 #include "kernels/generic/quantize_body.h"
 #include "kernels/generic/scan_body.h"
@@ -47,5 +51,6 @@
     .attention_chunk_int8 = attention_chunk_int8, .attention_fold = attention_fold,               \
     .attention_output = attention_output, .dot_rows_f32 = dot_rows_f32,                           \
     .dot_rows_f16 = dot_rows_f16, .dot_rows_bf16 = dot_rows_bf16, .dot_rows_q8_0 = dot_rows_q8_0, \
-    .dot_rows_q6_k = dot_rows_q6_k, .scan_rows = scan_rows                                        \
+    .dot_rows_q6_k = dot_rows_q6_k, .widen_f16 = widen_f16, .row_squares = row_squares,           \
+    .round_row = round_row, .scan_rows = scan_rows                                                \
   }

@@ -62,6 +62,36 @@ TERN_INLINE float bf16_value(std::uint16_t brain) {
 TERN_INLINE float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 TERN_INLINE float sqrt1(float a) { return __builtin_sqrtf(a); }
 
+struct Doubles {
+  float64x2_t pairs[4];
+};
+
+TERN_INLINE Doubles zero_doubles() {
+  const float64x2_t zero = vdupq_n_f64(0.0);
+  return {{zero, zero, zero, zero}};
+}
+TERN_INLINE Doubles load_doubles(const float* p) {
+  const float32x4_t low = vld1q_f32(p);
+  const float32x4_t high = vld1q_f32(p + 4);
+  return {{vcvt_f64_f32(vget_low_f32(low)), vcvt_high_f64_f32(low),
+           vcvt_f64_f32(vget_low_f32(high)), vcvt_high_f64_f32(high)}};
+}
+TERN_INLINE void store_doubles(double* p, Doubles v) {
+  for (int i = 0; i < 4; ++i) vst1q_f64(p + 2 * i, v.pairs[i]);
+}
+TERN_INLINE Doubles add_squares(Doubles sums, Doubles v) {
+  for (int i = 0; i < 4; ++i) {
+    sums.pairs[i] = vaddq_f64(sums.pairs[i], vmulq_f64(v.pairs[i], v.pairs[i]));
+  }
+  return sums;
+}
+TERN_INLINE Doubles less_scaled(Doubles a, Doubles b, double scale) {
+  for (int i = 0; i < 4; ++i) {
+    a.pairs[i] = vsubq_f64(a.pairs[i], vmulq_n_f64(b.pairs[i], scale));
+  }
+  return a;
+}
+
 using Ints = int32x4_t;
 
 TERN_INLINE Ints zero_ints() { return vdupq_n_s32(0); }
@@ -87,6 +117,7 @@ TERN_INLINE Ints bits(Vec v) { return vreinterpretq_s32_f32(v); }
 TERN_INLINE Vec from_bits(Ints v) { return vreinterpretq_f32_s32(v); }
 TERN_INLINE Ints high_digit(Ints v) { return vshrq_n_s32(v, kDigitBits); }
 TERN_INLINE Ints low_digit(Ints v) { return vandq_s32(v, vdupq_n_s32((1 << kDigitBits) - 1)); }
+TERN_INLINE void pin(Ints& v) { __asm__("" : "+w"(v)); }
 TERN_INLINE Ints join_digits(Ints high, Ints low) {
   return vaddq_s32(vshlq_n_s32(high, kDigitBits), low);
 }

@@ -1,5 +1,6 @@
 // The scalar tier: docs/numbers.md transcribed plainly. It is the definition that other tiers meet,
 // so it is written to be read, not to be fast.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -356,6 +357,49 @@ void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* 
   }
 }
 
+void widen_f16(const std::uint16_t* halves, std::size_t n, float* x) {
+  for (std::size_t i = 0; i < n; ++i) x[i] = f16_to_f32(halves[i]);
+}
+
+// Sums of squares of n values in f64.
+class Squares {
+ public:
+  explicit Squares(std::size_t n) : whole_(n - n % kSums) {}
+  void add(std::size_t i, double value) { sums_[i < whole_ ? i % kSums : 0] += value * value; }
+  double total() const {
+    double total = 0.0;
+    for (const double sum : sums_) total += sum;
+    return total;
+  }
+
+ private:
+  static constexpr std::size_t kSums = 8;
+  std::size_t whole_;
+  double sums_[kSums] = {};
+};
+
+double row_squares(const float* x, std::size_t n, float* largest) {
+  Squares squares(n);
+  std::uint32_t magnitude = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    squares.add(i, x[i]);
+    magnitude = std::max(magnitude, std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffffu);
+  }
+  *largest = std::bit_cast<float>(magnitude);
+  return squares.total();
+}
+
+double round_row(const float* x, std::size_t n, float to_code, float scale, std::uint8_t* codes) {
+  Squares squares(n);
+  for (std::size_t c = 0; c < (n + kScanColumns - 1) / kScanColumns * kScanColumns; ++c) {
+    const float rounded = c < n ? std::rint(x[c] * to_code) : 0.0f;
+    codes[c / kScanColumns * kScanTileBytes + c % kScanColumns] =
+        static_cast<std::uint8_t>(128 + static_cast<int>(rounded));
+    if (c < n) squares.add(c, double{x[c]} - double{scale} * double{rounded});
+  }
+  return squares.total();
+}
+
 }  // namespace
 
 float fixed_expf(float x) {
@@ -399,6 +443,9 @@ const KernelTable kScalarTable{
     .dot_rows_bf16 = dot_rows_bf16,
     .dot_rows_q8_0 = dot_rows_q8_0,
     .dot_rows_q6_k = dot_rows_q6_k,
+    .widen_f16 = widen_f16,
+    .row_squares = row_squares,
+    .round_row = round_row,
     .scan_rows = scan_rows,
 };
 

@@ -66,6 +66,29 @@ TERN_INLINE void store_halves(std::uint16_t* p, Vec v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
 
+struct Doubles {
+  __m256d low;
+  __m256d high;
+};
+
+TERN_INLINE Doubles zero_doubles() { return {_mm256_setzero_pd(), _mm256_setzero_pd()}; }
+TERN_INLINE Doubles load_doubles(const float* p) {
+  return {_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))};
+}
+TERN_INLINE void store_doubles(double* p, Doubles v) {
+  _mm256_storeu_pd(p, v.low);
+  _mm256_storeu_pd(p + 4, v.high);
+}
+TERN_INLINE Doubles add_squares(Doubles sums, Doubles v) {
+  return {_mm256_add_pd(sums.low, _mm256_mul_pd(v.low, v.low)),
+          _mm256_add_pd(sums.high, _mm256_mul_pd(v.high, v.high))};
+}
+TERN_INLINE Doubles less_scaled(Doubles a, Doubles b, double scale) {
+  const __m256d factor = _mm256_set1_pd(scale);
+  return {_mm256_sub_pd(a.low, _mm256_mul_pd(factor, b.low)),
+          _mm256_sub_pd(a.high, _mm256_mul_pd(factor, b.high))};
+}
+
 using Ints = __m256i;
 
 TERN_INLINE Ints zero_ints() { return _mm256_setzero_si256(); }
@@ -91,6 +114,7 @@ TERN_INLINE Ints high_digit(Ints v) { return _mm256_srli_epi32(v, kDigitBits); }
 TERN_INLINE Ints low_digit(Ints v) {
   return _mm256_and_si256(v, _mm256_set1_epi32((1 << kDigitBits) - 1));
 }
+TERN_INLINE void pin(Ints& v) { __asm__("" : "+x"(v)); }
 TERN_INLINE Ints join_digits(Ints high, Ints low) {
   return _mm256_add_epi32(_mm256_slli_epi32(high, kDigitBits), low);
 }
