@@ -298,6 +298,13 @@ TARGETS = {
         ),
         test="model_test",
         program="tests/model/model_test",
+        equivalent=dict.fromkeys(
+            (
+                ("self_proof.cpp", "sign", "state * 1664525u - 1013904223u"),
+                ("self_proof.cpp", "shift", "static_cast<std::int32_t>(state) << 8"),
+            ),
+            "other values to try a tier with, as good",
+        ),
     ),
     "engine": Target(
         files=(
@@ -309,5 +316,37 @@ TARGETS = {
         ),
         test="engine_test",
         program="tests/engine/engine_test",
+        equivalent={
+            (
+                "generate.cpp",
+                "never",
+                "generation.prompt_tokens < request.prompt.size()",
+            ): "what cancelled the prompt cancels the first token, too",
+            **dict.fromkeys(
+                (
+                    ("sampler.cpp", "never", "recent.empty()"),
+                    ("sampler.cpp", "never", "all && options_.top_p == 1.0f"),
+                    ("sampler.cpp", "bound", "options_.top_k > candidates_.size()"),
+                    ("sampler.cpp", "never", "score + kLargestGumbel < best"),
+                    ("sampler.cpp", "bound", "score + kLargestGumbel <= best"),
+                ),
+                "work that changes no outcome: no token is penalised, sorted out or able to win",
+            ),
+            **dict.fromkeys(
+                (
+                    ("sampler.cpp", "bound", "a.logit >= b.logit"),
+                    ("sampler.cpp", "bound", "a.token <= b.token"),
+                    ("sampler.cpp", "bound", "candidate.token <= chosen"),
+                ),
+                "the two differ where they are compared",
+            ),
+            ("sampler.cpp", "bound", "candidate.logit >= 0.0f"): "zero is zero either way",
+            ("sampler.cpp", "bound", "count <= candidates_.size()"): "all of them reach any share",
+            (
+                "stop_scanner.cpp",
+                "sign",
+                "stop.size() + 1",
+            ): "a whole stop string was looked for before, so that none ends the text",
+        },
     ),
 }
