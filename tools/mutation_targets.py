@@ -280,21 +280,84 @@ TARGETS = {
         ),
         test="backend_test",
         program="tests/backend/backend_test",
-        equivalent=dict.fromkeys(
-            (
-                ("attention.cpp", "never", "step.batch.rows[0].position < kChunkKeys"),
-                ("attention.cpp", "bound", "step.batch.rows[0].position <= kChunkKeys"),
-                ("attention.cpp", "bound", "step.batch.rows.size() >= 1"),
-                ("attention.cpp", "bound", "first <= queries.chunks()"),
-                ("attention.cpp", "bound", "first >= 0"),
-                ("attention.cpp", "sign", "static_cast<std::uint32_t>(own.end) + head"),
-                ("attention.cpp", "sign", "last + row < most_rows"),
+        equivalent={
+            **dict.fromkeys(
+                (
+                    ("attention.cpp", "never", "step.batch.rows[0].position < kChunkKeys"),
+                    ("attention.cpp", "bound", "step.batch.rows[0].position <= kChunkKeys"),
+                    ("attention.cpp", "bound", "step.batch.rows.size() >= 1"),
+                    ("attention.cpp", "bound", "first <= queries.chunks()"),
+                    ("attention.cpp", "bound", "first >= 0"),
+                    ("attention.cpp", "sign", "static_cast<std::uint32_t>(own.end) + head"),
+                    ("attention.cpp", "sign", "last + row < most_rows"),
+                ),
+                "another division of the work, or a barrier more: the outputs are the same",
             ),
-            "another division of the work, or a barrier more: the outputs are the same",
-        ),
+            **dict.fromkeys(
+                (
+                    (
+                        "packed_cache.cpp",
+                        "clause",
+                        "!take_front(table, std::span(&row, 1)) || row.name_bytes > table.size() ||"
+                        " row.blob_bytes > table_offset - offset",
+                    ),
+                    ("packed_cache.cpp", "sign", "row.blob_bytes > table_offset + offset"),
+                ),
+                "saves room for what is refused a moment later",
+            ),
+            (
+                "packed_cache.cpp",
+                "clause",
+                "found->second.bytes != to.size()",
+            ): "what stands at the end of a map is no size of a blob",
+            **dict.fromkeys(
+                (
+                    ("head_copy.cpp", "sign", "i - parts.size() <= n"),
+                    ("head_copy.cpp", "bound", "i + parts.size() < n"),
+                ),
+                "the tail does what the steps leave; another order of a sum that grows by far more",
+            ),
+            (
+                "head_copy.cpp",
+                "bound",
+                "parts[j] <= magnitude",
+            ): "replaces a maximum by its equal",
+            (
+                "head_copy.cpp",
+                "bound",
+                "norm <= kMostNorm",
+            ): "at the limit itself both ways are right",
+            ("head_copy.cpp", "never", "!query.bounded"): "of such a query nothing else is read",
+            (
+                "head_copy.cpp",
+                "bound",
+                "largest >= 0.0",
+            ): "the integers that NaNs become have zeros for digits",
+            (
+                "head_copy.cpp",
+                "bound",
+                "count <= kComparedRows",
+            ): "of just so many rows all are compared either way",
+            **dict.fromkeys(
+                (
+                    ("head_search.cpp", "bound", "value >= least()"),
+                    ("head_search.cpp", "never", "!(most > lowers.least())"),
+                    ("head_search.cpp", "bound", "most >= lowers.least()"),
+                    ("head_search.cpp", "clause", "!matrix_.copy"),
+                    ("head_search.cpp", "bound", "first <= rows.end"),
+                    ("head_search.cpp", "sign", "end + row < CpuWorkspace::kScratchRows"),
+                ),
+                "more work, over nothing or without an outcome",
+            ),
+            (
+                "head_search.cpp",
+                "bound",
+                "bounds[r] > threshold",
+            ): "no logit reaches its bound, which has margins",
+        },
         first={
             "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:*/CpuBackendTest.*",
-            "src/backend/cpu/head_copy.cpp": "HeadCopy.*:PackedCacheTest.*",
+            "src/backend/cpu/head_copy.cpp": "HeadCopy.*:CachedHeadCopy.*",
             "src/backend/cpu/head_search.cpp": "HeadSearch.*-*.Find*:*.Takes*:*.Near*:*.Adv*",
             "src/backend/cpu/kv_cache.cpp": "Kv*:CpuKvCache.*:*/CpuBackendTest.*",
             "src/backend/cpu/packed_cache.cpp": "PackedCacheTest.*",
