@@ -168,6 +168,11 @@ TARGETS = {
             ("byte_alphabet.cpp", "bound", "code_point > 0x100"): "0x100 as a byte is its byte, 0",
             ("bpe.cpp", "sign", "slot - 1"): "the slots are probed the other way around",
             ("pre_tokenizer.cpp", "bound", "at <= end"): "three digits have no room at the end",
+            (
+                "pre_tokenizer.cpp",
+                "clause",
+                "at + 3 > end || !is_digit(at) || !is_digit(at + 2)",
+            ): "no other numeral is one byte long, so that none stands between two digits",
             ("tokenizer.cpp", "bound", "at <= text.size()"): "no name begins at the end of a text",
             (
                 "sentence_piece.cpp",
@@ -241,9 +246,22 @@ TARGETS = {
             ("attention_body.h", "never", "queries[q].keys == common"): "no keys add nothing",
             **dict.fromkeys(
                 (
+                    ("attention_body.h", "sign", "static_cast<const char*>(from) - kFetchAhead"),
+                    ("float_body.h", "sign", "row - at + kDotRows * n"),
+                    ("scan_body.h", "sign", "at - kPrefetchBytes"),
+                ),
+                "a prefetch changes no result",
+            ),
+            ("scan_body.h", "never", "row < rows"): "of such a row nothing is stored anyway",
+            ("kernels.cpp", "bound", "i <= 64"): "a table that the compiler makes",
+            **dict.fromkeys(
+                (
                     ("attention_body.h", "bound", "queries[q].keys <= common"),
                     ("attention_body.h", "bound", "lanes[i] >= maximum"),
+                    ("attention_body.h", "bound", "queries[q].keys >= most"),
+                    ("attention_body.h", "bound", "first >= start"),
                     ("attention_int8_body.h", "bound", "lanes[i] >= maximum"),
+                    ("attention_int8_body.h", "bound", "queries[q].keys >= most"),
                     ("attention_int8_body.h", "bound", "count <= kScored"),
                 ),
                 "replaces a number by its equal",
@@ -252,6 +270,11 @@ TARGETS = {
                 (
                     ("attention_body.h", "bound", "key + kLanes < keys"),
                     ("attention_body.h", "bound", "q + 4 < count"),
+                    ("attention_body.h", "bound", "d + vectors * kLanes < width"),
+                    ("attention_body.h", "sign", "d - vectors * kLanes <= width"),
+                    ("attention_int8_body.h", "bound", "q + 8 < count"),
+                    ("attention_int8_body.h", "bound", "q + 2 < count"),
+                    ("ternary_body.h", "bound", "g + kBatchGroups < groups"),
                     ("attention_int8_body.h", "bound", "d + vectors * kLanes < width"),
                     ("ternary_body.h", "bound", "rows > kVectorRows"),
                 ),
