@@ -67,10 +67,12 @@ TEST(HeadCopy, BoundsHoldOnRandomRows) {
 // x along the residual of the rounded weights: the worst that can happen does, so a bound that was
 // a hundredth smaller would be wrong.
 TEST(HeadCopy, TheBoundOfTheResidualIsReached) {
-  const auto w = normals(2560, 1);
-  const Scanned s = scan(w, residual_of(w));
-  EXPECT_LE(s.off(), s.bound());
-  EXPECT_GT(s.off(), 0.99 * s.bound());
+  for (const std::size_t n : {7u, 2560u}) {
+    const auto w = normals(n, 1);
+    const Scanned s = scan(w, residual_of(w));
+    EXPECT_LE(s.off(), s.bound()) << n;
+    EXPECT_GT(s.off(), 0.99 * s.bound()) << n;
+  }
 }
 
 // Weights that int8 holds, and an x that lies as far beside its digits as it can, always to the
