@@ -353,6 +353,11 @@ TARGETS = {
             ("head_copy.cpp", "never", "!query.bounded"): "of such a query nothing else is read",
             (
                 "head_copy.cpp",
+                "sign",
+                "static_cast<int>(rounded[tile * kScanColumns + c]) - kZeroCode",
+            ): "the same byte",
+            (
+                "head_copy.cpp",
                 "bound",
                 "largest >= 0.0",
             ): "the integers that NaNs become have zeros for digits",
