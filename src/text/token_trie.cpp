@@ -9,7 +9,7 @@ std::size_t TokenTrie::child(std::size_t node, char byte) const {
   return 0;
 }
 
-bool TokenTrie::insert(std::string_view name, TokenId token) {
+void TokenTrie::insert(std::string_view name, TokenId token) {
   std::size_t node = 0;
   for (const char byte : name) {
     std::size_t next = child(node, byte);
@@ -20,9 +20,7 @@ bool TokenTrie::insert(std::string_view name, TokenId token) {
     }
     node = next;
   }
-  if (nodes_[node].token >= 0) return false;
   nodes_[node].token = token;
-  return true;
 }
 
 TokenTrie::Match TokenTrie::longest_at(std::string_view text, std::size_t at) const {

@@ -18,8 +18,8 @@ class TokenTrie {
     TokenId token = 0;
   };
 
-  // False where the name is there already. The name is not empty.
-  bool insert(std::string_view name, TokenId token);
+  // The name is not empty, and not there already.
+  void insert(std::string_view name, TokenId token);
   bool contains(std::string_view name) const { return longest_at(name, 0).length == name.size(); }
   bool empty() const { return nodes_.size() == 1; }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <set>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -256,7 +255,8 @@ Result<void> read_scores(const GgufFile& file, Vocabulary& vocabulary) {
   if (scores->size() != vocabulary.tokens.size()) {
     return wrong_length(file, kScoresKey, vocabulary.tokens.size(), scores->size());
   }
-  std::set<float> different;
+  float first = 0.0f;  // of the normal tokens
+  bool differ = false;
   std::size_t normal = 0;
   for (std::size_t i = 0; i < scores->size(); ++i) {
     Token& token = vocabulary.tokens[i];
@@ -266,10 +266,11 @@ Result<void> read_scores(const GgufFile& file, Vocabulary& vocabulary) {
                        element(i) + ": expected a number, found " + std::to_string(token.score));
     }
     if (token.kind != TokenKind::kNormal) continue;
+    if (normal == 0) first = token.score;
+    differ = differ || token.score != first;
     ++normal;
-    if (different.size() < 2) different.insert(token.score);
   }
-  if (normal > 1 && different.size() < 2) {
+  if (normal > 1 && !differ) {
     return malformed(file, kScoresKey,
                      "expected scores that differ, found one for all normal tokens: the file was "
                      "converted without its scores; convert the model again");

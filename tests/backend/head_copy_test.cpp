@@ -69,10 +69,12 @@ TEST(HeadCopy, BoundsHoldOnRandomRows) {
 // x along the residual of the rounded weights: the worst that can happen does, so a bound that was
 // a hundredth smaller would be wrong.
 TEST(HeadCopy, TheBoundOfTheResidualIsReached) {
-  const auto w = normals(2560, 1);
-  const Scanned s = scan(w, residual_of(w));
-  EXPECT_LE(s.off(), s.bound());
-  EXPECT_GT(s.off(), 0.99 * s.bound());
+  for (const std::size_t n : {7u, 2560u}) {
+    const auto w = normals(n, 1);
+    const Scanned s = scan(w, residual_of(w));
+    EXPECT_LE(s.off(), s.bound()) << n;
+    EXPECT_GT(s.off(), 0.99 * s.bound()) << n;
+  }
 }
 
 // Weights that int8 holds, and an x that lies as far beside its digits as it can, always to the
@@ -121,6 +123,64 @@ TEST(HeadCopy, TinyAndZeroRowsAreBounded) {
   }
 }
 
+// Powers of two are the largest of a row, and the next one is rounded to zeros.
+TEST(HeadCopy, RowsAreRoundedToZerosBelowALeastMaximum) {
+  for (const float largest : {0x1p-100f, std::nextafter(0x1p-100f, 0.0f)}) {
+    const auto tensor = test::make_floats("output.weight", {2, 1}, {largest, -largest / 2});
+    ThreadPool pool(1);
+    Arena arena;
+    const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
+    EXPECT_EQ(copy.tiles.scales[0] > 0.0f, largest == 0x1p-100f);
+    EXPECT_EQ(copy.residuals[0] == copy.norms[0], largest != 0x1p-100f);
+  }
+}
+
+TEST(HeadCopy, ARowOfZerosIsNotOffAtAll) {
+  const auto tensor = test::make_floats("output.weight", {12, 1}, std::vector<float>(12));
+  ThreadPool pool(1);
+  Arena arena;
+  const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
+  EXPECT_EQ(copy.residuals[0], 0.0f);
+  EXPECT_EQ(copy.norms[0], 0.0f);
+}
+
+// The factors A and B of docs/numbers.md, computed anew from the digits: never below, and above by
+// less than a rounding to f32.
+TEST(HeadCopy, TheFactorsOfTheBoundAreThoseOfTheDefinition) {
+  const auto norm = [](const auto& values) {
+    long double sum = 0.0L;
+    for (const auto value : values) sum += static_cast<long double>(value) * value;
+    return std::sqrt(sum);
+  };
+  for (const std::size_t n : {1u, 640u, 131072u}) {
+    for (const float others : {1.0f, 0.003f}) {  // beside a first one that is large
+      auto x = normals(n, 71);
+      for (float& v : x) v *= others;
+      x[0] = 4.0f;
+      std::vector<std::int8_t> digits(2 * (n + 3));
+      const ScanQuery query = make_scan_query(x.data(), n, digits.data());
+      const long double d = query.digits.scale;
+      const std::size_t padded = (n + 3) / 4 * 4;
+      std::vector<double> high(n), low(n), q(n), off(n);
+      for (std::size_t i = 0; i < n; ++i) {
+        high[i] = digits[i];
+        low[i] = digits[padded + i];
+        q[i] = 256.0 * high[i] + low[i];
+        off[i] = static_cast<double>(x[i] - d * q[i]);
+      }
+      const long double u = 0x1p-24L, steps = static_cast<long double>((n + 63) / 64 + 6);
+      const long double split = 8 * u * d * (256 * norm(high) + norm(low));
+      const long double gamma = steps * u / (1 - steps * u);
+      const long double a = (1 + 16 * u) * (d * norm(q) + split);
+      const long double b = (1 + 16 * u) * (norm(off) + gamma * norm(x) + split);
+      EXPECT_GE(query.of_residual, a) << n;
+      EXPECT_LE(query.of_residual, a * (1 + 4 * u)) << n;
+      EXPECT_GE(query.of_norm, b) << n;
+      EXPECT_LE(query.of_norm, b * (1 + 4 * u)) << n;
+    }
+  }
+}
+
 TEST(HeadCopy, SaysWhatItAllocates) {
   const auto tensor = test::make_floats("output.weight", {101, 33}, std::vector<float>(101 * 33));
   // 48 rows of 26 tiles of 4 columns, and three floats a row.
@@ -130,6 +190,42 @@ TEST(HeadCopy, SaysWhatItAllocates) {
   const HeadCopy copy =
       must(make_head_copy(kernels::scalar_table(), tensor.tensor, arena, pool, nullptr));
   EXPECT_EQ(copy.bytes, head_copy_bytes(tensor.tensor));
+  const auto whole = test::make_floats("output.weight", {100, 32}, std::vector<float>(100 * 32));
+  EXPECT_EQ(head_copy_bytes(whole.tensor), 32u * (25 * 4 + 12));
+}
+
+TEST(HeadCopy, ThereIsNoneOfTritsOrOfTooManyColumns) {
+  format::Tensor tensor;
+  tensor.type = format::TensorType::kF16;
+  tensor.rank = 2;
+  tensor.shape = {1u << 17, 16, 1, 1};
+  EXPECT_GT(head_copy_bytes(tensor), 0u);
+  tensor.shape[0] += 1;
+  EXPECT_EQ(head_copy_bytes(tensor), 0u);
+  tensor.shape[0] = 128;
+  tensor.type = format::TensorType::kI2_S;
+  EXPECT_EQ(head_copy_bytes(tensor), 0u);
+}
+
+// Rows and columns beyond the matrix are zeros, so that a copy has the same bytes each time.
+TEST(HeadCopy, WhatLiesBeyondTheMatrixIsZero) {
+  constexpr std::size_t kColumns = 10, kRows = 33;
+  const auto tensor = test::make_floats("output.weight", {kColumns, kRows},
+                                        std::vector<float>(kColumns * kRows, 1.0f));
+  ThreadPool pool(2);
+  Arena arena;
+  const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
+  for (std::size_t row = 0; row < 48; ++row) {
+    const bool inside = row < kRows;
+    EXPECT_EQ(copy.tiles.scales[row] != 0.0f, inside) << row;
+    EXPECT_EQ(copy.residuals[row] != 0.0f, inside) << row;
+    EXPECT_EQ(copy.norms[row] != 0.0f, inside) << row;
+    for (std::size_t column = 0; column < 12; ++column) {
+      const std::size_t at = (row / 16 * 3 + column / 4) * 64 + row % 16 * 4 + column % 4;
+      const int of_padding = inside ? 128 : 0;  // a code of zero, or no code
+      EXPECT_EQ(copy.tiles.codes[at], inside && column < kColumns ? 255 : of_padding) << at;
+    }
+  }
 }
 
 TEST(HeadCopy, LargeAndInvalidInputIsNotBounded) {

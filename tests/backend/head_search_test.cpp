@@ -33,6 +33,18 @@ std::vector<const kernels::KernelTable*> runnable_tables() {
   return tables;
 }
 
+// A block of 32 values: a factor, then codes of four bits, those of the first half in the low ones.
+void pack_q4_0(const float* values, std::byte* to) {
+  const std::uint16_t factor = f32_to_f16(0.5f);
+  std::memcpy(to, &factor, sizeof factor);
+  const auto code = [&](std::size_t i) {
+    return static_cast<unsigned>(std::clamp(std::rint(values[i] * 2.0f) + 8.0f, 0.0f, 15.0f));
+  };
+  for (std::size_t i = 0; i < 16; ++i) {
+    to[2 + i] = static_cast<std::byte>(code(i) | code(i + 16) << 4);
+  }
+}
+
 // `values` rounded to a type.
 OwnedTensor head_of(TensorType type, std::size_t columns, const std::vector<float>& values) {
   const std::size_t rows = values.size() / columns;
@@ -49,6 +61,7 @@ OwnedTensor head_of(TensorType type, std::size_t columns, const std::vector<floa
       if (type == TensorType::kF16 || type == TensorType::kBF16) {
         std::memcpy(to + 2 * c, &bits, sizeof bits);
       }
+      if (type == TensorType::kQ4_0 && c % 32 == 0) pack_q4_0(from + c, to + c / 32 * 18);
       if (type != TensorType::kQ6_K || c % 256 != 0) continue;
       std::array<std::int8_t, 256> quants{};
       std::array<std::int8_t, 16> scales{};
@@ -175,7 +188,7 @@ std::size_t expect_search(const std::vector<float>& x, const OwnedTensor& matrix
 
 TEST(HeadSearch, FindsTheLargestInHeadsOfEveryType) {
   for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kBF16,
-                                TensorType::kQ8_0, TensorType::kQ6_K}) {
+                                TensorType::kQ8_0, TensorType::kQ6_K, TensorType::kQ4_0}) {
     constexpr std::size_t kColumns = 2560, kRows = 403;
     const auto matrix = head_of(type, kColumns, normals(kColumns * kRows, 1));
     for (const std::uint32_t count : {1u, 2u, 40u, 256u}) {
@@ -229,6 +242,30 @@ TEST(HeadSearch, LeavesPaddedRowsOut) {
   expect_search(x, matrix, {.count = 5, .tokens = kTokens});
   EXPECT_EQ(expect_search(x, matrix, {.count = 80, .tokens = kTokens}),
             kTokens);  // fewer than asked
+}
+
+// Tokens that the head does not have are asked for in vain, the next one too.
+TEST(HeadSearch, ListsMayReachBeyondTheHead) {
+  constexpr std::size_t kColumns = 64, kRows = 48;
+  const auto x = normals(kColumns, 15);
+  const auto matrix = head_of(TensorType::kF16, kColumns, normals(kColumns * kRows, 16));
+  const Ask ask{.count = 1, .always = {kRows, kRows + 7}, .masked = {kRows}};
+  EXPECT_LT(expect_search(x, matrix, ask), kRows / 2);
+}
+
+// Of such rows the copy leaves nothing off: their bounds come from the digits alone.
+TEST(HeadSearch, RowsThatTheCopyHoldsExactly) {
+  constexpr std::size_t kColumns = 320, kRows = 70;
+  std::mt19937 generator(17);
+  std::vector<float> values(kColumns * kRows);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto code = static_cast<int>(generator() % 255) - 127;
+    values[i] = i % kColumns == 0 ? 127.0f : static_cast<float>(code);
+  }
+  const auto matrix = head_of(TensorType::kF32, kColumns, values);
+  for (const std::uint32_t count : {1u, 5u}) {
+    EXPECT_LT(expect_search(normals(kColumns, 18), matrix, {.count = count}), count + 3);
+  }
 }
 
 TEST(HeadSearch, WithoutACopyEveryRowIsComputed) {

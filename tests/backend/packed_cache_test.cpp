@@ -54,6 +54,17 @@ class PackedCacheTest : public ::testing::Test {
     }));
     EXPECT_EQ(last, large_.size() + small_.size());
   }
+  // An entry of the small blob and any table, whose hash is right.
+  void store_table(const std::vector<std::byte>& table) const {
+    const std::uint64_t footer[] = {table.size(), fast_hash(table)};
+    CacheDir directory = must(CacheDir::open(path_, std::uint64_t{1} << 30));
+    CacheWriter writer =
+        must(directory.begin("key", {"model", "layout"}, 64 + table.size() + sizeof footer));
+    must(writer.write(small_));
+    must(writer.write(table));
+    must(writer.write(std::as_bytes(std::span(footer))));
+    must(writer.commit());
+  }
   fs::path file() const { return path_ / "key.entry"; }
   void flip(std::uint64_t offset) const {
     std::fstream out(file(), std::ios::in | std::ios::out | std::ios::binary);
@@ -89,6 +100,10 @@ TEST_F(PackedCacheTest, GivesBackWhatWasStored) {
 // Blobs end where parts do, or hold nothing, or there are none.
 TEST_F(PackedCacheTest, KeepsBlobsOfWholePartsAndOfNone) {
   must(open().store(no_progress));
+  EXPECT_EQ(open().trouble(), "");
+  PackedCache table_alone = open();
+  table_alone.keep("nothing", {});
+  must(table_alone.store(no_progress));
   EXPECT_EQ(open().trouble(), "");
   const auto parts = random_bytes(2u << 18, 3);
   PackedCache writer = open();
@@ -215,18 +230,41 @@ TEST_F(PackedCacheTest, ATableThatLiesIsRefused) {
       append(char{0});
       if (row.blob_bytes != kMost) append(fast_hash(small_));
     }
-    const std::uint64_t footer[] = {table.size(), fast_hash(table)};
-    CacheDir directory = must(CacheDir::open(path_, std::uint64_t{1} << 30));
-    CacheWriter writer =
-        must(directory.begin("key", {"model", "layout"}, 64 + table.size() + sizeof footer));
-    must(writer.write(small_));
-    must(writer.write(table));
-    must(writer.write(std::as_bytes(std::span(footer))));
-    must(writer.commit());
+    store_table(table);
     PackedCache cache = open();
     EXPECT_THAT(cache.trouble(), HasSubstr("damaged: the table")) << rows[0].blob_bytes;
     EXPECT_TRUE(take(cache, std::string(1, '\0'), 64).empty());
   }
+}
+
+// Each of its parts may be cut: a row, a name, the hashes.
+TEST_F(PackedCacheTest, ATableThatIsCutIsRefused) {
+  const auto word = [](std::uint64_t value) {
+    std::vector<std::byte> bytes(sizeof value);
+    std::memcpy(bytes.data(), &value, sizeof value);
+    return bytes;
+  };
+  std::vector<std::byte> table;
+  for (const auto& bytes : {word(8), word(64), word(0), word(fast_hash(small_))}) {
+    table.insert(table.end(), bytes.begin(), bytes.end());
+  }
+  for (std::size_t size = 0; size <= table.size(); ++size) {
+    store_table({table.begin(), table.begin() + static_cast<std::ptrdiff_t>(size)});
+    EXPECT_EQ(open().trouble().empty(), size == table.size()) << size;
+  }
+  table.push_back(std::byte{0});
+  store_table(table);
+  EXPECT_THAT(open().trouble(), HasSubstr("damaged: the table"));
+}
+
+// Fewer bytes than the table says are another trouble than wrong ones.
+TEST_F(PackedCacheTest, AnEntryThatShrinksIsNotReadPastItsEnd) {
+  store_both();
+  PackedCache cache = open();
+  fs::resize_file(file(), kHeader + (2u << 20));
+  EXPECT_TRUE(take(cache, "large", kLarge).empty());
+  EXPECT_THAT(cache.trouble(), HasSubstr("large: "));
+  EXPECT_THAT(cache.trouble(), ::testing::Not(HasSubstr("another hash")));
 }
 
 TEST_F(PackedCacheTest, AnEntryOfAnotherKindIsRefused) {
@@ -256,23 +294,30 @@ TEST_F(PackedCacheTest, WhatIsDiscardedIsNotTakenAndGoes) {
   EXPECT_FALSE(fs::exists(file()));
 }
 
-// The copy of another matrix under the name of this one: every part of a row counts.
-TEST_F(PackedCacheTest, AHeadCopyThatIsNotOfItsMatrixIsRefused) {
-  constexpr std::size_t kColumns = 10, kRows = 100;
-  std::vector<float> values(kColumns * kRows);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<float>(i * 37 % 101) - 50.0f;
+// A head, its copy in the cache with a bit flipped, and what a load says of that.
+class CachedHeadCopy : public PackedCacheTest {
+ protected:
+  static constexpr std::size_t kColumns = 10;
+  static constexpr std::uint64_t kRowsOfTiles = 3 * 64;  // of a group: three tiles of four columns
+
+  static test::OwnedTensor matrix_of(std::size_t rows) {
+    std::vector<float> values(kColumns * rows);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = static_cast<float>(i * 37 % 101) - 50.0f;
+    }
+    return test::make_floats("output.weight", {kColumns, rows}, values);
   }
-  const auto matrix = test::make_floats("output.weight", {kColumns, kRows}, values);
-  ThreadPool pool(2);
-  Arena arena;
-  const auto bytes = head_copy_bytes(matrix.tensor);
-  const std::uint64_t padded_rows = 112, codes = padded_rows * 12;  // three tiles of four columns
-  const auto outcome_with = [&](std::optional<std::uint64_t> flipped) {
+  // Where the first code of a row stands.
+  static std::uint64_t codes_of(std::uint64_t row) {
+    return row / 16 * kRowsOfTiles + row % 16 * 4;
+  }
+  std::string outcome_with(const test::OwnedTensor& matrix, std::optional<std::uint64_t> flipped) {
+    ThreadPool pool(2);
+    Arena arena;
     const HeadCopy made =
         must(make_head_copy(kernels::scalar_table(), matrix.tensor, arena, pool, nullptr));
-    std::vector<std::byte> blob(bytes);
-    std::memcpy(blob.data(), made.tiles.codes, bytes);
+    std::vector<std::byte> blob(head_copy_bytes(matrix.tensor));
+    std::memcpy(blob.data(), made.tiles.codes, blob.size());
     if (flipped) blob[*flipped] ^= std::byte{1};
     PackedCache writer = open();
     writer.keep("output.weight int8-1", blob);
@@ -281,13 +326,27 @@ TEST_F(PackedCacheTest, AHeadCopyThatIsNotOfItsMatrixIsRefused) {
     const auto copy = make_head_copy(kernels::scalar_table(), matrix.tensor, arena, pool, &cache);
     EXPECT_TRUE(cache.took_any());
     return copy.ok() ? "" : copy.error().to_string();
-  };
-  EXPECT_EQ(outcome_with(std::nullopt), "");
-  const std::uint64_t vector = padded_rows * sizeof(float);
-  const std::uint64_t last = 6 * (12 * 16) + 3 * 4;  // of the codes of row 99
+  }
+};
+
+// The copy of another matrix under the name of this one: every part of a row counts.
+TEST_F(CachedHeadCopy, ThatIsNotOfItsMatrixIsRefused) {
+  const auto matrix = matrix_of(100);
+  EXPECT_EQ(outcome_with(matrix, std::nullopt), "");
+  const std::uint64_t codes = 7 * kRowsOfTiles, vector = 112 * sizeof(float), last = codes_of(99);
   for (const std::uint64_t at : {std::uint64_t{0}, last, last + 2 * 64 + 1, codes, codes + vector,
                                  codes + 2 * vector, codes + vector + 99 * 4}) {
-    EXPECT_THAT(outcome_with(at), HasSubstr("is not that of the matrix")) << at;
+    EXPECT_THAT(outcome_with(matrix, at), HasSubstr("is not that of the matrix")) << at;
+  }
+}
+
+// Of few rows all are compared.
+TEST_F(CachedHeadCopy, OfFewRowsIsComparedWhole) {
+  for (const std::size_t rows : {1u, 3u, 40u, 63u}) {
+    const auto matrix = matrix_of(rows);
+    EXPECT_EQ(outcome_with(matrix, std::nullopt), "") << rows;
+    EXPECT_THAT(outcome_with(matrix, codes_of(rows - 1)),
+                HasSubstr("row " + std::to_string(rows - 1) + " of the int8 copy"));
   }
 }
 

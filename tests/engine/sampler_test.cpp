@@ -65,6 +65,12 @@ TEST(Gumbel, HasTheRightMeanAndStaysUnderItsBound) {
   EXPECT_NEAR(squares / kDraws - mean * mean, 1.644934, 0.05);  // pi^2 / 6
 }
 
+// -log(-log((bits + 0.5) / 2^52)) of the first known answer, computed with fifty digits. Half a bit
+// less gives a number 43 steps away.
+TEST(Gumbel, IsThatOfTheMiddleOfItsBits) {
+  EXPECT_DOUBLE_EQ(gumbel(0, 0, 0), 0x1.5b6c7ad999346p-4);
+}
+
 TEST(Gumbel, DependsOnSeedPositionAndToken) {
   const double g = gumbel(1, 2, 3);
   EXPECT_EQ(g, gumbel(1, 2, 3));
@@ -111,6 +117,18 @@ TEST(Sampler, SeedAndPositionDecide) {
   EXPECT_GE(changed, 8);
 }
 
+// Logits so large that nothing drawn moves them.
+TEST(Sampler, TheLowestIdOfEqualsWinsADraw) {
+  for (std::uint32_t position = 0; position < 20; ++position) {
+    EXPECT_EQ(sample(plain(1.0f), {0.0f, 1e30f, 1e30f}, position), 1);
+  }
+}
+
+// What is switched off drops no token, not even one whose share is below the rounding of a sum.
+TEST(Sampler, FiltersThatAreOffKeepAll) {
+  EXPECT_EQ(counts(plain(100.0f), {0.0f, -50.0f}, 200).size(), 2u);
+}
+
 TEST(Sampler, TopKKeepsTheLargestLowestIdsFirst) {
   SamplingOptions options = plain(5.0f);
   options.top_k = 2;
@@ -131,6 +149,18 @@ TEST(Sampler, TopPKeepsTheSmallestSetThatReachesP) {
   EXPECT_EQ(counts(options, logits, 2000).size(), 3u);
   options.top_p = 1e-6f;
   EXPECT_EQ(counts(options, logits, 200).size(), 1u);
+  // The largest need not come first.
+  options.top_p = 0.7f;
+  const auto seen = counts(options, {ln2, 3 * ln2, ln2, 2 * ln2}, 2000);
+  EXPECT_EQ(seen.size(), 2u);
+  EXPECT_TRUE(seen.contains(1));
+  EXPECT_TRUE(seen.contains(3));
+}
+
+TEST(Sampler, TopPIsReachedByItsEqual) {
+  SamplingOptions options = plain(5.0f);
+  options.top_p = 0.5f;
+  EXPECT_EQ(counts(options, {0.0f, 0.0f}, 200).size(), 1u);
 }
 
 TEST(Sampler, MinPIsRelativeToTheLargest) {
@@ -140,6 +170,10 @@ TEST(Sampler, MinPIsRelativeToTheLargest) {
   const auto seen = counts(options, {2 * ln2, ln2, 0.0f}, 2000);
   EXPECT_EQ(seen.size(), 2u);
   EXPECT_FALSE(seen.contains(2));
+  options.min_p = 1.0f;  // the largest and its equals
+  const auto largest = counts(options, {0.0f, 1.0f, 1.0f}, 200);
+  EXPECT_EQ(largest.size(), 2u);
+  EXPECT_FALSE(largest.contains(0));
 }
 
 TEST(Sampler, RepetitionPenaltyMovesBothSignsDown) {

@@ -64,6 +64,7 @@ TEST_F(SequenceTest, StopsBetweenChunks) {
   ASSERT_TRUE(done.ok());
   EXPECT_EQ(*done, 4u);
   EXPECT_EQ(s.tokens().size(), 4u);
+  EXPECT_TRUE(s.logits().empty());  // those of the last token, which was not computed
 }
 
 TEST_F(SequenceTest, EveryLogitComesOncePerPositionInOrder) {
@@ -133,7 +134,9 @@ TEST_F(SequenceTest, TokensOutsideOfTheVocabularyAreRefused) {
     const auto done = s.append({&token, 1});
     ASSERT_FALSE(done.ok());
     EXPECT_EQ(done.error().code, ErrorCode::kUsage);
+    EXPECT_THAT(done.error().message, HasSubstr("expected 0 to 95, found "));
   }
+  EXPECT_TRUE(s.append(std::vector<text::TokenId>{0, 95}).ok());
 }
 
 // A NaN behind the last activation reaches nothing but the logits, and those are looked at.

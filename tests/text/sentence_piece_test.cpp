@@ -231,6 +231,8 @@ TEST(SentencePiece, RefusesVocabulariesThatContradictThemselves) {
   v = sentence_piece_vocabulary();
   v.tokens.push_back({"a", TokenKind::kByte});
   expect_refused(v, ErrorCode::kMalformed, "found another for 'a'");
+  v.tokens.back().bytes = std::string(1, '\0');  // again token 0
+  expect_refused(v, ErrorCode::kMalformed, "found another for '\\x00'");
   v = sentence_piece_vocabulary();
   add_piece(v, "ab", -1);
   add_piece(v, "ab", -2);

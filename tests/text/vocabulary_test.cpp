@@ -106,21 +106,41 @@ void expect_refused(const VocabularyFile& file, const std::string& key, const st
   EXPECT_THAT(tokenizer.error().message, HasSubstr(message));
 }
 
-// As the published BitNet-b1.58-2B-4T files are: no pre-tokenizer, Llama 3's vocabulary.
+// As the published BitNet-b1.58-2B-4T files are: no pre-tokenizer, Llama 3's vocabulary, of which
+// these are its first tokens.
+class Llama3File : public VocabularyFile {
+ public:
+  Llama3File() {
+    drop("pre");
+    auto& tokens = get<Strings>("tokens");
+    for (std::size_t i = tokens.size(); i < 128000; ++i) tokens.push_back(fmt::format("!!{}", i));
+    get<Ints>("token_type").resize(128000, 1);
+  }
+  Llama3File& add_control(const char* name) {
+    get<Strings>("tokens").emplace_back(name);
+    get<Ints>("token_type").push_back(3);
+    return *this;
+  }
+};
+
 TEST(MissingPreTokenizer, Llama3IsKnownByItsFirstSpecialToken) {
-  VocabularyFile file;
-  file.drop("pre");
-  auto& tokens = file.get<Strings>("tokens");
-  for (std::size_t i = tokens.size(); i < 128000; ++i) tokens.push_back("!!" + std::to_string(i));
-  file.get<Ints>("token_type").resize(128000, 1);
-  tokens.emplace_back("<|begin_of_text|>");
-  file.get<Ints>("token_type").push_back(3);
-  const auto tokenizer = file.load();
+  Llama3File file;
+  expect_refused(file, "pre", "the vocabulary is not that of Llama 3");
+  const auto tokenizer = file.add_control("<|begin_of_text|>").load();
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().to_string();
   EXPECT_EQ(tokenizer->encode("ab", {.add_bos = false}), (std::vector<TokenId>{256}));
   const auto vocabulary = read_vocabulary(*format::GgufFile::open(file.path()));
   ASSERT_TRUE(vocabulary.ok());
   EXPECT_EQ(vocabulary->pre_tokenizer, "llama-bpe");
+  // A file that says what it is is believed.
+  const auto told = file.set("pre", std::string("gpt-2")).load();
+  ASSERT_TRUE(told.ok()) << told.error().to_string();
+  EXPECT_EQ(read_vocabulary(*format::GgufFile::open(file.path()))->pre_tokenizer, "gpt-2");
+}
+
+TEST(MissingPreTokenizer, AnotherFirstSpecialTokenIsNotLlama3) {
+  Llama3File file;
+  expect_refused(file.add_control("<s>"), "pre", "the vocabulary is not that of Llama 3");
 }
 
 TEST(MissingPreTokenizer, OtherVocabulariesAreRefused) {
@@ -309,14 +329,16 @@ TEST(PieceVocabulary, RefusesScoresThatAreNone) {
   expect_refused(file, "scores", "element 260: expected a number, found nan");
   file.set("scores", std::vector<float>(261, -1000.0f));
   expect_refused(file, "scores", "converted without its scores");
+  file.get<Ints>("token_type")[259] = 5;  // of one normal token none can differ
+  EXPECT_TRUE(file.load().ok());
   file.set("scores", Ints(261, 1));
   expect_refused(file, "scores", "expected an array of floats, found array of");
   expect_refused(file.drop("scores"), "scores", "expected an array of floats, found none");
 }
 
 TEST(PieceVocabulary, RefusesBytesThatAreNone) {
-  for (const char* name :
-       {"<0x0a>", "<0x0G>", "<0xG0>", "<0x0A?", "<0x0A", "0x0A>", "<0x00A>", "a", "<0y0A>"}) {
+  for (const char* name : {"<0x0a>", "<0x0G>", "<0xG0>", "<0x0A?", "<0x0A", "0x0A>", "<0x00A>",
+                           "<0x0A>>", "a", "<0y0A>"}) {
     PieceFile file;
     file.get<Strings>("tokens")[2 + '\n'] = name;
     expect_refused(file, "tokens", "element 12: expected a byte token such as '<0x0A>'");
