@@ -43,7 +43,7 @@
     .read = {kDecodeGroups, kPrefetchBytes}, .ternary_linear = linear,                            \
     .multiply_accumulate_loop = ceiling_loop, .quantize = quantize, .rms_norm = rms_norm,         \
     .rope = rope, .add = add_to, .relu2_gate = relu2_gate, .silu_gate = silu_gate,                \
-    .store_f16 = store_f16, .attention_chunk = attention_chunk,                                   \
+    .gelu_gate = gelu_gate, .store_f16 = store_f16, .attention_chunk = attention_chunk,           \
     .attention_chunk_int8 = attention_chunk_int8, .attention_fold = attention_fold,               \
     .attention_output = attention_output, .dot_rows_f32 = dot_rows_f32,                           \
     .dot_rows_f16 = dot_rows_f16, .dot_rows_bf16 = dot_rows_bf16, .dot_rows_q8_0 = dot_rows_q8_0, \
