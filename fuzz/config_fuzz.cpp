@@ -76,9 +76,10 @@ void add_keys(Input& in, Plan& plan) {
 
 // Names that have a place, names that have none, and any bytes.
 std::string tensor_name(Input& in) {
-  constexpr std::array<std::string_view, 8> kParts{
-      "attn_q.weight", "ffn_down.weight",    "attn_sub_norm.weight", "attn_q.scale",
-      "attn_q.bias",   "attn_q_norm.weight", "ffn_up_exps.weight",   "attn_norm.scale"};
+  constexpr std::array<std::string_view, 10> kParts{
+      "attn_q.weight", "ffn_down.weight",      "attn_sub_norm.weight", "attn_q.scale",
+      "attn_q.bias",   "attn_q_norm.weight",   "ffn_up_exps.weight",   "attn_norm.scale",
+      "ffn_up.weight", "attn_q_norm_in.weight"};
   const std::size_t choice = in.below(16);
   if (choice == 0) return "output_norm.weight";
   if (choice == 1) return "output.weight";
@@ -141,8 +142,8 @@ void require_sound(const DecoderConfig& c, const tern::format::GgufFile& file) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  constexpr std::array<std::string_view, 6> kArchitectures{"bitnet-b1.58", "bitnet-25", "bitnet",
-                                                           "llama",        "",          "bitnet-"};
+  constexpr std::array<std::string_view, 8> kArchitectures{
+      "bitnet-b1.58", "bitnet-25", "bitnet", "maple", "llama", "qwen3", "gemma3", ""};
   Input in(data, size);
   Plan plan;
   plan.architecture = kArchitectures[in.below(kArchitectures.size())];

@@ -69,7 +69,7 @@ def collect(model: BitNet) -> tuple[dict[str, Tensor], dict[str, np.ndarray]]:
     return gguf, hf
 
 
-def gguf_keys(c: ModelConfig, name: str) -> dict[str, object]:
+def gguf_keys(c: ModelConfig, name: str, architecture: str = ARCHITECTURE) -> dict[str, object]:
     """Return the model's keys, without the tokenizer's."""
     model = {
         "block_count": c.layers,
@@ -84,12 +84,14 @@ def gguf_keys(c: ModelConfig, name: str) -> dict[str, object]:
         "vocab_size": c.vocab_size,
     }
     general = {
-        "general.architecture": ARCHITECTURE,
+        "general.architecture": architecture,
         "general.name": name,
         "general.file_type": 40,
         "general.alignment": 32,
     }
-    return general | {f"{ARCHITECTURE}.{key}": value for key, value in model.items()}
+    if c.heads * c.head_dim != c.hidden:
+        model |= {"attention.key_length": c.head_dim, "attention.value_length": c.head_dim}
+    return general | {f"{architecture}.{key}": value for key, value in model.items()}
 
 
 def tokenizer_keys(path: Path) -> dict[str, object]:

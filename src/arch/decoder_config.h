@@ -21,7 +21,9 @@ struct BlockNorms {
   bool projection_input = false;  // one before each ternary linear
   bool post_attention = false;    // on the projected attention, before the residual
   bool post_ffn = false;          // on the FFN output, before the residual
-  bool weight_offset = false;     // native norms multiply by 1 + w
+  bool offset_gains = false;  // but for projection_input: trained as w of 1 + w, kept as the sum
+
+  bool operator==(const BlockNorms&) const = default;
 };
 
 struct DecoderConfig {
@@ -44,6 +46,7 @@ struct DecoderConfig {
   BlockNorms norms;
   float embedding_scale = 1.0f;
   std::optional<float> query_scale;  // else 1/sqrt(head_dim)
+  bool rope_factors = false;         // a tensor divides each frequency of RoPE
   bool tied_embedding = true;
 
   std::uint32_t query_width() const { return heads * head_dim; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <set>
 #include <string>
 #include <utility>
@@ -16,16 +17,61 @@ using format::GgufFile;
 struct Family {
   std::string_view architecture;
   Activation activation;
+  RopePairing rope_pairing;
+  BlockNorms norms;
+  bool may_have_rope_factors = false;
+  bool scaled_embedding = false;  // by the root of the hidden size
 };
+constexpr BlockNorms kSubNorms{.attention_sub = true, .ffn_sub = true};
 constexpr std::array kFamilies{
-    Family{"bitnet-b1.58", Activation::kSquaredRelu},
-    Family{"bitnet-25", Activation::kSquaredRelu},
-    Family{"bitnet", Activation::kSilu},
+    Family{"bitnet-b1.58", Activation::kSquaredRelu, RopePairing::kHalves, kSubNorms},
+    Family{"bitnet-25", Activation::kSquaredRelu, RopePairing::kHalves, kSubNorms},
+    Family{"bitnet", Activation::kSilu, RopePairing::kHalves, kSubNorms},
+    // Converters reorder the rows of queries and keys of this one, so that pairs are neighbours.
+    Family{.architecture = "llama",
+           .activation = Activation::kSilu,
+           .rope_pairing = RopePairing::kNeighbours,
+           .norms = {},
+           .may_have_rope_factors = true},
+    Family{"qwen3", Activation::kSilu, RopePairing::kHalves, {.query_key = true}},
+    Family{.architecture = "gemma3",
+           .activation = Activation::kGelu,
+           .rope_pairing = RopePairing::kHalves,
+           .norms =
+               {.query_key = true, .post_attention = true, .post_ffn = true, .offset_gains = true},
+           .scaled_embedding = true},
 };
 
-// Ternary models of these families exist; Tern knows them by name and does not run them yet.
-constexpr std::array<std::string_view, 5> kKnownButUnsupported{"llama", "falcon", "falcon3",
-                                                               "qwen3", "gemma3"};
+// Ternary models of these families exist. What they have that Tern does not run:
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kKnownButUnsupported{{
+    {"maple", "a mixture of experts"},
+    {"qwen35", "linear attention"},
+    {"falcon-h1", "state space layers"},
+}};
+
+// In the order of BlockTensor.
+constexpr std::array<std::string_view, 22> kBlockTensorNames{"attn_norm",
+                                                             "attn_q",
+                                                             "attn_k",
+                                                             "attn_v",
+                                                             "attn_sub_norm",
+                                                             "attn_output",
+                                                             "ffn_norm",
+                                                             "ffn_gate",
+                                                             "ffn_up",
+                                                             "ffn_sub_norm",
+                                                             "ffn_down",
+                                                             "attn_q_norm",
+                                                             "attn_k_norm",
+                                                             "attn_q_norm_in",
+                                                             "attn_k_norm_in",
+                                                             "attn_v_norm_in",
+                                                             "attn_output_norm_in",
+                                                             "ffn_gate_norm_in",
+                                                             "ffn_up_norm_in",
+                                                             "ffn_down_norm_in",
+                                                             "post_attention_norm",
+                                                             "post_ffw_norm"};
 
 constexpr std::uint64_t kMaxLayers = 1024;
 constexpr std::uint64_t kMaxWidth = 1u << 17;  // |acc| <= 127 * width stays below 2^24
@@ -50,11 +96,11 @@ Result<const Family*> find_family(const GgufFile& file, std::string_view archite
   }
   const std::string name = "'" + std::string(architecture) + "'";
   const std::string remedy = "; this version runs " + known;
-  for (const std::string_view other : kKnownButUnsupported) {
-    if (other == architecture) {
-      return unsupported(file, "general.architecture",
-                         "the family " + name + " is not supported yet" + remedy);
-    }
+  for (const auto& [other, feature] : kKnownButUnsupported) {
+    if (other != architecture) continue;
+    return unsupported(
+        file, "general.architecture",
+        "the family " + name + " has " + std::string(feature) + " and is not supported" + remedy);
   }
   return unsupported(file, "general.architecture", "unknown architecture " + name + remedy);
 }
@@ -184,10 +230,26 @@ Result<void> read_vocab(const GgufFile& file, const KeyReader& keys, DecoderConf
   return {};
 }
 
+// Why a key that is not read is an error.
+std::string meaning_of(std::string_view suffix) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kForeign{{
+      {"expert", "a mixture of experts"},
+      {"attention.sliding_window", "sliding-window attention"},
+      {"attention.causal", "attention to later tokens"},
+      {"attn_logit_softcapping", "soft-capped attention scores"},
+      {"final_logit_softcapping", "soft-capped logits"},
+  }};
+  for (const auto& [start, meaning] : kForeign) {
+    if (!suffix.starts_with(start)) continue;
+    return "the model has " + std::string(meaning) + ", which is not supported";
+  }
+  return "the key is not understood, and it may change what the model computes";
+}
+
 // Every key of the architecture must be one that is read: another may change the arithmetic. A zero
 // switches its feature off.
 Result<void> check_known_keys(const GgufFile& file, const KeyReader& keys) {
-  constexpr std::array<std::string_view, 14> kRead{"block_count",
+  constexpr std::array<std::string_view, 15> kRead{"block_count",
                                                    "context_length",
                                                    "embedding_length",
                                                    "feed_forward_length",
@@ -200,7 +262,8 @@ Result<void> check_known_keys(const GgufFile& file, const KeyReader& keys) {
                                                    "rope.dimension_count",
                                                    "rope.scaling.type",
                                                    "rope.scaling.factor",
-                                                   "vocab_size"};
+                                                   "vocab_size",
+                                                   "pooling_type"};
   const std::string prefix = keys.key("");
   for (const std::string_view key : file.keys()) {
     if (!key.starts_with(prefix)) continue;
@@ -208,25 +271,57 @@ Result<void> check_known_keys(const GgufFile& file, const KeyReader& keys) {
     if (std::find(kRead.begin(), kRead.end(), suffix) != kRead.end()) continue;
     const auto* number = std::get_if<std::uint64_t>(file.find(key));
     if (number != nullptr && *number == 0) continue;
-    return unsupported(file, std::string(key),
-                       "the key is not understood, and it may change what the model computes");
+    const auto* flag = std::get_if<bool>(file.find(key));
+    if (suffix == "attention.causal" && flag != nullptr && *flag) continue;
+    return unsupported(file, std::string(key), meaning_of(suffix));
   }
   return {};
 }
 
-// Whether the model of `config` reads the tensor, or its loader judges it.
-bool has_a_place(std::string_view name, const std::set<std::string, std::less<>>& block_names) {
-  return name == kTokenEmbedding || name == kOutputNorm || name == kOutput ||
-         block_names.contains(name);
+// The rotation that such weights expect of their inputs is part of no other key.
+Result<void> refuse_hadamard(const GgufFile& file) {
+  for (const std::string_view key : file.keys()) {
+    if (key.starts_with("prism.hadamard.")) {
+      return unsupported(file, std::string(key),
+                         "Hadamard-folded weights (Ternary-Bonsai) are not supported");
+    }
+  }
+  return {};
 }
 
-// Names of all blocks' tensors, and of the scales that may stand beside the ternary ones.
-std::set<std::string, std::less<>> block_tensor_names(std::uint32_t layers) {
+bool has_norm(const BlockNorms& norms, BlockTensor role) {
   using enum BlockTensor;
-  std::set<std::string, std::less<>> names;
-  for (std::uint32_t layer = 0; layer < layers; ++layer) {
-    for (const auto role : {kAttentionNorm, kAttentionSubNorm, kFfnNorm, kFfnSubNorm}) {
-      names.insert(block_tensor_name(layer, role));
+  switch (role) {
+    case kAttentionNorm:
+    case kFfnNorm: return true;
+    case kAttentionSubNorm: return norms.attention_sub;
+    case kFfnSubNorm: return norms.ffn_sub;
+    case kQueryNorm:
+    case kKeyNorm: return norms.query_key;
+    case kPostAttentionNorm: return norms.post_attention;
+    case kPostFfnNorm: return norms.post_ffn;
+    case kQueryInputNorm:
+    case kKeyInputNorm:
+    case kValueInputNorm:
+    case kAttentionOutputInputNorm:
+    case kGateInputNorm:
+    case kUpInputNorm:
+    case kDownInputNorm: return norms.projection_input;
+    default: return false;  // a ternary matrix
+  }
+}
+
+// Names of all tensors that the model of `config` reads, and of the scales that may stand beside
+// the ternary ones, which its loader judges.
+std::set<std::string, std::less<>> tensor_names(const DecoderConfig& config) {
+  using enum BlockTensor;
+  std::set<std::string, std::less<>> names{std::string(kTokenEmbedding), std::string(kOutputNorm),
+                                           std::string(kOutput)};
+  if (config.rope_factors) names.emplace(kRopeFactors);
+  for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
+    for (std::size_t role = 0; role < kBlockTensorNames.size(); ++role) {
+      if (!has_norm(config.norms, BlockTensor{static_cast<int>(role)})) continue;
+      names.insert(block_tensor_name(layer, BlockTensor{static_cast<int>(role)}));
     }
     for (const auto role : {kQuery, kKey, kValue, kAttentionOutput, kGate, kUp, kDown}) {
       std::string name = block_tensor_name(layer, role);
@@ -237,40 +332,47 @@ std::set<std::string, std::less<>> block_tensor_names(std::uint32_t layers) {
   return names;
 }
 
-// Every tensor must have a place in the block: one that is passed over may have changed the
-// arithmetic without a key that says so.
-Result<void> check_known_tensors(const GgufFile& file, const DecoderConfig& config) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kForeign{{
+// What a tensor without a place means, of those that are known from other models.
+Error misplaced(const GgufFile& file, const std::string& tensor, const DecoderConfig& config) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kForeign{{
+      {".attn_sub_norm.", "a norm on the attention output"},
+      {".ffn_sub_norm.", "a norm on the gated product"},
       {".attn_q_norm.", "query and key norms"},
       {".attn_k_norm.", "query and key norms"},
-      {"_norm_in.", "per-projection input norms"},
       {".post_attention_norm.", "post-attention norms"},
       {".post_ffw_norm.", "post-FFN norms"},
       {"_exps.", "a mixture of experts"},
+      {"_shexp.", "a mixture of experts"},
       {"rope_freqs.", "RoPE factors"},
   }};
-  const auto block_names = block_tensor_names(config.layers);
-  for (const format::Tensor& tensor : file.tensors()) {
-    for (const auto& [part, meaning] : kForeign) {
-      if (tensor.name.find(part) == std::string::npos) continue;
-      return unsupported(file, tensor.name,
-                         "the model has " + std::string(meaning) + ", which is not supported yet");
-    }
-    if (tensor.name.ends_with(".bias")) {
-      return unsupported(file, tensor.name, "biases are not supported");
-    }
-    if (!has_a_place(tensor.name, block_names)) {
-      return unsupported(file, tensor.name,
-                         "the tensor has no place in a " + config.architecture + " model of " +
-                             std::to_string(config.layers) + " blocks");
-    }
+  for (const auto& [part, meaning] : kForeign) {
+    if (tensor.find(part) == std::string::npos) continue;
+    return unsupported(file, tensor,
+                       "the model has " + std::string(meaning) + ", which is not supported in a " +
+                           config.architecture + " model");
   }
-  for (const std::string_view key : file.keys()) {
-    if (key.starts_with("prism.hadamard.")) {
-      return unsupported(file, std::string(key), "Hadamard-folded weights are not supported");
-    }
+  if (tensor.ends_with(".bias")) return unsupported(file, tensor, "biases are not supported");
+  return unsupported(file, tensor,
+                     "the tensor has no place in a " + config.architecture + " model of " +
+                         std::to_string(config.layers) + " blocks");
+}
+
+// Every tensor must have a place in the block: one that is passed over may have changed the
+// arithmetic without a key that says so.
+Result<void> check_known_tensors(const GgufFile& file, const DecoderConfig& config) {
+  const auto names = tensor_names(config);
+  for (const format::Tensor& tensor : file.tensors()) {
+    if (!names.contains(tensor.name)) return misplaced(file, tensor.name, config);
   }
   return {};
+}
+
+// What tensors alone say: no key announces them.
+void read_optional_tensors(const GgufFile& file, const Family& family, DecoderConfig& config) {
+  config.rope_factors = family.may_have_rope_factors && file.tensor(kRopeFactors) != nullptr;
+  config.norms.projection_input = std::ranges::any_of(
+      file.tensors(),
+      [](const format::Tensor& tensor) { return tensor.name.ends_with("_norm_in.weight"); });
 }
 
 }  // namespace
@@ -278,19 +380,24 @@ Result<void> check_known_tensors(const GgufFile& file, const DecoderConfig& conf
 Result<DecoderConfig> read_decoder_config(const GgufFile& file) {
   DecoderConfig config;
   TERN_ASSIGN(const std::string_view architecture, file.get_string("general.architecture"));
+  TERN_TRY(refuse_hadamard(file));
   TERN_ASSIGN(const Family* family, find_family(file, architecture));
   TERN_ASSIGN(const std::string_view model_name, file.get_string_or("general.name", ""));
   config.architecture = architecture;
   config.name = model_name;
   config.activation = family->activation;
-  config.norms.attention_sub = true;
-  config.norms.ffn_sub = true;
+  config.rope_pairing = family->rope_pairing;
+  config.norms = family->norms;
   const KeyReader keys(file, architecture);
   TERN_TRY(check_known_keys(file, keys));
   TERN_TRY(read_shape(file, keys, config));
   TERN_TRY(check_heads(file, keys, config));
   TERN_TRY(check_rope(file, keys, config));
   TERN_TRY(read_vocab(file, keys, config));
+  if (family->scaled_embedding) {
+    config.embedding_scale = std::sqrt(static_cast<float>(config.hidden));
+  }
+  read_optional_tensors(file, *family, config);
   TERN_TRY(check_known_tensors(file, config));
   return config;
 }
@@ -315,11 +422,8 @@ void write_decoder_config(const DecoderConfig& config, format::GgufWriter& write
 }
 
 std::string block_tensor_name(std::uint32_t layer, BlockTensor tensor) {
-  constexpr std::array<std::string_view, 11> kNames{
-      "attn_norm", "attn_q",   "attn_k", "attn_v",       "attn_sub_norm", "attn_output",
-      "ffn_norm",  "ffn_gate", "ffn_up", "ffn_sub_norm", "ffn_down"};
   return "blk." + std::to_string(layer) + "." +
-         std::string(kNames[static_cast<std::size_t>(tensor)]) + ".weight";
+         std::string(kBlockTensorNames[static_cast<std::size_t>(tensor)]) + ".weight";
 }
 
 }  // namespace tern::arch

@@ -25,8 +25,9 @@ void write_decoder_config(const DecoderConfig& config, format::GgufWriter& write
 inline constexpr std::string_view kTokenEmbedding = "token_embd.weight";
 inline constexpr std::string_view kOutputNorm = "output_norm.weight";
 inline constexpr std::string_view kOutput = "output.weight";
+inline constexpr std::string_view kRopeFactors = "rope_freqs.weight";
 
-// Tensors of a block.
+// Tensors of a block. DecoderConfig says which norms there are.
 enum class BlockTensor {
   kAttentionNorm,
   kQuery,
@@ -39,6 +40,17 @@ enum class BlockTensor {
   kUp,
   kFfnSubNorm,
   kDown,
+  kQueryNorm,
+  kKeyNorm,
+  kQueryInputNorm,
+  kKeyInputNorm,
+  kValueInputNorm,
+  kAttentionOutputInputNorm,
+  kGateInputNorm,
+  kUpInputNorm,
+  kDownInputNorm,
+  kPostAttentionNorm,
+  kPostFfnNorm,
 };
 
 // "blk.3.attn_q.weight"

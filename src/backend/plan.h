@@ -16,17 +16,20 @@ using SlotId = std::uint32_t;
 using WeightId = std::uint32_t;
 
 enum class OpCode : std::uint8_t {
-  kEmbed,          // out = row `token` of the float matrix `weight`
-  kNorm,           // out = rms_norm(in) with the float vector `weight`
-  kQuantize,       // out (quantised) = quantise(in)
-  kTernaryLinear,  // out = ternary matrix `weight` times in (quantised)
-  kRope,           // out = in rotated, head by head, by the row's position
-  kStoreKv,        // in (keys) and in2 (values) become the row's position of `layer` in the cache
-  kAttention,      // out = attention of in (queries) over the cached positions up to the row's own
-  kRelu2Gate,      // out = relu(in)^2 * in2
-  kSiluGate,       // out = silu(in) * in2
-  kAdd,            // out += in
-  kHead,           // logits of the requested rows = in times the float matrix `weight`
+  kEmbed,           // out = row `token` of the float matrix `weight`, times `factor`
+  kNorm,            // out = rms_norm(in) with the float vector `weight`, run by run of its length
+  kQuantize,        // out (quantised) = quantise(in)
+  kTernaryLinear,   // out = ternary matrix `weight` times in (quantised)
+  kRope,            // out = in rotated, head by head, by the row's position
+  kRopeNeighbours,  // as kRope, of in with the even elements of a head before its odd ones; out is
+                    // not in
+  kStoreKv,         // in (keys) and in2 (values) become the row's position of `layer` in the cache
+  kAttention,       // out = attention of in (queries) over the cached positions up to the row's own
+  kRelu2Gate,       // out = relu(in)^2 * in2
+  kSiluGate,        // out = silu(in) * in2
+  kGeluGate,        // out = gelu(in) * in2, in its form with tanh
+  kAdd,             // out += in
+  kHead,            // logits of the requested rows = in times the float matrix `weight`
 };
 
 struct Op {
@@ -36,6 +39,7 @@ struct Op {
   SlotId out = 0;
   WeightId weight = 0;
   std::uint32_t layer = 0;
+  float factor = 1.0f;
 };
 
 struct SlotSpec {

@@ -187,6 +187,8 @@ struct KernelTable {
   void (*relu2_gate)(const float* g, const float* u, std::size_t n, float* y);
   // y = (g / (1 + exp(-g))) * u.
   void (*silu_gate)(const float* g, const float* u, std::size_t n, float* y);
+  // y = (g / (1 + exp(-z))) * u with z = g*fma(g*g, kGeluCubic, kGeluLinear).
+  void (*gelu_gate)(const float* g, const float* u, std::size_t n, float* y);
 
   // Rounds n floats to f16, `out_stride` elements apart. Returns false on overflow or NaN.
   bool (*store_f16)(const float* x, std::size_t n, std::uint16_t* out, std::size_t out_stride);

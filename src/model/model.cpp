@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,8 @@ namespace {
 using arch::BlockTensor;
 using backend::WeightId;
 using format::Tensor;
+
+constexpr float kMostRopeFactor = 1e6f;  // what only mistakes exceed
 
 // Takes tensors out of the file into the backend, each with the shape that the configuration asks.
 class WeightLoader {
@@ -42,6 +46,26 @@ class WeightLoader {
   Result<WeightId> matrix(std::string_view name, std::uint64_t columns, std::uint64_t rows) {
     TERN_ASSIGN(const Tensor* tensor, find(name, columns, rows));
     return loaded(*tensor, backend_.load_matrix(*tensor));
+  }
+
+  // They are of the plan, not of the backend.
+  Result<std::vector<float>> rope_factors(std::uint64_t count) {
+    TERN_ASSIGN(const Tensor* tensor, find(arch::kRopeFactors, count, 1));
+    if (tensor->type != format::TensorType::kF32) {
+      return Error{ErrorCode::kUnsupported,
+                   "expected f32, found " + std::string(format::name(tensor->type)),
+                   file_.source() + ": " + tensor->name};
+    }
+    std::vector<float> factors(count);
+    std::memcpy(factors.data(), tensor->data.data(), tensor->data.size());
+    for (const float factor : factors) {
+      if (factor >= 1.0f && factor <= kMostRopeFactor) continue;
+      return Error{ErrorCode::kMalformed,
+                   "expected factors from 1 to 1000000, found " + std::to_string(factor),
+                   file_.source() + ": " + tensor->name};
+    }
+    report(tensor->data.size());
+    return factors;
   }
 
   Result<void> head_copy(WeightId head, const Tensor& tensor, std::uint64_t bytes) {
@@ -100,25 +124,61 @@ class WeightLoader {
   std::vector<TernaryTensor> ternaries_;
 };
 
-Result<BlockWeights> load_block(WeightLoader& load, const arch::DecoderConfig& c,
-                                std::uint32_t layer) {
+// Of one block.
+class BlockLoader {
+ public:
+  BlockLoader(WeightLoader& load, const arch::DecoderConfig& config, std::uint32_t layer)
+      : load_(load), config_(config), layer_(layer) {}
+
+  Result<WeightId> norm(BlockTensor role, std::uint64_t width) {
+    return load_.block_norm(layer_, role, width);
+  }
+  Result<std::optional<WeightId>> optional_norm(bool present, BlockTensor role,
+                                                std::uint64_t width) {
+    if (!present) return std::optional<WeightId>();
+    TERN_ASSIGN(const WeightId id, norm(role, width));
+    return std::optional(id);
+  }
+  Result<LinearWeights> linear(BlockTensor role, BlockTensor input_norm, std::uint64_t columns,
+                               std::uint64_t rows) {
+    LinearWeights w{};
+    TERN_ASSIGN(w.input_norm, optional_norm(config_.norms.projection_input, input_norm, columns));
+    TERN_ASSIGN(w.matrix, load_.ternary(layer_, role, columns, rows));
+    return w;
+  }
+
+ private:
+  WeightLoader& load_;
+  const arch::DecoderConfig& config_;
+  std::uint32_t layer_;
+};
+
+Result<BlockWeights> load_block(BlockLoader load, const arch::DecoderConfig& c) {
   BlockWeights w{};
   const std::uint64_t hidden = c.hidden;
   const std::uint64_t query = c.query_width();
   const std::uint64_t kv = c.kv_width();
   const std::uint64_t ffn = c.ffn;
+  const arch::BlockNorms& norms = c.norms;
   using enum BlockTensor;
-  TERN_ASSIGN(w.attention_norm, load.block_norm(layer, kAttentionNorm, hidden));
-  TERN_ASSIGN(w.query, load.ternary(layer, kQuery, hidden, query));
-  TERN_ASSIGN(w.key, load.ternary(layer, kKey, hidden, kv));
-  TERN_ASSIGN(w.value, load.ternary(layer, kValue, hidden, kv));
-  TERN_ASSIGN(w.attention_sub_norm, load.block_norm(layer, kAttentionSubNorm, query));
-  TERN_ASSIGN(w.attention_output, load.ternary(layer, kAttentionOutput, query, hidden));
-  TERN_ASSIGN(w.ffn_norm, load.block_norm(layer, kFfnNorm, hidden));
-  TERN_ASSIGN(w.gate, load.ternary(layer, kGate, hidden, ffn));
-  TERN_ASSIGN(w.up, load.ternary(layer, kUp, hidden, ffn));
-  TERN_ASSIGN(w.ffn_sub_norm, load.block_norm(layer, kFfnSubNorm, ffn));
-  TERN_ASSIGN(w.down, load.ternary(layer, kDown, ffn, hidden));
+  TERN_ASSIGN(w.attention_norm, load.norm(kAttentionNorm, hidden));
+  TERN_ASSIGN(w.query, load.linear(kQuery, kQueryInputNorm, hidden, query));
+  TERN_ASSIGN(w.key, load.linear(kKey, kKeyInputNorm, hidden, kv));
+  TERN_ASSIGN(w.value, load.linear(kValue, kValueInputNorm, hidden, kv));
+  TERN_ASSIGN(w.query_norm, load.optional_norm(norms.query_key, kQueryNorm, c.head_dim));
+  TERN_ASSIGN(w.key_norm, load.optional_norm(norms.query_key, kKeyNorm, c.head_dim));
+  TERN_ASSIGN(w.attention_sub_norm,
+              load.optional_norm(norms.attention_sub, kAttentionSubNorm, query));
+  TERN_ASSIGN(w.attention_output,
+              load.linear(kAttentionOutput, kAttentionOutputInputNorm, query, hidden));
+  TERN_ASSIGN(w.post_attention_norm,
+              load.optional_norm(norms.post_attention, kPostAttentionNorm, hidden));
+  TERN_ASSIGN(w.ffn_norm, load.norm(kFfnNorm, hidden));
+  TERN_ASSIGN(w.gate, load.linear(kGate, kGateInputNorm, hidden, ffn));
+  TERN_ASSIGN(w.up, load.linear(kUp, kUpInputNorm, hidden, ffn));
+  TERN_ASSIGN(w.ffn_sub_norm, load.optional_norm(norms.ffn_sub, kFfnSubNorm, ffn));
+  TERN_ASSIGN(w.down, load.linear(kDown, kDownInputNorm, ffn, hidden));
+  TERN_ASSIGN(w.post_ffn_norm, load.optional_norm(norms.post_ffn, kPostFfnNorm, hidden));
   return w;
 }
 
@@ -126,10 +186,13 @@ Result<DecoderWeights> load_decoder(WeightLoader& load, const arch::DecoderConfi
   DecoderWeights weights{};
   TERN_ASSIGN(weights.embedding, load.matrix(arch::kTokenEmbedding, config.hidden, config.vocab));
   for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
-    TERN_ASSIGN(BlockWeights block, load_block(load, config, layer));
+    TERN_ASSIGN(BlockWeights block, load_block({load, config, layer}, config));
     weights.blocks.push_back(block);
   }
   TERN_ASSIGN(weights.output_norm, load.norm(arch::kOutputNorm, config.hidden));
+  if (config.rope_factors) {
+    TERN_ASSIGN(weights.rope_factors, load.rope_factors(config.head_dim / 2));
+  }
   weights.head = weights.embedding;
   if (!config.tied_embedding) {
     TERN_ASSIGN(weights.head, load.matrix(arch::kOutput, config.hidden, config.vocab));
@@ -191,6 +254,10 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
   TERN_ASSIGN(model.plan_, build_decoder_plan(model.config_, weights));
   TERN_TRY(require_support(backend, model.plan_));
   model.bytes_per_token_ = backend.bytes_per_token(model.plan_);
+  if (options.verify && model.config_.norms.offset_gains) {
+    auto plausible = prove_gains(model.file_);
+    if (!plausible) return in_context(model.file_.source(), std::move(plausible.error()));
+  }
   if (options.verify) {
     auto proof = prove(model.file_, loader.ternaries(), backend);
     if (!proof) return in_context(model.file_.source(), std::move(proof.error()));

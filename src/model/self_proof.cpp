@@ -10,6 +10,7 @@
 
 #include "core/fp_env.h"
 #include "core/thread_pool.h"
+#include "format/float_blocks.h"
 #include "format/ternary_matrix.h"
 #include "kernels/registry.h"
 
@@ -25,6 +26,7 @@ constexpr float kLargestScale = 8.0f;
 constexpr float kLargestScaleRatio = 64.0f;         // of a tensor's scale to the median, either way
 constexpr double kLeastShare = 0.01;                // of zeros, and of non-zeros
 constexpr double kMostLopsided = 0.5;               // |plus - minus| / (plus + minus)
+constexpr double kMostNegativeGains = 0.1;          // of a norm, trained around one
 constexpr std::uint64_t kSampledValues = 1u << 14;  // of a tensor, for the histogram
 constexpr std::uint64_t kProbedRows = 80;           // of a tensor, in one call
 constexpr std::uint64_t kComparedStep = 17;  // of these one in 17, so one in each group of 16
@@ -204,6 +206,21 @@ Result<ProofReport> prove(const format::GgufFile& file, std::span<const TernaryT
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.proved = true;
   return report;
+}
+
+Result<void> prove_gains(const format::GgufFile& file) {
+  for (const format::Tensor& tensor : file.tensors()) {
+    if (!tensor.name.ends_with("_norm.weight")) continue;
+    std::vector<float> gains(tensor.elements());
+    format::dequantize_row(tensor.type, tensor.data.data(), gains.size(), gains.data());
+    const auto negative = std::count_if(gains.begin(), gains.end(), [](float g) { return g <= 0; });
+    const double share = static_cast<double>(negative) / static_cast<double>(gains.size());
+    if (share <= kMostNegativeGains) continue;
+    return failed(tensor, percent(share) +
+                              " of the gains are not above zero: they look like w where 1 + w is "
+                              "expected; convert the model again with the one added");
+  }
+  return {};
 }
 
 }  // namespace tern::model

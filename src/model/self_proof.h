@@ -36,4 +36,8 @@ struct ProofReport {
 Result<ProofReport> prove(const format::GgufFile& file, std::span<const TernaryTensor> tensors,
                           backend::Backend& backend);
 
+// Checks the norms of a family whose gains are 1 + w: converters that leave w give gains about
+// zero, many of them negative. Errors: kProofFailed naming the tensor.
+Result<void> prove_gains(const format::GgufFile& file);
+
 }  // namespace tern::model

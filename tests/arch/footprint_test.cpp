@@ -29,6 +29,23 @@ TEST(Footprint, KvBytesOf2B4T) {
   EXPECT_EQ(kv_bytes_per_token(shape_of_2b_4t(), format::KvType::kInt8), 39'600u);
 }
 
+// By hand, for one layer of BitNet-embedding-0.6B (16 heads of 128, so queries are wider than the
+// hidden size of 1024): query and output 1024 x 2048 each, key and value 1024 x 1024 each, gate, up
+// and down 1024 x 3072 each: 2 * 2,097,152 + 2 * 1,048,576 + 3 * 3,145,728 = 15,728,640; times 28.
+// Keys and values: 2 * 28 layers * 8 heads * 128 * 2 bytes. Norms of any kind add nothing.
+TEST(Footprint, OfTheEmbeddingModel) {
+  DecoderConfig config;
+  config.layers = 28;
+  config.hidden = 1024;
+  config.ffn = 3072;
+  config.heads = 16;
+  config.kv_heads = 8;
+  config.head_dim = 128;
+  config.norms.projection_input = config.norms.query_key = true;
+  EXPECT_EQ(ternary_macs_per_token(config), 440'401'920u);
+  EXPECT_EQ(kv_bytes_per_token(config, format::KvType::kF16), 114'688u);
+}
+
 // heads * head_dim need not be the hidden size: 1 layer, 64 x (2 * 3 * 32 + 2 * 1 * 32) + 3 * 64 *
 // 100.
 TEST(Footprint, QueryWidthIsNotTheHiddenSize) {

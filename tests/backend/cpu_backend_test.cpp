@@ -254,29 +254,6 @@ TEST_P(CpuBackendTest, KeysAndValuesBeyondF16AreRefused) {
   }
 }
 
-// One head of two dimensions turns by position times frequency.
-TEST_P(CpuBackendTest, RopeTurnsByTheRowsPosition) {
-  const auto owned = table_of(4, {1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1});
-  Plan plan;
-  plan.slots = {{4, false}};
-  plan.ops = {
-      {.code = OpCode::kEmbed, .out = 0, .weight = must(backend_.load_matrix(owned.tensor))},
-      {.code = OpCode::kRope, .in = 0, .out = 0}};
-  plan.layers = plan.heads = plan.kv_heads = 1;
-  plan.head_dim = 4;
-  plan.rope_frequencies = {1.0, 0.01};
-  must(submit(plan, 3, 50));
-  for (std::size_t row = 0; row < 3; ++row) {
-    const double fast = static_cast<double>(50 + row);
-    const double slow = fast * 0.01;
-    const float* x = slots().row(0, row);
-    EXPECT_NEAR(x[0], std::cos(fast), 1e-6);  // (1, 0) turned
-    EXPECT_NEAR(x[2], std::sin(fast), 1e-6);
-    EXPECT_NEAR(x[1], -std::sin(slow), 1e-6);  // (0, 1) turned
-    EXPECT_NEAR(x[3], std::cos(slow), 1e-6);
-  }
-}
-
 // Two query heads share a KV head; keys are all alike, so attention is the mean of the values up to
 // the row's own position, and never sees a later one.
 struct MeanPlan {

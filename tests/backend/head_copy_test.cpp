@@ -129,7 +129,8 @@ TEST(HeadCopy, RowsAreRoundedToZerosBelowALeastMaximum) {
     const auto tensor = test::make_floats("output.weight", {2, 1}, {largest, -largest / 2});
     ThreadPool pool(1);
     Arena arena;
-    const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
+    const HeadCopy copy =
+        must(make_head_copy(kernels::scalar_table(), tensor.tensor, arena, pool, nullptr));
     EXPECT_EQ(copy.tiles.scales[0] > 0.0f, largest == 0x1p-100f);
     EXPECT_EQ(copy.residuals[0] == copy.norms[0], largest != 0x1p-100f);
   }
@@ -139,7 +140,8 @@ TEST(HeadCopy, ARowOfZerosIsNotOffAtAll) {
   const auto tensor = test::make_floats("output.weight", {12, 1}, std::vector<float>(12));
   ThreadPool pool(1);
   Arena arena;
-  const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
+  const HeadCopy copy =
+      must(make_head_copy(kernels::scalar_table(), tensor.tensor, arena, pool, nullptr));
   EXPECT_EQ(copy.residuals[0], 0.0f);
   EXPECT_EQ(copy.norms[0], 0.0f);
 }
@@ -158,7 +160,7 @@ TEST(HeadCopy, TheFactorsOfTheBoundAreThoseOfTheDefinition) {
       for (float& v : x) v *= others;
       x[0] = 4.0f;
       std::vector<std::int8_t> digits(2 * (n + 3));
-      const ScanQuery query = make_scan_query(x.data(), n, digits.data());
+      const ScanQuery query = make_scan_query(x.data(), n, digits.data(), kernels::kDigitBytes);
       const long double d = query.digits.scale;
       const std::size_t padded = (n + 3) / 4 * 4;
       std::vector<double> high(n), low(n), q(n), off(n);
@@ -214,7 +216,8 @@ TEST(HeadCopy, WhatLiesBeyondTheMatrixIsZero) {
                                         std::vector<float>(kColumns * kRows, 1.0f));
   ThreadPool pool(2);
   Arena arena;
-  const HeadCopy copy = must(make_head_copy(tensor.tensor, arena, pool, nullptr));
+  const HeadCopy copy =
+      must(make_head_copy(kernels::scalar_table(), tensor.tensor, arena, pool, nullptr));
   for (std::size_t row = 0; row < 48; ++row) {
     const bool inside = row < kRows;
     EXPECT_EQ(copy.tiles.scales[row] != 0.0f, inside) << row;

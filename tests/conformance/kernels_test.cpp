@@ -65,6 +65,9 @@ TEST_P(Tier, ElementwiseOperations) {
     scalar().silu_gate(g.data(), u.data(), n, expected.data());
     tier().silu_gate(g.data(), u.data(), n, found.data());
     EXPECT_TRUE(same_bits(expected, found)) << "silu " << n;
+    scalar().gelu_gate(g.data(), u.data(), n, expected.data());
+    tier().gelu_gate(g.data(), u.data(), n, found.data());
+    EXPECT_TRUE(same_bits(expected, found)) << "gelu " << n;
     scalar().add(g.data(), n, expected.data());
     tier().add(g.data(), n, found.data());
     EXPECT_TRUE(same_bits(expected, found)) << "add " << n;
@@ -91,6 +94,27 @@ TEST_P(Tier, SiluOverTheWholeRange) {
   for (std::size_t i = 0; i < g.size(); ++i) {
     const double exact = g[i] / (1.0 + std::exp(-static_cast<double>(g[i])));
     EXPECT_NEAR(found[i], exact, 3e-7 * std::abs(exact) + 1e-36) << g[i];
+  }
+}
+
+// Also where the cube overflows: to g above, to zero below.
+TEST_P(Tier, GeluOverTheWholeRange) {
+  std::vector<float> g;
+  for (float x = -12.0f; x < 12.0f; x += 0.00137f) g.push_back(x);
+  for (const float x : {0.0f, 1e-30f, 1e-3f, 20.0f, 1e10f, 1e19f, 1e30f, 3e38f}) {
+    g.push_back(x);
+    g.push_back(-x);
+  }
+  const std::vector<float> u(g.size(), 1.0f);
+  std::vector<float> expected(g.size()), found(g.size());
+  scalar().gelu_gate(g.data(), u.data(), g.size(), expected.data());
+  tier().gelu_gate(g.data(), u.data(), g.size(), found.data());
+  EXPECT_TRUE(same_bits(expected, found));
+  for (std::size_t i = 0; i < g.size(); ++i) {
+    const double x = g[i];
+    const double inner = std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x);
+    const double exact = 0.5 * x * (1.0 + std::tanh(inner));
+    EXPECT_NEAR(found[i], exact, 4e-7 * std::max(1.0, std::abs(exact))) << g[i];
   }
 }
 

@@ -119,8 +119,15 @@ std::vector<MalformedGguf> bad_types() {
                      one({256}, id, 512), ErrorCode::kUnsupported});
   }
   const std::pair<std::uint32_t, const char*> foreign[] = {
-      {3, "q4_1"},     {12, "q4_k"},    {39, "mxfp4 or tl2"}, {42, "q2_0, stq1_0 or tl2"},
-      {134, "iq1_bn"}, {135, "iq2_bn"}, {335, "iq2_bn_r4"}};
+      {3, "q4_1"},
+      {12, "q4_k"},
+      {39, "mxfp4 or tl2"},
+      {42, "q2_0, stq1_0 of Sherry or tl2"},
+      {134, "iq1_bn"},
+      {135, "iq2_bn"},
+      {335, "iq2_bn_r4"},
+      {142, "pq2_0 of Ternary-Bonsai"},
+      {143, "ptq1_0 of Ternary-Bonsai or g8_0"}};
   for (const auto& [id, name] : foreign) {
     files.push_back({"ForeignType" + std::to_string(id),
                      "the tensor type " + std::string(name) + " (" + std::to_string(id) +

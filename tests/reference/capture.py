@@ -1,4 +1,4 @@
-"""Watch a BitNetForCausalLM at work: the inputs and outputs of each op of block 0.
+"""Watch a decoder at work: the inputs and outputs of each op of block 0.
 
 Beside what the reference computed, `_exact` tensors hold the same op in float64 on the same
 inputs, rounded once to float32: they tell a wrong result from a differently rounded one.
@@ -6,12 +6,13 @@ inputs, rounded once to float32: they tell a wrong result from a differently rou
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from families import Family
 from torch import Tensor, nn
-from transformers.models.bitnet import modeling_bitnet
 
 LINEARS = {
     "attn_q": "self_attn.q_proj",
@@ -21,12 +22,6 @@ LINEARS = {
     "ffn_gate": "mlp.gate_proj",
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
-}
-NORMS = {
-    "attn_norm": "input_layernorm",
-    "attn_sub_norm": "self_attn.attn_sub_norm",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_sub_norm": "mlp.ffn_sub_norm",
 }
 
 
@@ -50,8 +45,8 @@ def exact_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class Recorder:
     """Hooks on a model; a context manager. `finish` returns the tensors by name."""
 
-    def __init__(self, model: nn.Module, gguf: tuple, rows: int) -> None:
-        self.model, self.rows = model, rows
+    def __init__(self, model: nn.Module, gguf: tuple, rows: int, family: Family) -> None:
+        self.model, self.rows, self.family = model, rows, family
         _, self.weights, self.scales = gguf
         self.seen: dict[str, Tensor] = {}
         self.hooks: list = []
@@ -60,8 +55,12 @@ class Recorder:
     def __enter__(self) -> Recorder:
         """Place the hooks."""
         block = self.model.model.layers[0]
-        for ours, theirs in (LINEARS | NORMS).items():
+        for ours, theirs in (LINEARS | self.family.norms).items():
             self.watch(f"blk.0.{ours}", block.get_submodule(theirs))
+        for ours, theirs in LINEARS.items():
+            norm = getattr(block.get_submodule(theirs), "rms_norm", None)
+            if norm is not None:
+                self.watch(f"blk.0.{ours}_norm_in", norm)
         self.watch("output_norm", self.model.model.norm)
         self.watch("output", self.model.lm_head)
         for i, layer in enumerate(self.model.model.layers):
@@ -80,7 +79,7 @@ class Recorder:
             result = output[0] if isinstance(output, tuple) else output
             if inputs:
                 self.seen[f"{name}.x"] = inputs[0][0].clone()
-            self.seen[f"{name}.y"] = (result[0] if result.ndim == 3 else result).clone()
+            self.seen[f"{name}.y"] = (result[0] if result.ndim > 2 else result).clone()
 
         self.hooks.append(module.register_forward_hook(keep))
 
@@ -91,7 +90,11 @@ class Recorder:
     def linear(self, name: str) -> dict[str, Tensor]:
         """Return x, q, scale, acc, y and y_exact of a ternary linear."""
         x, y = (self.seen[f"blk.0.{name}.{end}"][: self.rows] for end in "xy")
+        x = self.seen.get(f"blk.0.{name}_norm_in.y", x)[: self.rows]
         codes, scale = quantise(x)
+        if self.family.neighbours and name in ("attn_q", "attn_k"):
+            pairs = y.unflatten(-1, (-1, 2, self.model.config.head_dim // 2))
+            y = pairs.transpose(-1, -2).flatten(1)  # as the rows of the GGUF
         trits = torch.from_numpy(self.weights[f"blk.0.{name}.weight"]).long()
         acc = codes.long() @ trits.T
         exact = acc.double() * self.scales[f"blk.0.{name}.weight"] / scale[:, None].double()
@@ -108,8 +111,11 @@ class Recorder:
 
     def finish(self) -> dict[str, Tensor]:
         """Return all tensors, named as README.md lists them."""
-        ops = {f"blk.0.{name}": self.linear(name) for name in LINEARS}
-        ops |= {f"blk.0.{name}": self.norm(f"blk.0.{name}") for name in NORMS}
+        plain = type(self.model.model.layers[0].mlp.down_proj) is nn.Linear  # not quantised
+        ops = {f"blk.0.{name}": self.linear(name) for name in LINEARS if not plain}
+        norms = [*self.family.norms, *(f"{name}_norm_in" for name in LINEARS)]
+        found = [f"blk.0.{name}" for name in norms if f"blk.0.{name}.y" in self.seen]
+        ops |= {name: self.norm(name) for name in found}
         ops["output_norm"] = self.norm("output_norm")
         hidden = self.seen["output.x"][: self.rows]
         exact = hidden.double() @ self.model.lm_head.weight.double().T
@@ -120,7 +126,8 @@ class Recorder:
         names = ("q", "k", "cos", "sin", "q_out", "k_out")
         ops["blk.0.rope"] = {end: self.seen[f"blk.0.rope.{end}"][: 2 * self.rows] for end in names}
         gate, up = (self.seen[f"blk.0.{name}.y"][: self.rows] for name in ("ffn_gate", "ffn_up"))
-        inner = self.seen["blk.0.ffn_sub_norm.x"][: self.rows]
+        after = "ffn_sub_norm" if "ffn_sub_norm" in self.family.norms else "ffn_down"
+        inner = self.seen[f"blk.0.{after}.x"][: self.rows]
         ops["blk.0.ffn_act"] = {"gate": gate, "up": up, "out": inner}
         for i in range(len(self.model.model.layers)):
             ops[f"blk.{i}"] = {"out": self.seen[f"blk.{i}.out.y"]}
@@ -161,11 +168,12 @@ def _attention(plain: Callable, recorder: Recorder) -> Callable:
 def round_kv(recorder: Recorder) -> Iterator[None]:
     """Make every block read K (after RoPE) and V as f16 values, and record block 0."""
     names = ("apply_rotary_pos_emb", "eager_attention_forward")
-    plain = {name: getattr(modeling_bitnet, name) for name in names}
-    modeling_bitnet.apply_rotary_pos_emb = _rotation(plain[names[0]], recorder)
-    modeling_bitnet.eager_attention_forward = _attention(plain[names[1]], recorder)
+    module = sys.modules[type(recorder.model).__module__]
+    plain = {name: getattr(module, name) for name in names}
+    module.apply_rotary_pos_emb = _rotation(plain[names[0]], recorder)
+    module.eager_attention_forward = _attention(plain[names[1]], recorder)
     try:
         yield
     finally:
         for name, function in plain.items():
-            setattr(modeling_bitnet, name, function)
+            setattr(module, name, function)

@@ -1,4 +1,4 @@
-"""Make golden vectors with Hugging Face transformers (BitNetForCausalLM, float32, eager).
+"""Make golden vectors with Hugging Face transformers (float32, eager).
 
     python tests/reference/make_golden.py                      # the random models
     python tests/reference/make_golden.py --hf DIR --gguf FILE # and tern-tales
@@ -19,6 +19,7 @@ os.environ["TORCHDYNAMO_DISABLE"] = "1"  # the plain reference, not its compiled
 import numpy as np
 import torch
 import transformers
+from families import BITNET, Family
 from random_models import CASES, Case, write_case  # puts training/ on the path
 
 from capture import Recorder, round_kv  # isort: skip
@@ -29,21 +30,27 @@ ROWS = 3  # positions of the per-op tensors, P
 HERE = Path(__file__).resolve().parent
 
 
-def load(folder: Path) -> transformers.BitNetForCausalLM:
+def load(folder: Path) -> transformers.PreTrainedModel:
     """Load a Hugging Face folder in float32."""
-    model = transformers.BitNetForCausalLM.from_pretrained(
+    model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager"
     )
     return model.eval()
 
 
-def write_golden(folder: Path, gguf: Path, tokens: list[int], out: Path, about: str) -> None:
-    """Run the reference twice (K and V in f32, then rounded to f16) and write what it did."""
+def write_golden(
+    folder: Path, gguf: Path, tokens: list[int], out: Path, about: tuple[str, Family]
+) -> None:
+    """Run the reference twice (K and V in f32, then rounded to f16) and write what it did.
+
+    `about` names the form of the checkpoint and its family.
+    """
+    form, family = about
     model = load(folder)
     ids = torch.tensor([tokens])
     with torch.no_grad():
         plain = model(ids, use_cache=False).logits[0]
-        recorder = Recorder(model, read_gguf(gguf), ROWS)
+        recorder = Recorder(model, read_gguf(gguf), ROWS, family)
         with round_kv(recorder), recorder:
             rounded = model(ids, use_cache=False).logits[0]
     tensors = {
@@ -56,7 +63,7 @@ def write_golden(folder: Path, gguf: Path, tokens: list[int], out: Path, about: 
         "general.architecture": "golden",
         "general.alignment": 32,
         "golden.model": gguf.name,
-        "golden.linear_class": about,
+        "golden.linear_class": form,
         "golden.transformers": transformers.__version__,
         "golden.torch": torch.__version__.split("+")[0],
     }
@@ -76,15 +83,16 @@ def make_case(case: Case, data: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_case(case, gguf, Path(folder))
         out = data / f"{case.name}.golden.gguf"
-        write_golden(Path(folder), gguf, tokens.tolist(), out, case.linear_class)
+        write_golden(Path(folder), gguf, tokens.tolist(), out, (case.form, case.family))
 
 
 def make_tales(folder: Path, gguf: Path, data: Path) -> None:
     """Write the golden vectors of tern-tales."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     text = "There was once a poor miller who had a"  # clear of rounding ties, see README.md
+    about = ("autobitlinear", BITNET)
     tokens = [tokenizer.bos_token_id, *tokenizer(text).input_ids][:10]
-    write_golden(folder, gguf, tokens, data / "tern-tales.golden.gguf", "autobitlinear")
+    write_golden(folder, gguf, tokens, data / "tern-tales.golden.gguf", about)
 
 
 def main() -> None:
@@ -94,10 +102,13 @@ def main() -> None:
     parser.add_argument("--hf", type=Path, help="tern-tales in the Hugging Face form")
     parser.add_argument("--gguf", type=Path, default=HERE.parents[1] / "models/tern-tales.gguf")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="*", help="names of random models, else all")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.data.mkdir(parents=True, exist_ok=True)
     for case in CASES:
+        if args.only is not None and case.name not in args.only:
+            continue
         make_case(case, args.data)
     if args.hf:
         make_tales(args.hf, args.gguf, args.data)

@@ -51,6 +51,17 @@ class Builder {
     add(name, TensorType::kF32, {width}, std::move(bytes));
   }
 
+  // As those of Llama 3.1: 1 for the fastest, 8 for the slowest.
+  void rope_factors(std::uint64_t count) {
+    std::vector<float> values(count);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      values[i] = 1.0f + 7.0f * static_cast<float>(i) / static_cast<float>(count);
+    }
+    std::vector<std::byte> bytes(count * sizeof(float));
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+    add("rope_freqs.weight", TensorType::kF32, {count}, std::move(bytes));
+  }
+
   void matrix(const std::string& name, TensorType type, std::uint64_t columns, std::uint64_t rows) {
     std::vector<std::byte> bytes;
     for (std::uint64_t r = 0; r < rows; ++r) append_row(type, columns, bytes);
@@ -138,7 +149,29 @@ KeyMap keys_of(const TinyModel& m) {
   return keys;
 }
 
+// Norms that not every block has are drawn after the rest, so that a block without them is the same
+// for all families.
+void add_optional_norms(const TinyModel& m, const std::string& prefix, Builder& builder) {
+  const std::uint64_t query = std::uint64_t{m.heads} * m.head_dim;
+  if (m.architecture == "qwen3" || m.architecture == "gemma3") {
+    builder.norm(prefix + "attn_q_norm.weight", m.head_dim);
+    builder.norm(prefix + "attn_k_norm.weight", m.head_dim);
+  }
+  if (m.architecture == "gemma3") {
+    builder.norm(prefix + "post_attention_norm.weight", m.hidden);
+    builder.norm(prefix + "post_ffw_norm.weight", m.hidden);
+  }
+  if (m.input_norms) {
+    for (const char* linear : {"attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"}) {
+      builder.norm(prefix + linear + "_norm_in.weight", m.hidden);
+    }
+    builder.norm(prefix + "attn_output_norm_in.weight", query);
+    builder.norm(prefix + "ffn_down_norm_in.weight", m.ffn);
+  }
+}
+
 void add_block(const TinyModel& m, std::uint32_t layer, Builder& builder) {
+  const bool sub_norms = m.architecture.starts_with("bitnet");
   const std::string prefix = "blk." + std::to_string(layer) + ".";
   const std::uint64_t query = std::uint64_t{m.heads} * m.head_dim;
   const std::uint64_t kv = std::uint64_t{m.kv_heads} * m.head_dim;
@@ -146,13 +179,14 @@ void add_block(const TinyModel& m, std::uint32_t layer, Builder& builder) {
   builder.ternary(prefix + "attn_q.weight", m.hidden, query);
   builder.ternary(prefix + "attn_k.weight", m.hidden, kv);
   builder.ternary(prefix + "attn_v.weight", m.hidden, kv);
-  builder.norm(prefix + "attn_sub_norm.weight", query);
+  if (sub_norms) builder.norm(prefix + "attn_sub_norm.weight", query);
   builder.ternary(prefix + "attn_output.weight", query, m.hidden);
   builder.norm(prefix + "ffn_norm.weight", m.hidden);
   builder.ternary(prefix + "ffn_gate.weight", m.hidden, m.ffn);
   builder.ternary(prefix + "ffn_up.weight", m.hidden, m.ffn);
-  builder.norm(prefix + "ffn_sub_norm.weight", m.ffn);
+  if (sub_norms) builder.norm(prefix + "ffn_sub_norm.weight", m.ffn);
   builder.ternary(prefix + "ffn_down.weight", m.ffn, m.hidden);
+  add_optional_norms(m, prefix, builder);
 }
 
 }  // namespace
@@ -167,6 +201,7 @@ std::filesystem::path write_tiny_model(const std::filesystem::path& directory,
   builder.matrix("token_embd.weight", model.head_type, model.hidden, model.vocab);
   for (std::uint32_t layer = 0; layer < model.layers; ++layer) add_block(model, layer, builder);
   builder.norm("output_norm.weight", model.hidden);
+  if (model.rope_factors) builder.rope_factors(model.head_dim / 2);
   if (!model.tied) builder.matrix("output.weight", model.head_type, model.hidden, model.vocab);
   return builder.write(writer, directory / "tiny.gguf");
 }

@@ -26,6 +26,8 @@ struct TinyModel {
   std::uint32_t vocab = 96;
   std::uint32_t context = 700;
   bool tied = true;
+  bool input_norms = false;   // one before each linear
+  bool rope_factors = false;  // rope_freqs.weight, as llama models may have
   format::TensorType head_type = format::TensorType::kF16;
   format::TensorType ternary_type = format::TensorType::kI2_S;  // others: widths of 256s
   float scale = 0.05f;  // other types than i2_s store it as f16

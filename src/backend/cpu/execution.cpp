@@ -52,11 +52,7 @@ void Execution::run_on_row(const Op& op, const Slots& slots, std::size_t row) {
   const std::size_t width = slots.width(op.out);
   switch (op.code) {
     case OpCode::kEmbed: embed(op, slots, row); break;
-    case OpCode::kNorm:
-      table_.rms_norm(slots.row(op.in, row),
-                      std::get<VectorWeight>(weights_[op.weight]).values.data(), width,
-                      plan_.norm_epsilon, slots.row(op.out, row));
-      break;
+    case OpCode::kNorm: norm(op, slots, row); break;
     case OpCode::kQuantize:
       if (!table_.quantize(slots.row(op.in, row), width, slots.padded_width(op.out),
                            slots.codes(op.out, row), slots.scale(op.out, row),
@@ -64,7 +60,8 @@ void Execution::run_on_row(const Op& op, const Slots& slots, std::size_t row) {
         fail(op, row);
       }
       break;
-    case OpCode::kRope: rotate(op, slots, row); break;
+    case OpCode::kRope:
+    case OpCode::kRopeNeighbours: rotate(op, slots, row); break;
     case OpCode::kAdd: table_.add(slots.row(op.in, row), width, slots.row(op.out, row)); break;
     case OpCode::kRelu2Gate:
       table_.relu2_gate(slots.row(op.in, row), slots.row(op.in2, row), width,
@@ -72,6 +69,10 @@ void Execution::run_on_row(const Op& op, const Slots& slots, std::size_t row) {
       break;
     case OpCode::kSiluGate:
       table_.silu_gate(slots.row(op.in, row), slots.row(op.in2, row), width,
+                       slots.row(op.out, row));
+      break;
+    case OpCode::kGeluGate:
+      table_.gelu_gate(slots.row(op.in, row), slots.row(op.in2, row), width,
                        slots.row(op.out, row));
       break;
     case OpCode::kStoreKv:
@@ -97,16 +98,36 @@ void Execution::embed(const Op& op, const Slots& slots, std::size_t row) {
   const format::Tensor& matrix = std::get<MatrixWeight>(weights_[op.weight]).tensor;
   const std::size_t row_bytes = format::row_bytes(matrix.type, matrix.columns());
   const auto token = static_cast<std::size_t>(batch_.rows[row].token);
+  float* const out = slots.row(op.out, row);
   format::dequantize_row(matrix.type, matrix.data.data() + token * row_bytes, matrix.columns(),
-                         slots.row(op.out, row));
+                         out);
+  if (op.factor == 1.0f) return;
+  for (std::size_t i = 0; i < matrix.columns(); ++i) out[i] = out[i] * op.factor;
+}
+
+void Execution::norm(const Op& op, const Slots& slots, std::size_t row) {
+  const std::vector<float>& weight = std::get<VectorWeight>(weights_[op.weight]).values;
+  const float* x = slots.row(op.in, row);
+  float* y = slots.row(op.out, row);
+  for (std::size_t at = 0; at < slots.width(op.out); at += weight.size()) {
+    table_.rms_norm(x + at, weight.data(), weight.size(), plan_.norm_epsilon, y + at);
+  }
 }
 
 void Execution::rotate(const Op& op, const Slots& slots, std::size_t row) {
   const float* x = slots.row(op.in, row);
   float* y = slots.row(op.out, row);
+  const std::size_t half = plan_.head_dim / 2;
   for (std::size_t at = 0; at < slots.width(op.out); at += plan_.head_dim) {
-    table_.rope(x + at, workspace_.cosines(slots, row), workspace_.sines(slots, row),
-                plan_.head_dim / 2, y + at);
+    const float* head = x + at;
+    if (op.code == OpCode::kRopeNeighbours) {
+      for (std::size_t i = 0; i < half; ++i) {
+        y[at + i] = head[2 * i];
+        y[at + half + i] = head[2 * i + 1];
+      }
+      head = y + at;
+    }
+    table_.rope(head, workspace_.cosines(slots, row), workspace_.sines(slots, row), half, y + at);
   }
 }
 

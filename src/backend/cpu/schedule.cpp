@@ -17,11 +17,13 @@ Access access_of(const Op& op, SlotId kv_cache) {
     case OpCode::kNorm:
     case OpCode::kQuantize:
     case OpCode::kTernaryLinear:
-    case OpCode::kRope: return {{op.in}, {op.out}};
+    case OpCode::kRope:
+    case OpCode::kRopeNeighbours: return {{op.in}, {op.out}};
     case OpCode::kStoreKv: return {{op.in, op.in2}, {kv_cache}};
     case OpCode::kAttention: return {{op.in, kv_cache}, {op.out}};
     case OpCode::kRelu2Gate:
-    case OpCode::kSiluGate: return {{op.in, op.in2}, {op.out}};
+    case OpCode::kSiluGate:
+    case OpCode::kGeluGate: return {{op.in, op.in2}, {op.out}};
     case OpCode::kAdd: return {{op.in, op.out}, {op.out}};
     case OpCode::kHead: return {{op.in}, {}};
   }

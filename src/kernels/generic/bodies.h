@@ -40,17 +40,17 @@
 #include "kernels/generic/ternary_body.h"
 
 // A tier's table: everything above under one name.
-#define TERN_KERNEL_TABLE(tier_name, features, linear, ceiling_loop)                              \
-  {                                                                                               \
-    .name = tier_name, .required_features = features, .five_trits = kFiveTrits,                   \
-    .packing = kFiveTrits ? Packing::kFiveTrits : Packing::kTwoBits,                              \
-    .read = {kDecodeGroups, kPrefetchBytes}, .ternary_linear = linear,                            \
-    .multiply_accumulate_loop = ceiling_loop, .fma_loop = fma_loop, .quantize = quantize,         \
-    .rms_norm = rms_norm, .rope = rope, .add = add_to, .relu2_gate = relu2_gate,                  \
-    .silu_gate = silu_gate, .store_f16 = store_f16, .attention_chunk = attention_chunk,           \
-    .attention_chunk_int8 = attention_chunk_int8, .attention_fold = attention_fold,               \
-    .attention_output = attention_output, .dot_rows_f32 = dot_rows_f32,                           \
-    .dot_rows_f16 = dot_rows_f16, .dot_rows_bf16 = dot_rows_bf16, .dot_rows_q8_0 = dot_rows_q8_0, \
-    .dot_rows_q6_k = dot_rows_q6_k, .widen_f16 = widen_f16, .row_squares = row_squares,           \
-    .round_row = round_row, .scan_rows = scan_rows                                                \
+#define TERN_KERNEL_TABLE(tier_name, features, linear, ceiling_loop)                            \
+  {                                                                                             \
+    .name = tier_name, .required_features = features, .five_trits = kFiveTrits,                 \
+    .packing = kFiveTrits ? Packing::kFiveTrits : Packing::kTwoBits,                            \
+    .read = {kDecodeGroups, kPrefetchBytes}, .ternary_linear = linear,                          \
+    .multiply_accumulate_loop = ceiling_loop, .fma_loop = fma_loop, .quantize = quantize,       \
+    .rms_norm = rms_norm, .rope = rope, .add = add_to, .relu2_gate = relu2_gate,                \
+    .silu_gate = silu_gate, .gelu_gate = gelu_gate, .store_f16 = store_f16,                     \
+    .attention_chunk = attention_chunk, .attention_chunk_int8 = attention_chunk_int8,           \
+    .attention_fold = attention_fold, .attention_output = attention_output,                     \
+    .dot_rows_f32 = dot_rows_f32, .dot_rows_f16 = dot_rows_f16, .dot_rows_bf16 = dot_rows_bf16, \
+    .dot_rows_q8_0 = dot_rows_q8_0, .dot_rows_q6_k = dot_rows_q6_k, .widen_f16 = widen_f16,     \
+    .row_squares = row_squares, .round_row = round_row, .scan_rows = scan_rows                  \
   }

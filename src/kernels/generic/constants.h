@@ -14,6 +14,10 @@ inline constexpr float kLn2Low = -2.12194440e-4f;
 inline constexpr float kExpTerms[6] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
                                        4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
 
+// gelu(g) = g / (1 + exp(-z)), z = 2 sqrt(2/pi) (g + 0.044715 g^3).
+inline constexpr float kGeluLinear = 1.59576912f;
+inline constexpr float kGeluCubic = 7.13548163e-2f;
+
 // Quantisation: a row of zeros is scaled as if its largest magnitude were this.
 inline constexpr float kLeastMaximum = 1e-5f;
 inline constexpr float kCodeRange = 127.0f;

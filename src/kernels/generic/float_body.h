@@ -197,3 +197,17 @@ void silu_gate(const float* g, const float* u, std::size_t n, float* y) {
   }
   for (; i < n; ++i) y[i] = (g[i] / (1.0f + exp_of_one(-g[i]))) * u[i];
 }
+
+void gelu_gate(const float* g, const float* u, std::size_t n, float* y) {
+  std::size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vec gate = load(g + i);
+    const Vec z = mul(gate, fmadd(mul(gate, gate), splat(kGeluCubic), splat(kGeluLinear)));
+    const Vec divisor = add(splat(1.0f), exp_of(negate(z)));
+    store(y + i, mul(div(gate, divisor), load(u + i)));
+  }
+  for (; i < n; ++i) {
+    const float z = g[i] * fma1(g[i] * g[i], kGeluCubic, kGeluLinear);
+    y[i] = (g[i] / (1.0f + exp_of_one(-z))) * u[i];
+  }
+}

@@ -140,6 +140,13 @@ void silu_gate(const float* g, const float* u, std::size_t n, float* y) {
   for (std::size_t i = 0; i < n; ++i) y[i] = (g[i] / (1.0f + fixed_expf(-g[i]))) * u[i];
 }
 
+void gelu_gate(const float* g, const float* u, std::size_t n, float* y) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const float z = g[i] * std::fma(g[i] * g[i], kGeluCubic, kGeluLinear);
+    y[i] = (g[i] / (1.0f + fixed_expf(-z))) * u[i];
+  }
+}
+
 bool store_f16(const float* x, std::size_t n, std::uint16_t* out, std::size_t out_stride) {
   bool finite = true;
   for (std::size_t i = 0; i < n; ++i) {
@@ -433,6 +440,7 @@ const KernelTable kScalarTable{
     .add = add,
     .relu2_gate = relu2_gate,
     .silu_gate = silu_gate,
+    .gelu_gate = gelu_gate,
     .store_f16 = store_f16,
     .attention_chunk = attention_chunk,
     .attention_chunk_int8 = attention_chunk_int8,
