@@ -280,7 +280,6 @@ TARGETS = {
                     ("attention_body.h", "sign", "d - vectors * kLanes <= width"),
                     ("attention_int8_body.h", "bound", "q + 8 < count"),
                     ("attention_int8_body.h", "bound", "q + 2 < count"),
-                    ("ternary_body.h", "bound", "g + kBatchGroups < groups"),
                     ("attention_int8_body.h", "bound", "d + vectors * kLanes < width"),
                     ("ternary_block_body.h", "bound", "rows > kVectorRows"),
                 ),
@@ -366,7 +365,6 @@ TARGETS = {
                 "bound",
                 "norm <= kMostNorm",
             ): "at the limit itself both ways are right",
-            ("head_copy.cpp", "never", "!query.bounded"): "of such a query nothing else is read",
             (
                 "head_copy.cpp",
                 "sign",
@@ -387,8 +385,8 @@ TARGETS = {
                     ("head_search.cpp", "bound", "value >= least()"),
                     ("head_search.cpp", "never", "!(most > lowers.least())"),
                     ("head_search.cpp", "bound", "most >= lowers.least()"),
-                    ("head_search.cpp", "clause", "!matrix_.copy"),
                     ("head_search.cpp", "bound", "first <= rows.end"),
+                    ("head_search.cpp", "bound", "r <= count"),
                     ("head_search.cpp", "sign", "end + row < CpuWorkspace::kScratchRows"),
                 ),
                 "more work, over nothing or without an outcome",
@@ -470,7 +468,7 @@ TARGETS = {
             (
                 "sequence.cpp",
                 "clause",
-                "static_cast<std::uint32_t>(token) < model_->config().vocab",
+                "static_cast<std::uint32_t>(token) < model().config().vocab",
             ): "a negative token lies beyond every vocabulary as well",
             (
                 "stop_scanner.cpp",
