@@ -252,11 +252,10 @@ TEST(HeadSearch, ListsMayReachBeyondTheHead) {
 
 // Of such rows the copy leaves nothing off: their bounds come from the digits alone.
 TEST(HeadSearch, RowsThatTheCopyHoldsExactly) {
-  constexpr std::size_t kColumns = 320, kRows = 70;
-  auto values = normals(kColumns * kRows, 17);
+  constexpr std::size_t kColumns = 320;
+  auto values = normals(kColumns * 70, 17);
   for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] =
-        i % kColumns == 0 ? 127.0f : std::clamp(std::rint(40.0f * values[i]), -127.0f, 127.0f);
+    values[i] = i % kColumns == 0 ? 127.0f : std::rint(std::clamp(40 * values[i], -99.0f, 99.0f));
   }
   const auto matrix = head_of(TensorType::kF32, kColumns, values);
   EXPECT_LT(expect_search(normals(kColumns, 18), matrix, {.count = 5}), 8u);
