@@ -45,12 +45,12 @@ TARGETS = {
                     (
                         "thread_pool.cpp",
                         "sign",
-                        "std::chrono::steady_clock::now() - spin_limit",
+                        "Clock::now() - spin_limit",
                     ),
                     (
                         "thread_pool.cpp",
                         "bound",
-                        "std::chrono::steady_clock::now() <= deadline",
+                        "Clock::now() <= deadline",
                     ),
                     ("thread_pool.cpp", "bound", "i <= 32"),
                 ),
@@ -252,21 +252,17 @@ TARGETS = {
             ("attention_body.h", "never", "queries[q].keys == common"): "no keys add nothing",
             **dict.fromkeys(
                 (
-                    ("attention_body.h", "sign", "static_cast<const char*>(from) - kFetchAhead"),
                     ("float_body.h", "sign", "row - at + kDotRows * n"),
                     ("scan_body.h", "sign", "at - kPrefetchBytes"),
                 ),
                 "a prefetch changes no result",
             ),
             ("scan_body.h", "never", "row < rows"): "of such a row nothing is stored anyway",
-            ("kernels.cpp", "bound", "i <= 64"): "a table that the compiler makes",
             **dict.fromkeys(
                 (
                     ("attention_body.h", "bound", "queries[q].keys <= common"),
-                    ("attention_body.h", "bound", "lanes[i] >= maximum"),
                     ("attention_body.h", "bound", "queries[q].keys >= most"),
                     ("attention_body.h", "bound", "first >= start"),
-                    ("attention_int8_body.h", "bound", "lanes[i] >= maximum"),
                     ("attention_int8_body.h", "bound", "queries[q].keys >= most"),
                     ("attention_int8_body.h", "bound", "count <= kScored"),
                 ),
@@ -280,7 +276,6 @@ TARGETS = {
                     ("attention_body.h", "sign", "d - vectors * kLanes <= width"),
                     ("attention_int8_body.h", "bound", "q + 8 < count"),
                     ("attention_int8_body.h", "bound", "q + 2 < count"),
-                    ("ternary_body.h", "bound", "g + kBatchGroups < groups"),
                     ("attention_int8_body.h", "bound", "d + vectors * kLanes < width"),
                     ("ternary_block_body.h", "bound", "rows > kVectorRows"),
                 ),
@@ -349,29 +344,11 @@ TARGETS = {
                 "clause",
                 "found->second.bytes != to.size()",
             ): "what stands at the end of a map is no size of a blob",
-            **dict.fromkeys(
-                (
-                    ("head_copy.cpp", "sign", "i - parts.size() <= n"),
-                    ("head_copy.cpp", "bound", "i + parts.size() < n"),
-                ),
-                "the tail does what the steps leave; another order of a sum that grows by far more",
-            ),
-            (
-                "head_copy.cpp",
-                "bound",
-                "parts[j] <= magnitude",
-            ): "replaces a maximum by its equal",
             (
                 "head_copy.cpp",
                 "bound",
                 "norm <= kMostNorm",
             ): "at the limit itself both ways are right",
-            ("head_copy.cpp", "never", "!query.bounded"): "of such a query nothing else is read",
-            (
-                "head_copy.cpp",
-                "sign",
-                "static_cast<int>(rounded[tile * kScanColumns + c]) - kZeroCode",
-            ): "the same byte",
             (
                 "head_copy.cpp",
                 "bound",
@@ -387,8 +364,8 @@ TARGETS = {
                     ("head_search.cpp", "bound", "value >= least()"),
                     ("head_search.cpp", "never", "!(most > lowers.least())"),
                     ("head_search.cpp", "bound", "most >= lowers.least()"),
-                    ("head_search.cpp", "clause", "!matrix_.copy"),
                     ("head_search.cpp", "bound", "first <= rows.end"),
+                    ("head_search.cpp", "bound", "r <= count"),
                     ("head_search.cpp", "sign", "end + row < CpuWorkspace::kScratchRows"),
                 ),
                 "more work, over nothing or without an outcome",
@@ -470,7 +447,7 @@ TARGETS = {
             (
                 "sequence.cpp",
                 "clause",
-                "static_cast<std::uint32_t>(token) < model_->config().vocab",
+                "static_cast<std::uint32_t>(token) < model().config().vocab",
             ): "a negative token lies beyond every vocabulary as well",
             (
                 "stop_scanner.cpp",

@@ -162,11 +162,10 @@ TEST(HeadCopy, TheFactorsOfTheBoundAreThoseOfTheDefinition) {
       std::vector<std::int8_t> digits(2 * (n + 3));
       const ScanQuery query = make_scan_query(x.data(), n, digits.data(), kernels::kDigitBytes);
       const long double d = query.digits.scale;
-      const std::size_t padded = (n + 3) / 4 * 4;
       std::vector<double> high(n), low(n), q(n), off(n);
       for (std::size_t i = 0; i < n; ++i) {
-        high[i] = digits[i];
-        low[i] = digits[padded + i];
+        high[i] = digits[i / 4 * kernels::kDigitBytes + i % 4];
+        low[i] = digits[i / 4 * kernels::kDigitBytes + 4 + i % 4];
         q[i] = 256.0 * high[i] + low[i];
         off[i] = static_cast<double>(x[i] - d * q[i]);
       }
@@ -232,12 +231,13 @@ TEST(HeadCopy, WhatLiesBeyondTheMatrixIsZero) {
 }
 
 TEST(HeadCopy, LargeAndInvalidInputIsNotBounded) {
-  std::vector<std::int8_t> digits(16);
   for (const float bad : {1e19f, std::nanf(""), std::numeric_limits<float>::infinity()}) {
     std::vector<float> x(8, 1.0f);
     x[5] = bad;
+    std::vector<std::int8_t> digits(16, 1);
     EXPECT_FALSE(make_scan_query(x.data(), x.size(), digits.data(), kernels::kDigitBytes).bounded)
         << bad;
+    EXPECT_EQ(digits, std::vector<std::int8_t>(16)) << bad;
   }
 }
 
