@@ -225,7 +225,7 @@ class Bench {
     }
     const Seconds seconds = Clock::now() - start;
     if (stopped()) return std::optional<double>();
-    return std::optional(double{sequences} * options_.decode / seconds.count());
+    return std::optional(static_cast<double>(sequences) * options_.decode / seconds.count());
   }
 
   // repeat() with one repetition before the first, which finds pages and caches as the others do.
