@@ -27,6 +27,7 @@ class KvCache {
   // Makes room for `tokens` positions, or takes no page. Errors: kOutOfMemory, also where the pool
   // has too few free pages.
   virtual Result<void> reserve(std::uint32_t tokens) = 0;
+  virtual std::uint32_t pages() const = 0;  // that it has
   // Makes room for `tokens` positions and has all positions hold pseudo-random keys and values, the
   // same each time: to measure a long sequence without computing it. Errors: kOutOfMemory.
   virtual Result<void> fill(std::uint32_t tokens) = 0;

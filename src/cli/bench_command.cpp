@@ -85,11 +85,11 @@ void add_count(CLI::App& parser, const char* names, std::uint32_t& value, std::u
 
 void add_counts(CLI::App& parser, const char* names, std::vector<std::uint32_t>& values,
                 std::uint32_t least, const char* help) {
-  parser.add_option(names, values, help)
-      ->type_name("N,...")
-      ->delimiter(',')
-      ->check(CLI::Range(least, 1u << 20).description(""))
-      ->capture_default_str();
+  CLI::Option* const option = parser.add_option(names, values, help)
+                                  ->type_name("N,...")
+                                  ->delimiter(',')
+                                  ->check(CLI::Range(least, 1u << 20).description(""));
+  if (!values.empty()) option->capture_default_str();
 }
 
 }  // namespace

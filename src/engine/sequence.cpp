@@ -53,6 +53,10 @@ Result<Sequence> Sequence::create(Stepper& stepper, std::uint32_t context) {
 }
 
 Result<void> Sequence::check(std::span<const TokenId> tokens) const {
+  if (failed_) {
+    return Error{ErrorCode::kUsage, "expected a sequence that has not failed, found one that has",
+                 "sequence"};
+  }
   if (tokens.size() > room()) {
     return Error{ErrorCode::kContextLength,
                  std::to_string(tokens_.size() + tokens.size()) +

@@ -41,6 +41,9 @@ class Sequence {
   // the model's.
   static Result<Sequence> create(Stepper& stepper, std::uint32_t context = 0);
 
+  Sequence(Sequence&&) = default;
+  Sequence& operator=(Sequence&&) = delete;  // would end the stepper before its cache
+
   const model::Model& model() const { return stepper_->model(); }
   std::span<const text::TokenId> tokens() const { return tokens_; }
   std::uint32_t context() const { return context_; }
@@ -89,6 +92,7 @@ class Sequence {
   std::vector<float> logits_;
   std::vector<backend::TokenLogit> candidates_;  // room for the vocabulary once it was asked for
   std::size_t found_ = 0;
+  bool failed_ = false;
 };
 
 }  // namespace tern::engine

@@ -1,5 +1,6 @@
 #include "engine/stepper.h"
 
+#include <algorithm>
 #include <string>
 
 #include "core/machine.h"
@@ -16,10 +17,12 @@ Result<std::unique_ptr<Stepper>> Stepper::create(const model::Model& model,
   }
   backend::Backend& backend = model.backend();
   const std::uint64_t tokens = std::uint64_t{options.pages} * backend::KvPool::kPageTokens;
-  TERN_TRY(require_memory("KV cache of " + std::to_string(tokens) + " tokens and workspace",
-                          backend.pool_bytes(model.plan(), options.kv_type, options.pages) +
-                              backend.workspace_bytes(model.plan(), options.rows),
-                          options.available_memory));
+  TERN_TRY(require_memory(
+      "KV cache of " + std::to_string(tokens) + " tokens and workspace",
+      backend.pool_bytes(model.plan(), options.kv_type, options.pages) +
+          backend.workspace_bytes(model.plan(), options.rows) +
+          std::uint64_t{options.sequences} * model.config().vocab * sizeof(backend::TokenLogit),
+      options.available_memory));
   std::unique_ptr<Stepper> stepper(new Stepper(model, options));
   stepper->pool_ = backend.make_pool(model.plan(), options.kv_type, options.pages);
   TERN_ASSIGN(stepper->workspace_, backend.make_workspace(model.plan(), options.rows));
@@ -31,7 +34,12 @@ Result<void> Stepper::step(std::span<Advance> work) {
   batch_.clear();
   logits_.clear();
   tops_.clear();
-  for (Advance& advance : work) TERN_TRY(add(advance));
+  for (const Advance& advance : work) {  // what can fail goes before what changes a sequence
+    Sequence& sequence = *advance.sequence;
+    TERN_TRY(sequence.cache_->reserve(
+        static_cast<std::uint32_t>(sequence.tokens_.size() + advance.tokens.size())));
+  }
+  for (Advance& advance : work) add(advance);
   failures_.assign(batch_.size(), std::nullopt);
   TERN_TRY(
       model_.backend().submit(model_.plan(), {batch_, logits_, tops_, failures_}, *workspace_));
@@ -40,22 +48,44 @@ Result<void> Stepper::step(std::span<Advance> work) {
   return {};
 }
 
+Result<void> Stepper::check_one(const Advance& advance) const {
+  const auto refused = [](const char* message) {
+    return Error{ErrorCode::kUsage, message, "step"};
+  };
+  if (advance.sequence->stepper_ != this) {
+    return refused("expected sequences of this stepper, found one of another");
+  }
+  if (advance.tokens.empty()) {
+    return refused("expected at least one token of each sequence, found none");
+  }
+  TERN_TRY(advance.sequence->check(advance.tokens));
+  if (!advance.top) return {};
+  const auto& [count, tokens, always] = *advance.top;
+  if (count < 1 || count > backend::TopQuery::kMostCount || tokens > model_.config().vocab) {
+    return refused("expected 1 to 256 largest logits of at most the vocabulary's tokens");
+  }
+  if (!std::is_sorted(always.begin(), always.end())) {
+    return refused("expected ascending tokens to compute always");
+  }
+  return {};
+}
+
 Result<void> Stepper::check(std::span<const Advance> work) const {
   std::size_t tokens = 0;
   std::size_t pages = 0;
+  std::vector<const Sequence*> seen;
   for (const Advance& advance : work) {
+    TERN_TRY(check_one(advance));
     const Sequence& sequence = *advance.sequence;
-    if (advance.tokens.empty()) {
-      return Error{ErrorCode::kUsage, "expected at least one token of each sequence, found none",
-                   "step"};
-    }
-    TERN_TRY(sequence.check(advance.tokens));
+    seen.push_back(&sequence);
     tokens += advance.tokens.size();
-    const auto pages_for = [](std::size_t count) {
-      return backend::KvPool::pages_for(static_cast<std::uint32_t>(count));
-    };
-    const std::size_t before = sequence.tokens().size();
-    pages += pages_for(before + advance.tokens.size()) - pages_for(before);
+    const auto after = static_cast<std::uint32_t>(sequence.tokens_.size() + advance.tokens.size());
+    const std::uint32_t held = sequence.cache_->pages();
+    pages += std::max(backend::KvPool::pages_for(after), held) - held;
+  }
+  std::sort(seen.begin(), seen.end());
+  if (std::adjacent_find(seen.begin(), seen.end()) != seen.end()) {
+    return Error{ErrorCode::kUsage, "expected each sequence once, found one twice", "step"};
   }
   if (tokens == 0 || tokens > rows_) {
     return Error{
@@ -73,11 +103,11 @@ Result<void> Stepper::check(std::span<const Advance> work) const {
   return {};
 }
 
-Result<void> Stepper::add(Advance& advance) {
+void Stepper::add(Advance& advance) {
   Sequence& sequence = *advance.sequence;
   const auto first = static_cast<std::uint32_t>(sequence.tokens_.size());
   const auto count = static_cast<std::uint32_t>(advance.tokens.size());
-  TERN_TRY(sequence.cache_->reserve(first + count));
+  advance.failed.reset();
   const auto row = static_cast<std::uint32_t>(batch_.size());
   for (std::uint32_t i = 0; i < count; ++i) {
     batch_.push_back({advance.tokens[i], first + i, sequence.cache_.get()});
@@ -92,7 +122,7 @@ Result<void> Stepper::add(Advance& advance) {
     logits_.push_back(
         {row + count - wanted + i, std::span(sequence.logits_).subspan(i * vocab, vocab)});
   }
-  if (!advance.top) return {};
+  if (!advance.top) return;
   sequence.candidates_.resize(vocab);
   tops_.push_back({row + count - 1,
                    advance.top->count,
@@ -100,7 +130,6 @@ Result<void> Stepper::add(Advance& advance) {
                    advance.top->always,
                    {},
                    sequence.candidates_});
-  return {};
 }
 
 void Stepper::take_answers(std::span<Advance> work) {
@@ -112,6 +141,7 @@ void Stepper::take_answers(std::span<Advance> work) {
       if (failures_[row] && !advance.failed) advance.failed = std::move(failures_[row]);
     }
     if (advance.top) sequence.found_ = tops_[top++].found;
+    sequence.failed_ = advance.failed.has_value();
     sequence.tokens_.insert(sequence.tokens_.end(), advance.tokens.begin(), advance.tokens.end());
   }
 }

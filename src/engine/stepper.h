@@ -23,8 +23,9 @@ namespace tern::engine {
 class Sequence;
 
 struct StepperOptions {
-  std::uint32_t rows = 256;  // most tokens of a step
-  std::uint32_t pages = 0;   // for keys and values, of backend::KvPool::kPageTokens tokens each
+  std::uint32_t rows = 256;     // most tokens of a step
+  std::uint32_t pages = 0;      // for keys and values, of backend::KvPool::kPageTokens tokens each
+  std::uint32_t sequences = 1;  // whose answers are counted in the memory asked for
   std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
   format::KvType kv_type = format::KvType::kF16;  // of the keys and values
 };
@@ -43,7 +44,7 @@ struct Advance {
   Sequence* sequence;
   std::span<const text::TokenId> tokens;  // at least one, which follow those that it has
   Logits logits = Logits::kLast;          // all logits, after which of these tokens
-  std::optional<TopLogits> top = {};      // after the last one
+  std::optional<TopLogits> top = {};      // after the last one, beside all logits or with kNone
   // Written: why this sequence can go no further, kNumeric. It is unusable, the others are not.
   std::optional<Error> failed = {};
 };
@@ -60,9 +61,11 @@ class Stepper {
   // Of which sequences take pages as they grow, and give them back when they end.
   backend::KvPool& pool() { return *pool_; }
 
-  // Computes the tokens of each sequence, no two alike. Errors, with which no sequence has changed:
-  // kUsage for a token outside of the vocabulary, more tokens than rows() or none; kContextLength
-  // for more than a sequence has room for; kOutOfMemory for more pages than are free.
+  // Computes the tokens of each sequence: all of this stepper, none twice. Errors, with which no
+  // sequence has changed: kUsage for a token outside of the vocabulary, more tokens than rows() or
+  // none, a sequence that failed before and largest logits that backend::TopQuery does not allow;
+  // kContextLength for more than a sequence has room for; kOutOfMemory for more pages than are
+  // free.
   Result<void> step(std::span<Advance> work);
 
  private:
@@ -70,7 +73,8 @@ class Stepper {
       : model_(model), rows_(options.rows), kv_type_(options.kv_type) {}
 
   Result<void> check(std::span<const Advance> work) const;
-  Result<void> add(Advance& advance);
+  Result<void> check_one(const Advance& advance) const;
+  void add(Advance& advance);
   void take_answers(std::span<Advance> work);
 
   const model::Model& model_;

@@ -182,6 +182,9 @@ TEST_F(Bench, RefusesOptionsThatMeasureNothing) {
   options = options_;
   options.batches = {0};
   EXPECT_EQ(bench(options).error().code, ErrorCode::kUsage);
+  options.batches = {2};
+  options.decode = 0;
+  EXPECT_EQ(bench(options).error().code, ErrorCode::kUsage);
   options = options_;
   options.repetitions.count = 0;
   EXPECT_EQ(bench(options).error().code, ErrorCode::kUsage);

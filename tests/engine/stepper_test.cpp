@@ -129,9 +129,15 @@ TEST_F(StepperTest, ASequenceThatFailsHarmsNoOther) {
     EXPECT_THAT(work[0].failed->to_string(), HasSubstr("layer 0, position 2"));
     EXPECT_FALSE(work[1].failed);
     EXPECT_EQ(logits_of(good), alone(tokens));
-    const auto outcome = bad.append(std::vector<TokenId>{kBad});
+    const auto outcome = bad.append(tokens);
     ASSERT_FALSE(outcome.ok());
-    EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
+    EXPECT_THAT(outcome.error().to_string(), HasSubstr("a sequence that has not failed"));
+    Advance& again = work[1];
+    again.failed = work[0].failed;  // of another step
+    again.tokens = std::span(tokens).first(1);
+    must(shared->step({&again, 1}));
+    EXPECT_FALSE(again.failed);
+    tokens.push_back(tokens[0]);
   }
   auto next = must(Sequence::create(*shared));  // on the page of the one that failed
   must(next.append(tokens));
@@ -162,6 +168,25 @@ TEST_F(StepperTest, AStepThatCannotBeTakenChangesNoSequence) {
   refused(all.first(1), all.first(0), ErrorCode::kUsage, "at least one token of each sequence");
   const std::vector<TokenId> unknown{static_cast<TokenId>(tiny_.vocab)};
   refused(all.first(1), unknown, ErrorCode::kUsage, "expected 0 to 95, found 96");
+  const auto refused_top = [&](const TopLogits& top, const char* message) {
+    must(first.append(all.first(1)));
+    const std::vector<float> before = logits_of(first);
+    Advance work[] = {{&first, all.first(1)}, {&second, all.first(1), Advance::Logits::kNone, top}};
+    const auto outcome = shared->step(work);
+    ASSERT_FALSE(outcome.ok());
+    EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
+    EXPECT_THAT(outcome.error().to_string(), HasSubstr(message));
+    EXPECT_EQ(logits_of(first), before);
+    EXPECT_EQ(shared->pool().free_pages(), 1u);
+  };
+  refused_top({.count = 0, .tokens = 1}, "1 to 256 largest logits");
+  const std::vector<TokenId> falling{2, 1};
+  refused_top({.count = 1, .tokens = 1, .always = falling}, "ascending tokens");
+  Advance twice[] = {{&second, all.first(1)}, {&second, all.first(1)}};
+  EXPECT_THAT(shared->step(twice).error().to_string(), HasSubstr("found one twice"));
+  const auto other = stepper(4, 4);
+  Advance foreign{&second, all.first(1)};
+  EXPECT_THAT(other->step({&foreign, 1}).error().to_string(), HasSubstr("found one of another"));
   const auto outcome = shared->step({});
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);

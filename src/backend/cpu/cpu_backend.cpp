@@ -19,12 +19,27 @@ Result<void> check(const Plan& plan, const Batch& batch, const CpuWorkspace& wor
   const auto refused = [](std::string message) {
     return Error{ErrorCode::kUsage, std::move(message), "largest logits"};
   };
+  const auto is_row = [&](std::uint32_t row) { return row < batch.rows.size(); };
+  if (batch.rows.empty() || batch.rows.size() > workspace.rows() ||
+      (!batch.failures.empty() && batch.failures.size() != batch.rows.size())) {
+    return Error{ErrorCode::kUsage,
+                 "expected 1 to " + std::to_string(workspace.rows()) +
+                     " rows, and room for as many failures or none, found " +
+                     std::to_string(batch.rows.size()) + " and " +
+                     std::to_string(batch.failures.size()),
+                 "batch"};
+  }
+  for (const LogitQuery& query : batch.logits) {
+    if (is_row(query.row) && query.logits.size() >= plan.vocab) continue;
+    return Error{ErrorCode::kUsage, "expected logits of rows of the batch, with room for all",
+                 "batch"};
+  }
   if (batch.tops.size() > workspace.rows()) {
     return refused("expected at most a query for each of " + std::to_string(workspace.rows()) +
                    " rows, found " + std::to_string(batch.tops.size()));
   }
   for (const TopQuery& query : batch.tops) {
-    if (query.row >= batch.rows.size()) {
+    if (!is_row(query.row)) {
       return refused("expected a row of the batch, below " + std::to_string(batch.rows.size()) +
                      ", found " + std::to_string(query.row));
     }

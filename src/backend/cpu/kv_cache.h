@@ -29,7 +29,7 @@ class CpuKvCache final : public KvCache {
   kernels::Int8Page int8_page(std::size_t page, std::uint32_t layer, std::uint32_t head) const;
 
   const KvShape& shape() const { return pool_.shape(); }
-  std::size_t pages() const { return pages_.size(); }
+  std::uint32_t pages() const override { return static_cast<std::uint32_t>(pages_.size()); }
 
  private:
   using Page = CpuKvPool::Page;

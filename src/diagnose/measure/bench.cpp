@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <random>
 
@@ -185,9 +186,16 @@ class Bench {
 
   // Steps in which each of some sequences gets a token.
   Result<void> measure_batch(const model::Model& model, std::uint32_t sequences) {
+    const std::uint64_t pages =
+        std::uint64_t{sequences} * backend::KvPool::pages_for(decoded_length());
+    if (pages > std::numeric_limits<std::uint32_t>::max()) {
+      return Error{ErrorCode::kUsage, "expected fewer sequences or tokens: that many have no room",
+                   "bench"};
+    }
     engine::StepperOptions wanted;
     wanted.rows = sequences;
-    wanted.pages = sequences * backend::KvPool::pages_for(decoded_length());
+    wanted.pages = static_cast<std::uint32_t>(pages);
+    wanted.sequences = sequences;
     wanted.available_memory = available_memory();
     wanted.kv_type = options_.kv_type;
     TERN_ASSIGN(const std::unique_ptr<engine::Stepper> stepper,
@@ -321,6 +329,9 @@ Result<void> check(const BenchOptions& options) {
   };
   if (has_zero(options.prefills) || has_zero(options.batches)) {
     return Error{ErrorCode::kUsage, "expected prompts and batches of at least 1", "bench"};
+  }
+  if (!options.batches.empty() && options.decode == 0) {
+    return Error{ErrorCode::kUsage, "expected tokens to decode in batches, found none", "bench"};
   }
   if (options.repetitions.count == 0 || options.depth == 0) {
     return Error{ErrorCode::kUsage, "expected at least 1 repetition and a depth of at least 1",
