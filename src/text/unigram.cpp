@@ -29,6 +29,13 @@ Result<void> Unigram::index_tokens() {
                                   std::to_string(token.bytes.size()));
     }
     if (token.kind == TokenKind::kNormal) least = std::min(least, token.score);
+    if (pieces_.contains(token.bytes)) {
+      return vocabulary_error(
+          ErrorCode::kMalformed, "tokens",
+          "token " + std::to_string(i) +
+              ": expected each text once, found it as a normal token and as one "
+              "of the user");
+    }
     pieces_.insert(token.bytes, static_cast<TokenId>(i));
   }
   unknown_score_ = least - kUnknownPenalty;

@@ -84,7 +84,8 @@ TEST(ChatTemplate, IsBounded) {
   EXPECT_THAT(error_of("{{ ('b' * 100000).join(range(9999) | map('string')) }}"),
               HasSubstr("bytes"));
   EXPECT_THAT(error_of("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
-              HasSubstr("at most 50 macros that call each other"));
+              HasSubstr("at most 1000 operations inside of each other"));
+  EXPECT_THAT(error_of("{% macro m(a=m()) %}{% endmacro %}{{ m() }}"), HasSubstr("inside of each"));
   const auto repeated = [](std::string_view unit, std::size_t count) {
     std::string text;
     for (std::size_t i = 0; i < count; ++i) text += unit;
@@ -102,6 +103,55 @@ TEST(ChatTemplate, IsBounded) {
   EXPECT_THAT(error_of("{% if 1 %}" + repeated("{% elif 1 %}", 5000) + "{% endif %}"),
               HasSubstr("nested blocks"));
   EXPECT_THAT(error_of(std::string((1 << 20) + 1, 'x')), HasSubstr("at most 1048576 bytes"));
+}
+
+TEST(ChatTemplate, IsBoundedInWhatItsValuesHold) {
+  EXPECT_THAT(error_of("xx{{ 'ab' * 9223372036854775807 }}"), HasSubstr("bytes"));
+  EXPECT_THAT(error_of("{% set ns = namespace(x=0) %}{% for i in range(90000) %}"
+                       "{% set ns.x = [ns.x] %}{% endfor %}"),
+              HasSubstr("at most 200 values inside of each other"));
+  EXPECT_THAT(error_of("{% set ns = namespace(x=[1]) %}{% for i in range(50) %}"
+                       "{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}"),
+              HasSubstr("bytes"));
+  EXPECT_THAT(error_of("{% set ns = namespace() %}{% set ns.me = ns %}"),
+              HasSubstr("expected a value to keep in a namespace"));
+  EXPECT_THAT(error_of("{% for i in [1] %}{{ loop.changed(loop) }}{% endfor %}"),
+              HasSubstr("expected values to compare"));
+  std::string maps = "{{ 'a' | map('map'";
+  for (int i = 0; i < 30000; ++i) maps += ",'map'";
+  EXPECT_THAT(error_of(maps + ") }}"), HasSubstr("expected at most"));
+  for (const char* work :
+       {"{{ s[0:1] }}", "{{ s | first }}", "{% for c in s %}{% endfor %}", "{{ ''.join(s) }}",
+        "{{ s.rsplit('x') | length }}", "{{ s.strip('a' * 3000000 ~ 'x') }}",
+        "{% set l = [0] * 500000 %}{% for i in range(9999) %}{{ 1 in l }}{% endfor %}",
+        "{% for i in range(99999) %}{{ s.isdigit() }}{% endfor %}"}) {
+    EXPECT_THAT(error_of("{% set s = 'x' * 30000000 %}" + std::string(work)),
+                HasSubstr("expected at most"))
+        << work;
+  }
+  EXPECT_EQ(error_of("{{ ('a' * 300000).find('a' * 150000 ~ 'b') }}"), "no error: -1");
+  EXPECT_THAT(error_of("{{ 'ab' | center(-9223372036854775807) }}"), HasSubstr("no error: ab"));
+  EXPECT_THAT(error_of("{{ 9223372036854775807 | round(-1) }}"), HasSubstr("smaller number"));
+}
+
+TEST(ChatTemplate, ArgumentsAreTakenOrRefused) {
+  EXPECT_EQ(*render("{{ {'a': [1, 2]} | tojson(separators=(',', ':')) }}"), R"({"a":[1,2]})");
+  EXPECT_EQ(*render("{{ {'a': 1} | tojson(false) }}"), R"({"a": 1})");
+  EXPECT_EQ(*render("{{ namespace({'a': 0}, a=1).a }}"), "1");
+  EXPECT_EQ(*render("{{ ' x '.strip('') }}"), " x ");
+  EXPECT_THAT(error_of("{{ 'aXbX'.find('X', 2) }}"), HasSubstr("at most 1 arguments"));
+  EXPECT_THAT(error_of("{% macro m(a) %}{% endmacro %}{{ m(b=1) }}"),
+              HasSubstr("expected an argument of macro 'm', found 'b'"));
+}
+
+// The body of a call and a macro within a loop see what is around them.
+TEST(ChatTemplate, BodiesSeeTheNamesAroundThem) {
+  EXPECT_EQ(*render("{% macro w() %}<{{ caller() }}>{% endmacro %}{% for m in [1, 2] %}"
+                    "{% call w() %}{{ m }}{% endcall %}{% endfor %}"),
+            "<1><2>");
+  EXPECT_EQ(
+      *render("{% for m in [1, 2] %}{% macro w() %}{{ m }}{% endmacro %}{{ w() }}{% endfor %}"),
+      "12");
 }
 
 TEST(ChatTemplate, ErrorsSayWhereAndWhat) {

@@ -9,8 +9,15 @@ namespace tern::text::jinja {
 using Kind = Expression::Kind;
 
 Result<Value> Interpreter::evaluate(const Expression& e) {
+  constexpr int kDeepestValue = 200;  // lists in lists are walked by recursion
   TERN_TRY(spend(1));
+  TERN_TRY(enter());
+  const Leave leave(*this);
   auto value = evaluate_kind(e);
+  if (value && value->measure().depth > kDeepestValue) {
+    value = refused("expected at most " + std::to_string(kDeepestValue) +
+                    " values inside of each other, found more");
+  }
   if (!value && value.error().context == kNoPlace) {
     value.error().context = "chat template, line " + std::to_string(e.line);
   }
@@ -20,7 +27,9 @@ Result<Value> Interpreter::evaluate(const Expression& e) {
 Result<Value> Interpreter::evaluate_kind(const Expression& e) {
   switch (e.kind) {
     case Kind::kConstant: return e.value;
-    case Kind::kName: return find(e.name);
+    case Kind::kName:
+      TERN_TRY(spend((scopes_.front().variables.size() + scopes_.back().variables.size()) / 64));
+      return find(e.name);
     case Kind::kList:
     case Kind::kTuple: return evaluate_list(e);
     case Kind::kDict: return evaluate_dict(e);
@@ -35,11 +44,14 @@ Result<Value> Interpreter::evaluate_kind(const Expression& e) {
     }
     case Kind::kAttribute: {
       TERN_ASSIGN(const Value of, evaluate(*e.operands[0]));
+      if (of.dict()) TERN_TRY(spend(of.dict()->items.size() / 16));
       return attribute(of, e.name);
     }
     case Kind::kItem: {
       TERN_ASSIGN(const Value of, evaluate(*e.operands[0]));
       TERN_ASSIGN(const Value which, evaluate(*e.operands[1]));
+      if (of.dict()) TERN_TRY(spend(of.dict()->items.size() / 16));
+      if (of.string()) TERN_TRY(spend_on(of));
       return item(of, which);
     }
     case Kind::kSlice: return evaluate_slice(e);
@@ -71,6 +83,7 @@ Result<Value> Interpreter::evaluate_dict(const Expression& e) {
   for (std::size_t i = 0; i < e.operands.size(); i += 2) {
     TERN_ASSIGN(const Value key, evaluate(*e.operands[i]));
     TERN_ASSIGN(Value value, evaluate(*e.operands[i + 1]));
+    TERN_TRY(spend(dict.items.size() / 16));
     dict.set(key, std::move(value));
   }
   TERN_TRY(spend(0, 2 * dict.items.size() * sizeof(Value)));
@@ -101,11 +114,13 @@ Result<Value> Interpreter::evaluate_compare(const Expression& e) {
   for (std::size_t i = 0; i < e.operators.size(); ++i) {
     TERN_ASSIGN(Value right, evaluate(*e.operands[i + 1]));
     const std::string& op = e.operators[i];
+    TERN_TRY(spend_on(left));
+    TERN_TRY(spend_on(right));
     bool holds = false;
     if (op == "==" || op == "!=") {
       holds = equal(left, right) == (op == "==");
     } else if (op == "in" || op == "not in") {
-      TERN_ASSIGN(const bool found, contains(right, left));
+      TERN_ASSIGN(const bool found, contains(*this, right, left));
       holds = found == (op == "in");
     } else {
       TERN_ASSIGN(const int order, compare(left, right));

@@ -43,7 +43,9 @@ Result<Value> attribute_of(Interpreter&, const Value& of, const Arguments& given
 }
 
 Result<Value> string(Interpreter& interpreter, const Value& of, const Arguments&) {
-  return of.string() ? Result<Value>(of) : interpreter.made(of.text());
+  if (of.string()) return of;
+  TERN_ASSIGN(std::string shown, interpreter.shown(of));
+  return interpreter.made(std::move(shown));
 }
 template <std::string (*kChange)(std::string_view)>
 Result<Value> text(Interpreter& interpreter, const Value& of, const Arguments&) {
@@ -88,7 +90,7 @@ Result<Value> center(Interpreter& interpreter, const Value& of, const Arguments&
   TERN_ASSIGN(const std::int64_t width, whole(given, 0, "width", 80));
   const std::string inside = of.text();
   const auto size = static_cast<std::int64_t>(character_count(inside));
-  const std::int64_t pad = std::max<std::int64_t>(width - size, 0);
+  const std::int64_t pad = width > size ? width - size : 0;
   TERN_TRY(interpreter.spend(0, static_cast<std::uint64_t>(pad)));
   const std::int64_t left = pad / 2 + (pad & width & 1);
   return interpreter.made(std::string(static_cast<std::size_t>(left), ' ') + inside +
@@ -133,6 +135,7 @@ Result<Value> format(Interpreter& interpreter, const Value& of, const Arguments&
     }
     if (next == given.positional.size()) return refused("expected more values to format");
     const Value& value = given.positional[next++];
+    TERN_TRY(interpreter.spend(0, value.measure().weight));
     if (kind == 's') {
       out += value.text();
     } else if (kind == 'r') {
@@ -200,6 +203,7 @@ Result<Value> round(Interpreter&, const Value& of, const Arguments& given) {
   if (method != "common") return refused("expected common, ceil or floor as method");
   if (digits < 0) {
     const double near = std::nearbyint(scaled) / factor;
+    if (!of.real() && std::fabs(near) >= 9.2e18) return refused("expected a smaller number");
     return of.real() ? Value(near) : Value(static_cast<std::int64_t>(near));
   }
   double rounded = 0.0;  // as Python: to the nearest decimal of the exact value, ties to even
@@ -208,12 +212,26 @@ Result<Value> round(Interpreter&, const Value& of, const Arguments& given) {
   return Value(rounded);
 }
 
+// tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False), as transformers has
+// it.
 Result<Value> json(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  constexpr std::int64_t kWidest = 32;
   JsonStyle style;
-  TERN_ASSIGN(const std::int64_t spaces, whole(given, 0, "indent", -1));
-  style.indent = static_cast<int>(std::min<std::int64_t>(spaces, 32));
-  style.ascii = flag(given, given.positional.size(), "ensure_ascii", false);
-  style.sort_keys = flag(given, given.positional.size(), "sort_keys", false);
+  style.ascii = flag(given, 0, "ensure_ascii", false);
+  TERN_ASSIGN(const std::int64_t spaces, whole(given, 1, "indent", -1));
+  if (spaces > kWidest) return refused("expected an indent of at most 32 spaces");
+  style.indent = static_cast<int>(std::max<std::int64_t>(spaces, -1));
+  if (const Value* separators = given.find(2, "separators"); separators && !separators->is_none()) {
+    const List* pair = separators->list();
+    if (pair == nullptr || pair->items.size() != 2) return refused("expected two separators");
+    style.between = pair->items[0].text();
+    style.after_key = pair->items[1].text();
+  }
+  style.sort_keys = flag(given, 3, "sort_keys", false);
+  const Measure& measure = of.measure();
+  const auto lines = static_cast<std::uint64_t>(std::max(style.indent, 0)) *
+                     static_cast<std::uint64_t>(measure.depth) * (measure.weight / 8);
+  TERN_TRY(interpreter.spend(0, 2 * measure.weight + lines));
   TERN_ASSIGN(std::string text, to_json(of, style));
   return interpreter.made(std::move(text));
 }
@@ -248,6 +266,9 @@ const Filters& value_filters() {
 
 Result<Value> apply_filter(Interpreter& interpreter, const std::string& name, const Value& of,
                            const Arguments& arguments) {
+  TERN_TRY(interpreter.spend_on(of));
+  TERN_TRY(interpreter.enter());  // "map" of "map" of "map"
+  const Leave leave(interpreter);
   for (const Filters* all : {&value_filters(), &sequence_filters()}) {
     const auto found = all->find(name);
     if (found != all->end()) return found->second(interpreter, of, arguments);

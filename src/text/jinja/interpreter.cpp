@@ -41,6 +41,7 @@ Value loop_value(const std::vector<Value>& items, std::size_t i,
                         }});
   add("changed", Function{"changed", [seen](Interpreter&, const Arguments& given) -> Result<Value> {
                             const Value now(List{given.positional, true});
+                            if (!now.measure().plain) return refused("expected values to compare");
                             const bool same = equal(*seen, now);
                             *seen = now;
                             return Value(!same);
@@ -51,19 +52,35 @@ Value loop_value(const std::vector<Value>& items, std::size_t i,
 }  // namespace
 
 Result<void> Interpreter::spend(std::uint64_t steps, std::uint64_t bytes) {
+  const auto spent = [](std::uint64_t most, const char* what) {
+    return Error{ErrorCode::kOutOfMemory,
+                 "expected at most " + std::to_string(most) + what + ", found more", kNoPlace};
+  };
+  if (steps > limits_.steps - steps_) return spent(limits_.steps, " steps");
+  if (bytes > limits_.bytes - bytes_) return spent(limits_.bytes, " bytes made");
   steps_ += steps;
   bytes_ += bytes;
-  if (steps_ > limits_.steps) {
-    return Error{ErrorCode::kOutOfMemory,
-                 "expected at most " + std::to_string(limits_.steps) + " steps, found more",
-                 kNoPlace};
-  }
-  if (bytes_ > limits_.bytes) {
-    return Error{ErrorCode::kOutOfMemory,
-                 "expected at most " + std::to_string(limits_.bytes) + " bytes made, found more",
-                 kNoPlace};
-  }
   return {};
+}
+
+Result<void> Interpreter::spend_on(const Value& value) {
+  return spend(1 + value.measure().weight / 64);
+}
+
+Result<std::string> Interpreter::shown(const Value& value) {
+  if (value.string() == nullptr) TERN_TRY(spend(0, value.measure().weight));
+  return value.text();
+}
+
+Result<void> Interpreter::enter() {
+  if (depth_ < limits_.nesting) {
+    ++depth_;
+    return {};
+  }
+  return Error{ErrorCode::kOutOfMemory,
+               "expected at most " + std::to_string(limits_.nesting) +
+                   " operations inside of each other, found more",
+               kNoPlace};
 }
 
 Result<Value> Interpreter::made(std::string text) {
@@ -82,6 +99,8 @@ Result<std::string> Interpreter::render(const std::vector<Statement>& statements
 }
 
 Result<Interpreter::Flow> Interpreter::run(const std::vector<Statement>& statements) {
+  TERN_TRY(enter());
+  const Leave leave(*this);
   for (const Statement& statement : statements) {
     TERN_TRY(spend(1));
     auto flow = run_one(statement);
@@ -137,19 +156,16 @@ Result<Interpreter::Flow> Interpreter::run_one(const Statement& s) {
 }
 
 Result<void> Interpreter::write(const Value& value) {
-  const std::string* const text = value.string();
-  const std::string shown = text == nullptr ? value.text() : std::string();
-  const std::string& written = text == nullptr ? shown : *text;
-  TERN_TRY(spend(0, written.size()));
-  output_ += written;
+  TERN_ASSIGN(const std::string text, shown(value));
+  TERN_TRY(spend(0, text.size()));
+  output_ += text;
   return {};
 }
 
 // The items that the loop's own condition lets pass.
 Result<std::vector<Value>> Interpreter::loop_items(const Statement& s) {
   TERN_ASSIGN(const Value over, evaluate(*s.expression));
-  TERN_ASSIGN(std::vector<Value> all, items_of(over));
-  TERN_TRY(spend(all.size(), all.size() * sizeof(Value)));
+  TERN_ASSIGN(std::vector<Value> all, items_of(*this, over));
   if (s.condition == nullptr) return all;
   std::vector<Value> items;
   for (const Value& item : all) {
@@ -200,7 +216,7 @@ Result<Value> Interpreter::filtered(const Expression& filters, Value of) {
 
 Result<void> Interpreter::assign(const std::vector<std::string>& targets, const Value& value) {
   if (targets.size() == 1) return assign_one(targets[0], value);
-  TERN_ASSIGN(const std::vector<Value> items, items_of(value));
+  TERN_ASSIGN(const std::vector<Value> items, items_of(*this, value));
   if (items.size() != targets.size()) {
     return refused("expected " + std::to_string(targets.size()) + " values, found " +
                    std::to_string(items.size()));
@@ -217,6 +233,10 @@ Result<void> Interpreter::assign_one(const std::string& target, const Value& val
   }
   const auto space = find(target.substr(0, dot)).name_space();
   if (space == nullptr) return refused("expected a namespace to set '" + target + "' in");
+  // What could hold the namespace itself would never go.
+  if (!value.measure().plain) {
+    return refused("expected a value to keep in a namespace, found a '" + value.type_name() + "'");
+  }
   const std::string name = target.substr(dot + 1);
   for (auto& [known, old] : space->items) {
     if (known == name) {
@@ -229,47 +249,55 @@ Result<void> Interpreter::assign_one(const std::string& target, const Value& val
   return {};
 }
 
+// Sees the names around it: copies of them, since its scope ends where it is called.
 Value Interpreter::macro_of(const Statement& statement) {
-  return Function{statement.name, [&statement](Interpreter& self, const Arguments& given) {
-                    return self.run_macro(statement, given);
+  Variables around;
+  auto first = scopes_.end();
+  while (first != scopes_.begin() + 1 && !(first - 1)->ends_lookup) --first;
+  if (first != scopes_.begin() + 1 && first != scopes_.begin()) --first;
+  for (auto scope = first; scope != scopes_.end(); ++scope) {
+    around.insert(around.end(), scope->variables.begin(), scope->variables.end());
+  }
+  return Function{statement.name, [&statement, around](Interpreter& self, const Arguments& given) {
+                    return self.run_macro(statement, around, given);
                   }};
 }
 
-Result<Value> Interpreter::run_macro(const Statement& macro, const Arguments& given) {
-  if (depth_ >= limits_.depth) {
-    return Error{ErrorCode::kOutOfMemory,
-                 "expected at most " + std::to_string(limits_.depth) +
-                     " macros that call each other, found more",
-                 kNoPlace};
-  }
+Result<void> Interpreter::check_arguments(const Statement& macro, const Arguments& given) const {
   if (given.positional.size() > macro.parameters.size()) {
     return refused("expected at most " + std::to_string(macro.parameters.size()) +
                    " arguments of macro '" + macro.name + "', found " +
                    std::to_string(given.positional.size()));
   }
-  scopes_.push_back({{}, true});
+  for (const auto& [name, value] : given.named) {
+    const auto is_it = [&name = name](const auto& parameter) { return parameter.name == name; };
+    if (name == "caller" || std::any_of(macro.parameters.begin(), macro.parameters.end(), is_it)) {
+      continue;
+    }
+    return refused("expected an argument of macro '" + macro.name + "', found '" + name + "'");
+  }
+  return {};
+}
+
+Result<Value> Interpreter::run_macro(const Statement& macro, const Variables& around,
+                                     const Arguments& given) {
+  TERN_TRY(check_arguments(macro, given));
+  TERN_TRY(enter());
+  const Leave leave(*this);
+  scopes_.push_back({around, true});
+  const Pop pop(*this);
   if (const Value* caller = given.find(given.positional.size(), "caller")) set("caller", *caller);
   for (std::size_t i = 0; i < macro.parameters.size(); ++i) {
     const auto& [name, fallback] = macro.parameters[i];
-    const Value* value = given.find(i, name);
-    if (value != nullptr) {
-      set(name, *value);
-    } else if (fallback == nullptr) {
-      set(name, Undefined{name});
-    } else {
-      auto made = evaluate(*fallback);
-      if (!made) {
-        scopes_.pop_back();
-        return made;
-      }
-      set(name, std::move(*made));
+    Value value = Undefined{name};
+    if (const Value* found = given.find(i, name)) {
+      value = *found;
+    } else if (fallback != nullptr) {
+      TERN_ASSIGN(value, evaluate(*fallback));
     }
+    set(name, std::move(value));
   }
-  ++depth_;
-  Result<Value> text = captured(macro.body);
-  --depth_;
-  scopes_.pop_back();
-  return text;
+  return captured(macro.body);
 }
 
 Result<Value> Interpreter::call_with_body(const Statement& s) {

@@ -17,7 +17,7 @@ namespace tern::text::jinja {
 struct Limits {
   std::uint64_t steps = 1'000'000;    // statements, operations and items gone through
   std::uint64_t bytes = 64ull << 20;  // of all strings and lists made, and of the output
-  int depth = 50;                     // of macros that call each other
+  int nesting = 1000;                 // of operations, blocks and macros inside of each other
 };
 
 using Variables = std::vector<std::pair<std::string, Value>>;
@@ -36,6 +36,12 @@ class Interpreter {
 
   // Takes from the budget. Errors: kOutOfMemory where it is spent.
   Result<void> spend(std::uint64_t steps, std::uint64_t bytes = 0);
+  // Before a value is walked, as by a comparison.
+  Result<void> spend_on(const Value& value);
+  Result<std::string> shown(const Value& value);  // its text, counted before it is made
+  // Around what may hold more of its kind; leave() undoes it.
+  Result<void> enter();
+  void leave() { --depth_; }
   Result<Value> made(std::string text);
   Result<Value> made(std::vector<Value> items);
 
@@ -45,6 +51,13 @@ class Interpreter {
     bool ends_lookup;  // a macro sees its own names and those of the outermost scope
   };
   enum class Flow { kOn, kBreak, kContinue };
+  struct Pop {
+    explicit Pop(Interpreter& of) : of_(of) {}
+    ~Pop() { of_.scopes_.pop_back(); }
+    Pop(const Pop&) = delete;
+    Pop& operator=(const Pop&) = delete;
+    Interpreter& of_;
+  };
 
   Result<Flow> run(const std::vector<Statement>& statements);
   Result<Flow> run_one(const Statement& statement);
@@ -55,7 +68,8 @@ class Interpreter {
   Result<Value> filtered(const Expression& filters, Value of);
   Result<void> assign(const std::vector<std::string>& targets, const Value& value);
   Result<void> assign_one(const std::string& target, const Value& value);
-  Result<Value> run_macro(const Statement& macro, const Arguments& arguments);
+  Result<void> check_arguments(const Statement& macro, const Arguments& given) const;
+  Result<Value> run_macro(const Statement& macro, const Variables& around, const Arguments& given);
   Result<Value> call_with_body(const Statement& statement);
   Value macro_of(const Statement& statement);
 
@@ -79,6 +93,18 @@ class Interpreter {
   std::uint64_t steps_ = 0;
   std::uint64_t bytes_ = 0;
   int depth_ = 0;
+};
+
+// Undoes enter() where it ends.
+class Leave {
+ public:
+  explicit Leave(Interpreter& of) : of_(of) {}
+  ~Leave() { of_.leave(); }
+  Leave(const Leave&) = delete;
+  Leave& operator=(const Leave&) = delete;
+
+ private:
+  Interpreter& of_;
 };
 
 }  // namespace tern::text::jinja

@@ -47,7 +47,7 @@ class JsonWriter {
     out_.append(static_cast<std::size_t>(style_.indent * depth), ' ');
   }
   // Between two items; with an indent the line ends at the comma.
-  void comma() { out_ += style_.indent < 0 ? ", " : ","; }
+  void comma() { out_ += style_.indent < 0 || style_.between != ", " ? style_.between : ","; }
 
   Result<void> write_list(const List& list, int depth) {
     out_ += '[';
@@ -74,7 +74,7 @@ class JsonWriter {
       new_line(depth + 1);
       const Value& key = items[i].first;
       write_string(key.string() ? *key.string() : key_text(key));
-      out_ += ": ";
+      out_ += style_.after_key;
       TERN_TRY(write(items[i].second, depth + 1));
     }
     if (!items.empty()) new_line(depth);

@@ -27,6 +27,13 @@ bool is_letter(std::string_view character) {
   return char_class(code_point(character)) == CharClass::kLetter;
 }
 
+// Python's methods take more, by which they look at a part of the text.
+Result<void> only(const Arguments& given, std::size_t most) {
+  if (given.positional.size() <= most) return {};
+  return refused("expected at most " + std::to_string(most) + " arguments, found " +
+                 std::to_string(given.positional.size()));
+}
+
 // The text argument at a place; `otherwise` where it is missing or none.
 Result<std::string> text_argument(const Arguments& given, std::size_t place, std::string_view name,
                                   std::string otherwise) {
@@ -53,6 +60,9 @@ Result<std::int64_t> whole_argument(const Arguments& given, std::size_t place,
 template <bool kLeft, bool kRight>
 Result<Value> strip(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::string what, text_argument(given, 0, "chars", ""));
+  TERN_TRY(interpreter.spend(of.string()->size() / 64 * what.size()));
+  const Value* chars = given.find(0, "chars");
+  if (chars != nullptr && chars->string() && what.empty()) return of;
   return interpreter.made(stripped(*of.string(), what, kLeft, kRight));
 }
 
@@ -90,15 +100,17 @@ Result<Value> split(Interpreter& interpreter, const Value& of, const Arguments& 
   std::vector<std::size_t> cuts;
   const auto enough = [&] { return most >= 0 && static_cast<std::int64_t>(cuts.size()) >= most; };
   if (kFromRight) {
+    TERN_TRY(interpreter.spend(text.size() / 64 * by.size()));
     for (std::size_t end = text.size(); !enough() && end >= by.size();) {
       const std::size_t at = text.rfind(by, end - by.size());
       if (at == std::string::npos) break;
-      cuts.insert(cuts.begin(), at);
+      cuts.push_back(at);
       end = at;
     }
+    std::reverse(cuts.begin(), cuts.end());
   } else {
-    for (std::size_t at = text.find(by); at != std::string::npos && !enough();
-         at = text.find(by, at + by.size())) {
+    for (std::size_t at = find_in(text, by); at != std::string::npos && !enough();
+         at = find_in(text, by, at + by.size())) {
       cuts.push_back(at);
     }
   }
@@ -134,6 +146,7 @@ Result<Value> split_lines(Interpreter& interpreter, const Value& of, const Argum
 
 template <bool kStart>
 Result<Value> has_affix(Interpreter&, const Value& of, const Arguments& given) {
+  TERN_TRY(only(given, 1));
   const Value* affix = given.find(0, kStart ? "prefix" : "suffix");
   if (affix == nullptr) return refused("expected a string to look for");
   const std::vector<Value> several =
@@ -167,20 +180,23 @@ Result<Value> replace(Interpreter& interpreter, const Value& of, const Arguments
 
 // Places are those of characters.
 template <bool kFromRight>
-Result<Value> find_text(Interpreter&, const Value& of, const Arguments& given) {
+Result<Value> find_text(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  TERN_TRY(only(given, 1));
   TERN_ASSIGN(const std::string what, text_argument(given, 0, "sub", ""));
   const std::string& text = *of.string();
-  const std::size_t at = kFromRight ? text.rfind(what) : text.find(what);
+  if (kFromRight) TERN_TRY(interpreter.spend(text.size() / 64 * what.size()));
+  const std::size_t at = kFromRight ? text.rfind(what) : find_in(text, what);
   if (at == std::string::npos) return Value(-1);
   return Value(character_count(std::string_view(text).substr(0, at)));
 }
 
 Result<Value> count_text(Interpreter&, const Value& of, const Arguments& given) {
+  TERN_TRY(only(given, 1));
   TERN_ASSIGN(const std::string what, text_argument(given, 0, "sub", ""));
   if (what.empty()) return Value(character_count(*of.string()) + 1);
   std::int64_t count = 0;
-  for (std::size_t at = of.string()->find(what); at != std::string::npos;
-       at = of.string()->find(what, at + what.size())) {
+  for (std::size_t at = find_in(*of.string(), what); at != std::string::npos;
+       at = find_in(*of.string(), what, at + what.size())) {
     ++count;
   }
   return Value(count);
@@ -189,7 +205,7 @@ Result<Value> count_text(Interpreter&, const Value& of, const Arguments& given) 
 Result<Value> join(Interpreter& interpreter, const Value& of, const Arguments& given) {
   const Value* all = given.find(0, "iterable");
   if (all == nullptr) return refused("expected something to join");
-  TERN_ASSIGN(const std::vector<Value> items, items_of(*all));
+  TERN_ASSIGN(const std::vector<Value> items, items_of(interpreter, *all));
   std::string text;
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (items[i].string() == nullptr) {
@@ -230,7 +246,7 @@ Result<Value> has_case(Interpreter&, const Value& of, const Arguments&) {
 }
 
 Result<Value> keys(Interpreter& interpreter, const Value& of, const Arguments&) {
-  TERN_ASSIGN(std::vector<Value> items, items_of(of));
+  TERN_ASSIGN(std::vector<Value> items, items_of(interpreter, of));
   return interpreter.made(std::move(items));
 }
 Result<Value> values(Interpreter& interpreter, const Value& of, const Arguments&) {
@@ -328,10 +344,13 @@ std::optional<Value> method(const Value& of, const std::string& name) {
   if (methods == nullptr) return std::nullopt;
   const auto found = methods->find(name);
   if (found == methods->end()) return std::nullopt;
-  return Value(
-      Function{name, [of, run = found->second](Interpreter& interpreter, const Arguments& given) {
-                 return run(interpreter, of, given);
-               }});
+  return Value(Function{
+      name,
+      [of, run = found->second](Interpreter& interpreter, const Arguments& given) -> Result<Value> {
+        TERN_TRY(interpreter.spend_on(of));
+        return run(interpreter, of, given);
+      },
+      {32, of.measure().depth + 1, false}});
 }
 
 std::string stripped(std::string_view text, std::string_view what, bool left, bool right) {
@@ -398,8 +417,8 @@ Result<Value> replaced(Interpreter& interpreter, std::string_view text, std::str
     return Value(more() ? out.append(to) : std::move(out));
   }
   std::size_t begin = 0;
-  for (std::size_t at = text.find(from); at != std::string_view::npos && more();
-       at = text.find(from, begin)) {
+  for (std::size_t at = find_in(text, from); at != std::string_view::npos && more();
+       at = find_in(text, from, begin)) {
     TERN_TRY(interpreter.spend(1, to.size()));
     out += text.substr(begin, at - begin);
     out += to;

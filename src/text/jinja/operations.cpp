@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace tern::text::jinja {
@@ -121,29 +122,46 @@ Result<Value> range(Interpreter& interpreter, const Arguments& given) {
   return interpreter.made(std::move(items));
 }
 
-Result<Value> make_namespace(Interpreter&, const Arguments& given) {
+Result<Value> make_namespace(Interpreter& interpreter, const Arguments& given) {
   auto made = std::make_shared<Namespace>();
+  const auto put = [&](const std::string& name, const Value& value) -> Result<void> {
+    TERN_TRY(interpreter.spend(1 + made->items.size() / 16, sizeof(Value) + name.size()));
+    if (!value.measure().plain) {
+      return refused("expected a value to keep in a namespace, found a '" + value.type_name() +
+                     "'");
+    }
+    for (auto& [known, old] : made->items) {
+      if (known != name) continue;
+      old = value;
+      return {};
+    }
+    made->items.emplace_back(name, value);
+    return {};
+  };
   for (const Value& from : given.positional) {
     if (from.dict() == nullptr) return refused("expected a dictionary in namespace()");
-    for (const auto& [key, value] : from.dict()->items) made->items.emplace_back(key.text(), value);
+    for (const auto& [key, value] : from.dict()->items) TERN_TRY(put(key.text(), value));
   }
-  for (const auto& named : given.named) made->items.push_back(named);
+  for (const auto& [name, value] : given.named) TERN_TRY(put(name, value));
   return Value(std::move(made));
 }
 
-Result<Value> make_dict(Interpreter&, const Arguments& given) {
+Result<Value> make_dict(Interpreter& interpreter, const Arguments& given) {
   Dict made;
   if (!given.positional.empty()) {
     if (given.positional[0].dict() == nullptr) return refused("expected a dictionary in dict()");
     made = *given.positional[0].dict();
+    TERN_TRY(interpreter.spend(made.items.size(), 2 * made.items.size() * sizeof(Value)));
   }
   for (const auto& [name, value] : given.named) made.set(name, value);
   return Value(std::move(made));
 }
 
-Result<Value> raise(Interpreter&, const Arguments& given) {
+Result<Value> raise(Interpreter& interpreter, const Arguments& given) {
   const Value* message = given.find(0, "message");
-  return refused(message == nullptr ? "the template refuses this conversation" : message->text());
+  if (message == nullptr) return refused("the template refuses this conversation");
+  TERN_ASSIGN(std::string text, interpreter.shown(*message));
+  return refused(std::move(text));
 }
 
 // An index of Python: from the end where it is negative.
@@ -163,7 +181,11 @@ Error is_undefined(const Undefined& missing) {
 
 Result<Value> binary(Interpreter& interpreter, std::string_view op, const Value& a,
                      const Value& b) {
-  if (op == "~") return interpreter.made(a.text() + b.text());
+  if (op == "~") {
+    TERN_ASSIGN(const std::string left, interpreter.shown(a));
+    TERN_ASSIGN(const std::string right, interpreter.shown(b));
+    return interpreter.made(left + right);
+  }
   if (const Undefined* missing = a.undefined()) return is_undefined(*missing);
   if (const Undefined* missing = b.undefined()) return is_undefined(*missing);
   if (a.is_number() && b.is_number()) {
@@ -187,16 +209,24 @@ Result<Value> binary(Interpreter& interpreter, std::string_view op, const Value&
   return wrong_types(op, a, b);
 }
 
-Result<bool> contains(const Value& all, const Value& item) {
+std::size_t find_in(std::string_view text, std::string_view what, std::size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  const void* at = ::memmem(text.data() + from, text.size() - from, what.data(), what.size());
+  return at == nullptr ? std::string_view::npos
+                       : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
+}
+
+Result<bool> contains(Interpreter& interpreter, const Value& all, const Value& item) {
+  TERN_TRY(interpreter.spend_on(all));
   if (const std::string* text = all.string()) {
     if (item.string() == nullptr) {
       return refused("expected a string to look for in a string, found a '" + item.type_name() +
                      "'");
     }
-    return text->find(*item.string()) != std::string::npos;
+    return find_in(*text, *item.string()) != std::string::npos;
   }
   if (const Dict* dict = all.dict()) return dict->find(item) != nullptr;
-  TERN_ASSIGN(const std::vector<Value> items, items_of(all));
+  TERN_ASSIGN(const std::vector<Value> items, items_of(interpreter, all));
   return std::any_of(items.begin(), items.end(), [&](const Value& v) { return equal(v, item); });
 }
 
@@ -216,7 +246,9 @@ Result<Value> attribute(const Value& of, const std::string& name) {
 
 Result<Value> item(const Value& of, const Value& which) {
   if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
-  const Value absent(Undefined{"a " + of.type_name() + " has no item " + which.repr()});
+  constexpr std::uint64_t kShown = 200;
+  const std::string named = which.measure().weight > kShown ? "of that name" : which.repr();
+  const Value absent(Undefined{"a " + of.type_name() + " has no item " + named});
   if (const Dict* dict = of.dict()) {
     const Value* value = dict->find(which);
     if (value != nullptr) return *value;
@@ -247,7 +279,7 @@ Result<Value> slice(Interpreter& interpreter, const Value& of,
   if (of.string() == nullptr && of.list() == nullptr) {
     return refused("expected a string or a list to slice, found a '" + of.type_name() + "'");
   }
-  TERN_ASSIGN(const std::vector<Value> all, items_of(of));
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   const auto size = static_cast<std::int64_t>(all.size());
   const std::int64_t least = step > 0 ? 0 : -1;
   const std::int64_t most = step > 0 ? size : size - 1;

@@ -16,7 +16,9 @@ Error is_undefined(const Undefined& missing);
 
 // a op b for "+", "-", "*", "/", "//", "%", "**" and "~".
 Result<Value> binary(Interpreter& interpreter, std::string_view op, const Value& a, const Value& b);
-Result<bool> contains(const Value& all, const Value& item);
+Result<bool> contains(Interpreter& interpreter, const Value& all, const Value& item);
+// Where `what` begins in the text, `from` or later; in linear time.
+std::size_t find_in(std::string_view text, std::string_view what, std::size_t from = 0);
 
 // of.name: a method, an item of that name, or what is undefined.
 Result<Value> attribute(const Value& of, const std::string& name);

@@ -7,13 +7,6 @@
 namespace tern::text::jinja {
 namespace {
 
-// The items of a value, counted as steps.
-Result<std::vector<Value>> items(Interpreter& interpreter, const Value& of) {
-  TERN_ASSIGN(std::vector<Value> all, items_of(of));
-  TERN_TRY(interpreter.spend(all.size(), all.size() * sizeof(Value)));
-  return all;
-}
-
 // "a.b.0" of a value.
 Result<Value> member(const Value& of, std::string_view path) {
   Value value = of;
@@ -53,12 +46,13 @@ Result<void> sort_by(std::vector<std::pair<Value, Value>>& keyed, bool reverse) 
 }
 
 Result<Value> sort(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const std::vector<Value> all, items(interpreter, of));
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   TERN_TRY(interpreter.spend(16 * all.size()));
   const bool keeps_case = flag(given, 1, "case_sensitive", false);
   std::vector<std::pair<Value, Value>> keyed;
   for (const Value& one : all) {
     TERN_ASSIGN(const Value key, key_of(one, given.find(2, "attribute")));
+    TERN_TRY(interpreter.spend(0, key.measure().weight));
     keyed.emplace_back(folded(key, keeps_case), one);
   }
   TERN_TRY(sort_by(keyed, flag(given, 0, "reverse", false)));
@@ -84,7 +78,7 @@ Result<Value> dict_sort(Interpreter& interpreter, const Value& of, const Argumen
 
 Result<Value> group_by(Interpreter& interpreter, const Value& of, const Arguments& given) {
   const Value* attribute = given.find(0, "attribute");
-  TERN_ASSIGN(const std::vector<Value> all, items(interpreter, of));
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   std::vector<std::pair<Value, Value>> keyed;
   for (const Value& one : all) {
     TERN_ASSIGN(Value key, key_of(one, attribute));
@@ -109,7 +103,7 @@ Result<Value> group_by(Interpreter& interpreter, const Value& of, const Argument
 }
 
 Result<Value> unique(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const std::vector<Value> all, items(interpreter, of));
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   std::vector<Value> seen;
   std::vector<Value> kept;
   for (const Value& one : all) {
@@ -126,7 +120,7 @@ Result<Value> unique(Interpreter& interpreter, const Value& of, const Arguments&
 
 template <bool kLargest>
 Result<Value> extreme(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const std::vector<Value> all, items(interpreter, of));
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   const bool keeps_case = flag(given, 0, "case_sensitive", false);
   const Value* best = nullptr;
   Value best_key;
@@ -145,7 +139,7 @@ Result<Value> extreme(Interpreter& interpreter, const Value& of, const Arguments
 }
 
 Result<Value> sum(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const std::vector<Value> all, items(interpreter, of));
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   const Value* start = given.find(1, "start");
   Value total = start == nullptr ? Value(0) : *start;
   for (const Value& one : all) {
@@ -157,7 +151,7 @@ Result<Value> sum(Interpreter& interpreter, const Value& of, const Arguments& gi
 
 // map(attribute=...), or map("filter", arguments of it...).
 Result<Value> map(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const std::vector<Value> all, items(interpreter, of));
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   const Value* attribute = given.find(given.positional.size(), "attribute");
   const Value* otherwise = given.find(given.positional.size(), "default");
   if (attribute == nullptr && (given.positional.empty() || !given.positional[0].string())) {
@@ -168,6 +162,7 @@ Result<Value> map(Interpreter& interpreter, const Value& of, const Arguments& gi
   std::vector<Value> mapped;
   for (const Value& one : all) {
     if (attribute == nullptr) {
+      TERN_TRY(interpreter.spend(rest.positional.size()));
       TERN_ASSIGN(Value value, apply_filter(interpreter, *given.positional[0].string(), one, rest));
       mapped.push_back(std::move(value));
       continue;
@@ -181,7 +176,7 @@ Result<Value> map(Interpreter& interpreter, const Value& of, const Arguments& gi
 // select, reject, and of an attribute: those items that a test lets pass; without one, their truth.
 template <bool kKeep, bool kOfAttribute>
 Result<Value> choose(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const std::vector<Value> all, items(interpreter, of));
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   Arguments rest = given;
   const auto take = [&rest] {
     if (rest.positional.empty()) return Value(Undefined{"argument"});
@@ -205,7 +200,7 @@ Result<Value> choose(Interpreter& interpreter, const Value& of, const Arguments&
 }
 
 Result<Value> batch(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const std::vector<Value> all, items(interpreter, of));
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   TERN_ASSIGN(const std::int64_t size, whole(given, 0, "linecount", 0));
   if (size < 1) return refused("expected at least 1 item a batch");
   const Value* fill = given.find(1, "fill_with");
@@ -225,25 +220,25 @@ Result<Value> batch(Interpreter& interpreter, const Value& of, const Arguments& 
 }
 
 Result<Value> join(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const std::vector<Value> all, items(interpreter, of));
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   const std::string between = words(given, 0, "d", "");
   std::string text;
   for (std::size_t i = 0; i < all.size(); ++i) {
     TERN_ASSIGN(const Value value, key_of(all[i], given.find(1, "attribute")));
     if (i > 0) text += between;
-    const std::string part = value.text();
+    TERN_ASSIGN(const std::string part, interpreter.shown(value));
     TERN_TRY(interpreter.spend(1, part.size() + between.size()));
     text += part;
   }
   return Value(std::move(text));
 }
 
-Result<Value> first(Interpreter&, const Value& of, const Arguments&) {
-  TERN_ASSIGN(const std::vector<Value> all, items_of(of));
+Result<Value> first(Interpreter& interpreter, const Value& of, const Arguments&) {
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   return all.empty() ? Value(Undefined{"an empty sequence has no first item"}) : all.front();
 }
-Result<Value> last(Interpreter&, const Value& of, const Arguments&) {
-  TERN_ASSIGN(const std::vector<Value> all, items_of(of));
+Result<Value> last(Interpreter& interpreter, const Value& of, const Arguments&) {
+  TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   return all.empty() ? Value(Undefined{"an empty sequence has no last item"}) : all.back();
 }
 Result<Value> length(Interpreter&, const Value& of, const Arguments&) {
@@ -254,7 +249,7 @@ Result<Value> length(Interpreter&, const Value& of, const Arguments&) {
   return refused("expected something that has a length, found a '" + of.type_name() + "'");
 }
 Result<Value> list(Interpreter& interpreter, const Value& of, const Arguments&) {
-  TERN_ASSIGN(std::vector<Value> all, items(interpreter, of));
+  TERN_ASSIGN(std::vector<Value> all, items_of(interpreter, of));
   return interpreter.made(std::move(all));
 }
 Result<Value> reverse(Interpreter& interpreter, const Value& of, const Arguments&) {

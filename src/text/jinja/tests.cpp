@@ -74,7 +74,7 @@ const std::map<std::string, Test, std::less<>>& tests() {
       {"divisibleby", divides},
       {"lower", [](V a, V) -> R { return has_case(a, false); }},
       {"upper", [](V a, V) -> R { return has_case(a, true); }},
-      {"in", [](V a, V b) -> R { return contains(b, a); }},
+      {"in", nullptr},  // by apply_test
       {"eq", kEqual},
       {"equalto", kEqual},
       {"==", kEqual},
@@ -95,10 +95,15 @@ const std::map<std::string, Test, std::less<>>& tests() {
 
 }  // namespace
 
-Result<bool> apply_test(Interpreter&, const std::string& name, const Value& of,
+Result<bool> apply_test(Interpreter& interpreter, const std::string& name, const Value& of,
                         const Arguments& arguments) {
   const auto found = tests().find(name);
   if (found == tests().end()) return refused("expected a test that is known, found '" + name + "'");
+  TERN_TRY(interpreter.spend_on(of));
+  if (!arguments.positional.empty()) TERN_TRY(interpreter.spend_on(arguments.positional[0]));
+  if (name == "in")
+    return contains(interpreter, arguments.positional.empty() ? Value() : arguments.positional[0],
+                    of);
   const Value nothing;
   return found->second(of, arguments.positional.empty() ? nothing : arguments.positional[0]);
 }

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "text/jinja/operations.h"
 #include "text/utf8.h"
 
 namespace tern::text::jinja {
@@ -60,9 +61,23 @@ std::string joined(const Items& items, Show show) {
   return out;
 }
 
-Error refused(std::string message) { return {ErrorCode::kUsage, std::move(message), "template"}; }
+// Of a value that has another one in it. Weights stop growing far beyond every limit.
+void include(Measure& measure, const Measure& inner) {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 56;
+  measure.weight = std::min(measure.weight + inner.weight + 4, kMost);
+  measure.depth = std::max(measure.depth, inner.depth + 1);
+  measure.plain = measure.plain && inner.plain;
+}
 
 }  // namespace
+
+Measure Value::measure() const {
+  if (const auto* s = string()) return {4 * s->size() + 2, 1, true};
+  if (const List* l = list()) return l->measure;
+  if (const Dict* d = dict()) return d->measure;
+  if (const Function* f = function()) return f->measure;
+  return {32, 1, name_space() == nullptr};
+}
 
 const Value* Dict::find(const Value& key) const {
   for (const auto& [name, value] : items) {
@@ -90,8 +105,19 @@ const Value* Arguments::find(std::size_t place, std::string_view name) const {
 }
 
 Value::Value(std::string value) : data_(std::make_shared<const std::string>(std::move(value))) {}
-Value::Value(List value) : data_(std::make_shared<const List>(std::move(value))) {}
-Value::Value(Dict value) : data_(std::make_shared<const Dict>(std::move(value))) {}
+Value::Value(List value) {
+  value.measure = {};
+  for (const Value& item : value.items) include(value.measure, item.measure());
+  data_ = std::make_shared<const List>(std::move(value));
+}
+Value::Value(Dict value) {
+  value.measure = {};
+  for (const auto& [key, item] : value.items) {
+    include(value.measure, key.measure());
+    include(value.measure, item.measure());
+  }
+  data_ = std::make_shared<const Dict>(std::move(value));
+}
 Value::Value(Function value) : data_(std::make_shared<const Function>(std::move(value))) {}
 
 std::shared_ptr<Namespace> Value::name_space() const {
@@ -214,7 +240,12 @@ std::vector<std::string_view> characters(std::string_view text) {
 
 std::size_t character_count(std::string_view text) { return characters(text).size(); }
 
-Result<std::vector<Value>> items_of(const Value& value) {
+Result<std::vector<Value>> items_of(Interpreter& interpreter, const Value& value) {
+  const std::size_t most = value.list()     ? value.list()->items.size()
+                           : value.dict()   ? value.dict()->items.size()
+                           : value.string() ? value.string()->size()
+                                            : 0;
+  TERN_TRY(interpreter.spend(most, most * sizeof(Value)));
   if (const List* list = value.list()) return list->items;
   std::vector<Value> items;
   if (const Dict* dict = value.dict()) {

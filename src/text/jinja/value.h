@@ -24,14 +24,22 @@ struct Undefined {
   std::string name;  // of what is not there, for messages
 };
 struct None {};
+// What a value costs those who walk or show it, kept where it is made.
+struct Measure {
+  std::uint64_t weight = 0;  // at least the bytes that show it, without line breaks
+  int depth = 1;             // of values in values
+  bool plain = true;         // nothing in it that can be called or written to
+};
 struct List {
   std::vector<Value> items;
   bool is_tuple = false;  // shown with round brackets
+  Measure measure = {};
 };
 struct Dict {
   std::vector<std::pair<Value, Value>> items;  // in the order in which they were put in
   const Value* find(const Value& key) const;
   void set(const Value& key, Value value);
+  Measure measure = {};
 };
 struct Namespace {
   std::vector<std::pair<std::string, Value>> items;
@@ -45,6 +53,7 @@ struct Arguments {
 struct Function {
   std::string name;
   std::function<Result<Value>(Interpreter&, const Arguments&)> call;
+  Measure measure = {32, 1, false};
 };
 
 class Value {
@@ -77,6 +86,7 @@ class Value {
   bool is_none() const { return std::holds_alternative<None>(data_); }
   bool is_number() const { return boolean() || integer() || real(); }
 
+  Measure measure() const;
   bool truth() const;
   double number() const;          // of a number
   std::int64_t whole() const;     // of a boolean or an integer
@@ -101,12 +111,15 @@ bool equal(const Value& a, const Value& b);
 // Negative, 0 or positive. Errors: kUsage for values that have no order.
 Result<int> compare(const Value& a, const Value& b);
 // What a loop goes over: the items of a list, the keys of a dictionary, the characters of a string;
-// nothing of what is undefined. Errors: kUsage for other values.
-Result<std::vector<Value>> items_of(const Value& value);
+// nothing of what is undefined. Counted before it is made. Errors: kUsage for other values,
+// kOutOfMemory for too many.
+Result<std::vector<Value>> items_of(Interpreter& interpreter, const Value& value);
 // As json.dumps(ensure_ascii=False) writes it; indent < 0: on one line. Errors: kUsage for what
 // JSON has no form for.
 struct JsonStyle {
   int indent = -1;
+  std::string between = ", ";  // two items, and a key and its value
+  std::string after_key = ": ";
   bool sort_keys = false;
   bool ascii = false;
 };
