@@ -270,9 +270,11 @@ Result<void> check_known_keys(const GgufFile& file, const KeyReader& keys) {
     const std::string_view suffix = key.substr(prefix.size());
     if (std::find(kRead.begin(), kRead.end(), suffix) != kRead.end()) continue;
     const auto* number = std::get_if<std::uint64_t>(file.find(key));
-    if (number != nullptr && *number == 0) continue;
     const auto* flag = std::get_if<bool>(file.find(key));
-    if (suffix == "attention.causal" && flag != nullptr && *flag) continue;
+    // Zero turns a feature off, but whether attention is causal is none.
+    const bool harmless =
+        suffix == "attention.causal" ? flag != nullptr && *flag : number != nullptr && *number == 0;
+    if (harmless) continue;
     return unsupported(file, std::string(key), meaning_of(suffix));
   }
   return {};

@@ -28,6 +28,9 @@ TEST_F(Dialect, KeysThatAreNotUnderstood) {
                "bitnet-b1.58.attention.causal",
                "the model has attention to later tokens, which is not supported");
   EXPECT_TRUE(read({.more = with("attention.causal", true)}).ok());
+  expect_error({.more = with("attention.causal", std::uint32_t{0})}, kUnsupported,
+               "bitnet-b1.58.attention.causal",
+               "the model has attention to later tokens, which is not supported");
   EXPECT_TRUE(read({.more = with("pooling_type", 3u)}).ok());  // of what is computed
   EXPECT_TRUE(read({.more = with("expert_count", 0u)}).ok());  // switched off
   EXPECT_TRUE(read({.more = [](GgufWriter& w) { w.set("other.attention.scale", 0.5f); }}).ok());
