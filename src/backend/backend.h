@@ -46,6 +46,16 @@ class KvPool {
   virtual std::uint32_t pages() const = 0;  // in all
   virtual std::uint32_t free_pages() const = 0;
   virtual std::unique_ptr<KvCache> make_cache() = 0;
+
+  // Errors: kOutOfMemory where fewer pages are free.
+  Result<void> require(std::size_t count) const {
+    if (count <= free_pages()) return {};
+    return Error{ErrorCode::kOutOfMemory,
+                 "expected " + std::to_string(count) + " free pages of " +
+                     std::to_string(kPageTokens) + " tokens, found " +
+                     std::to_string(free_pages()) + " of " + std::to_string(pages()),
+                 "KV pool"};
+  }
 };
 
 // The slots of a plan for up to so many rows.

@@ -93,14 +93,7 @@ Result<void> Stepper::check(std::span<const Advance> work) const {
         "expected 1 to " + std::to_string(rows_) + " tokens, found " + std::to_string(tokens),
         "step"};
   }
-  if (pages > pool_->free_pages()) {
-    return Error{ErrorCode::kOutOfMemory,
-                 "expected " + std::to_string(pages) + " free pages of " +
-                     std::to_string(backend::KvPool::kPageTokens) + " tokens, found " +
-                     std::to_string(pool_->free_pages()) + " of " + std::to_string(pool_->pages()),
-                 "KV pool"};
-  }
-  return {};
+  return pool_->require(pages);
 }
 
 void Stepper::add(Advance& advance) {

@@ -134,6 +134,39 @@ TEST(ChatTemplate, IsBoundedInWhatItsValuesHold) {
   EXPECT_THAT(error_of("{{ 9223372036854775807 | round(-1) }}"), HasSubstr("smaller number"));
 }
 
+// What is shown counts where it is an argument, too.
+TEST(ChatTemplate, IsBoundedInWhatItIsGiven) {
+  const std::string heavy =
+      "{% set ns = namespace(x=[1]) %}{% for i in range(50) %}{% set ns.x = [ns.x, ns.x] %}"
+      "{% endfor %}{% set s = ns.x %}";
+  for (const char* use :
+       {"{{ 'x' | trim(s) }}", "{{ 'x' | replace(s, 1) }}", "{{ [1, 2] | join(s) }}",
+        "{{ {} | attr(s) }}", "{{ 1.5 | round(0, s) }}", "{{ 1 | tojson(separators=(s, s)) }}",
+        "{{ s | upper }}", "{{ s | tojson }}", "{{ s == [s] }}", "{{ raise_exception(s) }}",
+        "{{ 'a' ~ s }}", "{{ '%s' | format(s) }}", "{{ {} | dictsort(by=s) }}"}) {
+    EXPECT_THAT(error_of(heavy + use), HasSubstr("expected at most")) << use;
+  }
+}
+
+// Asking a long conversation for its length at each of its turns is no walk through all of it.
+TEST(ChatTemplate, ALongConversationIsFarFromTheLimits) {
+  jinja::List messages;
+  for (int i = 0; i < 500; ++i) {
+    messages.items.emplace_back(jinja::Dict{
+        {{"role", i % 2 == 0 ? "user" : "assistant"}, {"content", std::string(2000, 'x')}}});
+  }
+  ChatInput input;
+  input.variables.emplace_back("messages", std::move(messages));
+  input.limits.steps /= 4;
+  const auto text = render(
+      "{% for m in messages %}{% if loop.index0 == messages | length - 1 or messages is string %}*"
+      "{% endif %}{% if 'tool_calls' in m or m is not mapping %}!{% endif %}"
+      "{{ messages[0].role }}: {{ m.content | trim }}\n{% endfor %}",
+      input);
+  ASSERT_TRUE(text.ok()) << text.error().to_string();
+  EXPECT_EQ(text->size(), 500u * 2007 + 1);
+}
+
 TEST(ChatTemplate, ArgumentsAreTakenOrRefused) {
   EXPECT_EQ(*render("{{ {'a': [1, 2]} | tojson(separators=(',', ':')) }}"), R"({"a":[1,2]})");
   EXPECT_EQ(*render("{{ {'a': 1} | tojson(false) }}"), R"({"a": 1})");

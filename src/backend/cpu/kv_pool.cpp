@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
-#include <string>
 
 #include "backend/cpu/kv_cache.h"
 
@@ -52,13 +51,7 @@ CpuKvPool::CpuKvPool(const KvShape& shape, std::uint32_t pages) : shape_(shape),
 std::unique_ptr<KvCache> CpuKvPool::make_cache() { return std::make_unique<CpuKvCache>(*this); }
 
 Result<void> CpuKvPool::take(std::size_t count, std::vector<PageId>& taken) {
-  if (count > free_pages()) {
-    return Error{ErrorCode::kOutOfMemory,
-                 "expected " + std::to_string(count) + " free pages of " +
-                     std::to_string(kPageTokens) + " tokens, found " +
-                     std::to_string(free_pages()) + " of " + std::to_string(pages_),
-                 "KV pool"};
-  }
+  TERN_TRY(require(count));
   const std::size_t reused = std::min(count, given_back_.size());
   const std::size_t last = next_ + (count - reused);  // behind the pages taken for the first time
   while (blocks_.size() * kPagesPerChunk < last) {

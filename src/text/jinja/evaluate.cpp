@@ -18,9 +18,7 @@ Result<Value> Interpreter::evaluate(const Expression& e) {
     value = refused("expected at most " + std::to_string(kDeepestValue) +
                     " values inside of each other, found more");
   }
-  if (!value && value.error().context == kNoPlace) {
-    value.error().context = "chat template, line " + std::to_string(e.line);
-  }
+  if (!value) return at_line(e.line, std::move(value.error()));
   return value;
 }
 
@@ -51,7 +49,7 @@ Result<Value> Interpreter::evaluate_kind(const Expression& e) {
       TERN_ASSIGN(const Value of, evaluate(*e.operands[0]));
       TERN_ASSIGN(const Value which, evaluate(*e.operands[1]));
       if (of.dict()) TERN_TRY(spend(of.dict()->items.size() / 16));
-      if (of.string()) TERN_TRY(spend_on(of));
+      if (of.string()) TERN_TRY(spend_on_surface(of));
       return item(of, which);
     }
     case Kind::kSlice: return evaluate_slice(e);

@@ -23,10 +23,11 @@ Result<std::int64_t> whole(const Arguments& given, std::size_t place, std::strin
                  value->type_name() + "'");
 }
 
-std::string words(const Arguments& given, std::size_t place, std::string_view name,
-                  std::string otherwise) {
+Result<std::string> words(Interpreter& interpreter, const Arguments& given, std::size_t place,
+                          std::string_view name, std::string otherwise) {
   const Value* value = given.find(place, name);
-  return value == nullptr || value->is_none() ? std::move(otherwise) : value->text();
+  if (value == nullptr || value->is_none()) return otherwise;
+  return interpreter.shown(*value);
 }
 
 namespace {
@@ -38,8 +39,9 @@ Result<Value> otherwise(Interpreter&, const Value& of, const Arguments& given) {
   return fallback == nullptr ? Value("") : *fallback;
 }
 
-Result<Value> attribute_of(Interpreter&, const Value& of, const Arguments& given) {
-  return attribute(of, words(given, 0, "name", ""));
+Result<Value> attribute_of(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  TERN_ASSIGN(const std::string name, words(interpreter, given, 0, "name", ""));
+  return attribute(of, name);
 }
 
 Result<Value> string(Interpreter& interpreter, const Value& of, const Arguments&) {
@@ -49,18 +51,24 @@ Result<Value> string(Interpreter& interpreter, const Value& of, const Arguments&
 }
 template <std::string (*kChange)(std::string_view)>
 Result<Value> text(Interpreter& interpreter, const Value& of, const Arguments&) {
-  return interpreter.made(kChange(of.text()));
+  TERN_ASSIGN(const std::string shown, interpreter.shown(of));
+  return interpreter.made(kChange(shown));
 }
 std::string uppered(std::string_view t) { return with_case(t, true); }
 std::string lowered(std::string_view t) { return with_case(t, false); }
 
 Result<Value> trim(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  return interpreter.made(stripped(of.text(), words(given, 0, "chars", ""), true, true));
+  TERN_ASSIGN(const std::string shown, interpreter.shown(of));
+  TERN_ASSIGN(const std::string chars, words(interpreter, given, 0, "chars", ""));
+  TERN_TRY(interpreter.spend(shown.size() / 64 * chars.size()));
+  return interpreter.made(stripped(shown, chars, true, true));
 }
 Result<Value> replace(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::int64_t most, whole(given, 2, "count", -1));
-  return replaced(interpreter, of.text(), words(given, 0, "old", ""), words(given, 1, "new", ""),
-                  most);
+  TERN_ASSIGN(const std::string shown, interpreter.shown(of));
+  TERN_ASSIGN(const std::string from, words(interpreter, given, 0, "old", ""));
+  TERN_ASSIGN(const std::string to, words(interpreter, given, 1, "new", ""));
+  return replaced(interpreter, shown, from, to, most);
 }
 
 Result<Value> indent(Interpreter& interpreter, const Value& of, const Arguments& given) {
@@ -74,7 +82,7 @@ Result<Value> indent(Interpreter& interpreter, const Value& of, const Arguments&
     by.assign(static_cast<std::size_t>(std::max<std::int64_t>(count, 0)), ' ');
   }
   const bool blank = flag(given, 2, "blank", false);
-  const std::string all = of.text();
+  TERN_ASSIGN(const std::string all, interpreter.shown(of));
   std::string out = flag(given, 1, "first", false) && (blank || !all.empty()) ? by : "";
   for (std::size_t i = 0; i < all.size(); ++i) {
     out += all[i];
@@ -88,7 +96,7 @@ Result<Value> indent(Interpreter& interpreter, const Value& of, const Arguments&
 
 Result<Value> center(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::int64_t width, whole(given, 0, "width", 80));
-  const std::string inside = of.text();
+  TERN_ASSIGN(const std::string inside, interpreter.shown(of));
   const auto size = static_cast<std::int64_t>(character_count(inside));
   const std::int64_t pad = width > size ? width - size : 0;
   TERN_TRY(interpreter.spend(0, static_cast<std::uint64_t>(pad)));
@@ -98,8 +106,9 @@ Result<Value> center(Interpreter& interpreter, const Value& of, const Arguments&
 }
 
 Result<Value> escape(Interpreter& interpreter, const Value& of, const Arguments&) {
+  TERN_ASSIGN(const std::string shown, interpreter.shown(of));
   std::string out;
-  for (const char c : of.text()) {
+  for (const char c : shown) {
     switch (c) {
       case '&': out += "&amp;"; break;
       case '<': out += "&lt;"; break;
@@ -113,14 +122,15 @@ Result<Value> escape(Interpreter& interpreter, const Value& of, const Arguments&
 }
 
 Result<Value> word_count(Interpreter& interpreter, const Value& of, const Arguments&) {
-  TERN_ASSIGN(const Value function, attribute(of.text(), "split"));
+  TERN_ASSIGN(const std::string shown, interpreter.shown(of));
+  TERN_ASSIGN(const Value function, attribute(shown, "split"));
   TERN_ASSIGN(const Value parts, interpreter.call(function, {}));
   return Value(parts.list()->items.size());
 }
 
 // "%s", "%d", "%r" and "%%", which is as far as templates go.
 Result<Value> format(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  const std::string pattern = of.text();
+  TERN_ASSIGN(const std::string pattern, interpreter.shown(of));
   std::string out;
   std::size_t next = 0;
   for (std::size_t i = 0; i < pattern.size(); ++i) {
@@ -190,10 +200,10 @@ Result<Value> to_real(Interpreter&, const Value& of, const Arguments& given) {
   return fallback == nullptr ? Value(0.0) : *fallback;
 }
 
-Result<Value> round(Interpreter&, const Value& of, const Arguments& given) {
+Result<Value> round(Interpreter& interpreter, const Value& of, const Arguments& given) {
   if (!of.is_number()) return refused("expected a number, found a '" + of.type_name() + "'");
   TERN_ASSIGN(const std::int64_t digits, whole(given, 0, "precision", 0));
-  const std::string method = words(given, 1, "method", "common");
+  TERN_ASSIGN(const std::string method, words(interpreter, given, 1, "method", "common"));
   if (digits < -300 || digits > 300) return refused("expected a precision of -300 to 300");
   if (!of.real() && method == "common" && digits >= 0) return Value(of.whole());
   const double factor = std::pow(10.0, static_cast<double>(digits));
@@ -224,14 +234,16 @@ Result<Value> json(Interpreter& interpreter, const Value& of, const Arguments& g
   if (const Value* separators = given.find(2, "separators"); separators && !separators->is_none()) {
     const List* pair = separators->list();
     if (pair == nullptr || pair->items.size() != 2) return refused("expected two separators");
-    style.between = pair->items[0].text();
-    style.after_key = pair->items[1].text();
+    TERN_ASSIGN(style.between, interpreter.shown(pair->items[0]));
+    TERN_ASSIGN(style.after_key, interpreter.shown(pair->items[1]));
   }
   style.sort_keys = flag(given, 3, "sort_keys", false);
   const Measure& measure = of.measure();
+  const std::uint64_t joints =
+      (style.between.size() + style.after_key.size()) * (measure.weight / 4);
   const auto lines = static_cast<std::uint64_t>(std::max(style.indent, 0)) *
                      static_cast<std::uint64_t>(measure.depth) * (measure.weight / 8);
-  TERN_TRY(interpreter.spend(0, 2 * measure.weight + lines));
+  TERN_TRY(interpreter.spend(0, 2 * measure.weight + joints + lines));
   TERN_ASSIGN(std::string text, to_json(of, style));
   return interpreter.made(std::move(text));
 }
@@ -266,7 +278,7 @@ const Filters& value_filters() {
 
 Result<Value> apply_filter(Interpreter& interpreter, const std::string& name, const Value& of,
                            const Arguments& arguments) {
-  TERN_TRY(interpreter.spend_on(of));
+  TERN_TRY(interpreter.spend_on_surface(of));
   TERN_TRY(interpreter.enter());  // "map" of "map" of "map"
   const Leave leave(interpreter);
   for (const Filters* all : {&value_filters(), &sequence_filters()}) {

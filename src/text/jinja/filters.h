@@ -20,7 +20,7 @@ const Filters& value_filters();     // of strings and numbers, and of any value
 bool flag(const Arguments& given, std::size_t place, std::string_view name, bool otherwise);
 Result<std::int64_t> whole(const Arguments& given, std::size_t place, std::string_view name,
                            std::int64_t otherwise);
-std::string words(const Arguments& given, std::size_t place, std::string_view name,
-                  std::string otherwise);
+Result<std::string> words(Interpreter& interpreter, const Arguments& given, std::size_t place,
+                          std::string_view name, std::string otherwise);
 
 }  // namespace tern::text::jinja

@@ -9,12 +9,6 @@ namespace {
 
 using Kind = Statement::Kind;
 
-// Where an error came up that does not know it yet.
-Error at_line(int line, Error error) {
-  if (error.context == kNoPlace) error.context = "chat template, line " + std::to_string(line);
-  return error;
-}
-
 // What a loop's body knows of it.
 Value loop_value(const std::vector<Value>& items, std::size_t i,
                  const std::shared_ptr<Value>& seen) {
@@ -51,6 +45,11 @@ Value loop_value(const std::vector<Value>& items, std::size_t i,
 
 }  // namespace
 
+Error at_line(int line, Error error) {
+  if (error.context == kNoPlace) error.context = "chat template, line " + std::to_string(line);
+  return error;
+}
+
 Result<void> Interpreter::spend(std::uint64_t steps, std::uint64_t bytes) {
   const auto spent = [](std::uint64_t most, const char* what) {
     return Error{ErrorCode::kOutOfMemory,
@@ -65,6 +64,14 @@ Result<void> Interpreter::spend(std::uint64_t steps, std::uint64_t bytes) {
 
 Result<void> Interpreter::spend_on(const Value& value) {
   return spend(1 + value.measure().weight / 64);
+}
+
+Result<void> Interpreter::spend_on_surface(const Value& value) {
+  const std::size_t size = value.string() ? value.string()->size()
+                           : value.list() ? value.list()->items.size()
+                           : value.dict() ? value.dict()->items.size()
+                                          : 0;
+  return spend(1 + size / 16);
 }
 
 Result<std::string> Interpreter::shown(const Value& value) {
@@ -136,7 +143,11 @@ Result<Interpreter::Flow> Interpreter::run_one(const Statement& s) {
       TERN_TRY(assign(s.targets, value));
       break;
     }
-    case Kind::kMacro: set(s.name, macro_of(s)); break;
+    case Kind::kMacro: {
+      TERN_ASSIGN(Value macro, macro_of(s));
+      set(s.name, std::move(macro));
+      break;
+    }
     case Kind::kCall: {
       TERN_ASSIGN(const Value value, call_with_body(s));
       TERN_TRY(write(value));
@@ -249,18 +260,20 @@ Result<void> Interpreter::assign_one(const std::string& target, const Value& val
   return {};
 }
 
-// Sees the names around it: copies of them, since its scope ends where it is called.
-Value Interpreter::macro_of(const Statement& statement) {
+// Sees the names around it, up to those of the macro around it: copies, for it outlives the scopes.
+Result<Value> Interpreter::macro_of(const Statement& statement) {
+  std::size_t first = scopes_.size();
+  while (first > 1 && !scopes_[first - 1].ends_lookup) --first;
+  if (first > 1) --first;
   Variables around;
-  auto first = scopes_.end();
-  while (first != scopes_.begin() + 1 && !(first - 1)->ends_lookup) --first;
-  if (first != scopes_.begin() + 1 && first != scopes_.begin()) --first;
-  for (auto scope = first; scope != scopes_.end(); ++scope) {
-    around.insert(around.end(), scope->variables.begin(), scope->variables.end());
+  for (std::size_t i = first; i < scopes_.size(); ++i) {
+    around.insert(around.end(), scopes_[i].variables.begin(), scopes_[i].variables.end());
   }
-  return Function{statement.name, [&statement, around](Interpreter& self, const Arguments& given) {
-                    return self.run_macro(statement, around, given);
-                  }};
+  TERN_TRY(spend(around.size(), around.size() * sizeof(Variables::value_type)));
+  return Value(
+      Function{statement.name, [&statement, around](Interpreter& self, const Arguments& given) {
+                 return self.run_macro(statement, around, given);
+               }});
 }
 
 Result<void> Interpreter::check_arguments(const Statement& macro, const Arguments& given) const {
@@ -303,7 +316,8 @@ Result<Value> Interpreter::run_macro(const Statement& macro, const Variables& ar
 Result<Value> Interpreter::call_with_body(const Statement& s) {
   TERN_ASSIGN(const Value function, evaluate(*s.expression->operands[0]));
   TERN_ASSIGN(Arguments arguments, arguments_of(*s.expression));
-  arguments.named.emplace_back("caller", macro_of(s));
+  TERN_ASSIGN(Value caller, macro_of(s));
+  arguments.named.emplace_back("caller", std::move(caller));
   return call(function, arguments);
 }
 

@@ -36,8 +36,9 @@ class Interpreter {
 
   // Takes from the budget. Errors: kOutOfMemory where it is spent.
   Result<void> spend(std::uint64_t steps, std::uint64_t bytes = 0);
-  // Before a value is walked, as by a comparison.
+  // Before a value is walked, as by a comparison; and before its own items or characters are.
   Result<void> spend_on(const Value& value);
+  Result<void> spend_on_surface(const Value& value);
   Result<std::string> shown(const Value& value);  // its text, counted before it is made
   // Around what may hold more of its kind; leave() undoes it.
   Result<void> enter();
@@ -71,7 +72,7 @@ class Interpreter {
   Result<void> check_arguments(const Statement& macro, const Arguments& given) const;
   Result<Value> run_macro(const Statement& macro, const Variables& around, const Arguments& given);
   Result<Value> call_with_body(const Statement& statement);
-  Value macro_of(const Statement& statement);
+  Result<Value> macro_of(const Statement& statement);
 
   Value find(const std::string& name) const;
   void set(const std::string& name, Value value);

@@ -347,7 +347,7 @@ std::optional<Value> method(const Value& of, const std::string& name) {
   return Value(Function{
       name,
       [of, run = found->second](Interpreter& interpreter, const Arguments& given) -> Result<Value> {
-        TERN_TRY(interpreter.spend_on(of));
+        TERN_TRY(interpreter.spend_on_surface(of));
         return run(interpreter, of, given);
       },
       {32, of.measure().depth + 1, false}});

@@ -140,7 +140,10 @@ Result<Value> make_namespace(Interpreter& interpreter, const Arguments& given) {
   };
   for (const Value& from : given.positional) {
     if (from.dict() == nullptr) return refused("expected a dictionary in namespace()");
-    for (const auto& [key, value] : from.dict()->items) TERN_TRY(put(key.text(), value));
+    for (const auto& [key, value] : from.dict()->items) {
+      TERN_ASSIGN(const std::string name, interpreter.shown(key));
+      TERN_TRY(put(name, value));
+    }
   }
   for (const auto& [name, value] : given.named) TERN_TRY(put(name, value));
   return Value(std::move(made));
@@ -217,7 +220,7 @@ std::size_t find_in(std::string_view text, std::string_view what, std::size_t fr
 }
 
 Result<bool> contains(Interpreter& interpreter, const Value& all, const Value& item) {
-  TERN_TRY(interpreter.spend_on(all));
+  TERN_TRY(all.dict() ? interpreter.spend_on_surface(all) : interpreter.spend_on(all));
   if (const std::string* text = all.string()) {
     if (item.string() == nullptr) {
       return refused("expected a string to look for in a string, found a '" + item.type_name() +

@@ -13,6 +13,7 @@ namespace tern::text::jinja {
 inline constexpr const char* kNoPlace = "template";  // the context of an error without a line
 Error refused(std::string message);                  // kUsage
 Error is_undefined(const Undefined& missing);
+Error at_line(int line, Error error);  // with its place, where it does not know one
 
 // a op b for "+", "-", "*", "/", "//", "%", "**" and "~".
 Result<Value> binary(Interpreter& interpreter, std::string_view op, const Value& a, const Value& b);

@@ -64,7 +64,8 @@ Result<Value> sort(Interpreter& interpreter, const Value& of, const Arguments& g
 Result<Value> dict_sort(Interpreter& interpreter, const Value& of, const Arguments& given) {
   if (of.dict() == nullptr) return refused("expected a dictionary to sort");
   const bool keeps_case = flag(given, 0, "case_sensitive", false);
-  const bool by_value = words(given, 1, "by", "key") == "value";
+  TERN_ASSIGN(const std::string by, words(interpreter, given, 1, "by", "key"));
+  const bool by_value = by == "value";
   std::vector<std::pair<Value, Value>> keyed;
   for (const auto& [key, value] : of.dict()->items) {
     keyed.emplace_back(folded(by_value ? value : key, keeps_case), List{{key, value}, true});
@@ -192,7 +193,8 @@ Result<Value> choose(Interpreter& interpreter, const Value& of, const Arguments&
     TERN_ASSIGN(const Value value, key_of(one, &attribute));
     bool holds = value.truth();
     if (!test.undefined()) {
-      TERN_ASSIGN(holds, apply_test(interpreter, test.text(), value, rest));
+      TERN_ASSIGN(const std::string name, interpreter.shown(test));
+      TERN_ASSIGN(holds, apply_test(interpreter, name, value, rest));
     }
     if (holds == kKeep) kept.push_back(one);
   }
@@ -221,7 +223,7 @@ Result<Value> batch(Interpreter& interpreter, const Value& of, const Arguments& 
 
 Result<Value> join(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
-  const std::string between = words(given, 0, "d", "");
+  TERN_ASSIGN(const std::string between, words(interpreter, given, 0, "d", ""));
   std::string text;
   for (std::size_t i = 0; i < all.size(); ++i) {
     TERN_ASSIGN(const Value value, key_of(all[i], given.find(1, "attribute")));

@@ -26,7 +26,8 @@ Result<bool> divides(const Value& of, const Value& by) {
 }
 
 Result<bool> has_case(const Value& of, bool upper) {
-  const std::string text = of.text();
+  if (of.string() == nullptr) return refused("expected a string, found a '" + of.type_name() + "'");
+  const std::string& text = *of.string();
   return with_case(text, upper) == text && with_case(text, !upper) != text;
 }
 
@@ -99,8 +100,11 @@ Result<bool> apply_test(Interpreter& interpreter, const std::string& name, const
                         const Arguments& arguments) {
   const auto found = tests().find(name);
   if (found == tests().end()) return refused("expected a test that is known, found '" + name + "'");
-  TERN_TRY(interpreter.spend_on(of));
-  if (!arguments.positional.empty()) TERN_TRY(interpreter.spend_on(arguments.positional[0]));
+  TERN_TRY(interpreter.spend_on_surface(of));
+  if (!arguments.positional.empty()) {  // compared
+    TERN_TRY(interpreter.spend_on(of));
+    TERN_TRY(interpreter.spend_on(arguments.positional[0]));
+  }
   if (name == "in")
     return contains(interpreter, arguments.positional.empty() ? Value() : arguments.positional[0],
                     of);
