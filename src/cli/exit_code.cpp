@@ -12,6 +12,7 @@ ExitCode exit_code(ErrorCode code) {
     case ErrorCode::kOutOfMemory: return ExitCode::kOutOfMemory;
     case ErrorCode::kNumeric: return ExitCode::kNumeric;
     case ErrorCode::kContextLength: return ExitCode::kContextLength;
+    case ErrorCode::kOverloaded: break;  // an answer to a request; no command ends so
   }
   return ExitCode::kIo;
 }

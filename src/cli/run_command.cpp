@@ -33,11 +33,11 @@ std::uint64_t chosen_seed(std::int64_t seed) {
 
 engine::GenerateRequest request_of(const RunOptions& options) {
   engine::GenerateRequest request;
-  request.sampling = options.sampling;
-  request.sampling.seed = chosen_seed(options.seed);
-  if (options.max_tokens >= 0) request.max_tokens = static_cast<std::uint32_t>(options.max_tokens);
-  request.stops = options.stops;
-  request.ignore_end = options.ignore_end;
+  request.answer.sampling = options.sampling;
+  request.answer.sampling.seed = chosen_seed(options.seed);
+  if (options.max_tokens >= 0) request.answer.max_tokens = static_cast<std::uint32_t>(options.max_tokens);
+  request.answer.stops = options.stops;
+  request.answer.ignore_end = options.ignore_end;
   return request;
 }
 
@@ -128,7 +128,7 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   Result<void> written = writer.finish();
   TERN_ASSIGN(const engine::Generation generation, std::move(generated));
 
-  const RunReport report = make_report(runtime, sequence, request.sampling.seed, generation);
+  const RunReport report = make_report(runtime, sequence, request.answer.sampling.seed, generation);
   if (options.json) written = output.write(to_json(report, telemetry) + "\n");
   write_stderr(to_line(report) + "\n");
   TERN_TRY(written);

@@ -12,6 +12,7 @@ std::string_view name(ErrorCode code) {
     case ErrorCode::kOutOfMemory: return "out_of_memory";
     case ErrorCode::kNumeric: return "numeric";
     case ErrorCode::kContextLength: return "context_length";
+    case ErrorCode::kOverloaded: return "overloaded";
   }
   return "unknown";
 }

@@ -21,6 +21,7 @@ enum class ErrorCode {
   kOutOfMemory,    // the machine or its cgroup cannot give the memory that is needed
   kNumeric,        // a NaN, an infinity, or a value that the KV type cannot hold
   kContextLength,  // the prompt does not fit into the context
+  kOverloaded,     // too many requests wait already
 };
 
 // A stable, lower-case name: "malformed", "out_of_memory".

@@ -3,37 +3,22 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/result.h"
-#include "engine/sampler.h"
+#include "engine/answer.h"
 #include "engine/sequence.h"
 #include "telemetry/telemetry.h"
 #include "text/tokenizer.h"
 
 namespace tern::engine {
 
-enum class EndReason {
-  kEndOfSequence,  // the model said so
-  kStopString,
-  kMaxTokens,
-  kContextFull,
-  kCancelled,
-};
-
-// "end_of_sequence", "stop_string", "max_tokens", "context_full", "cancelled".
-std::string_view name(EndReason reason);
-
 struct GenerateRequest {
   std::vector<text::TokenId> prompt;  // at least one token
-  SamplingOptions sampling;
-  std::optional<std::uint32_t> max_tokens;  // else until the context is full
-  std::vector<std::string> stops;
-  bool ignore_end = false;  // go on after an end-of-generation token
+  AnswerOptions answer;
   std::stop_token cancel;
   std::function<void(std::string_view)> on_text;  // whole UTF-8 only
   Sequence::Progress on_prefill;
@@ -50,9 +35,8 @@ struct Generation {
   double decode_seconds = 0.0;  // of the tokens after the first
 };
 
-// Errors: those of Sampler::create, Sequence::append and Sampler::sample; kUsage for an empty
-// prompt. Counts engine.prompt_tokens, engine.generated_tokens, engine.head_searches and
-// engine.head_rows and emits sequence.finished.
+// Errors: those of Answer::create, Sequence::append and Answer::next. Counts engine.prompt_tokens,
+// engine.generated_tokens, engine.head_searches and engine.head_rows and emits sequence.finished.
 Result<Generation> generate(Sequence& sequence, const text::Tokenizer& tokenizer,
                             const GenerateRequest& request, telemetry::Telemetry& telemetry);
 

@@ -30,9 +30,9 @@ class GenerateTest : public ::testing::Test {
   GenerateRequest request(std::uint32_t max_tokens, float temperature = 0.0f) {
     GenerateRequest r;
     r.prompt = tokenizer_->encode("Once upon a time");
-    r.sampling.temperature = temperature;
-    r.max_tokens = max_tokens;
-    r.ignore_end = true;
+    r.answer.sampling.temperature = temperature;
+    r.answer.max_tokens = max_tokens;
+    r.answer.ignore_end = true;
     return r;
   }
   Result<Generation> run(const GenerateRequest& r, std::uint32_t context = 0) {
@@ -71,10 +71,10 @@ TEST_F(GenerateTest, StreamsTheTextThatItReturns) {
 
 TEST_F(GenerateTest, TheSameSeedGivesTheSameText) {
   auto r = request(24, 1.0f);
-  r.sampling.seed = 42;
+  r.answer.sampling.seed = 42;
   const auto first = must_run(r).tokens;
   EXPECT_EQ(must_run(r).tokens, first);
-  r.sampling.seed = 43;
+  r.answer.sampling.seed = 43;
   EXPECT_NE(must_run(r).tokens, first);
 }
 
@@ -88,16 +88,16 @@ TEST_F(GenerateTest, FewerTokensAreABeginningOfMore) {
 TEST_F(GenerateTest, StopStringEndsBeforeItself) {
   const std::string text = must_run(request(24)).text;
   auto r = request(24);
-  r.stops = {text.substr(10, 5)};
+  r.answer.stops = {text.substr(10, 5)};
   const Generation g = must_run(r);
   EXPECT_EQ(g.end, EndReason::kStopString);
-  EXPECT_EQ(g.text, text.substr(0, text.find(r.stops[0])));
+  EXPECT_EQ(g.text, text.substr(0, text.find(r.answer.stops[0])));
 }
 
 TEST_F(GenerateTest, EndsWhenTheContextIsFull) {
   auto r = request(1000);
-  for (const auto& max_tokens : {r.max_tokens, std::optional<std::uint32_t>()}) {
-    r.max_tokens = max_tokens;
+  for (const auto& max_tokens : {r.answer.max_tokens, std::optional<std::uint32_t>()}) {
+    r.answer.max_tokens = max_tokens;
     const Generation g = must_run(r, 16);
     EXPECT_EQ(g.end, EndReason::kContextFull);
     // The token after the last position needs no room of its own.
@@ -121,7 +121,7 @@ TEST_F(GenerateTest, TheCertifiedHeadChangesNoToken) {
         SamplingOptions{.temperature = 3.0f, .top_k = 256, .top_p = 1, .min_p = 0, .seed = 2},
         SamplingOptions{.temperature = 1.0f, .top_k = 0, .seed = 3}}) {
     auto r = request(60);
-    r.sampling = sampling;
+    r.answer.sampling = sampling;
     const Generation certified = must_run(r);
     auto sequence = Sequence::create(*exact);
     ASSERT_TRUE(sequence.ok());
@@ -148,7 +148,7 @@ TEST_F(GenerateTest, EndTokenEndsUnlessIgnored) {
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().to_string();
   tokenizer_.emplace(std::move(*tokenizer));
   EXPECT_EQ(must_run(r).tokens, tokens);
-  r.ignore_end = false;
+  r.answer.ignore_end = false;
   const Generation g = must_run(r);
   EXPECT_EQ(g.end, EndReason::kEndOfSequence);
   const auto first = std::find(tokens.begin(), tokens.end(), tokens[3]);
@@ -211,6 +211,7 @@ TEST(EndReasons, HaveStableNames) {
   EXPECT_EQ(name(EndReason::kMaxTokens), "max_tokens");
   EXPECT_EQ(name(EndReason::kContextFull), "context_full");
   EXPECT_EQ(name(EndReason::kCancelled), "cancelled");
+  EXPECT_EQ(name(EndReason::kDeadline), "deadline");
 }
 
 }  // namespace

@@ -65,10 +65,10 @@ TEST(Memory, TenThousandTokensLeaveNothingBehind) {
     std::string prompt = "Once upon a time";
     for (std::size_t i = 0; i < number % 4; ++i) prompt += " there was a bird";
     request.prompt = tokenizer.encode(prompt);
-    request.sampling.temperature = number % 4 == 0 ? 0.0f : 0.9f;
-    request.sampling.seed = number % 4;
-    request.stops = {"no such text"};
-    request.ignore_end = true;
+    request.answer.sampling.temperature = number % 4 == 0 ? 0.0f : 0.9f;
+    request.answer.sampling.seed = number % 4;
+    request.answer.stops = {"no such text"};
+    request.answer.ignore_end = true;
     request.on_text = [](std::string_view) {};
     const auto generation = must(engine::generate(sequence, tokenizer, request, telemetry));
     EXPECT_EQ(generation.end, engine::EndReason::kContextFull);

@@ -1,0 +1,102 @@
+#include "engine/answer.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tern::engine {
+
+using text::TokenId;
+
+namespace {
+
+// An embedding may be padded beyond the vocabulary: those rows are no tokens.
+std::uint32_t texts(const model::Model& model, const text::Tokenizer& tokenizer) {
+  return static_cast<std::uint32_t>(
+      std::min<std::size_t>(model.config().vocab, tokenizer.vocab_size()));
+}
+
+}  // namespace
+
+std::string_view name(EndReason reason) {
+  switch (reason) {
+    case EndReason::kEndOfSequence: return "end_of_sequence";
+    case EndReason::kStopString: return "stop_string";
+    case EndReason::kMaxTokens: return "max_tokens";
+    case EndReason::kContextFull: return "context_full";
+    case EndReason::kCancelled: return "cancelled";
+    case EndReason::kDeadline: return "deadline";
+  }
+  return "unknown";
+}
+
+Error no_prompt() {
+  return {ErrorCode::kUsage, "expected at least one token (this model adds no begin-of-text token)",
+          "prompt"};
+}
+
+Result<Answer> Answer::create(const text::Tokenizer& tokenizer, std::span<const TokenId> prompt,
+                              AnswerOptions options) {
+  if (prompt.empty()) return no_prompt();
+  TERN_ASSIGN(Sampler sampler, Sampler::create(options.sampling));
+  return Answer(tokenizer, prompt, std::move(options), std::move(sampler));
+}
+
+Answer::Answer(const text::Tokenizer& tokenizer, std::span<const TokenId> prompt,
+               AnswerOptions options, Sampler sampler)
+    : tokenizer_(&tokenizer),
+      options_(std::move(options)),
+      sampler_(std::move(sampler)),
+      decoder_(tokenizer, false, prompt),
+      scanner_(options_.stops),
+      tokens_(prompt.begin(), prompt.end()),
+      prompt_tokens_(prompt.size()) {}
+
+std::optional<TopLogits> Answer::wanted(const model::Model& model) {
+  const auto count = sampler_.decisive();
+  if (!count) return std::nullopt;
+  always_ = sampler_.penalised(tokens_);
+  return TopLogits{*count, texts(model, *tokenizer_), always_};
+}
+
+Result<TokenId> Answer::sample(const Sequence& sequence) {
+  const auto position = static_cast<std::uint32_t>(tokens_.size());
+  if (!sampler_.decisive()) {
+    const auto logits = sequence.logits().first(texts(sequence.model(), *tokenizer_));
+    return sampler_.sample(logits, position, tokens_);
+  }
+  ++searches_;
+  head_rows_ += sequence.candidates().size();
+  return sampler_.sample(sequence.candidates(), position, tokens_);
+}
+
+Result<Answer::Piece> Answer::next(const Sequence& sequence) {
+  Piece piece;
+  if (enough()) {
+    piece.end = EndReason::kMaxTokens;
+    return piece;
+  }
+  TERN_ASSIGN(const TokenId token, sample(sequence));
+  if (!options_.ignore_end && tokenizer_->is_end_of_generation(token)) {
+    piece.end = EndReason::kEndOfSequence;
+  } else {
+    tokens_.push_back(token);
+    piece.token = token;
+    piece.text = scanner_.push(decoder_.push(token));
+    if (scanner_.stopped()) {
+      piece.end = EndReason::kStopString;
+    } else if (sequence.room() == 0) {
+      piece.end = EndReason::kContextFull;
+    } else if (enough()) {
+      piece.end = EndReason::kMaxTokens;
+    }
+  }
+  if (piece.end) piece.text += finish();
+  return piece;
+}
+
+std::string Answer::finish() {
+  std::string text = scanner_.push(decoder_.finish());
+  return text += scanner_.finish();
+}
+
+}  // namespace tern::engine

@@ -1,0 +1,97 @@
+// The answer to a prompt: which token comes next, what text it makes, and what ends it.
+//
+// An Answer holds tokens, never logits, keys or values: it looks at a sequence that has computed
+// its tokens, in whatever steps and in whatever company. So it outlives the sequence, and goes on
+// with another one that has computed them again. One thread at a time; the tokenizer outlives it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "engine/sampler.h"
+#include "engine/sequence.h"
+#include "engine/stop_scanner.h"
+#include "text/stream_decoder.h"
+#include "text/tokenizer.h"
+
+namespace tern::engine {
+
+enum class EndReason {
+  kEndOfSequence,  // the model said so
+  kStopString,
+  kMaxTokens,
+  kContextFull,
+  kCancelled,
+  kDeadline,
+};
+
+// "end_of_sequence", "stop_string", "max_tokens", "context_full", "cancelled", "deadline".
+std::string_view name(EndReason reason);
+
+// Of an empty prompt.
+Error no_prompt();
+
+struct AnswerOptions {
+  SamplingOptions sampling;
+  std::optional<std::uint32_t> max_tokens;  // else until the context is full
+  std::vector<std::string> stops;
+  bool ignore_end = false;  // go on after an end-of-generation token
+};
+
+class Answer {
+ public:
+  // `prompt` is all that stands before the answer, at least one token. Errors: those of
+  // Sampler::create; kUsage for an empty prompt.
+  static Result<Answer> create(const text::Tokenizer& tokenizer,
+                               std::span<const text::TokenId> prompt, AnswerOptions options);
+
+  // The prompt and the answer so far: what a sequence holds before next() looks at it.
+  std::span<const text::TokenId> tokens() const { return tokens_; }
+  std::span<const text::TokenId> generated() const {
+    return std::span(tokens_).subspan(prompt_tokens_);
+  }
+  std::size_t prompt_tokens() const { return prompt_tokens_; }
+  const AnswerOptions& options() const { return options_; }
+
+  // What next() needs to be asked for with the last of tokens(): no value for all logits. Its spans
+  // hold until next().
+  std::optional<TopLogits> wanted(const model::Model& model);
+
+  struct Piece {
+    std::optional<text::TokenId> token;  // added to tokens()
+    std::string text;                    // that this completes: whole UTF-8 only, often empty
+    std::optional<EndReason> end;        // there is no next piece
+  };
+  // Chooses the token after tokens(), which `sequence` holds. Errors: those of Sampler::sample.
+  Result<Piece> next(const Sequence& sequence);
+  // The text that was held back, of an answer that ends without a last piece.
+  std::string finish();
+
+  std::size_t searches() const { return searches_; }    // tokens chosen from the largest logits
+  std::size_t head_rows() const { return head_rows_; }  // rows of the head computed for them
+
+ private:
+  Answer(const text::Tokenizer& tokenizer, std::span<const text::TokenId> prompt,
+         AnswerOptions options, Sampler sampler);
+
+  Result<text::TokenId> sample(const Sequence& sequence);
+  bool enough() const { return options_.max_tokens && generated().size() >= *options_.max_tokens; }
+
+  const text::Tokenizer* tokenizer_;
+  AnswerOptions options_;
+  Sampler sampler_;
+  text::StreamDecoder decoder_;
+  StopScanner scanner_;
+  std::vector<text::TokenId> tokens_;
+  std::size_t prompt_tokens_;
+  std::vector<text::TokenId> always_;  // of wanted()
+  std::size_t searches_ = 0;
+  std::size_t head_rows_ = 0;
+};
+
+}  // namespace tern::engine

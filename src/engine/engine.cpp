@@ -1,0 +1,125 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+namespace tern::engine {
+
+Result<std::unique_ptr<Engine>> Engine::create(const model::Model& model,
+                                               const text::Tokenizer& tokenizer,
+                                               const EngineOptions& options,
+                                               telemetry::Telemetry& telemetry) {
+  if (options.queue < 1) {
+    return Error{ErrorCode::kUsage, "expected at least 1 request, found 0", "queue"};
+  }
+  TERN_ASSIGN(std::unique_ptr<Scheduler> scheduler,
+              Scheduler::create(model, tokenizer, options.scheduler, telemetry));
+  return std::unique_ptr<Engine>(new Engine(options, std::move(scheduler)));
+}
+
+Engine::Engine(const EngineOptions& options, std::unique_ptr<Scheduler> scheduler)
+    : options_(options), scheduler_(std::move(scheduler)) {
+  publish();
+  thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
+}
+
+Engine::~Engine() {
+  close();
+  thread_.request_stop();
+  thread_.join();
+}
+
+Result<void> Engine::submit(Request request) {
+  TERN_ASSIGN(std::unique_ptr<Task> task, scheduler_->prepare(std::move(request)));
+  const std::lock_guard lock(mutex_);
+  if (closed_) return Error{ErrorCode::kOverloaded, "no more requests are taken", "engine"};
+  if (state_.waiting >= options_.queue) {
+    return Error{ErrorCode::kOverloaded,
+                 "expected fewer than " + std::to_string(options_.queue) +
+                     " requests that wait, found as many; come again later",
+                 "engine"};
+  }
+  inbox_.push_back(std::move(task));
+  ++state_.waiting;
+  changed_.notify_all();
+  return {};
+}
+
+void Engine::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+}
+
+bool Engine::wait_idle(Clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, until,
+                             [&] { return state_.running == 0 && state_.waiting == 0; });
+}
+
+EngineState Engine::state() const {
+  const std::lock_guard lock(mutex_);
+  EngineState state = state_;
+  if (state.running + state.waiting > 0) state.since_step = Clock::now() - last_step_;
+  return state;
+}
+
+std::chrono::seconds Engine::retry_after() const {
+  const std::lock_guard lock(mutex_);
+  const double surplus = 1.0 + static_cast<double>(state_.waiting) - options_.queue;
+  const double seconds = std::ceil(std::max(surplus, 1.0) * seconds_an_answer_);
+  return std::chrono::seconds(static_cast<int>(std::clamp(seconds, 1.0, 60.0)));
+}
+
+void Engine::publish() {
+  state_.running = scheduler_->running();
+  state_.waiting = scheduler_->waiting() + inbox_.size();
+  state_.pages = scheduler_->pool().pages();
+  state_.free_pages = scheduler_->pool().free_pages();
+}
+
+void Engine::note_pace(std::size_t answered) {
+  const auto now = Clock::now();
+  since_answer_ += now - last_step_;
+  last_step_ = now;
+  if (answered == 0) return;
+  const double seconds = std::chrono::duration<double>(since_answer_).count();
+  seconds_an_answer_ += 0.2 * (seconds / static_cast<double>(answered) - seconds_an_answer_);
+  since_answer_ = {};
+}
+
+void Engine::run(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    for (auto& task : inbox_) scheduler_->add(std::move(task));
+    inbox_.clear();
+    if (stop.stop_requested()) break;
+    if (scheduler_->idle()) {
+      publish();
+      changed_.notify_all();
+      changed_.wait(lock, stop, [&] { return !inbox_.empty(); });
+      last_step_ = Clock::now();
+      continue;
+    }
+    const std::size_t before = scheduler_->running() + scheduler_->waiting();
+    lock.unlock();
+    scheduler_->admit();
+    lock.lock();
+    publish();
+    lock.unlock();
+    scheduler_->step();
+    const std::size_t answered = before - scheduler_->running() - scheduler_->waiting();
+    lock.lock();
+    ++state_.steps;
+    note_pace(answered);
+    publish();
+  }
+  lock.unlock();
+  scheduler_->cancel_all();
+  lock.lock();
+  publish();
+  changed_.notify_all();
+}
+
+}  // namespace tern::engine

@@ -1,0 +1,80 @@
+// The engine: requests in from any thread, answers out, computed by one thread that it owns.
+//
+// The queue of requests that wait is bounded: beyond it submit() refuses, and says when to come
+// again. Model, tokenizer and telemetry outlive the engine.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/result.h"
+#include "engine/scheduler.h"
+
+namespace tern::engine {
+
+struct EngineOptions {
+  SchedulerOptions scheduler;
+  std::uint32_t queue = 256;  // most requests that wait
+};
+
+// At one moment; the numbers need not fit together.
+struct EngineState {
+  std::size_t running = 0;  // requests that are computed
+  std::size_t waiting = 0;  // requests that are not, those that were set back included
+  std::uint32_t pages = 0;  // for keys and values
+  std::uint32_t free_pages = 0;
+  std::uint64_t steps = 0;
+  Clock::duration since_step{};  // since the last step or, where there is none to do, zero
+};
+
+class Engine {
+ public:
+  // Errors: those of Scheduler::create; kUsage for a queue of none.
+  static Result<std::unique_ptr<Engine>> create(const model::Model& model,
+                                                const text::Tokenizer& tokenizer,
+                                                const EngineOptions& options,
+                                                telemetry::Telemetry& telemetry);
+  // Ends all requests: each is told that it was cancelled.
+  ~Engine();
+
+  std::uint32_t context() const { return scheduler_->context(); }
+
+  // Takes a request, whose updates come from the engine's thread and may come before this returns.
+  // Errors: those of Scheduler::prepare; kOverloaded where the queue is full, or after close().
+  Result<void> submit(Request request);
+  // Takes no more requests.
+  void close();
+  // Waits until all are answered. False where the time has run out before.
+  bool wait_idle(Clock::time_point until);
+
+  EngineState state() const;
+  // How long one that was refused should wait, by the pace of the last answers: 1 to 60 seconds.
+  std::chrono::seconds retry_after() const;
+
+ private:
+  Engine(const EngineOptions& options, std::unique_ptr<Scheduler> scheduler);
+
+  void run(std::stop_token stop);
+  void publish();                        // mutex_ held, as for
+  void note_pace(std::size_t answered);  // after a step
+
+  EngineOptions options_;
+  std::unique_ptr<Scheduler> scheduler_;  // the thread's, but for what any thread may call
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::vector<std::unique_ptr<Task>> inbox_;
+  bool closed_ = false;
+  EngineState state_;
+  Clock::time_point last_step_ = Clock::now();
+  Clock::duration since_answer_{};  // busy since the last answer ended
+  double seconds_an_answer_ = 1.0;  // smoothed
+  std::jthread thread_;             // last: it uses the others
+};
+
+}  // namespace tern::engine

@@ -1,0 +1,277 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace tern::engine {
+
+using backend::KvPool;
+
+namespace {
+
+void insert_by_seniority(std::vector<std::unique_ptr<Task>>& tasks, std::unique_ptr<Task> task) {
+  const auto place =
+      std::upper_bound(tasks.begin(), tasks.end(), task,
+                       [](const auto& a, const auto& b) { return a->is_senior_to(*b); });
+  tasks.insert(place, std::move(task));
+}
+
+Error refused(std::string message, const char* option) {
+  return {ErrorCode::kUsage, std::move(message), option};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Scheduler>> Scheduler::create(const model::Model& model,
+                                                     const text::Tokenizer& tokenizer,
+                                                     const SchedulerOptions& options,
+                                                     telemetry::Telemetry& telemetry) {
+  const std::uint32_t trained = model.config().context;
+  if (options.context > trained) {
+    return refused("expected at most " + std::to_string(trained) +
+                       " tokens, which the model was trained for, found " +
+                       std::to_string(options.context),
+                   "context");
+  }
+  if (options.sequences < 1 || options.sequences >= options.rows) {
+    return refused("expected 1 to " + std::to_string(options.rows - std::min(options.rows, 1u)) +
+                       " sequences for steps of " + std::to_string(options.rows) +
+                       " tokens, found " + std::to_string(options.sequences),
+                   "sequences");
+  }
+  if (options.beside < 1) return refused("expected at least 1 token, found 0", "beside");
+  if (options.pages < 1) return refused("expected at least 1 page, found 0", "pages");
+  TERN_ASSIGN(std::unique_ptr<Stepper> stepper,
+              Stepper::create(model, {.rows = options.rows,
+                                      .pages = options.pages,
+                                      .sequences = options.sequences,
+                                      .available_memory = options.available_memory,
+                                      .kv_type = options.kv_type}));
+  return std::unique_ptr<Scheduler>(
+      new Scheduler(tokenizer, options, std::move(stepper), telemetry));
+}
+
+Scheduler::Scheduler(const text::Tokenizer& tokenizer, const SchedulerOptions& options,
+                     std::unique_ptr<Stepper> stepper, telemetry::Telemetry& telemetry)
+    : tokenizer_(tokenizer),
+      options_(options),
+      stepper_(std::move(stepper)),
+      telemetry_(telemetry) {
+  const std::uint32_t trained = stepper_->model().config().context;
+  const std::uint64_t held = std::uint64_t{options.pages} * KvPool::kPageTokens;
+  context_ = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(held, options.context == 0 ? trained : options.context));
+}
+
+Scheduler::~Scheduler() = default;
+
+Result<std::unique_ptr<Task>> Scheduler::prepare(Request request) const {
+  if (request.prompt.size() >= context_) {
+    return Error{ErrorCode::kContextLength,
+                 "expected fewer than " + std::to_string(context_) +
+                     " tokens, so that the context has room for an answer, found " +
+                     std::to_string(request.prompt.size()) + "; shorten the prompt",
+                 "prompt"};
+  }
+  const std::uint32_t vocab = stepper_->model().config().vocab;
+  for (const text::TokenId token : request.prompt) {
+    if (token >= 0 && static_cast<std::uint32_t>(token) < vocab) continue;
+    return refused(
+        "expected 0 to " + std::to_string(vocab - 1) + ", found " + std::to_string(token), "token");
+  }
+  TERN_ASSIGN(Answer answer, Answer::create(tokenizer_, request.prompt, request.answer));
+  request.prompt = {};  // the answer holds it
+  return std::make_unique<Task>(std::move(request), std::move(answer));
+}
+
+void Scheduler::add(std::unique_ptr<Task> task) {
+  task->arrival = arrivals_++;
+  insert_by_seniority(waiting_, std::move(task));
+}
+
+void Scheduler::step() {
+  admit();
+  if (running_.empty()) return;
+  share_rows();
+  work_.clear();
+  workers_.clear();
+  for (std::size_t i = 0; i < running_.size(); ++i) {
+    if (running_[i]->share == 0 || !take_pages(i)) continue;
+    Task& task = *running_[i];
+    Advance advance{&*task.sequence, task.answer.tokens().subspan(task.computed(), task.share)};
+    advance.logits = Advance::Logits::kNone;
+    if (task.share == task.pending()) {
+      advance.top = task.answer.wanted(stepper_->model());
+      if (!advance.top) advance.logits = Advance::Logits::kLast;
+    }
+    work_.push_back(advance);
+    workers_.push_back(&task);
+  }
+  compute();
+  std::erase_if(running_, [](const auto& task) { return task->over; });
+}
+
+void Scheduler::cancel_all() {
+  for (Tasks* tasks : {&running_, &waiting_}) {
+    for (const auto& task : *tasks) end(*task, EndReason::kCancelled);
+    tasks->clear();
+  }
+}
+
+void Scheduler::drop_ended(Tasks& tasks) {
+  const Clock::time_point now = Clock::now();
+  for (const auto& task : tasks) {
+    if (task->request.cancel.stop_requested()) {
+      end(*task, EndReason::kCancelled);
+    } else if (task->request.deadline && *task->request.deadline <= now) {
+      end(*task, EndReason::kDeadline);
+    }
+  }
+  std::erase_if(tasks, [](const auto& task) { return task->over; });
+}
+
+// A page more for each that runs, so that it need not be set back at its next page.
+bool Scheduler::has_room(const Task& task, std::size_t running, std::uint32_t free_pages) const {
+  if (running == 0) return true;
+  return running < options_.sequences &&
+         KvPool::pages_for(task.tokens() + 1) + running <= free_pages;
+}
+
+void Scheduler::admit() {
+  drop_ended(running_);
+  drop_ended(waiting_);
+  std::uint32_t promised = 0;
+  for (const auto& task : running_) promised += task->missing_pages();
+  while (!waiting_.empty()) {
+    Task& next = *waiting_.front();
+    const std::uint32_t free_pages = stepper_->pool().free_pages();
+    if (!has_room(next, running_.size(), free_pages - std::min(promised, free_pages))) {
+      if (!make_room(next)) return;
+      promised = 0;
+      for (const auto& task : running_) promised += task->missing_pages();
+      continue;
+    }
+    auto sequence = Sequence::create(*stepper_, context_);
+    if (sequence) {
+      next.sequence.emplace(std::move(*sequence));
+      promised += next.missing_pages();
+      insert_by_seniority(running_, std::move(waiting_.front()));
+    } else {
+      fail(next, std::move(sequence.error()));
+    }
+    waiting_.erase(waiting_.begin());
+  }
+}
+
+// Sets back one request of lower priority, if setting back such makes room.
+bool Scheduler::make_room(const Task& task) {
+  std::uint32_t free_pages = stepper_->pool().free_pages();
+  std::size_t running = running_.size();
+  while (running > 0 && running_[running - 1]->request.priority < task.request.priority) {
+    free_pages += running_[--running]->pages();
+    std::uint32_t promised = 0;
+    for (std::size_t i = 0; i < running; ++i) promised += running_[i]->missing_pages();
+    if (!has_room(task, running, free_pages - std::min(promised, free_pages))) continue;
+    set_back_most_junior();
+    return true;
+  }
+  return false;
+}
+
+void Scheduler::set_back_most_junior() {
+  std::unique_ptr<Task> task = std::move(running_.back());
+  running_.pop_back();
+  task->sequence.reset();
+  telemetry_.counter("scheduler.set_back").add();
+  insert_by_seniority(waiting_, std::move(task));
+}
+
+// A row for each that decodes; of the rest, the same for each prompt that can use it.
+void Scheduler::share_rows() {
+  std::vector<Task*> prompts;
+  std::uint32_t decoding = 0;
+  for (const auto& task : running_) {
+    task->share = task->decodes() ? 1 : 0;
+    decoding += task->share;
+    if (!task->decodes()) prompts.push_back(task.get());
+  }
+  const std::uint32_t left = options_.rows - decoding;
+  std::uint32_t rows = decoding == 0 ? left : std::min(left, options_.beside);
+  std::stable_sort(prompts.begin(), prompts.end(),
+                   [](const Task* a, const Task* b) { return a->pending() < b->pending(); });
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const auto others = static_cast<std::uint32_t>(prompts.size() - i);
+    prompts[i]->share = std::min(prompts[i]->pending(), (rows + others - 1) / others);
+    rows -= prompts[i]->share;
+  }
+}
+
+// Whether the request can have its share: juniors make room. The most senior always can, since no
+// request is longer than the pool.
+bool Scheduler::take_pages(std::size_t index) {
+  Task& task = *running_[index];
+  const std::uint32_t after = task.computed() + task.share;
+  for (;;) {
+    const auto reserved = task.sequence->cache().reserve(after);
+    if (reserved) return true;
+    if (running_.size() == index + 1) {
+      if (index == 0) fail(task, reserved.error());  // the system has no memory
+      return false;
+    }
+    set_back_most_junior();
+  }
+}
+
+void Scheduler::compute() {
+  if (work_.empty()) return;
+  telemetry_.counter("scheduler.steps").add();
+  if (const auto done = stepper_->step(work_); !done) {
+    // Fewer next time; so it ends.
+    return fail(*workers_.back(), done.error());
+  }
+  for (std::size_t i = 0; i < work_.size(); ++i) {
+    telemetry_.counter("scheduler.rows").add(work_[i].tokens.size());
+    if (work_[i].failed) {
+      fail(*workers_[i], std::move(*work_[i].failed));
+    } else if (workers_[i]->pending() == 0) {
+      take_piece(*workers_[i]);
+    }
+  }
+}
+
+void Scheduler::take_piece(Task& task) {
+  auto piece = task.answer.next(*task.sequence);
+  if (!piece) return fail(task, std::move(piece.error()));
+  if (piece->token) telemetry_.counter("engine.generated_tokens").add();
+  tell(task, {std::move(*piece)});
+}
+
+void Scheduler::end(Task& task, EndReason reason) {
+  Update update;
+  update.piece.text = task.answer.finish();
+  update.piece.end = reason;
+  tell(task, std::move(update));
+}
+
+void Scheduler::fail(Task& task, Error error) {
+  Update update;
+  update.failed = std::move(error);
+  tell(task, std::move(update));
+}
+
+void Scheduler::tell(Task& task, Update update) {
+  if (task.request.on_update) task.request.on_update(update);
+  task.over = update.last();
+  if (!task.over) return;
+  const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
+  telemetry_.counter("scheduler.finished").add();
+  telemetry_.emit({"request.finished",
+                   {{"reason", std::string(update.failed ? tern::name(update.failed->code)
+                                                         : name(*update.piece.end))},
+                    {"prompt_tokens", std::uint64_t{task.answer.prompt_tokens()}},
+                    {"generated_tokens", std::uint64_t{task.answer.generated().size()}},
+                    {"seconds", seconds(Clock::now() - task.arrived)}}});
+}
+
+}  // namespace tern::engine

@@ -1,0 +1,93 @@
+// Continuous batching: many answers at once over one stepper.
+//
+// In each step every request that has its prompt behind it gets its next token, and prompts share
+// what room is left. Requests come in the order of priority, then arrival: their seniority. A
+// senior one that needs pages takes them from the most junior, which waits and is computed again
+// later: it loses no token. What shares a step with what, and who was set back, changes no answer.
+//
+// One thread at a time, but for prepare(), which any thread may call. Model, tokenizer and
+// telemetry outlive it.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "core/result.h"
+#include "engine/task.h"
+#include "telemetry/telemetry.h"
+#include "text/tokenizer.h"
+
+namespace tern::engine {
+
+struct SchedulerOptions {
+  std::uint32_t rows = 256;      // most tokens of a step
+  std::uint32_t beside = 32;     // most tokens of prompts in a step in which others wait for theirs
+  std::uint32_t sequences = 64;  // that are computed at once; fewer than rows
+  std::uint32_t pages = 0;       // for keys and values, of backend::KvPool::kPageTokens tokens each
+  std::uint32_t context = 0;     // most tokens of a request; 0: what the model was trained for
+  std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
+  format::KvType kv_type = format::KvType::kF16;
+};
+
+class Scheduler {
+ public:
+  // Errors: kUsage for options that contradict each other, kOutOfMemory.
+  static Result<std::unique_ptr<Scheduler>> create(const model::Model& model,
+                                                   const text::Tokenizer& tokenizer,
+                                                   const SchedulerOptions& options,
+                                                   telemetry::Telemetry& telemetry);
+  ~Scheduler();
+
+  // Most tokens of a request, prompt and answer: what is asked for and what the pages hold.
+  std::uint32_t context() const { return context_; }
+
+  // Errors: those of Answer::create; kContextLength for a prompt that leaves no room for a token;
+  // kUsage for a token outside of the vocabulary.
+  Result<std::unique_ptr<Task>> prepare(Request request) const;
+  void add(std::unique_ptr<Task> task);
+
+  // Ends what was cancelled or is late, and starts what there is room for.
+  void admit();
+  // Admits, computes one step and tells owners what it brought.
+  void step();
+  // Ends all requests.
+  void cancel_all();
+
+  std::size_t running() const { return running_.size(); }
+  std::size_t waiting() const { return waiting_.size(); }
+  bool idle() const { return running_.empty() && waiting_.empty(); }
+  const backend::KvPool& pool() const { return stepper_->pool(); }
+
+ private:
+  using Tasks = std::vector<std::unique_ptr<Task>>;  // by seniority
+
+  Scheduler(const text::Tokenizer& tokenizer, const SchedulerOptions& options,
+            std::unique_ptr<Stepper> stepper, telemetry::Telemetry& telemetry);
+
+  void drop_ended(Tasks& tasks);
+  bool has_room(const Task& task, std::size_t running, std::uint32_t free_pages) const;
+  bool make_room(const Task& task);
+  void set_back_most_junior();
+  void share_rows();
+  bool take_pages(std::size_t index);
+  void compute();
+  void take_piece(Task& task);
+  void end(Task& task, EndReason reason);
+  void fail(Task& task, Error error);
+  void tell(Task& task, Update update);
+
+  const text::Tokenizer& tokenizer_;
+  SchedulerOptions options_;
+  std::uint32_t context_;
+  std::unique_ptr<Stepper> stepper_;
+  telemetry::Telemetry& telemetry_;
+  std::uint64_t arrivals_ = 0;
+  Tasks running_;
+  Tasks waiting_;
+  std::vector<Advance> work_;   // of the step at hand
+  std::vector<Task*> workers_;  // whose they are
+};
+
+}  // namespace tern::engine

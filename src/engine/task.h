@@ -1,0 +1,70 @@
+// A request to the scheduler, and what becomes of it.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <utility>
+#include <vector>
+
+#include "core/result.h"
+#include "engine/answer.h"
+#include "engine/sequence.h"
+
+namespace tern::engine {
+
+using Clock = std::chrono::steady_clock;
+
+// What a request's owner is told: a piece at a time, the last of which has an end, or a failure.
+struct Update {
+  Answer::Piece piece;
+  std::optional<Error> failed = {};
+
+  bool last() const { return failed || piece.end; }
+};
+
+struct Request {
+  std::vector<text::TokenId> prompt;
+  AnswerOptions answer;
+  int priority = 0;  // the higher goes first
+  std::optional<Clock::time_point> deadline = {};
+  std::stop_token cancel = {};
+  // Called by the scheduler's thread, which it must not keep waiting.
+  std::function<void(const Update&)> on_update;
+};
+
+// A request that a scheduler has prepared: tokens that a sequence must compute, and what they
+// became.
+struct Task {
+  Task(Request made, Answer begun) : request(std::move(made)), answer(std::move(begun)) {}
+
+  Request request;
+  Answer answer;
+  std::uint64_t arrival = 0;
+  std::optional<Sequence> sequence;  // while it runs
+  std::uint32_t share = 0;           // of the tokens of the step at hand
+  bool over = false;                 // its owner was told the end
+  Clock::time_point arrived = Clock::now();
+
+  bool is_senior_to(const Task& other) const {
+    return request.priority != other.request.priority ? request.priority > other.request.priority
+                                                      : arrival < other.arrival;
+  }
+  std::uint32_t tokens() const { return static_cast<std::uint32_t>(answer.tokens().size()); }
+  std::uint32_t computed() const {
+    return sequence ? static_cast<std::uint32_t>(sequence->tokens().size()) : 0;
+  }
+  std::uint32_t pending() const { return tokens() - computed(); }
+  bool decodes() const { return computed() > 0 && pending() == 1; }
+  std::uint32_t pages() { return sequence ? sequence->cache().pages() : 0; }
+  // What the pending tokens and the one after them take beyond what it has.
+  std::uint32_t missing_pages() {
+    const std::uint32_t wanted = backend::KvPool::pages_for(tokens() + 1);
+    return wanted - std::min(wanted, pages());
+  }
+};
+
+}  // namespace tern::engine

@@ -1,0 +1,388 @@
+// Many requests at once, on the embedded model: each answer is the one that it gets alone.
+#include "engine/scheduler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <sstream>
+
+#include "backend/cpu/cpu_backend.h"
+#include "core/cpu_features.h"
+#include "engine/generate.h"
+#include "kernels/registry.h"
+#include "support/temporary_directory.h"
+#include "support/tiny_model.h"
+
+namespace tern::engine {
+namespace {
+
+using ::testing::HasSubstr;
+using text::TokenId;
+
+template <typename T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().to_string());
+  return std::move(*result);
+}
+
+// What the owner of a request has been told.
+struct Heard {
+  std::string text;
+  std::vector<TokenId> tokens;
+  std::optional<EndReason> end;
+  std::optional<Error> failed;
+  int after_the_end = 0;
+
+  void hear(const Update& update) {
+    after_the_end += end || failed ? 1 : 0;
+    text += update.piece.text;
+    if (update.piece.token) tokens.push_back(*update.piece.token);
+    end = update.piece.end;
+    failed = update.failed;
+  }
+};
+
+class SchedulerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto file = must(format::GgufFile::open(TERN_SOURCE_DIR "/models/tern-tales.gguf"));
+    tokenizer_.emplace(must(text::Tokenizer::from_gguf(file)));
+    model_.emplace(must(model::Model::load(std::move(file), backend_)));
+  }
+  std::unique_ptr<Scheduler> scheduler(const SchedulerOptions& options) {
+    return must(Scheduler::create(*model_, *tokenizer_, options, telemetry_));
+  }
+  Request request(std::string_view prompt, std::uint32_t max_tokens, float temperature = 0.0f) {
+    Request r;
+    r.prompt = tokenizer_->encode(prompt);
+    r.answer.sampling.temperature = temperature;
+    r.answer.sampling.seed = 7;
+    r.answer.max_tokens = max_tokens;
+    r.answer.ignore_end = true;
+    return r;
+  }
+  // Adds a request whose owner is `heard`.
+  void add(Scheduler& scheduler, Request request, Heard& heard) {
+    request.on_update = [&heard](const Update& update) { heard.hear(update); };
+    scheduler.add(must(scheduler.prepare(std::move(request))));
+  }
+  Generation alone(const Request& request) {
+    auto sequence = must(Sequence::create(*model_));
+    GenerateRequest r;
+    r.prompt = request.prompt;
+    r.answer = request.answer;
+    return must(generate(sequence, *tokenizer_, r, unread_));
+  }
+  // Requests of mixed lengths and ways to sample.
+  std::vector<Request> mixed() {
+    const std::string tale =
+        "Once upon a time there was a king who had three daughters, and the youngest of them was "
+        "so fair that the sun himself, who had seen so much, wondered whenever he shone on her. ";
+    std::vector<Request> all;
+    for (std::size_t i = 0; i < 10; ++i) {
+      const std::string prompt =
+          (i % 3 == 0 ? tale + tale : tale).substr(i * 7, i % 3 == 1 ? 9 : 999);
+      all.push_back(request(prompt, i % 3 == 1 ? 90 : 5 + static_cast<std::uint32_t>(i * 11 % 60),
+                            i % 2 == 0 ? 0.0f : 1.0f));
+      all.back().answer.sampling.seed = i;
+      if (i % 4 == 3) all.back().answer.sampling.top_k = 0;
+      if (i % 5 == 4) all.back().answer.sampling.repeat_penalty = 1.3f;
+    }
+    all[3].answer.stops = {alone(all[3]).text.substr(12, 4)};
+    return all;
+  }
+  std::uint64_t count(const std::string& name) {
+    const auto counters = telemetry_.counters();
+    return counters.contains(name) ? counters.at(name) : 0;
+  }
+  void expect_solo_answers(const SchedulerOptions& options, std::size_t a_step = 3) {
+    const std::vector<Request> requests = mixed();
+    std::vector<Heard> heard(requests.size());
+    const auto all = scheduler(options);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      add(*all, requests[i], heard[i]);
+      for (std::size_t step = 0; step < a_step; ++step) all->step();
+    }
+    for (int step = 0; step < 5000 && !all->idle(); ++step) all->step();
+    ASSERT_TRUE(all->idle());
+    EXPECT_EQ(all->pool().free_pages(), options.pages);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      SCOPED_TRACE(i);
+      const Generation solo = alone(requests[i]);
+      EXPECT_EQ(heard[i].tokens, solo.tokens);
+      EXPECT_EQ(heard[i].text, solo.text);
+      EXPECT_EQ(heard[i].end, solo.end);
+      EXPECT_EQ(heard[i].after_the_end, 0);
+    }
+  }
+
+  backend::CpuBackend backend_{kernels::best_table(detect_cpu_features()), 1};
+  telemetry::Telemetry telemetry_;
+  telemetry::Telemetry unread_;
+  std::optional<text::Tokenizer> tokenizer_;
+  std::optional<model::Model> model_;
+};
+
+TEST_F(SchedulerTest, AnswersAreThoseThatEachRequestGetsAlone) {
+  expect_solo_answers({.rows = 64, .beside = 8, .sequences = 8, .pages = 100});
+  EXPECT_EQ(count("scheduler.set_back"), 0u);
+  EXPECT_EQ(count("scheduler.finished"), 10u);
+}
+
+// A pool that holds two or three of the ten: whoever is set back is computed again.
+TEST_F(SchedulerTest, BeingSetBackChangesNoAnswer) {
+  expect_solo_answers({.rows = 64, .beside = 8, .sequences = 8, .pages = 8}, 1);
+  EXPECT_GT(count("scheduler.set_back"), 0u);
+}
+
+TEST_F(SchedulerTest, AnswersAreTheSameOneAtATime) {
+  expect_solo_answers({.rows = 7, .beside = 1, .sequences = 1, .pages = 8});
+}
+
+TEST_F(SchedulerTest, PromptsLeaveRoomForThoseThatDecode) {
+  const auto s = scheduler({.rows = 64, .beside = 5, .sequences = 4, .pages = 100});
+  Heard first;
+  Heard second;
+  add(*s, request("Once", 100), first);
+  s->step();
+  ASSERT_EQ(first.tokens.size(), 1u);
+  Request longer = request(std::string(150, 'a') + " king", 4);
+  const std::size_t prompt = longer.prompt.size();
+  ASSERT_GT(prompt, 50u);
+  add(*s, std::move(longer), second);
+  std::size_t steps = 0;
+  while (second.tokens.empty()) {
+    const std::uint64_t rows = count("scheduler.rows");
+    s->step();
+    ++steps;
+    EXPECT_LE(count("scheduler.rows") - rows, 6u);
+    EXPECT_EQ(first.tokens.size(), std::min<std::size_t>(1 + steps, 100));
+  }
+  EXPECT_EQ(steps, (prompt + 4) / 5);
+}
+
+TEST_F(SchedulerTest, AShortPromptIsNotKeptWaitingByALongOne) {
+  const auto s = scheduler({.rows = 16, .beside = 8, .sequences = 4, .pages = 100});
+  Heard slow;
+  Heard quick;
+  add(*s, request(std::string(200, 'a'), 1), slow);
+  add(*s, request("Once", 1), quick);
+  s->step();
+  EXPECT_EQ(quick.tokens.size(), 1u);
+  EXPECT_TRUE(slow.tokens.empty());
+}
+
+TEST_F(SchedulerTest, PriorityGoesFirstAndTakesThePlaceOfOthers) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 100});
+  Heard low;
+  Heard equal;
+  Heard high;
+  const Request patient = request("Once upon a time", 20, 1.0f);
+  add(*s, patient, low);
+  for (int i = 0; i < 5; ++i) s->step();
+  ASSERT_EQ(low.tokens.size(), 5u);
+  add(*s, request("The king", 3), equal);
+  Request urgent = request("The queen", 3);
+  urgent.priority = 1;
+  add(*s, std::move(urgent), high);
+  for (int i = 0; i < 3; ++i) s->step();
+  EXPECT_EQ(high.end, EndReason::kMaxTokens);
+  EXPECT_EQ(low.tokens.size(), 5u);
+  EXPECT_EQ(count("scheduler.set_back"), 1u);
+  while (!low.end) s->step();
+  EXPECT_TRUE(equal.tokens.empty());  // came after it
+  EXPECT_EQ(low.tokens, alone(patient).tokens);
+  while (!s->idle()) s->step();
+  EXPECT_EQ(equal.end, EndReason::kMaxTokens);
+}
+
+// Setting back what could make no room would only lose work.
+TEST_F(SchedulerTest, NobodyIsSetBackInVain) {
+  const auto s = scheduler({.rows = 64, .beside = 32, .sequences = 4, .pages = 8});
+  Heard senior;
+  Heard low;
+  Heard big;
+  Request first = request(std::string(150, 'a'), 60);
+  ASSERT_GT(first.prompt.size(), 140u);
+  first.priority = 2;
+  add(*s, std::move(first), senior);
+  add(*s, request("Once", 30), low);
+  for (int i = 0; i < 12; ++i) s->step();
+  ASSERT_GT(low.tokens.size(), 0u);
+  Request large = request(std::string(200, 'b'), 2);
+  ASSERT_GT(large.prompt.size(), 96u);
+  large.priority = 1;
+  add(*s, std::move(large), big);
+  s->step();
+  EXPECT_EQ(count("scheduler.set_back"), 0u);
+  while (!s->idle()) s->step();
+  EXPECT_EQ(big.tokens.size(), 2u);
+}
+
+TEST_F(SchedulerTest, CancelledRequestsEndAndGiveBackTheirPages) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 20});
+  std::stop_source stop_running;
+  std::stop_source stop_waiting;
+  Heard runs;
+  Heard waits;
+  Request first = request("Once upon a time", 100);
+  const Generation whole = alone(first);
+  first.cancel = stop_running.get_token();
+  Request second = request("The king", 100);
+  second.cancel = stop_waiting.get_token();
+  add(*s, std::move(first), runs);
+  add(*s, std::move(second), waits);
+  for (int i = 0; i < 4; ++i) s->step();
+  stop_waiting.request_stop();
+  s->step();
+  EXPECT_EQ(waits.end, EndReason::kCancelled);
+  EXPECT_FALSE(runs.end);
+  stop_running.request_stop();
+  s->step();
+  EXPECT_EQ(runs.end, EndReason::kCancelled);
+  EXPECT_EQ(runs.tokens.size(), 5u);
+  EXPECT_EQ(runs.text, whole.text.substr(0, runs.text.size()));
+  EXPECT_TRUE(s->idle());
+  EXPECT_EQ(s->pool().free_pages(), 20u);
+}
+
+TEST_F(SchedulerTest, DeadlinesEndWhatRunsAndWhatWaits) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 20});
+  Heard runs;
+  Heard waits;
+  Heard in_time;
+  Request first = request("Once", 1000);
+  first.answer.max_tokens.reset();
+  first.deadline = Clock::now() + std::chrono::milliseconds(80);
+  Request second = request("The king", 5);
+  second.deadline = Clock::now() - std::chrono::seconds(1);
+  Request third = request("The king", 5);
+  third.deadline = Clock::now() + std::chrono::hours(1);
+  add(*s, std::move(first), runs);
+  add(*s, std::move(second), waits);
+  add(*s, std::move(third), in_time);
+  s->step();
+  EXPECT_EQ(waits.end, EndReason::kDeadline);
+  EXPECT_TRUE(waits.tokens.empty());
+  while (!s->idle()) s->step();
+  EXPECT_TRUE(runs.end == EndReason::kDeadline || runs.end == EndReason::kContextFull);
+  EXPECT_EQ(in_time.end, EndReason::kMaxTokens);
+}
+
+TEST_F(SchedulerTest, ARequestThatFillsThePoolEndsThere) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 4, .pages = 2});
+  EXPECT_EQ(s->context(), 64u);
+  Heard heard;
+  Heard other;
+  add(*s, request("Once", 1000), heard);
+  add(*s, request("The king", 1000), other);
+  while (!s->idle()) s->step();
+  EXPECT_EQ(heard.end, EndReason::kContextFull);
+  EXPECT_EQ(other.end, EndReason::kContextFull);
+}
+
+TEST_F(SchedulerTest, CancelAllTellsEach) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 20});
+  Heard runs;
+  Heard waits;
+  add(*s, request("Once", 1000), runs);
+  add(*s, request("The king", 1000), waits);
+  s->step();
+  s->cancel_all();
+  EXPECT_EQ(runs.end, EndReason::kCancelled);
+  EXPECT_EQ(waits.end, EndReason::kCancelled);
+  EXPECT_TRUE(s->idle());
+}
+
+TEST_F(SchedulerTest, WhatCannotBeComputedIsRefusedAtOnce) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 4, .pages = 2});
+  const auto refusal = [&](Request r) { return s->prepare(std::move(r)).error(); };
+  Request r = request("Once", 1);
+  r.prompt.assign(64, 5);
+  EXPECT_EQ(refusal(r).code, ErrorCode::kContextLength);
+  EXPECT_THAT(refusal(r).message, HasSubstr("fewer than 64 tokens"));
+  r.prompt.assign(63, 5);
+  EXPECT_TRUE(s->prepare(r).ok());
+  r.prompt = {5, -1};
+  EXPECT_EQ(refusal(r).code, ErrorCode::kUsage);
+  r.prompt = {static_cast<TokenId>(model_->config().vocab)};
+  EXPECT_EQ(refusal(r).context, "token");
+  r.prompt.clear();
+  EXPECT_EQ(refusal(r).context, "prompt");
+  r = request("Once", 1);
+  r.answer.sampling.temperature = -1.0f;
+  EXPECT_EQ(refusal(r).context, "temperature");
+}
+
+TEST_F(SchedulerTest, OptionsThatContradictEachOtherAreRefused) {
+  const auto refusal = [&](const SchedulerOptions& options) {
+    return Scheduler::create(*model_, *tokenizer_, options, telemetry_).error().context;
+  };
+  EXPECT_EQ(refusal({.rows = 8, .sequences = 8, .pages = 2}), "sequences");
+  EXPECT_EQ(refusal({.rows = 8, .sequences = 0, .pages = 2}), "sequences");
+  EXPECT_EQ(refusal({.rows = 0, .sequences = 1, .pages = 2}), "sequences");
+  EXPECT_EQ(refusal({.rows = 8, .beside = 0, .sequences = 2, .pages = 2}), "beside");
+  EXPECT_EQ(refusal({.rows = 8, .sequences = 2, .pages = 0}), "pages");
+  EXPECT_EQ(refusal({.rows = 8, .sequences = 2, .pages = 2, .context = 1u << 30}), "context");
+  EXPECT_EQ(Scheduler::create(*model_, *tokenizer_,
+                              {.sequences = 2, .pages = 2, .available_memory = 1000}, telemetry_)
+                .error()
+                .code,
+            ErrorCode::kOutOfMemory);
+}
+
+TEST_F(SchedulerTest, ReportsWhatEnded) {
+  std::ostringstream lines;
+  telemetry_.add_sink(std::make_unique<telemetry::JsonLinesSink>(lines));
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 4, .pages = 20});
+  Heard heard;
+  add(*s, request("Once", 3), heard);
+  while (!s->idle()) s->step();
+  EXPECT_THAT(lines.str(), HasSubstr(R"("event":"request.finished")"));
+  EXPECT_THAT(lines.str(), HasSubstr(R"("reason":"max_tokens")"));
+  EXPECT_THAT(lines.str(), HasSubstr(R"("generated_tokens":3)"));
+}
+
+// A token whose embedding is no number ends its own request alone.
+TEST(SchedulerFailureTest, ARequestThatFailsHarmsNoOther) {
+  constexpr TokenId kBad = 7;
+  test::TemporaryDirectory directory;
+  test::TinyModel tiny;
+  tiny.tied = false;
+  tiny.tamper = [&](const std::string& name, std::vector<std::byte>& bytes) {
+    if (name == "token_embd.weight") {
+      std::memset(&bytes[kBad * tiny.hidden * 2], 0xff, tiny.hidden * 2);
+    }
+    return true;
+  };
+  backend::CpuBackend backend{kernels::scalar_table(), 1};
+  const auto model = must(model::Model::load(
+      must(format::GgufFile::open(write_tiny_model(directory.path(), tiny))), backend));
+  const auto tokenizer = must(text::Tokenizer::from_gguf(
+      must(format::GgufFile::open(TERN_SOURCE_DIR "/models/tern-tales.gguf"))));
+  telemetry::Telemetry telemetry;
+  const auto s = must(Scheduler::create(
+      model, tokenizer, {.rows = 16, .beside = 8, .sequences = 4, .pages = 20}, telemetry));
+  Heard bad;
+  Heard good;
+  for (Heard* heard : {&bad, &good}) {
+    Request r;
+    r.prompt = {1, 2, heard == &bad ? kBad : 3, 4};
+    r.answer.max_tokens = 2;
+    r.answer.ignore_end = true;
+    r.on_update = [heard](const Update& update) { heard->hear(update); };
+    s->add(must(s->prepare(std::move(r))));
+  }
+  while (!s->idle()) s->step();
+  ASSERT_TRUE(bad.failed);
+  EXPECT_EQ(bad.failed->code, ErrorCode::kNumeric);
+  EXPECT_EQ(bad.after_the_end, 0);
+  EXPECT_FALSE(good.failed);
+  EXPECT_EQ(good.tokens.size(), 2u);
+  EXPECT_EQ(s->pool().free_pages(), 20u);
+}
+
+}  // namespace
+}  // namespace tern::engine
