@@ -37,7 +37,7 @@ Error no_prompt() {
 Result<Answer> Answer::create(const text::Tokenizer& tokenizer, std::span<const TokenId> prompt,
                               AnswerOptions options) {
   if (prompt.empty()) return no_prompt();
-  TERN_ASSIGN(Sampler sampler, Sampler::create(options.sampling));
+  TERN_ASSIGN(Sampler sampler, Sampler::create(options.sampling, prompt.size()));
   return Answer(tokenizer, prompt, std::move(options), std::move(sampler));
 }
 
@@ -52,15 +52,15 @@ Answer::Answer(const text::Tokenizer& tokenizer, std::span<const TokenId> prompt
       prompt_tokens_(prompt.size()) {}
 
 std::optional<TopLogits> Answer::wanted(const model::Model& model) {
-  const auto count = sampler_.decisive();
+  const auto count = decisive();
   if (!count) return std::nullopt;
-  always_ = sampler_.penalised(tokens_);
+  always_ = sampler_.changed(tokens_);
   return TopLogits{*count, texts(model, *tokenizer_), always_};
 }
 
 Result<TokenId> Answer::sample(const Sequence& sequence) {
   const auto position = static_cast<std::uint32_t>(tokens_.size());
-  if (!sampler_.decisive()) {
+  if (!decisive()) {
     const auto logits = sequence.logits().first(texts(sequence.model(), *tokenizer_));
     return sampler_.sample(logits, position, tokens_);
   }
@@ -79,6 +79,10 @@ Result<Answer::Piece> Answer::next(const Sequence& sequence) {
   if (!options_.ignore_end && tokenizer_->is_end_of_generation(token)) {
     piece.end = EndReason::kEndOfSequence;
   } else {
+    if (options_.logprobs) {
+      const auto logits = sequence.logits().first(texts(sequence.model(), *tokenizer_));
+      piece.logprobs = log_probabilities(logits, token, *options_.logprobs);
+    }
     tokens_.push_back(token);
     piece.token = token;
     piece.text = scanner_.push(decoder_.push(token));

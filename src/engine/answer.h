@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "engine/logprobs.h"
 #include "engine/sampler.h"
 #include "engine/sequence.h"
 #include "engine/stop_scanner.h"
@@ -40,7 +41,8 @@ struct AnswerOptions {
   SamplingOptions sampling;
   std::optional<std::uint32_t> max_tokens;  // else until the context is full
   std::vector<std::string> stops;
-  bool ignore_end = false;  // go on after an end-of-generation token
+  bool ignore_end = false;                // go on after an end-of-generation token
+  std::optional<std::uint32_t> logprobs;  // of each token, and of so many others: costs all logits
 };
 
 class Answer {
@@ -66,6 +68,7 @@ class Answer {
     std::optional<text::TokenId> token;  // added to tokens()
     std::string text;                    // that this completes: whole UTF-8 only, often empty
     std::optional<EndReason> end;        // there is no next piece
+    std::vector<TokenLogprob> logprobs;  // of the token, then of the most probable
   };
   // Chooses the token after tokens(), which `sequence` holds. Errors: those of Sampler::sample.
   Result<Piece> next(const Sequence& sequence);
@@ -79,6 +82,10 @@ class Answer {
   Answer(const text::Tokenizer& tokenizer, std::span<const text::TokenId> prompt,
          AnswerOptions options, Sampler sampler);
 
+  // How many of the largest logits are enough; no value for all.
+  std::optional<std::uint32_t> decisive() const {
+    return options_.logprobs ? std::nullopt : sampler_.decisive();
+  }
   Result<text::TokenId> sample(const Sequence& sequence);
   bool enough() const { return options_.max_tokens && generated().size() >= *options_.max_tokens; }
 

@@ -19,9 +19,17 @@ Error out_of_range(const char* option, const char* expected, double found) {
                std::string("expected ") + expected + ", found " + std::to_string(found), option};
 }
 
+bool by_token(const TokenBias& a, const TokenBias& b) { return a.token < b.token; }
+
+std::vector<TokenId> ascending(std::vector<TokenId> tokens) {
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  return tokens;
+}
+
 }  // namespace
 
-Result<Sampler> Sampler::create(const SamplingOptions& options) {
+Result<Sampler> Sampler::create(const SamplingOptions& options, std::size_t answer) {
   // Written so that a NaN fails.
   if (!(options.temperature >= 0.0f && options.temperature <= 100.0f)) {
     return out_of_range("temperature", "0 to 100", options.temperature);
@@ -35,7 +43,24 @@ Result<Sampler> Sampler::create(const SamplingOptions& options) {
   if (!(options.repeat_penalty >= 0.01f && options.repeat_penalty <= 100.0f)) {
     return out_of_range("repeat-penalty", "0.01 to 100", options.repeat_penalty);
   }
-  return Sampler(options);
+  if (!(std::fabs(options.presence_penalty) <= 100.0f)) {
+    return out_of_range("presence-penalty", "-100 to 100", options.presence_penalty);
+  }
+  if (!(std::fabs(options.frequency_penalty) <= 100.0f)) {
+    return out_of_range("frequency-penalty", "-100 to 100", options.frequency_penalty);
+  }
+  SamplingOptions sorted = options;
+  std::sort(sorted.bias.begin(), sorted.bias.end(), by_token);
+  for (std::size_t i = 0; i < sorted.bias.size(); ++i) {
+    const TokenBias& bias = sorted.bias[i];
+    if (std::isnan(bias.logit) || bias.logit > 1000.0f) {
+      return out_of_range("bias", "a number of at most 1000", bias.logit);
+    }
+    if (i > 0 && sorted.bias[i - 1].token == bias.token) {
+      return out_of_range("bias", "each token once", bias.token);
+    }
+  }
+  return Sampler(sorted, answer);
 }
 
 std::optional<std::uint32_t> Sampler::decisive() const {
@@ -44,13 +69,20 @@ std::optional<std::uint32_t> Sampler::decisive() const {
   return some ? std::optional(options_.top_k) : std::nullopt;
 }
 
-std::vector<TokenId> Sampler::penalised(std::span<const TokenId> history) const {
+std::vector<TokenId> Sampler::repeated(std::span<const TokenId> history) const {
   if (options_.repeat_penalty == 1.0f) return {};
-  const std::size_t span = std::min<std::size_t>(history.size(), options_.repeat_last_n);
-  std::vector<TokenId> recent(history.end() - static_cast<std::ptrdiff_t>(span), history.end());
-  std::sort(recent.begin(), recent.end());
-  recent.erase(std::unique(recent.begin(), recent.end()), recent.end());
-  return recent;
+  const auto recent = history.last(std::min<std::size_t>(history.size(), options_.repeat_last_n));
+  return ascending({recent.begin(), recent.end()});
+}
+
+std::vector<TokenId> Sampler::changed(std::span<const TokenId> history) const {
+  std::vector<TokenId> tokens = repeated(history);
+  if (counts_answer()) {
+    const auto answer = history.subspan(std::min(answer_, history.size()));
+    tokens.insert(tokens.end(), answer.begin(), answer.end());
+  }
+  for (const TokenBias& bias : options_.bias) tokens.push_back(bias.token);
+  return ascending(std::move(tokens));
 }
 
 Result<TokenId> Sampler::sample(std::span<const float> logits, std::uint32_t position,
@@ -70,9 +102,7 @@ Result<TokenId> Sampler::sample(std::span<const backend::TokenLogit> logits, std
 
 Result<TokenId> Sampler::choose(std::uint32_t position, std::span<const TokenId> history) {
   const ScopedFpEnv fp_env;
-  std::erase_if(candidates_, [](const Candidate& c) {
-    return c.logit == -std::numeric_limits<float>::infinity();  // a masked token
-  });
+  drop_masked();
   for (const Candidate& candidate : candidates_) {
     if (std::isfinite(candidate.logit)) continue;
     return Error{
@@ -80,10 +110,13 @@ Result<TokenId> Sampler::choose(std::uint32_t position, std::span<const TokenId>
         "the logit of token " + std::to_string(candidate.token) + " is a NaN or an infinity",
         "position " + std::to_string(position)};
   }
+  penalise(history);
+  penalise_answer(history);
+  add_bias();
+  drop_masked();
   if (candidates_.empty()) {
     return Error{ErrorCode::kNumeric, "no logit is finite", "position " + std::to_string(position)};
   }
-  penalise(history);
   if (options_.temperature == 0.0f) {
     const auto best =
         std::max_element(candidates_.begin(), candidates_.end(),
@@ -97,13 +130,41 @@ Result<TokenId> Sampler::choose(std::uint32_t position, std::span<const TokenId>
 }
 
 void Sampler::penalise(std::span<const TokenId> history) {
-  const std::vector<TokenId> recent = penalised(history);
+  const std::vector<TokenId> recent = repeated(history);
   if (recent.empty()) return;
   for (Candidate& candidate : candidates_) {
     if (!std::binary_search(recent.begin(), recent.end(), candidate.token)) continue;
     candidate.logit = candidate.logit > 0.0f ? candidate.logit / options_.repeat_penalty
                                              : candidate.logit * options_.repeat_penalty;
   }
+}
+
+void Sampler::penalise_answer(std::span<const TokenId> history) {
+  if (!counts_answer()) return;
+  const auto answer = history.subspan(std::min(answer_, history.size()));
+  std::vector<TokenId> tokens(answer.begin(), answer.end());
+  std::sort(tokens.begin(), tokens.end());
+  for (Candidate& candidate : candidates_) {
+    const auto [first, last] = std::equal_range(tokens.begin(), tokens.end(), candidate.token);
+    if (first == last) continue;
+    const auto times = static_cast<float>(last - first);
+    candidate.logit -= options_.presence_penalty + options_.frequency_penalty * times;
+  }
+}
+
+void Sampler::add_bias() {
+  auto bias = options_.bias.begin();
+  for (Candidate& candidate : candidates_) {
+    while (bias != options_.bias.end() && bias->token < candidate.token) ++bias;
+    if (bias == options_.bias.end()) return;
+    if (bias->token == candidate.token) candidate.logit += bias->logit;
+  }
+}
+
+void Sampler::drop_masked() {
+  std::erase_if(candidates_, [](const Candidate& c) {
+    return c.logit == -std::numeric_limits<float>::infinity();
+  });
 }
 
 void Sampler::keep_top_k() {

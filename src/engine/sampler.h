@@ -1,9 +1,9 @@
 // Chooses the next token from logits.
 //
-// In order: repetition penalty, top-k, top-p, min-p, temperature, then the largest
-// logit/T + gumbel(seed, position, token), ties to the lowest id: an exact sample from the
-// remaining distribution that depends only on logits, seed and position. Temperature 0 takes the
-// largest logit.
+// In order: repetition penalty, presence and frequency penalty, bias, top-k, top-p, min-p,
+// temperature, then the largest logit/T + gumbel(seed, position, token), ties to the lowest id: an
+// exact sample from the remaining distribution that depends only on logits, seed and position.
+// Temperature 0 takes the largest logit.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,8 @@
 
 namespace tern::engine {
 
+using TokenBias = backend::TokenLogit;
+
 struct SamplingOptions {
   float temperature = 0.8f;
   std::uint32_t top_k = 40;          // 0: all
@@ -24,27 +26,30 @@ struct SamplingOptions {
   float min_p = 0.05f;               // 0: all
   float repeat_penalty = 1.0f;       // 1: none
   std::uint32_t repeat_last_n = 64;  // tokens that the penalty looks back on
+  float presence_penalty = 0.0f;     // taken from the logit of each token of the answer so far
+  float frequency_penalty = 0.0f;    // the same, as often as it came
+  std::vector<TokenBias> bias = {};  // added to logits; -infinity masks. Each token once
   std::uint64_t seed = 0;
 };
 
 class Sampler {
  public:
-  // Errors: kUsage for an option out of its range.
-  static Result<Sampler> create(const SamplingOptions& options);
+  // The answer begins at position `answer`. Errors: kUsage for an option out of its range.
+  static Result<Sampler> create(const SamplingOptions& options, std::size_t answer = 0);
 
   const SamplingOptions& options() const { return options_; }
 
   // How many of the largest logits decide; no value where all may.
   std::optional<std::uint32_t> decisive() const;
-  // The tokens whose logits the repetition penalty changes, ascending.
-  std::vector<text::TokenId> penalised(std::span<const text::TokenId> history) const;
+  // The tokens whose logits penalties and bias change, ascending.
+  std::vector<text::TokenId> changed(std::span<const text::TokenId> history) const;
 
   // The token for `position` (its index in the sequence). `history` are the tokens before it.
   // A logit of -infinity masks its token. Errors: kNumeric where one is a NaN or +infinity, or
   // where all are masked.
   Result<text::TokenId> sample(std::span<const float> logits, std::uint32_t position,
                                std::span<const text::TokenId> history);
-  // The same from some of the logits, ascending by token: the penalised ones, and of the others at
+  // The same from some of the logits, ascending by token: the changed() ones, and of the others at
   // least the decisive().
   Result<text::TokenId> sample(std::span<const backend::TokenLogit> logits, std::uint32_t position,
                                std::span<const text::TokenId> history);
@@ -52,16 +57,25 @@ class Sampler {
  private:
   using Candidate = backend::TokenLogit;
 
-  explicit Sampler(const SamplingOptions& options) : options_(options) {}
+  Sampler(const SamplingOptions& options, std::size_t answer)
+      : options_(options), answer_(answer) {}
 
   Result<text::TokenId> choose(std::uint32_t position, std::span<const text::TokenId> history);
+  std::vector<text::TokenId> repeated(std::span<const text::TokenId> history) const;
+  bool counts_answer() const {
+    return options_.presence_penalty != 0.0f || options_.frequency_penalty != 0.0f;
+  }
   void penalise(std::span<const text::TokenId> history);
+  void penalise_answer(std::span<const text::TokenId> history);
+  void add_bias();
+  void drop_masked();
   void keep_top_k();
   void keep_top_p();
   void keep_min_p();
   text::TokenId largest_perturbed(std::uint32_t position) const;
 
   SamplingOptions options_;
+  std::size_t answer_;
   std::vector<Candidate> candidates_;  // reused from token to token
 };
 

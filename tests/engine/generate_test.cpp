@@ -136,6 +136,32 @@ TEST_F(GenerateTest, TheCertifiedHeadChangesNoToken) {
   }
 }
 
+// Asking for probabilities costs all logits, and changes no token.
+TEST_F(GenerateTest, ProbabilitiesComeWithEachTokenAndChangeNone) {
+  for (const float temperature : {0.0f, 1.0f}) {
+    const auto r = request(8, temperature);
+    const Generation plain = must_run(r);
+    auto sequence = Sequence::create(*model_);
+    AnswerOptions options = r.answer;
+    options.logprobs = 3;
+    auto answer = Answer::create(*tokenizer_, r.prompt, options);
+    ASSERT_TRUE(sequence.ok() && answer.ok());
+    EXPECT_FALSE(answer->wanted(*model_));
+    ASSERT_TRUE(sequence->append(r.prompt).ok());
+    for (std::optional<EndReason> end; !end;) {
+      const auto piece = answer->next(*sequence);
+      ASSERT_TRUE(piece.ok());
+      end = piece->end;
+      ASSERT_EQ(piece->logprobs.size(), 4u);
+      EXPECT_EQ(piece->logprobs[0].token, *piece->token);
+      EXPECT_LE(piece->logprobs[0].logprob, piece->logprobs[1].logprob);
+      EXPECT_LT(piece->logprobs[1].logprob, 0.0);
+      if (!end) ASSERT_TRUE(sequence->append({&*piece->token, 1}).ok());
+    }
+    EXPECT_EQ(std::vector(answer->generated().begin(), answer->generated().end()), plain.tokens);
+  }
+}
+
 TEST_F(GenerateTest, EndTokenEndsUnlessIgnored) {
   auto r = request(8);
   const auto tokens = must_run(r).tokens;

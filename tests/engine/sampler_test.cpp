@@ -220,15 +220,54 @@ TEST(Sampler, SaysHowManyLogitsDecide) {
   EXPECT_EQ(decisive(1.0f, 0), std::nullopt);
 }
 
-TEST(Sampler, SaysWhichTokensItPenalises) {
+TEST(Sampler, SaysWhichLogitsItChanges) {
   SamplingOptions options{.repeat_penalty = 1.1f, .repeat_last_n = 3};
-  EXPECT_EQ((*Sampler::create(options)).penalised(std::vector<TokenId>{9, 5, 2, 5}),
+  EXPECT_EQ((*Sampler::create(options)).changed(std::vector<TokenId>{9, 5, 2, 5}),
             (std::vector<TokenId>{2, 5}));
   options.repeat_penalty = 1.0f;
-  EXPECT_TRUE((*Sampler::create(options)).penalised(std::vector<TokenId>{9, 5}).empty());
+  EXPECT_TRUE((*Sampler::create(options)).changed(std::vector<TokenId>{9, 5}).empty());
+  options.presence_penalty = 0.5f;
+  options.bias = {{8, 1.0f}, {3, -1.0f}};
+  const std::vector<TokenId> history{9, 5, 2, 5, 2};
+  EXPECT_EQ((*Sampler::create(options, 2)).changed(history), (std::vector<TokenId>{2, 3, 5, 8}));
+  EXPECT_EQ((*Sampler::create(options, 9)).changed(history), (std::vector<TokenId>{3, 8}));
 }
 
-// From the largest and the penalised logits alone comes the token that all logits give.
+// Presence counts a token of the answer once, frequency each time; the prompt counts for neither.
+TEST(Sampler, PresenceAndFrequencyPenaltiesLookAtTheAnswer) {
+  const std::vector<float> logits{1.0f, 1.9f, 3.0f, 3.4f};
+  const std::vector<TokenId> history{3, 2, 2, 1};
+  const auto best = [&](float presence, float frequency, std::size_t answer) {
+    SamplingOptions options = plain(0.0f);
+    options.presence_penalty = presence;
+    options.frequency_penalty = frequency;
+    return *(*Sampler::create(options, answer)).sample(logits, 4, history);
+  };
+  EXPECT_EQ(best(0.0f, 0.0f, 0), 3);
+  EXPECT_EQ(best(1.0f, 0.0f, 0), 3);   // 1, 0.9, 2, 2.4
+  EXPECT_EQ(best(2.5f, 0.0f, 0), 0);   // 1, -0.6, 0.5, 0.9
+  EXPECT_EQ(best(0.0f, 1.0f, 0), 3);   // 1, 0.9, 1, 2.4
+  EXPECT_EQ(best(0.0f, 2.5f, 0), 0);   // 1, -0.6, -2, 0.9
+  EXPECT_EQ(best(0.0f, 9.0f, 1), 3);   // the 3 is of the prompt
+  EXPECT_EQ(best(-0.6f, 0.0f, 1), 2);  // 1, 2.5, 3.6, 3.4
+  EXPECT_EQ(best(0.0f, -0.8f, 1), 2);  // 1, 2.7, 4.6, 3.4
+  EXPECT_EQ(best(0.0f, -0.4f, 1), 2);  // 1, 2.3, 3.8, 3.4
+  EXPECT_EQ(best(-0.4f, 0.0f, 1), 2);  // 1, 2.3, 3.4 of the lower id, 3.4
+}
+
+TEST(Sampler, BiasIsAddedAndMinusInfinityMasks) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> logits{1.0f, 2.0f, 3.0f, 3.5f};
+  SamplingOptions options = plain(0.0f);
+  options.bias = {{3, -kInfinity}};
+  EXPECT_EQ(sample(options, logits), 2);
+  options.bias = {{3, -kInfinity}, {1, 1.5f}};
+  EXPECT_EQ(sample(options, logits), 1);
+  options.bias = {{0, -kInfinity}, {1, -kInfinity}, {2, -kInfinity}, {3, -kInfinity}};
+  EXPECT_EQ((*Sampler::create(options)).sample(logits, 0, {}).error().code, ErrorCode::kNumeric);
+}
+
+// From the largest and the changed logits alone comes the token that all logits give.
 TEST(Sampler, TheDecisiveLogitsGiveTheTokenOfAll) {
   std::vector<float> logits(500);
   for (std::size_t i = 0; i < logits.size(); ++i) {
@@ -240,11 +279,13 @@ TEST(Sampler, TheDecisiveLogitsGiveTheTokenOfAll) {
        {SamplingOptions{.temperature = 0.0f, .repeat_penalty = 1.5f}, SamplingOptions{.top_k = 1},
         SamplingOptions{.temperature = 2.0f, .top_k = 40, .repeat_penalty = 1.3f},
         SamplingOptions{.temperature = 5.0f, .top_k = 100, .top_p = 1.0f, .min_p = 0.0f},
-        SamplingOptions{.top_k = 256, .top_p = 0.5f, .repeat_penalty = 0.7f}}) {
+        SamplingOptions{.top_k = 256, .top_p = 0.5f, .repeat_penalty = 0.7f},
+        SamplingOptions{.temperature = 0.0f, .presence_penalty = 2.0f, .frequency_penalty = 1.0f},
+        SamplingOptions{.temperature = 2.0f, .top_k = 30, .bias = {{4, 9.0f}, {20, -50.0f}}}}) {
     auto sampler = *Sampler::create(options);
-    const auto penalised = sampler.penalised(history);
-    const auto is_penalised = [&](TokenId token) {
-      return std::binary_search(penalised.begin(), penalised.end(), token);
+    const auto changed = sampler.changed(history);
+    const auto is_changed = [&](TokenId token) {
+      return std::binary_search(changed.begin(), changed.end(), token);
     };
     std::vector<backend::TokenLogit> some;
     for (TokenId token = 0; token < 500; ++token) {
@@ -252,9 +293,9 @@ TEST(Sampler, TheDecisiveLogitsGiveTheTokenOfAll) {
       std::uint32_t ahead = 0;  // of the others
       for (TokenId other = 0; other < 500; ++other) {
         const float its = logits[static_cast<std::size_t>(other)];
-        ahead += !is_penalised(other) && (its > logit || (its == logit && other < token)) ? 1 : 0;
+        ahead += !is_changed(other) && (its > logit || (its == logit && other < token)) ? 1 : 0;
       }
-      if (is_penalised(token) || ahead < *sampler.decisive()) some.push_back({token, logit});
+      if (is_changed(token) || ahead < *sampler.decisive()) some.push_back({token, logit});
     }
     ASSERT_LT(some.size(), logits.size());
     for (std::uint32_t position = 0; position < 300; ++position) {
@@ -271,6 +312,12 @@ TEST(Sampler, RefusesOptionsOutOfRange) {
   };
   EXPECT_TRUE(refused({.temperature = -0.1f}));
   EXPECT_TRUE(refused({.temperature = std::nanf("")}));
+  EXPECT_TRUE(refused({.presence_penalty = std::nanf("")}));
+  EXPECT_TRUE(refused({.presence_penalty = -101.0f}));
+  EXPECT_TRUE(refused({.frequency_penalty = 101.0f}));
+  EXPECT_TRUE(refused({.bias = {{1, std::nanf("")}}}));
+  EXPECT_TRUE(refused({.bias = {{1, 1001.0f}}}));
+  EXPECT_TRUE(refused({.bias = {{1, 1.0f}, {2, 1.0f}, {1, 2.0f}}}));
   EXPECT_TRUE(refused({.top_p = 0.0f}));
   EXPECT_TRUE(refused({.top_p = 1.1f}));
   EXPECT_TRUE(refused({.min_p = -0.1f}));
