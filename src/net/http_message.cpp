@@ -1,0 +1,79 @@
+#include "net/http_message.h"
+
+#include <algorithm>
+#include <boost/beast/http/status.hpp>
+#include <charconv>
+#include <ostream>
+
+namespace tern::net {
+namespace {
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+bool equal_but_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
+}
+
+void add_header(std::string& head, std::string_view name, std::string_view value) {
+  head.append(name).append(": ");
+  // A line break in a value would end the header.
+  std::copy_if(value.begin(), value.end(), std::back_inserter(head),
+               [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
+  head += "\r\n";
+}
+
+}  // namespace
+
+std::string_view find_header(const std::vector<HttpHeader>& headers, std::string_view name) {
+  const auto found = std::find_if(headers.begin(), headers.end(), [&](const HttpHeader& header) {
+    return equal_but_case(header.name, name);
+  });
+  return found == headers.end() ? std::string_view() : std::string_view(found->value);
+}
+
+std::string_view reason_phrase(unsigned status) {
+  if (status == 499) return "Client Closed Request";
+  const auto phrase =
+      boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));
+  return {phrase.data(), phrase.size()};
+}
+
+std::string format_head(const HttpResponse& response, const HeadFraming& framing) {
+  std::string head = "HTTP/1.1 " + std::to_string(response.status) + " ";
+  head.append(reason_phrase(response.status)).append("\r\n");
+  if (!response.content_type.empty()) add_header(head, "Content-Type", response.content_type);
+  for (const HttpHeader& header : response.headers) add_header(head, header.name, header.value);
+  if (framing.length) add_header(head, "Content-Length", std::to_string(*framing.length));
+  if (framing.chunked) add_header(head, "Transfer-Encoding", "chunked");
+  if (framing.close) add_header(head, "Connection", "close");
+  return head += "\r\n";
+}
+
+std::string format_chunk(std::string_view bytes) {
+  char size[16];
+  const auto end = std::to_chars(std::begin(size), std::end(size), bytes.size(), 16).ptr;
+  std::string chunk(std::begin(size), end);
+  return chunk.append("\r\n").append(bytes).append("\r\n");
+}
+
+std::optional<std::string> decode_path(std::string_view path) {
+  std::string decoded;
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    char c = path[i];
+    if (c == '%') {
+      unsigned value = 0;
+      const char* digits = path.data() + i + 1;
+      if (path.size() - i < 3) return std::nullopt;
+      const auto [end, error] = std::from_chars(digits, digits + 2, value, 16);
+      if (error != std::errc() || end != digits + 2) return std::nullopt;
+      c = static_cast<char>(value);
+      i += 2;
+    }
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return std::nullopt;
+    decoded += c;
+  }
+  return decoded;
+}
+
+}  // namespace tern::net

@@ -1,0 +1,63 @@
+// HTTP/1.1 requests and responses as values.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tern::net {
+
+struct HttpHeader {
+  std::string name;
+  std::string value;
+};
+
+// The first header of that name, whatever its case; empty where there is none.
+std::string_view find_header(const std::vector<HttpHeader>& headers, std::string_view name);
+
+struct HttpRequest {
+  std::string method;  // "GET"
+  std::string path;    // decoded: "/v1/models"
+  std::string query;   // as sent, without the "?"
+  std::vector<HttpHeader> headers;
+  std::string body;
+  std::string peer;          // who sent it: "127.0.0.1:51234", "unix"
+  bool keep_alive = true;    // wants to send another one
+  bool is_http_1_0 = false;  // knows no chunks
+
+  std::string_view header(std::string_view name) const { return find_header(headers, name); }
+};
+
+struct HttpResponse {
+  unsigned status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<HttpHeader> headers = {};  // beside Content-Type, Content-Length and Connection
+};
+
+// Why a request is refused before anybody looks at what it asks for.
+struct HttpError {
+  unsigned status;
+  std::string message;
+};
+
+// "Not Found"
+std::string_view reason_phrase(unsigned status);
+
+// The bytes before the body: status line and headers. Without a length the body comes in chunks, or
+// ends with the connection.
+struct HeadFraming {
+  std::optional<std::size_t> length;
+  bool chunked = false;
+  bool close = false;
+};
+std::string format_head(const HttpResponse& response, const HeadFraming& framing);
+// One chunk of a body; not for an empty one, which would end it.
+std::string format_chunk(std::string_view bytes);
+inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
+
+// The bytes that a path of a URL stands for; no value for one that is not well-formed.
+std::optional<std::string> decode_path(std::string_view path);
+
+}  // namespace tern::net

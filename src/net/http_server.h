@@ -1,0 +1,80 @@
+// An HTTP/1.1 server: connections in, exchanges out, with limits on everything that a client sends,
+// holds or does not read.
+//
+// A server has one thread, which calls the handler; the handler must not block. It answers through
+// the Exchange, at once or later, from any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "net/http_message.h"
+#include "net/request_reader.h"
+
+namespace tern::net {
+
+// A request and its reply. Any thread may call; nothing blocks. Whoever drops the last reference
+// without a reply leaves the client a 500.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  virtual const HttpRequest& request() const = 0;
+
+  // The whole reply.
+  virtual void reply(HttpResponse response) = 0;
+  // A reply whose body comes in parts: `head` (its body is ignored), any number of writes, the end.
+  // A client that leaves too much unread is disconnected.
+  virtual void begin(HttpResponse head) = 0;
+  virtual void write(std::string bytes) = 0;
+  virtual void end() = 0;
+
+  // Asked to stop once the client is gone or closes its side; what is written then may be lost.
+  virtual std::stop_token gone() const = 0;
+};
+
+struct HttpServerOptions {
+  std::vector<std::string> listen;  // "127.0.0.1:8080", "[::1]:0" (a free port), "unix:/run/t.sock"
+  HttpLimits limits;
+  std::size_t connections = 1024;
+  std::size_t unread_bytes = 4u << 20;           // of a reply that a client does not read
+  std::chrono::milliseconds head_time{10'000};   // for the head of a request, once it began
+  std::chrono::milliseconds body_time{30'000};   // for its body
+  std::chrono::milliseconds idle_time{75'000};   // between requests of a connection
+  std::chrono::milliseconds write_time{30'000};  // for a client to read on
+  // The reply to what is refused before the handler sees it.
+  std::function<HttpResponse(const HttpError&)> refuse;
+};
+
+class HttpServer {
+ public:
+  using Handler = std::function<void(std::shared_ptr<Exchange>)>;
+
+  // Errors: kUsage for an address that is none, kIo where one cannot be listened on.
+  static Result<std::unique_ptr<HttpServer>> start(const HttpServerOptions& options,
+                                                   Handler handler);
+  // Closes all connections.
+  ~HttpServer();
+
+  // Where it listens, with the ports that were found: "127.0.0.1:41234".
+  const std::vector<std::string>& addresses() const;
+  std::size_t connections() const;
+
+  // Takes no new connections and requests; connections end with the reply at hand.
+  void close();
+  // Waits for the last connection to end. False where the time has run out before.
+  bool wait_closed(std::chrono::steady_clock::time_point until);
+
+ private:
+  class Impl;
+  explicit HttpServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tern::net

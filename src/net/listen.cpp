@@ -1,0 +1,139 @@
+#include "net/listen.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <charconv>
+#include <cstring>
+
+namespace tern::net {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using Generic = asio::generic::stream_protocol;
+using boost::system::error_code;
+
+namespace {
+
+Error failed(const std::string& address, const char* doing, const error_code& code) {
+  return {ErrorCode::kIo, std::string("cannot ") + doing + ": " + code.message(), address};
+}
+
+std::string text_of(const tcp::endpoint& endpoint) {
+  const std::string host = endpoint.address().to_string();
+  return (endpoint.address().is_v6() ? "[" + host + "]" : host) + ":" +
+         std::to_string(endpoint.port());
+}
+
+Result<tcp::endpoint> tcp_endpoint(const std::string& address) {
+  const Error malformed{ErrorCode::kUsage,
+                        "expected ADDRESS:PORT, [IPV6]:PORT or unix:PATH, as in 127.0.0.1:8080",
+                        address};
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string::npos) return malformed;
+  std::string host = address.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string::npos) {
+    return malformed;
+  }
+  unsigned port = 0;
+  const char* first = address.data() + colon + 1;
+  const char* last = address.data() + address.size();
+  const auto [end, error] = std::from_chars(first, last, port);
+  error_code code;
+  const auto parsed = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, code);
+  if (code || error != std::errc() || end != last || port > 65535) return malformed;
+  return tcp::endpoint(parsed, static_cast<std::uint16_t>(port));
+}
+
+Result<void> take_address(Listener& listener, const Generic::endpoint& endpoint,
+                          const std::string& address) {
+  error_code code;
+  listener.acceptor.bind(endpoint, code);
+  if (code) return failed(address, "listen there", code);
+  listener.acceptor.listen(asio::socket_base::max_listen_connections, code);
+  if (code) return failed(address, "listen there", code);
+  return {};
+}
+
+Result<void> listen_tcp(Listener& listener, const std::string& address) {
+  TERN_ASSIGN(const tcp::endpoint endpoint, tcp_endpoint(address));
+  error_code code;
+  listener.acceptor.open(Generic(endpoint.protocol()), code);
+  if (code) return failed(address, "open a socket", code);
+  listener.acceptor.set_option(asio::socket_base::reuse_address(true), code);
+  TERN_TRY(take_address(listener, endpoint, address));
+  const auto bound = listener.acceptor.local_endpoint(code);
+  tcp::endpoint found;
+  found.resize(bound.size());
+  std::memcpy(found.data(), bound.data(), bound.size());
+  listener.address = text_of(found);
+  return {};
+}
+
+// A file that a server left behind may go; one that is in use, or no socket, may not.
+Result<void> remove_stale(const std::string& path, const std::string& address) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) return {};
+  if (!S_ISSOCK(status.st_mode)) {
+    return Error{ErrorCode::kIo, "expected a socket or nothing, found another file", address};
+  }
+  asio::io_context io;
+  asio::local::stream_protocol::socket probe(io);
+  error_code code;
+  probe.connect(asio::local::stream_protocol::endpoint(path), code);
+  if (!code) {
+    return Error{ErrorCode::kIo, "another server listens there already", address};
+  }
+  ::unlink(path.c_str());
+  return {};
+}
+
+Result<void> listen_unix(Listener& listener, const std::string& address) {
+  const std::string path = address.substr(5);
+  if (path.empty() || path.size() > 100) {
+    return Error{ErrorCode::kUsage, "expected a path of 1 to 100 bytes behind unix:", address};
+  }
+  TERN_TRY(remove_stale(path, address));
+  const asio::local::stream_protocol::endpoint endpoint(path);
+  error_code code;
+  listener.acceptor.open(Generic(endpoint.protocol()), code);
+  if (code) return failed(address, "open a socket", code);
+  const mode_t before = ::umask(0177);  // for its owner alone
+  const auto bound = take_address(listener, endpoint, address);
+  ::umask(before);
+  TERN_TRY(bound);
+  listener.unix_path = path;
+  listener.address = address;
+  return {};
+}
+
+}  // namespace
+
+Listener::~Listener() {
+  if (!unix_path.empty()) ::unlink(unix_path.c_str());
+}
+
+Result<Listener> listen(asio::io_context& io, const std::string& address) {
+  Listener listener(io);
+  TERN_TRY(address.starts_with("unix:") ? listen_unix(listener, address)
+                                        : listen_tcp(listener, address));
+  return listener;
+}
+
+std::string peer_of(const Generic::socket& socket) {
+  error_code code;
+  const auto peer = socket.remote_endpoint(code);
+  if (code || (peer.data()->sa_family != AF_INET && peer.data()->sa_family != AF_INET6)) {
+    return "unix";
+  }
+  tcp::endpoint found;
+  found.resize(peer.size());
+  std::memcpy(found.data(), peer.data(), peer.size());
+  return text_of(found);
+}
+
+}  // namespace tern::net

@@ -1,0 +1,31 @@
+// Addresses to listen on.
+#pragma once
+
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <string>
+
+#include "core/result.h"
+
+namespace tern::net {
+
+// A socket of any protocol that new connections come from. A UNIX socket's file goes with it.
+struct Listener {
+  boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol> acceptor;
+  std::string address;  // as it came to be: with the port that was free
+  std::string unix_path = {};
+
+  Listener(boost::asio::io_context& io) : acceptor(io) {}
+  Listener(Listener&&) = default;
+  ~Listener();
+};
+
+// "HOST:PORT" with an address of IPv4, "[HOST]:PORT" with one of IPv6, or "unix:PATH". Errors:
+// kUsage for anything else, kIo where it cannot be listened on.
+Result<Listener> listen(boost::asio::io_context& io, const std::string& address);
+
+// Who is at the other end: "127.0.0.1:51234", "unix".
+std::string peer_of(const boost::asio::generic::stream_protocol::socket& socket);
+
+}  // namespace tern::net
