@@ -35,7 +35,8 @@ engine::GenerateRequest request_of(const RunOptions& options) {
   engine::GenerateRequest request;
   request.answer.sampling = options.sampling;
   request.answer.sampling.seed = chosen_seed(options.seed);
-  if (options.max_tokens >= 0) request.answer.max_tokens = static_cast<std::uint32_t>(options.max_tokens);
+  if (options.max_tokens >= 0)
+    request.answer.max_tokens = static_cast<std::uint32_t>(options.max_tokens);
   request.answer.stops = options.stops;
   request.answer.ignore_end = options.ignore_end;
   return request;

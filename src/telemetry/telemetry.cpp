@@ -1,5 +1,6 @@
 #include "telemetry/telemetry.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 
@@ -15,6 +16,33 @@ boost::json::value to_json(double value) {
 }
 
 }  // namespace
+
+void Histogram::observe(double value) {
+  const auto bucket = std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin();
+  const std::lock_guard lock(mutex_);
+  ++counts_[static_cast<std::size_t>(bucket)];
+  sum_ += value;
+}
+
+Histogram::Snapshot Histogram::snapshot() const {
+  const std::lock_guard lock(mutex_);
+  return {bounds_, counts_, sum_};
+}
+
+Histogram& Telemetry::histogram(std::string_view name, std::span<const double> bounds) {
+  const std::lock_guard lock(mutex_);
+  const auto found = histograms_.find(name);
+  return found != histograms_.end()
+             ? found->second
+             : histograms_.try_emplace(std::string(name), bounds).first->second;
+}
+
+std::map<std::string, Histogram::Snapshot> Telemetry::histograms() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, Histogram::Snapshot> values;
+  for (const auto& [name, histogram] : histograms_) values.emplace(name, histogram.snapshot());
+  return values;
+}
 
 Counter& Telemetry::counter(std::string_view name) {
   const std::lock_guard lock(mutex_);

@@ -1,5 +1,5 @@
-// Counters and events of one process, handed to whoever reports. No globals: the composition root
-// makes a Telemetry and passes it down by reference.
+// Counters, histograms and events of one process, handed to whoever reports. No globals: the
+// composition root makes a Telemetry and passes it down by reference.
 //
 // Thread safety: any thread may count and emit. A sink's receive() is called under a lock, one
 // event at a time, and must not call back.
@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <ostream>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,6 +44,29 @@ class Counter {
   std::atomic<std::uint64_t> value_{0};
 };
 
+// How often values fell under each of some bounds.
+class Histogram {
+ public:
+  // `bounds` ascend; above the last there is one more bucket.
+  explicit Histogram(std::span<const double> bounds)
+      : bounds_(bounds.begin(), bounds.end()), counts_(bounds.size() + 1) {}
+
+  void observe(double value);
+
+  struct Snapshot {
+    std::vector<double> bounds;
+    std::vector<std::uint64_t> counts;  // of values of at most the bound, and above the one before
+    double sum = 0.0;
+  };
+  Snapshot snapshot() const;
+
+ private:
+  const std::vector<double> bounds_;
+  mutable std::mutex mutex_;
+  std::vector<std::uint64_t> counts_;
+  double sum_ = 0.0;
+};
+
 class Telemetry {
  public:
   // The counter of that name, made at first use; the reference stays valid.
@@ -50,12 +74,17 @@ class Telemetry {
   // Names and values at this moment, in order of name.
   std::map<std::string, std::uint64_t> counters() const;
 
+  // The histogram of that name, made at first use with these bounds; the reference stays valid.
+  Histogram& histogram(std::string_view name, std::span<const double> bounds);
+  std::map<std::string, Histogram::Snapshot> histograms() const;
+
   void add_sink(std::unique_ptr<EventSink> sink);
   void emit(const Event& event);
 
  private:
   mutable std::mutex mutex_;
   std::map<std::string, Counter, std::less<>> counters_;
+  std::map<std::string, Histogram, std::less<>> histograms_;
   std::vector<std::unique_ptr<EventSink>> sinks_;
 };
 

@@ -1,0 +1,67 @@
+#include "cli/signals.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <csignal>
+
+namespace tern::cli {
+namespace {
+
+constexpr int kAll[] = {SIGTERM, SIGINT, SIGHUP};
+constexpr auto kLook = std::chrono::milliseconds(20);
+
+sigset_t all() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : kAll) sigaddset(&set, signal);
+  return set;
+}
+
+std::optional<int> next(std::chrono::nanoseconds most) {
+  const sigset_t set = all();
+  most = std::max(most, std::chrono::nanoseconds(0));
+  timespec time{};
+  time.tv_sec = static_cast<time_t>(most.count() / 1'000'000'000);
+  time.tv_nsec = static_cast<long>(most.count() % 1'000'000'000);
+  const int signal = sigtimedwait(&set, nullptr, &time);
+  return signal > 0 ? std::optional(signal) : std::nullopt;
+}
+
+}  // namespace
+
+Signals::Signals() {
+  const sigset_t set = all();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  early_ = std::thread([this] { end_early(); });
+}
+
+Signals::~Signals() {
+  waiting_ = true;
+  if (early_.joinable()) early_.join();
+  const sigset_t set = all();
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+void Signals::end_early() {
+  while (!waiting_) {
+    const auto signal = next(kLook);
+    if (!signal || *signal == SIGHUP) continue;
+    const sigset_t set = all();
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    std::raise(*signal);
+  }
+}
+
+std::optional<int> Signals::wait(std::optional<std::chrono::steady_clock::time_point> until) {
+  waiting_ = true;
+  if (early_.joinable()) early_.join();
+  for (;;) {
+    const auto left = until ? *until - std::chrono::steady_clock::now()
+                            : std::chrono::steady_clock::duration(std::chrono::hours(1));
+    if (const auto signal = next(left)) return signal;
+    if (until && std::chrono::steady_clock::now() >= *until) return std::nullopt;
+  }
+}
+
+}  // namespace tern::cli

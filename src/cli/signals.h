@@ -1,0 +1,30 @@
+// SIGTERM, SIGINT and SIGHUP of a program that serves until it is told to end.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <optional>
+#include <thread>
+
+namespace tern::cli {
+
+// Make it before other threads, which inherit its signal mask. Until wait() is first called, SIGINT
+// and SIGTERM end the process at once, as they do without it.
+class Signals {
+ public:
+  Signals();
+  ~Signals();
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+
+  // The next one, or nothing at that time.
+  std::optional<int> wait(std::optional<std::chrono::steady_clock::time_point> until = {});
+
+ private:
+  void end_early();
+
+  std::atomic<bool> waiting_{false};
+  std::thread early_;
+};
+
+}  // namespace tern::cli

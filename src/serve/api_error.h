@@ -1,0 +1,29 @@
+// Errors in the shape that OpenAI's clients read.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <string>
+
+#include "core/result.h"
+#include "net/http_message.h"
+
+namespace tern::serve {
+
+struct ApiError {
+  unsigned status = 400;
+  std::string message;
+  std::string type = "invalid_request_error";
+  std::string param = {};  // the field that is wrong; empty: null
+  std::string code = {};   // for programs: "context_length_exceeded"; empty: null
+};
+
+// What the engine, the tokenizer or a template says, as an answer to the request that caused it.
+ApiError api_error(const Error& error);
+// What the server refuses before anybody reads the request.
+ApiError api_error(const net::HttpError& error);
+
+// {"error": {...}}
+boost::json::object to_json(const ApiError& error);
+net::HttpResponse to_response(const ApiError& error);
+
+}  // namespace tern::serve

@@ -1,0 +1,246 @@
+#include "serve/completion.h"
+
+#include <boost/json/serialize.hpp>
+#include <chrono>
+#include <functional>
+#include <utility>
+
+#include "serve/logprobs_json.h"
+
+namespace tern::serve {
+
+namespace json = boost::json;
+using engine::EndReason;
+
+namespace {
+
+std::string_view finish_reason(EndReason end) {
+  switch (end) {
+    case EndReason::kEndOfSequence:
+    case EndReason::kStopString: return "stop";
+    case EndReason::kMaxTokens:
+    case EndReason::kContextFull: return "length";
+    case EndReason::kCancelled: return "cancelled";
+    case EndReason::kDeadline: return "deadline";
+  }
+  return "stop";
+}
+
+std::int64_t seconds_since_epoch() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, engine::Engine& engine,
+                       const Latency& latency, CompletionRequest request,
+                       std::optional<EventId> resume)
+    : call_(std::move(call)),
+      model_(model),
+      engine_(engine),
+      latency_(latency),
+      request_(std::move(request)),
+      resume_(std::move(resume)),
+      created_(seconds_since_epoch()),
+      choices_(choice_count()) {
+  event_.completion =
+      resume_ ? resume_->completion : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(12);
+  event_.seed = request_.answer.sampling.seed;
+  event_.sent.assign(choices_.size(), 0);
+}
+
+void Completion::start() {
+  on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
+  const std::lock_guard lock(mutex_);  // pieces wait until all are submitted
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    if (const auto taken = submit(i); !taken) {
+      ApiError error = api_error(taken.error());
+      over_ = true;
+      stop_.request_stop();
+      if (error.status != 429) return call_->fail(error);
+      const auto seconds = engine_.retry_after().count();
+      return call_->fail(error, {{"Retry-After", std::to_string(seconds)}});
+    }
+  }
+  if (request_.stream) send_first();
+}
+
+Result<void> Completion::submit(std::size_t index) {
+  engine::Request request;
+  request.prompt = request_.prompts[index / request_.choices];
+  request.answer = request_.answer;
+  request.answer.sampling.seed += index % request_.choices;
+  request.priority = request_.priority;
+  if (request_.deadline) request.deadline = call_->arrived() + *request_.deadline;
+  request.cancel = stop_.get_token();
+  request.on_update = [self = shared_from_this(), index](const engine::Update& update) {
+    self->take(index, update);
+  };
+  return engine_.submit(std::move(request));
+}
+
+void Completion::take(std::size_t index, const engine::Update& update) {
+  const std::lock_guard lock(mutex_);
+  if (over_) return;
+  if (update.failed) return fail(api_error(*update.failed));
+  Choice& choice = choices_[index];
+  if (update.piece.token) note_token(choice);
+  choice.end = update.piece.end;
+  if (request_.stream) {
+    send_piece(index, update.piece);
+  } else {
+    choice.text += update.piece.text;
+    logprobs_of(choice, update.piece);
+  }
+  if (update.piece.end && ++ended_ == choices_.size()) finish();
+}
+
+void Completion::note_token(Choice& choice) {
+  const auto now = std::chrono::steady_clock::now();
+  const std::chrono::duration<double> seconds =
+      now - (choice.tokens == 0 ? call_->arrived() : choice.last_token);
+  (choice.tokens == 0 ? latency_.first_token : latency_.between_tokens).observe(seconds.count());
+  choice.last_token = now;
+  ++choice.tokens;
+}
+
+void Completion::fail(const ApiError& error) {
+  over_ = true;
+  stop_.request_stop();
+  if (!request_.stream) return call_->fail(error);
+  call_->event("", json::serialize(to_json(error)));
+  call_->end_events();
+}
+
+json::object Completion::envelope(bool chunk) const {
+  const char* object = !request_.chat ? "text_completion"
+                       : chunk        ? "chat.completion.chunk"
+                                      : "chat.completion";
+  return {{"id", event_.completion},
+          {"object", object},
+          {"created", created_},
+          {"model", model_.id},
+          {"system_fingerprint", model_.fingerprint},
+          {"seed", event_.seed}};
+}
+
+json::object Completion::usage() const {
+  std::uint64_t prompt = 0;
+  std::uint64_t completion = 0;
+  for (const auto& tokens : request_.prompts) prompt += tokens.size();
+  for (const Choice& choice : choices_) completion += choice.tokens;
+  return {{"prompt_tokens", prompt},
+          {"completion_tokens", completion},
+          {"total_tokens", prompt + completion}};
+}
+
+json::object Completion::choice_chunk(std::size_t index, std::string_view text,
+                                      json::value logprobs, std::optional<EndReason> end) const {
+  json::object choice{{"index", index}};
+  if (request_.chat) {
+    choice["delta"] = text.empty() ? json::object{} : json::object{{"content", text}};
+  } else {
+    choice["text"] = text;
+  }
+  choice["logprobs"] = std::move(logprobs);
+  choice["finish_reason"] = end ? json::value(finish_reason(*end)) : json::value(nullptr);
+  return choice;
+}
+
+// Before any token, so that who is cut off knows the seed.
+void Completion::send_first() {
+  call_->begin_events();
+  json::object chunk = envelope(true);
+  json::array choices;
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    json::object choice = choice_chunk(i, "", nullptr, std::nullopt);
+    if (request_.chat) choice["delta"] = {{"role", "assistant"}, {"content", ""}};
+    if (!request_.chat) choice["text"] = request_.echoes[i / request_.choices];
+    choices.push_back(std::move(choice));
+  }
+  chunk["choices"] = std::move(choices);
+  if (!resume_) send(std::move(chunk));
+}
+
+void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piece) {
+  Choice& choice = choices_[index];
+  json::value logprobs = logprobs_of(choice, piece);
+  if (is_new(index) && !(piece.text.empty() && logprobs.is_null())) {
+    json::object chunk = envelope(true);
+    chunk["choices"] = {choice_chunk(index, piece.text, std::move(logprobs), std::nullopt)};
+    send(std::move(chunk));
+  }
+  if (!piece.end) return;
+  // The end is an event of its own, as OpenAI's clients expect it.
+  if (!is_new(index)) return;
+  json::object chunk = envelope(true);
+  chunk["choices"] = {choice_chunk(index, "", nullptr, piece.end)};
+  send(std::move(chunk));
+}
+
+// Counts an event of the choice, and says whether the client has not seen it.
+bool Completion::is_new(std::size_t index) {
+  return ++event_.sent[index] > (resume_ ? resume_->sent[index] : 0);
+}
+
+void Completion::send(json::object body) {
+  if (request_.include_usage && !body.contains("usage")) body["usage"] = nullptr;
+  call_->event(event_.to_string(), json::serialize(body));
+}
+
+json::value Completion::logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const {
+  if (piece.logprobs.empty()) return nullptr;
+  if (request_.chat) {
+    json::object entry = chat_logprobs(model_.tokenizer, piece.logprobs);
+    json::array content{entry};
+    choice.logprobs.push_back(std::move(entry));
+    return json::object{{"content", std::move(content)}, {"refusal", nullptr}};
+  }
+  return text_logprobs(model_.tokenizer, piece.logprobs, choice.columns, choice.offset);
+}
+
+json::object Completion::whole_choice(std::size_t index) {
+  Choice& choice = choices_[index];
+  json::object body{{"index", index}};
+  if (request_.chat) {
+    body["message"] = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
+    body["logprobs"] = nullptr;
+    if (request_.answer.logprobs) {
+      body["logprobs"] = {{"content", std::move(choice.logprobs)}, {"refusal", nullptr}};
+    }
+  } else {
+    body["text"] = request_.echoes[index / request_.choices] + choice.text;
+    body["logprobs"] = nullptr;
+    if (request_.answer.logprobs) body["logprobs"] = std::move(choice.columns);
+  }
+  body["finish_reason"] = finish_reason(*choice.end);
+  return body;
+}
+
+void Completion::finish() {
+  over_ = true;
+  if (request_.stream) {
+    if (request_.include_usage) {
+      json::object chunk = envelope(true);
+      chunk["choices"] = json::array();
+      chunk["usage"] = usage();
+      send(std::move(chunk));
+    }
+    call_->event("", "[DONE]");
+    return call_->end_events();
+  }
+  if (call_->gone().stop_requested()) {
+    return call_->fail({499, "the client closed the connection before the answer was there",
+                        "invalid_request_error", "", "client_closed_request"});
+  }
+  json::object body = envelope(false);
+  json::array choices;
+  for (std::size_t i = 0; i < choices_.size(); ++i) choices.push_back(whole_choice(i));
+  body["choices"] = std::move(choices);
+  body["usage"] = usage();
+  call_->reply(body);
+}
+
+}  // namespace tern::serve

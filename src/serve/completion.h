@@ -1,0 +1,85 @@
+// Completions on their way: the answers of one request to /v1/completions or /v1/chat/completions,
+// from the engine to the client.
+#pragma once
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "serve/call.h"
+#include "serve/completion_request.h"
+#include "serve/served_model.h"
+
+namespace tern::serve {
+
+// In seconds, of choices.
+struct Latency {
+  telemetry::Histogram& first_token;     // from the request's arrival
+  telemetry::Histogram& between_tokens;  // of one choice
+};
+
+// Lives as long as the engine works on it. Any thread.
+class Completion : public std::enable_shared_from_this<Completion> {
+ public:
+  // `resume`: what the client has seen of this answer already.
+  Completion(std::shared_ptr<Call> call, const ServedModel& model, engine::Engine& engine,
+             const Latency& latency, CompletionRequest request, std::optional<EventId> resume);
+
+  // Hands the request to the engine; the reply comes by itself.
+  void start();
+
+ private:
+  struct Choice {
+    std::string text;
+    std::uint32_t tokens = 0;
+    std::chrono::steady_clock::time_point last_token{};
+    std::optional<engine::EndReason> end;
+    boost::json::array logprobs;  // of a chat: an entry a token
+    boost::json::object columns;  // of a completion: its four lists
+    std::size_t offset = 0;       // in characters, of the next token's text
+  };
+
+  std::size_t choice_count() const { return request_.prompts.size() * request_.choices; }
+  Result<void> submit(std::size_t index);
+  void take(std::size_t index, const engine::Update& update);
+  void note_token(Choice& choice);
+  void fail(const ApiError& error);
+  void send_first();
+  void send_piece(std::size_t index, const engine::Answer::Piece& piece);
+  bool is_new(std::size_t index);
+  void finish();
+  void send(boost::json::object body);
+
+  boost::json::object envelope(bool chunk) const;
+  boost::json::object usage() const;
+  boost::json::value logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const;
+  boost::json::object choice_chunk(std::size_t index, std::string_view text,
+                                   boost::json::value logprobs,
+                                   std::optional<engine::EndReason> end) const;
+  boost::json::object whole_choice(std::size_t index);
+
+  const std::shared_ptr<Call> call_;
+  const ServedModel& model_;
+  engine::Engine& engine_;
+  const Latency latency_;
+  const CompletionRequest request_;
+  const std::optional<EventId> resume_;
+  EventId event_;
+  const std::int64_t created_;
+  std::stop_source stop_;
+  std::optional<std::stop_callback<std::function<void()>>> on_gone_;
+
+  std::mutex mutex_;
+  std::vector<Choice> choices_;
+  std::size_t ended_ = 0;
+  bool over_ = false;  // the reply is complete
+};
+
+}  // namespace tern::serve

@@ -1,0 +1,59 @@
+// What a client asks for: the bodies of /v1/completions and /v1/chat/completions, read and checked.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "engine/answer.h"
+#include "serve/api_error.h"
+#include "serve/served_model.h"
+#include "text/token.h"
+
+namespace tern::serve {
+
+// Where a stream is to go on: the id of the last event that a client has seen. An answer depends on
+// nothing but the request and its seed, so it is computed again and what was sent is left out.
+struct EventId {
+  std::string completion;           // "chatcmpl-..."
+  std::uint64_t seed = 0;           // of the first choice
+  std::vector<std::uint32_t> sent;  // pieces of each choice, its end being one
+
+  std::string to_string() const;
+  static std::optional<EventId> parse(std::string_view text);
+};
+
+struct CompletionRequest {
+  bool chat = false;
+  std::vector<std::vector<text::TokenId>> prompts;  // of a chat: one
+  std::vector<std::string> echoes;                  // before each answer, if the prompt is wanted
+  engine::AnswerOptions answer;                     // with the seed of the first choice
+  std::uint32_t choices = 1;                        // of each prompt; each has a seed of its own
+  bool stream = false;
+  bool include_usage = false;
+  int priority = 0;
+  std::optional<std::chrono::milliseconds> deadline;
+};
+
+struct CompletionDefaults {
+  std::optional<std::uint32_t> max_tokens;  // of a chat; else until the context is full
+  std::uint32_t context = 0;                // most tokens of a request
+  std::uint64_t seed = 0;                   // where the request names none
+};
+
+std::variant<CompletionRequest, ApiError> read_chat_request(const boost::json::object& body,
+                                                            const ServedModel& model,
+                                                            const CompletionDefaults& defaults);
+std::variant<CompletionRequest, ApiError> read_completion_request(
+    const boost::json::object& body, const ServedModel& model, const CompletionDefaults& defaults);
+
+// The prompt of the messages of a chat, whose content is text or parts of text.
+std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
+    const boost::json::array& messages, const ServedModel& model);
+
+}  // namespace tern::serve

@@ -1,0 +1,62 @@
+#include "serve/logprobs_json.h"
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <string>
+#include <utility>
+
+#include "text/utf8.h"
+
+namespace tern::serve {
+
+namespace json = boost::json;
+using engine::TokenLogprob;
+
+namespace {
+
+std::string text_of(const text::Tokenizer& tokenizer, text::TokenId token) {
+  return text::replace_invalid_utf8(tokenizer.token_bytes(token));
+}
+
+json::object one(const text::Tokenizer& tokenizer, const TokenLogprob& found) {
+  json::array bytes;
+  for (const char c : tokenizer.token_bytes(found.token)) {
+    bytes.push_back(static_cast<std::int64_t>(static_cast<unsigned char>(c)));
+  }
+  return {{"token", text_of(tokenizer, found.token)},
+          {"logprob", found.logprob},
+          {"bytes", std::move(bytes)}};
+}
+
+}  // namespace
+
+json::object chat_logprobs(const text::Tokenizer& tokenizer, std::span<const TokenLogprob> found) {
+  json::object entry = one(tokenizer, found[0]);
+  json::array top;
+  for (const TokenLogprob& other : found.subspan(1)) top.push_back(one(tokenizer, other));
+  entry["top_logprobs"] = std::move(top);
+  return entry;
+}
+
+json::object text_logprobs(const text::Tokenizer& tokenizer, std::span<const TokenLogprob> found,
+                           json::object& columns, std::size_t& offset) {
+  const std::string text = text_of(tokenizer, found[0].token);
+  json::object top;
+  for (const TokenLogprob& other : found.subspan(1)) {
+    top[text_of(tokenizer, other.token)] = other.logprob;
+  }
+  json::object own{{"tokens", json::array{text}},
+                   {"token_logprobs", json::array{found[0].logprob}},
+                   {"top_logprobs", json::array{std::move(top)}},
+                   {"text_offset", json::array{offset}}};
+  offset += static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
+  for (const auto& [key, value] : own) {
+    if (!columns.contains(key)) columns[key] = json::array();
+    columns[key].as_array().push_back(value.as_array()[0]);
+  }
+  return own;
+}
+
+}  // namespace tern::serve

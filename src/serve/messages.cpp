@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <boost/json/array.hpp>
+
+#include "serve/completion_request.h"
+#include "serve/fields.h"
+#include "text/chat_prompt.h"
+
+namespace tern::serve {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool"};
+
+// Payloads of media-v1 and of OpenAI's form.
+bool is_medium(std::string_view type) {
+  for (const std::string_view kind : {"image", "audio", "video", "file"}) {
+    if (type.find(kind) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+std::optional<ApiError> add_part(const json::value& part, const std::string& where,
+                                 std::string& text) {
+  if (!part.is_object()) {
+    return ApiError{400, where + ": expected an object, found " + kind_of(part),
+                    "invalid_request_error", where};
+  }
+  Fields fields(part.get_object(), where + ".");
+  const auto type = fields.string("type");
+  if (!type) fields.fail("type", "\"text\", found nothing");
+  if (type && is_medium(*type)) {
+    return ApiError{400, where + ": this model takes text only, found " + *type,
+                    "invalid_request_error", where, "unsupported_media"};
+  }
+  if (type && *type != "text") fields.fail("type", "\"text\", found \"" + *type + "\"");
+  const auto found = fields.string("text");
+  if (!found) fields.fail("text", "a string, found nothing");
+  if (found) text += *found;
+  return fields.error();
+}
+
+std::optional<ApiError> read_content(Fields& fields, const std::string& where, std::string& text) {
+  const json::value* content = fields.find("content");
+  if (content == nullptr) {
+    fields.fail("content", "a string or an array of parts, found nothing");
+  } else if (content->is_string()) {
+    text = std::string(content->get_string());
+  } else if (content->is_array()) {
+    const json::array& parts = content->get_array();
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (auto error = add_part(parts[i], where + ".content[" + std::to_string(i) + "]", text)) {
+        return error;
+      }
+    }
+  } else {
+    fields.fail("content", "a string or an array of parts, found " + kind_of(*content));
+  }
+  return std::nullopt;
+}
+
+std::optional<ApiError> read_message(const json::value& value, const std::string& where,
+                                     text::ChatMessage& message) {
+  if (!value.is_object()) {
+    return ApiError{400, where + ": expected an object, found " + kind_of(value),
+                    "invalid_request_error", where};
+  }
+  Fields fields(value.get_object(), where + ".");
+  message.role = fields.string("role").value_or("");
+  if (std::find(std::begin(kRoles), std::end(kRoles), message.role) == std::end(kRoles)) {
+    fields.fail("role",
+                "system, developer, user, assistant or tool, found \"" + message.role + "\"");
+  }
+  if (message.role == "developer") message.role = "system";  // its newer name
+  if (auto error = read_content(fields, where, message.content)) return error;
+  fields.accept({"name"});
+  fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id"});
+  return fields.error();
+}
+
+std::variant<std::vector<text::ChatMessage>, ApiError> read_messages(const json::array& messages) {
+  if (messages.empty()) {
+    return ApiError{400, "messages: expected at least one, found none", "invalid_request_error",
+                    "messages"};
+  }
+  std::vector<text::ChatMessage> read(messages.size());
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    if (auto error = read_message(messages[i], "messages[" + std::to_string(i) + "]", read[i])) {
+      return std::move(*error);
+    }
+  }
+  return read;
+}
+
+}  // namespace
+
+std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(const json::array& messages,
+                                                                    const ServedModel& model) {
+  auto read = read_messages(messages);
+  if (auto* error = std::get_if<ApiError>(&read)) return std::move(*error);
+  if (!model.chat_template) {
+    return ApiError{400,
+                    "this model has no chat template; use /v1/completions, or start the server "
+                    "with --chat-template",
+                    "invalid_request_error", "messages", "no_chat_template"};
+  }
+  auto prompt = text::chat_prompt(*model.chat_template, model.tokenizer,
+                                  std::get<std::vector<text::ChatMessage>>(read));
+  if (prompt) return std::move(*prompt);
+  ApiError error = api_error(prompt.error());
+  error.param = "messages";
+  return error;
+}
+
+}  // namespace tern::serve

@@ -1,0 +1,134 @@
+#include "serve/request_fields.h"
+
+#include <boost/json/array.hpp>
+#include <charconv>
+#include <limits>
+#include <utility>
+
+namespace tern::serve {
+
+namespace json = boost::json;
+using text::TokenId;
+
+namespace {
+
+constexpr std::int64_t kMostChoices = 16;
+constexpr std::size_t kMostStops = 16;
+constexpr std::int64_t kMostTokens = std::int64_t{1} << 31;
+
+void read_model(Fields& fields, const ServedModel& model) {
+  const auto name = fields.string("model");
+  if (!name || model.answers_to(*name)) return;
+  fields.fail({404, "model: no model \"" + *name + "\" here; this server has \"" + model.id + "\"",
+               "not_found_error", "model", "model_not_found"});
+}
+
+void read_stops(Fields& fields, std::vector<std::string>& stops) {
+  const json::value* value = fields.find("stop");
+  if (value == nullptr) return;
+  const auto add = [&](const json::value& stop) {
+    if (stop.is_string() && !stop.get_string().empty()) {
+      stops.emplace_back(stop.get_string());
+    } else {
+      fields.fail("stop", "texts that are not empty, found " + kind_of(stop));
+    }
+  };
+  if (!value->is_array()) return add(*value);
+  for (const json::value& stop : value->get_array()) add(stop);
+  if (stops.size() > kMostStops) {
+    fields.fail("stop", "at most " + std::to_string(kMostStops) + " texts, found " +
+                            std::to_string(stops.size()));
+  }
+}
+
+void read_bias(Fields& fields, const ServedModel& model, std::vector<engine::TokenBias>& bias) {
+  const json::object* found = fields.object("logit_bias");
+  if (found == nullptr) return;
+  for (const auto& [key, value] : *found) {
+    std::uint32_t token = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token);
+    json::error_code code;
+    const double amount = value.is_number() ? value.to_number<double>(code) : 1000.0;
+    if (error != std::errc() || end != key.data() + key.size() ||
+        token >= model.tokenizer.vocab_size() || amount < -100.0 || amount > 100.0) {
+      return fields.fail("logit_bias",
+                         "ids of tokens below " + std::to_string(model.tokenizer.vocab_size()) +
+                             " with numbers from -100 to 100, found \"" + std::string(key) + "\"");
+    }
+    // -100 is a ban, as OpenAI has it.
+    bias.push_back({static_cast<TokenId>(token), amount == -100.0
+                                                     ? -std::numeric_limits<float>::infinity()
+                                                     : static_cast<float>(amount)});
+  }
+}
+
+void read_sampling(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
+                   engine::AnswerOptions& answer) {
+  engine::SamplingOptions& sampling = answer.sampling;
+  const auto number = [&](std::string_view name, double least, double most, double otherwise) {
+    return static_cast<float>(fields.number(name, least, most).value_or(otherwise));
+  };
+  sampling.temperature = number("temperature", 0, 2, 1);
+  sampling.top_p = number("top_p", 0, 1, 1);
+  if (sampling.top_p == 0.0f) sampling.temperature = 0.0f, sampling.top_p = 1.0f;
+  sampling.min_p = number("min_p", 0, 1, 0);
+  sampling.top_k = static_cast<std::uint32_t>(fields.integer("top_k", 0, 1 << 20).value_or(0));
+  sampling.repeat_penalty = number("repetition_penalty", 0.01, 100, 1);
+  sampling.presence_penalty = number("presence_penalty", -2, 2, 0);
+  sampling.frequency_penalty = number("frequency_penalty", -2, 2, 0);
+  read_bias(fields, model, sampling.bias);
+  const auto seed = fields.integer("seed", std::numeric_limits<std::int64_t>::min(),
+                                   std::numeric_limits<std::int64_t>::max());
+  sampling.seed = seed ? static_cast<std::uint64_t>(*seed) : defaults.seed;
+  read_stops(fields, answer.stops);
+  answer.ignore_end = fields.boolean("ignore_eos").value_or(false);
+}
+
+void read_stream(Fields& fields, CompletionRequest& request) {
+  request.stream = fields.boolean("stream").value_or(false);
+  const json::object* options = fields.object("stream_options");
+  if (options == nullptr) return;
+  if (!request.stream) fields.fail("stream_options", "stream to be true beside it, found it not");
+  Fields nested(*options, "stream_options.");
+  request.include_usage = nested.boolean("include_usage").value_or(false);
+  nested.accept({"include_obfuscation"});
+  if (auto error = nested.error()) fields.fail(std::move(*error));
+}
+
+}  // namespace
+
+void read_common(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
+                 CompletionRequest& request) {
+  read_model(fields, model);
+  read_sampling(fields, model, defaults, request.answer);
+  read_stream(fields, request);
+  request.choices = static_cast<std::uint32_t>(fields.integer("n", 1, kMostChoices).value_or(1));
+  request.priority = static_cast<int>(fields.integer("priority", -100, 100).value_or(0));
+  if (const auto deadline = fields.integer("deadline_ms", 1, 86'400'000)) {
+    request.deadline = std::chrono::milliseconds(*deadline);
+  }
+  fields.accept({"user", "metadata", "store", "service_tier", "safety_identifier",
+                 "prompt_cache_key", "prompt_cache_retention"});
+}
+
+void check_room(Fields& fields, const CompletionRequest& request, const char* param,
+                std::uint32_t context) {
+  for (const auto& prompt : request.prompts) {
+    const std::uint64_t wanted = prompt.size() + request.answer.max_tokens.value_or(1);
+    if (wanted <= context) continue;
+    fields.fail({400,
+                 "the context has " + std::to_string(context) +
+                     " tokens, but the request asks for " + std::to_string(wanted) + ": " +
+                     std::to_string(prompt.size()) + " of the prompt and " +
+                     std::to_string(request.answer.max_tokens.value_or(1)) +
+                     " of the answer; shorten one of them",
+                 "invalid_request_error", param, "context_length_exceeded"});
+  }
+}
+
+std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name) {
+  const auto found = fields.integer(name, 0, kMostTokens);
+  return found ? std::optional(static_cast<std::uint32_t>(*found)) : std::nullopt;
+}
+
+}  // namespace tern::serve

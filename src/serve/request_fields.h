@@ -1,0 +1,21 @@
+// The fields that requests for completions share.
+#pragma once
+
+#include <optional>
+
+#include "serve/completion_request.h"
+#include "serve/fields.h"
+
+namespace tern::serve {
+
+// What both kinds of requests have; of OpenAI's fields those that change no answer are accepted.
+void read_common(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
+                 CompletionRequest& request);
+
+std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name);
+
+// Refuses what the context has no room for, rather than cut it: who asks for it should know.
+void check_room(Fields& fields, const CompletionRequest& request, const char* param,
+                std::uint32_t context);
+
+}  // namespace tern::serve

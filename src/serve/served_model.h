@@ -1,0 +1,31 @@
+// The model that a server answers with, as requests see it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "model/model.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace tern::serve {
+
+struct ServedModel {
+  std::string id;                 // what requests call it
+  std::vector<std::string> also;  // other names that it answers to
+  const model::Model& model;
+  const text::Tokenizer& tokenizer;
+  std::optional<text::ChatTemplate> chat_template;
+  std::int64_t created = 0;  // seconds since the epoch
+  std::string fingerprint;   // of what decides the bits: the file and the definition of numbers
+
+  bool answers_to(const std::string& name) const {
+    return name == id || std::find(also.begin(), also.end(), name) != also.end();
+  }
+};
+
+}  // namespace tern::serve

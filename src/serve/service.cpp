@@ -1,0 +1,287 @@
+#include "serve/service.h"
+
+#include <array>
+#include <atomic>
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/json/parse.hpp>
+#include <chrono>
+#include <random>
+#include <utility>
+
+#include "serve/call.h"
+#include "serve/completion.h"
+#include "serve/fields.h"
+#include "telemetry/prometheus.h"
+#include "text/utf8.h"
+
+namespace tern::serve {
+
+namespace json = boost::json;
+using CallPtr = std::shared_ptr<Call>;
+
+namespace {
+
+// Long enough for the longest step, a prompt's; an engine that stands longer has stopped.
+constexpr std::chrono::seconds kStalled{60};
+
+constexpr double kFirstToken[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+constexpr double kBetweenTokens[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1};
+
+std::variant<json::object, ApiError> read_body(const net::HttpRequest& request) {
+  const std::string_view type = request.header("content-type");
+  if (!type.empty() && type.substr(0, 16) != "application/json") {
+    return ApiError{415, "expected a body of application/json, found " + std::string(type)};
+  }
+  json::error_code code;
+  json::value value = json::parse(request.body, code);
+  if (code) {
+    return ApiError{400, "the body is not JSON: " + code.message(), "invalid_request_error", "",
+                    "invalid_json"};
+  }
+  if (!value.is_object()) {
+    return ApiError{400, "expected a body that is an object, found " + kind_of(value)};
+  }
+  return std::move(value.get_object());
+}
+
+}  // namespace
+
+class Service::Impl {
+ public:
+  Impl(ServedModel model, engine::Engine& engine, telemetry::Telemetry& telemetry,
+       ServiceOptions options)
+      : model_(std::move(model)),
+        engine_(engine),
+        telemetry_(telemetry),
+        options_(std::move(options)),
+        latency_{telemetry.histogram("http.first_token_seconds", kFirstToken),
+                 telemetry.histogram("http.between_tokens_seconds", kBetweenTokens)} {}
+  ~Impl() { readers_.join(); }
+
+  void handle(const CallPtr& call);
+  void drain() { draining_ = true; }
+
+ private:
+  using Action = void (Impl::*)(const CallPtr&);
+  struct Route {
+    std::string_view method;
+    std::string_view path;
+    Action action;
+    bool reads = false;  // a body, for which there is time on another thread
+  };
+  static const std::array<Route, 11> kRoutes;
+
+  void models(const CallPtr& call) {
+    call->reply({{"object", "list"}, {"data", json::array{model_card()}}});
+  }
+  void model(const CallPtr& call);
+  void health(const CallPtr& call) { call->reply({{"status", "ok"}}); }
+  void ready(const CallPtr& call);
+  void metrics(const CallPtr& call);
+  void openapi(const CallPtr& call) { call->reply_text("application/json", options_.openapi); }
+  void chat(const CallPtr& call) { complete(call, read_chat_request); }
+  void text(const CallPtr& call) { complete(call, read_completion_request); }
+  void tokenize(const CallPtr& call);
+  void detokenize(const CallPtr& call);
+  void apply_template(const CallPtr& call);
+
+  template <typename Read>
+  void complete(const CallPtr& call, Read read);
+  json::object model_card() const;
+  // The body, or nothing where the call has failed by it.
+  std::optional<json::object> body_of(const CallPtr& call) const;
+
+  const ServedModel model_;
+  engine::Engine& engine_;
+  telemetry::Telemetry& telemetry_;
+  const ServiceOptions options_;
+  const Latency latency_;
+  std::atomic<bool> draining_{false};
+  boost::asio::thread_pool readers_{1};
+};
+
+const std::array<Service::Impl::Route, 11> Service::Impl::kRoutes{{
+    {"GET", "/health", &Impl::health},
+    {"GET", "/ready", &Impl::ready},
+    {"GET", "/metrics", &Impl::metrics},
+    {"GET", "/openapi.json", &Impl::openapi},
+    {"GET", "/v1/models", &Impl::models},
+    {"GET", "/v1/models/", &Impl::model},
+    {"POST", "/v1/chat/completions", &Impl::chat, true},
+    {"POST", "/v1/completions", &Impl::text, true},
+    {"POST", "/tokenize", &Impl::tokenize, true},
+    {"POST", "/detokenize", &Impl::detokenize, true},
+    {"POST", "/apply-template", &Impl::apply_template, true},
+}};
+
+void Service::Impl::handle(const CallPtr& call) {
+  const net::HttpRequest& request = call->request();
+  const std::string method = request.method == "HEAD" ? "GET" : request.method;
+  const Route* found = nullptr;
+  for (const Route& route : kRoutes) {
+    const bool prefix = route.path.ends_with('/');
+    if (prefix ? request.path.starts_with(route.path) : request.path == route.path) found = &route;
+  }
+  if (found == nullptr) {
+    return call->fail({404, "no such path: " + request.path + "; /openapi.json lists them",
+                       "not_found_error", "", "not_found"});
+  }
+  if (method != found->method) {
+    const std::string allowed = found->method == "GET" ? "GET, HEAD" : "POST";
+    return call->fail({405, "expected " + allowed + ", found " + request.method,
+                       "invalid_request_error", "", "method_not_allowed"},
+                      {{"Allow", allowed}});
+  }
+  if (!found->reads) return (this->*found->action)(call);
+  boost::asio::post(readers_, [this, call, action = found->action] { (this->*action)(call); });
+}
+
+json::object Service::Impl::model_card() const {
+  json::object capabilities{{"modalities",
+       json::object{{"input", json::array{"text"}}, {"output", json::array{"text"}}}},
+                            {"chat", model_.chat_template.has_value()}};
+  return {{"id", model_.id},
+          {"object", "model"},
+          {"created", model_.created},
+          {"owned_by", "tern"},
+          {"context_length", engine_.context()},
+          {"capabilities", std::move(capabilities)}};
+}
+
+void Service::Impl::model(const CallPtr& call) {
+  const std::string id = call->request().path.substr(std::string_view("/v1/models/").size());
+  if (model_.answers_to(id)) return call->reply(model_card());
+  call->fail({404, "no model \"" + id + "\" here; this server has \"" + model_.id + "\"",
+              "not_found_error", "model", "model_not_found"});
+}
+
+void Service::Impl::ready(const CallPtr& call) {
+  const engine::EngineState state = engine_.state();
+  const char* status = draining_ ? "draining" : state.since_step > kStalled ? "stalled" : "ready";
+  const bool good = !draining_ && state.since_step <= kStalled;
+  call->reply({{"status", status}, {"running", state.running}, {"waiting", state.waiting}},
+              good ? 200 : 503);
+}
+
+void Service::Impl::metrics(const CallPtr& call) {
+  const engine::EngineState state = engine_.state();
+  const auto number = [](auto value) { return static_cast<double>(value); };
+  const double used = number(state.pages - state.free_pages) / number(state.pages);
+  const std::vector<telemetry::Gauge> gauges{
+      {"engine.running", "Requests that are being computed.", number(state.running)},
+      {"engine.waiting", "Requests that wait to be computed.", number(state.waiting)},
+      {"engine.kv_pages", "Pages for keys and values.", number(state.pages)},
+      {"engine.kv_use", "The share of them in use.", used},
+      {"engine.since_step_seconds", "Since the last step, while there is something to do.",
+       std::chrono::duration<double>(state.since_step).count()},
+      {"build_info", "What answers.", 1.0, {{"version", options_.build}, {"model", model_.id}}},
+  };
+  call->reply_text("text/plain; version=0.0.4; charset=utf-8",
+                   telemetry::prometheus_text(telemetry_, gauges));
+}
+
+std::optional<json::object> Service::Impl::body_of(const CallPtr& call) const {
+  auto body = read_body(call->request());
+  if (auto* object = std::get_if<json::object>(&body)) return std::move(*object);
+  call->fail(std::get<ApiError>(body));
+  return std::nullopt;
+}
+
+template <typename Read>
+void Service::Impl::complete(const CallPtr& call, Read read) {
+  const auto body = body_of(call);
+  if (!body) return;
+  CompletionDefaults defaults{options_.default_max_tokens, engine_.context(),
+                              std::random_device{}()};
+  std::optional<EventId> resume;
+  if (const auto last = call->request().header("last-event-id"); !last.empty()) {
+    resume = EventId::parse(last);
+    if (!resume) {
+      return call->fail({400, "Last-Event-ID: expected the id of an event of such an answer",
+                         "invalid_request_error", "Last-Event-ID"});
+    }
+    defaults.seed = resume->seed;
+  }
+  auto request = read(*body, model_, defaults);
+  if (auto* error = std::get_if<ApiError>(&request)) return call->fail(*error);
+  auto& good = std::get<CompletionRequest>(request);
+  const bool fits = !resume || (good.stream && resume->seed == good.answer.sampling.seed &&
+                                resume->sent.size() == good.prompts.size() * good.choices);
+  if (!fits) {
+    return call->fail({400, "Last-Event-ID: expected the same request as before",
+                       "invalid_request_error", "Last-Event-ID"});
+  }
+  std::make_shared<Completion>(call, model_, engine_, latency_, std::move(good), std::move(resume))
+      ->start();
+}
+
+void Service::Impl::tokenize(const CallPtr& call) {
+  const auto body = body_of(call);
+  if (!body) return;
+  Fields fields(*body);
+  const auto content = fields.string("content");
+  if (!content) fields.fail("content", "a string, found nothing");
+  text::EncodeOptions options;
+  if (!fields.boolean("add_special").value_or(true)) options.add_bos = options.add_eos = false;
+  options.parse_special = fields.boolean("parse_special").value_or(false);
+  const bool pieces = fields.boolean("with_pieces").value_or(false);
+  if (auto error = fields.error()) return call->fail(*error);
+  json::array tokens;
+  for (const text::TokenId token : model_.tokenizer.encode(*content, options)) {
+    if (!pieces) {
+      tokens.push_back(token);
+      continue;
+    }
+    const std::string piece(model_.tokenizer.token_bytes(token));
+    tokens.push_back({{"id", token}, {"piece", text::replace_invalid_utf8(piece)}});
+  }
+  call->reply({{"tokens", std::move(tokens)}});
+}
+
+void Service::Impl::detokenize(const CallPtr& call) {
+  const auto body = body_of(call);
+  if (!body) return;
+  Fields fields(*body);
+  const json::array* given = fields.array("tokens");
+  if (given == nullptr) fields.fail("tokens", "an array, found nothing");
+  std::vector<text::TokenId> tokens;
+  for (const json::value& value : given != nullptr ? *given : json::array()) {
+    json::error_code code;
+    const auto token = value.is_number() ? value.to_number<std::int64_t>(code) : -1;
+    if (code || token < 0 || token >= static_cast<std::int64_t>(model_.tokenizer.vocab_size())) {
+      fields.fail("tokens", "ids of 0 to " + std::to_string(model_.tokenizer.vocab_size() - 1));
+      break;
+    }
+    tokens.push_back(static_cast<text::TokenId>(token));
+  }
+  if (auto error = fields.error()) return call->fail(*error);
+  call->reply({{"content", text::replace_invalid_utf8(model_.tokenizer.decode(tokens, true))}});
+}
+
+void Service::Impl::apply_template(const CallPtr& call) {
+  const auto body = body_of(call);
+  if (!body) return;
+  Fields fields(*body);
+  const json::array* messages = fields.array("messages");
+  if (messages == nullptr) fields.fail("messages", "an array, found nothing");
+  if (auto error = fields.error()) return call->fail(*error);
+  auto prompt = read_chat_prompt(*messages, model_);
+  if (auto* error = std::get_if<ApiError>(&prompt)) return call->fail(*error);
+  const auto& tokens = std::get<std::vector<text::TokenId>>(prompt);
+  call->reply({{"prompt", text::replace_invalid_utf8(model_.tokenizer.decode(tokens, true))}});
+}
+
+Service::Service(ServedModel model, engine::Engine& engine, telemetry::Telemetry& telemetry,
+                 ServiceOptions options)
+    : impl_(std::make_unique<Impl>(std::move(model), engine, telemetry, std::move(options))),
+      telemetry_(telemetry) {}
+Service::~Service() = default;
+
+void Service::handle(std::shared_ptr<net::Exchange> exchange) {
+  impl_->handle(std::make_shared<Call>(std::move(exchange), telemetry_));
+}
+
+void Service::drain() { impl_->drain(); }
+
+}  // namespace tern::serve

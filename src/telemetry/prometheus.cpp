@@ -1,0 +1,67 @@
+#include "telemetry/prometheus.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace tern::telemetry {
+namespace {
+
+std::string metric(std::string_view name) {
+  std::string text = "tern_" + std::string(name);
+  std::replace_if(
+      text.begin(), text.end(),
+      [](char c) {
+        return !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                 c == '_');
+      },
+      '_');
+  return text;
+}
+
+std::string escaped(std::string_view value) {
+  std::string text;
+  for (const char c : value) {
+    if (c == '\\' || c == '"') text += '\\';
+    text += c == '\n' ? std::string("\\n") : std::string(1, c);
+  }
+  return text;
+}
+
+void add_histogram(std::string& text, const std::string& name, const Histogram::Snapshot& found) {
+  text += fmt::format("# TYPE {} histogram\n", name);
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < found.counts.size(); ++i) {
+    count += found.counts[i];
+    const std::string bound = i < found.bounds.size() ? fmt::format("{}", found.bounds[i]) : "+Inf";
+    text += fmt::format("{}_bucket{{le=\"{}\"}} {}\n", name, bound, count);
+  }
+  text += fmt::format("{}_sum {}\n{}_count {}\n", name, found.sum, name, count);
+}
+
+void add_gauge(std::string& text, const Gauge& gauge) {
+  const std::string name = metric(gauge.name);
+  text += fmt::format("# HELP {} {}\n# TYPE {} gauge\n{}", name, gauge.help, name, name);
+  for (std::size_t i = 0; i < gauge.labels.size(); ++i) {
+    const auto& [key, value] = gauge.labels[i];
+    text += fmt::format("{}{}=\"{}\"", i == 0 ? "{" : ",", key, escaped(value));
+  }
+  text += fmt::format("{} {}\n", gauge.labels.empty() ? "" : "}", gauge.value);
+}
+
+}  // namespace
+
+std::string prometheus_text(const Telemetry& telemetry, std::span<const Gauge> gauges) {
+  std::string text;
+  for (const auto& [name, value] : telemetry.counters()) {
+    const std::string counter = metric(name) + "_total";
+    text += fmt::format("# TYPE {} counter\n{} {}\n", counter, counter, value);
+  }
+  for (const auto& [name, found] : telemetry.histograms()) {
+    add_histogram(text, metric(name), found);
+  }
+  for (const Gauge& gauge : gauges) add_gauge(text, gauge);
+  return text;
+}
+
+}  // namespace tern::telemetry
