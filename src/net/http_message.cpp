@@ -23,6 +23,28 @@ void add_header(std::string& head, std::string_view name, std::string_view value
   head += "\r\n";
 }
 
+// Whether the text is UTF-8: no overlong forms, no surrogates, nothing beyond U+10FFFF.
+bool is_utf8(std::string_view text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto byte = [&](std::size_t at) {
+      return at < text.size() ? static_cast<unsigned char>(text[at]) : 0u;
+    };
+    const unsigned first = byte(i);
+    const std::size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (first >= 0x80 && (first < 0xc2 || first > 0xf4)) return false;
+    // What may follow the first byte is narrower where a shorter form, a surrogate or a number too
+    // large would begin.
+    const unsigned least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    const unsigned most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    for (std::size_t k = 1; k < length; ++k) {
+      const unsigned next = byte(i + k);
+      if (next < (k == 1 ? least : 0x80) || next > (k == 1 ? most : 0xbf)) return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string_view find_header(const std::vector<HttpHeader>& headers, std::string_view name) {
@@ -73,6 +95,7 @@ std::optional<std::string> decode_path(std::string_view path) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return std::nullopt;
     decoded += c;
   }
+  if (!is_utf8(decoded)) return std::nullopt;
   return decoded;
 }
 

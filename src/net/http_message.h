@@ -23,7 +23,7 @@ struct HttpRequest {
   std::vector<HttpHeader> headers;
   std::string body;
   std::string peer;          // who sent it: "127.0.0.1:51234", "unix"
-  bool keep_alive = true;    // wants to send another one
+  bool keep_alive = true;    // may send another one; never with HTTP/1.0
   bool is_http_1_0 = false;  // knows no chunks
 
   std::string_view header(std::string_view name) const { return find_header(headers, name); }
@@ -57,7 +57,8 @@ std::string format_head(const HttpResponse& response, const HeadFraming& framing
 std::string format_chunk(std::string_view bytes);
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
-// The bytes that a path of a URL stands for; no value for one that is not well-formed.
+// The text that a path of a URL stands for; no value where an escape is broken, or for control
+// characters and bytes that are no UTF-8.
 std::optional<std::string> decode_path(std::string_view path);
 
 }  // namespace tern::net

@@ -1,10 +1,22 @@
 #include "net/outbox.h"
 
+#include <utility>
+
 namespace tern::net {
+namespace {
+
+// Replies that have no body and no length of one (RFC 9110, 8.6).
+bool is_bodyless(unsigned status) { return status == 204 || status == 304; }
+
+}  // namespace
+
+void Outbox::wake() {
+  if (wake_) wake_();
+}
 
 void Outbox::add(std::string_view bytes) {
   if (overflowed_) return;
-  if (bytes_.size() + bytes.size() > most_unread_ && !bytes_.empty()) {
+  if (bytes_.size() + bytes.size() > shape_.most_unread && !bytes_.empty()) {
     overflowed_ = true;
     bytes_.clear();
     return;
@@ -12,46 +24,49 @@ void Outbox::add(std::string_view bytes) {
   bytes_.append(bytes);
 }
 
-void Outbox::reply(const HttpResponse& response, bool with_body) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (begun_) return;
-    begun_ = ended_ = true;
-    add(format_head(response, {.length = response.body.size(), .close = close_}));
-    if (with_body) bytes_.append(response.body);
-  }
-  wake_();
+void Outbox::reply(const HttpResponse& response) {
+  const std::lock_guard lock(mutex_);
+  if (begun_) return;
+  begun_ = ended_ = true;
+  HeadFraming framing{.close = close_};
+  if (!is_bodyless(response.status)) framing.length = response.body.size();
+  bytes_ = format_head(response, framing);
+  if (shape_.with_body && framing.length) bytes_.append(response.body);
+  wake();
 }
 
-void Outbox::begin(const HttpResponse& head, bool with_body) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (begun_) return;
-    begun_ = true;
-    with_body_ = with_body;
-    close_ |= !chunks_;
-    add(format_head(head, {.length = std::nullopt, .chunked = chunks_, .close = close_}));
-  }
-  wake_();
+void Outbox::begin(const HttpResponse& head) {
+  const std::lock_guard lock(mutex_);
+  if (begun_) return;
+  begun_ = true;
+  bodyless_ = !shape_.with_body || is_bodyless(head.status);
+  close_ |= !shape_.chunks;
+  const bool chunked = shape_.chunks && !is_bodyless(head.status);
+  bytes_ = format_head(head, {.chunked = chunked, .close = close_});
+  wake();
 }
 
 void Outbox::write(std::string_view bytes) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!begun_ || ended_ || bytes.empty() || !with_body_) return;
-    add(chunks_ ? format_chunk(bytes) : std::string(bytes));
-  }
-  wake_();
+  const std::lock_guard lock(mutex_);
+  if (!begun_ || ended_ || bytes.empty() || bodyless_) return;
+  add(shape_.chunks ? format_chunk(bytes) : std::string(bytes));
+  wake();
 }
 
 void Outbox::end() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!begun_ || ended_) return;
-    ended_ = true;
-    if (chunks_ && with_body_) add(kLastChunk);
-  }
-  wake_();
+  const std::lock_guard lock(mutex_);
+  if (!begun_ || ended_) return;
+  ended_ = true;
+  if (shape_.chunks && !bodyless_) bytes_.append(kLastChunk);
+  wake();
+}
+
+void Outbox::drop() {
+  reply({500, "text/plain", "the request was dropped\n"});
+  const std::lock_guard lock(mutex_);
+  if (ended_) return;
+  ended_ = close_ = true;
+  wake();
 }
 
 void Outbox::close_after() {
@@ -59,9 +74,21 @@ void Outbox::close_after() {
   close_ = true;
 }
 
+void Outbox::disconnect() {
+  const std::lock_guard lock(mutex_);
+  wake_ = nullptr;
+  begun_ = ended_ = true;
+  bytes_.clear();
+}
+
 Outbox::Taken Outbox::take() {
   const std::lock_guard lock(mutex_);
   return {std::exchange(bytes_, {}), ended_, overflowed_, close_};
+}
+
+bool Outbox::overflowed() const {
+  const std::lock_guard lock(mutex_);
+  return overflowed_;
 }
 
 }  // namespace tern::net

@@ -2,31 +2,41 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <stop_token>
 #include <string>
-#include <utility>
+#include <string_view>
 
-#include "net/http_server.h"
+#include "net/http_message.h"
 
 namespace tern::net {
 
 // The bytes of one reply on their way from whoever answers to the connection.
 class Outbox {
  public:
-  // `wake` is called by any thread when there is something new.
-  Outbox(std::size_t most_unread, bool chunks, std::function<void()> wake)
-      : most_unread_(most_unread), chunks_(chunks), wake_(std::move(wake)) {}
+  struct Shape {
+    std::size_t most_unread;
+    bool chunks;     // the client knows them
+    bool with_body;  // the request is not HEAD
+  };
+  // `wake` is called by any thread when there is something new; it must not call back.
+  Outbox(const Shape& shape, std::function<void()> wake) : shape_(shape), wake_(std::move(wake)) {}
 
-  void reply(const HttpResponse& response, bool with_body);
-  void begin(const HttpResponse& head, bool with_body);
+  // What Exchange has.
+  void reply(const HttpResponse& response);
+  void begin(const HttpResponse& head);
   void write(std::string_view bytes);
   void end();
-  // The connection takes no more.
-  void leave() { gone_.request_stop(); }
-  // The connection ends with this reply.
+  // Nobody will end it: a reply that has begun is cut, visibly to the client.
+  void drop();
+  std::stop_token gone() const { return gone_.get_token(); }
+
+  // The connection's side. It ends with this reply:
   void close_after();
+  // The client is gone or will send no more.
+  void client_left() { gone_.request_stop(); }
+  // Nothing is sent any more; `wake` is not called again once this has returned.
+  void disconnect();
 
   struct Taken {
     std::string bytes;
@@ -35,19 +45,19 @@ class Outbox {
     bool close = false;       // the connection cannot be used again
   };
   Taken take();
-  std::stop_token gone() const { return gone_.get_token(); }
+  bool overflowed() const;
 
  private:
   void add(std::string_view bytes);  // mutex_ held
+  void wake();                       // mutex_ held
 
-  const std::size_t most_unread_;
-  const bool chunks_;
-  const std::function<void()> wake_;
+  const Shape shape_;
   std::stop_source gone_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  std::function<void()> wake_;
   std::string bytes_;
   bool begun_ = false;
-  bool with_body_ = true;
+  bool bodyless_ = false;
   bool ended_ = false;
   bool overflowed_ = false;
   bool close_ = false;
