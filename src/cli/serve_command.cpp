@@ -96,7 +96,8 @@ void greet(const net::HttpServer& server, const serve::ServedModel& model,
                   model.chat_template ? "with a chat template" : "without a chat template"));
 }
 
-// Answers what runs, at most so long; a second signal ends at once.
+// Answers what runs, at most so long; a second signal ends it at once. Who is not answered then is
+// told so.
 void drain(Signals& signals, net::HttpServer& server, engine::Engine& engine,
            serve::Service& service, std::uint32_t seconds) {
   say(fmt::format("ending: no new requests; those at hand have {} s", seconds));
@@ -106,12 +107,13 @@ void drain(Signals& signals, net::HttpServer& server, engine::Engine& engine,
   const auto until = steady_clock::now() + std::chrono::seconds(seconds);
   while (steady_clock::now() < until) {
     const auto next = std::min(until, steady_clock::now() + std::chrono::milliseconds(50));
-    if (engine.wait_idle(next) && server.wait_closed(next)) return;
+    if (engine.wait_idle(next) && server.wait_closed(next)) break;
     const auto signal = signals.wait(steady_clock::now());
     if (signal && *signal != SIGHUP) break;
   }
   const engine::EngineState state = engine.state();
-  say(fmt::format("ended {} answers early", state.running + state.waiting));
+  const std::size_t left = state.running + state.waiting;
+  if (left > 0) say(fmt::format("ended {} answers early", left));
 }
 
 Result<void> open_log(const std::string& path, std::ofstream& file,
@@ -136,16 +138,18 @@ Result<ExitCode> serve(const ServeOptions& options) {
   TERN_ASSIGN(const Runtime runtime,
               load_runtime(options.model, options.compute, true, options.head, progress));
   progress.clear();
-  TERN_ASSIGN(const std::unique_ptr<engine::Engine> engine,
-              make_engine(runtime, options, telemetry));
+  TERN_ASSIGN(std::unique_ptr<engine::Engine> engine, make_engine(runtime, options, telemetry));
   const std::string name = model_name(runtime.model);
-  serve::ServedModel model{
-      options.id.empty() ? name : options.id, {name}, runtime.model, runtime.tokenizer};
+  serve::ServedModel model{.id = options.id.empty() ? name : options.id,
+                           .also = {name},
+                           .model = runtime.model,
+                           .tokenizer = runtime.tokenizer,
+                           .chat_template = std::nullopt,
+                           .fingerprint = std::string("tern-") + kVersion};
   TERN_ASSIGN(model.chat_template, chat_template(runtime, options));
   model.created = std::chrono::duration_cast<std::chrono::seconds>(
                       std::chrono::system_clock::now().time_since_epoch())
                       .count();
-  model.fingerprint = std::string("tern-") + kVersion;
   serve::ServiceOptions wanted;
   if (options.max_tokens != 0) wanted.default_max_tokens = options.max_tokens;
   wanted.build = std::string(kVersion) + "+" + kGitCommit;
@@ -163,6 +167,9 @@ Result<ExitCode> serve(const ServeOptions& options) {
   while (signals.wait().value_or(SIGHUP) == SIGHUP) {  // which has nothing to read again yet
   }
   drain(signals, *server, *engine, service, options.drain_seconds);
+  service.close();
+  engine.reset();  // its last words go to clients that are still there
+  server->wait_closed(steady_clock::now() + std::chrono::seconds(1));
   return ExitCode::kOk;
 }
 

@@ -57,10 +57,14 @@ class Service::Impl {
         options_(std::move(options)),
         latency_{telemetry.histogram("http.first_token_seconds", kFirstToken),
                  telemetry.histogram("http.between_tokens_seconds", kBetweenTokens)} {}
-  ~Impl() { readers_.join(); }
+  ~Impl() { close(); }
 
   void handle(const CallPtr& call);
   void drain() { draining_ = true; }
+  void close() {
+    closed_ = true;
+    readers_.join();
+  }
 
  private:
   using Action = void (Impl::*)(const CallPtr&);
@@ -98,6 +102,7 @@ class Service::Impl {
   const ServiceOptions options_;
   const Latency latency_;
   std::atomic<bool> draining_{false};
+  std::atomic<bool> closed_{false};
   boost::asio::thread_pool readers_{1};
 };
 
@@ -133,6 +138,7 @@ void Service::Impl::handle(const CallPtr& call) {
                        "invalid_request_error", "", "method_not_allowed"},
                       {{"Allow", allowed}});
   }
+  if (closed_) return call->fail({503, "the server ends", "server_error", "", "draining"});
   if (!found->reads) return (this->*found->action)(call);
   boost::asio::post(readers_, [this, call, action = found->action] { (this->*action)(call); });
 }
@@ -283,5 +289,6 @@ void Service::handle(std::shared_ptr<net::Exchange> exchange) {
 }
 
 void Service::drain() { impl_->drain(); }
+void Service::close() { impl_->close(); }
 
 }  // namespace tern::serve

@@ -24,13 +24,15 @@ class Service {
  public:
   Service(ServedModel model, engine::Engine& engine, telemetry::Telemetry& telemetry,
           ServiceOptions options);
-  // Waits for requests that are being read; those that the engine has go on.
   ~Service();
 
   // Answers at once or later; any thread.
   void handle(std::shared_ptr<net::Exchange> exchange);
   // From now on /ready says that the server takes no more.
   void drain();
+  // Waits for requests that are being read, and reads no more; the engine is of no more use to it.
+  // Those that the engine has go on.
+  void close();
 
  private:
   class Impl;

@@ -1,0 +1,297 @@
+"""What each path answers, right requests and wrong ones, held to the OpenAPI document."""
+
+import subprocess
+import unittest
+
+from server import OPENAPI, TERN, ServeTest
+
+ONCE = {"prompt": "Once upon a time", "max_tokens": 12, "temperature": 0}
+HELLO = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "seed": 3}
+
+
+class ModelsTest(ServeTest):
+    def test_models(self) -> None:
+        models = self.get("/v1/models").json()
+        self.valid(models, "ModelList")
+        model = models["data"][0]
+        self.assertEqual(model["id"], "tern-tales")
+        self.assertEqual(model["context_length"], 512)
+        self.assertEqual(self.get("/v1/models/tern-tales").json(), model)
+        error = self.get("/v1/models/gpt-4o", 404).json()
+        self.valid(error, "Error")
+        self.assertEqual(error["error"]["code"], "model_not_found")
+
+    def test_health_and_readiness(self) -> None:
+        self.assertEqual(self.get("/health").json(), {"status": "ok"})
+        ready = self.get("/ready").json()
+        self.valid(ready, "Ready")
+        self.assertEqual(ready["status"], "ready")
+
+    def test_openapi_is_the_published_document(self) -> None:
+        self.assertEqual(self.get("/openapi.json").json(), OPENAPI.root)
+
+    def test_metrics(self) -> None:
+        self.post("/v1/completions", ONCE)
+        text = self.get("/metrics").body.decode()
+        for line in (
+            "# TYPE tern_engine_generated_tokens_total counter",
+            "# TYPE tern_http_first_token_seconds histogram",
+            "# TYPE tern_engine_kv_use gauge",
+            'tern_http_between_tokens_seconds_bucket{le="+Inf"}',
+            "tern_engine_waiting 0",
+        ):
+            self.assertIn(line, text)
+        self.assertRegex(text, r'tern_build_info\{version="[0-9.]+\+\w+",model="tern-tales"\} 1')
+
+    def test_request_ids(self) -> None:
+        made = self.get("/health").headers["x-request-id"]
+        self.assertRegex(made, r"\Areq-[0-9a-f]{24}\Z")
+        given = self.post("/v1/completions", ONCE, x_request_id="mine-7").headers["x-request-id"]
+        self.assertEqual(given, "mine-7")
+        bad = self.post("/v1/completions", ONCE, x_request_id="a b").headers["x-request-id"]
+        self.assertRegex(bad, r"\Areq-")
+        self.assertIn('"id":"mine-7"', self.server.log.read_text())
+        self.assertNotIn("Once upon", self.server.log.read_text())
+
+    def test_wrong_paths_and_methods(self) -> None:
+        self.assertEqual(self.get("/v2/models", 404).json()["error"]["code"], "not_found")
+        reply = self.server.ask("GET", "/v1/completions")
+        self.assertEqual((reply.status, reply.headers["allow"]), (405, "POST"))
+        reply = self.server.ask("DELETE", "/v1/models")
+        self.assertEqual((reply.status, reply.headers["allow"]), (405, "GET, HEAD"))
+        self.valid(reply.json(), "Error")
+        self.assertEqual(self.server.ask("HEAD", "/health").body, b"")
+
+
+class CompletionsTest(ServeTest):
+    def test_a_completion_is_what_tern_run_writes(self) -> None:
+        completion = self.post("/v1/completions", ONCE).json()
+        self.valid(completion, "Completion")
+        run = subprocess.run(
+            [TERN, "run", "Once upon a time", "-n", "12", "--temp", "0"],
+            capture_output=True,
+            check=True,
+        )
+        choice = completion["choices"][0]
+        self.assertEqual(choice["text"], run.stdout.decode())
+        self.assertEqual(choice["finish_reason"], "length")
+        self.assertEqual(
+            completion["usage"], {"prompt_tokens": 6, "completion_tokens": 12, "total_tokens": 18}
+        )
+
+    def test_a_seed_repeats_an_answer(self) -> None:
+        wanted = {"prompt": "The king", "max_tokens": 10, "temperature": 1}
+        first = self.post("/v1/completions", wanted).json()
+        again = self.post("/v1/completions", wanted | {"seed": first["seed"]}).json()
+        other = self.post("/v1/completions", wanted | {"seed": first["seed"] + 1}).json()
+        self.assertEqual(again["choices"], first["choices"])
+        self.assertNotEqual(other["choices"][0]["text"], first["choices"][0]["text"])
+
+    def test_prompts_of_all_forms(self) -> None:
+        tokens = self.post("/tokenize", {"content": "Once upon a time"}).json()["tokens"]
+        text = self.post("/v1/completions", ONCE).json()["choices"][0]["text"]
+        for prompt in (tokens, [tokens], ["Once upon a time"]):
+            choices = self.post("/v1/completions", ONCE | {"prompt": prompt}).json()["choices"]
+            self.assertEqual([c["text"] for c in choices], [text])
+        both = self.post("/v1/completions", ONCE | {"prompt": ["The king", "Once upon a time"]})
+        self.assertEqual([c["index"] for c in both.json()["choices"]], [0, 1])
+        self.assertEqual(both.json()["choices"][1]["text"], text)
+        echo = self.post("/v1/completions", ONCE | {"echo": True}).json()
+        self.assertEqual(echo["choices"][0]["text"], "Once upon a time" + text)
+
+    def test_choices_have_seeds_of_their_own(self) -> None:
+        wanted = {"prompt": "The king", "max_tokens": 6, "temperature": 1, "seed": 40}
+        three = self.post("/v1/completions", wanted | {"n": 3}).json()["choices"]
+        alone = [
+            self.post("/v1/completions", wanted | {"seed": 40 + i}).json()["choices"][0]["text"]
+            for i in range(3)
+        ]
+        self.assertEqual([c["text"] for c in three], alone)
+
+    def test_stops_bias_and_penalties(self) -> None:
+        plain = self.post("/v1/completions", ONCE).json()["choices"][0]["text"]
+        stop = plain[8:12]
+        stopped = self.post("/v1/completions", ONCE | {"stop": [stop, "~~~"]}).json()["choices"][0]
+        self.assertEqual(stopped["text"], plain[: plain.index(stop)])
+        self.assertEqual(stopped["finish_reason"], "stop")
+        first = self.post("/tokenize", {"content": plain, "add_special": False}).json()["tokens"][0]
+        banned = ONCE | {"logit_bias": {str(first): -100}}
+        text = self.post("/v1/completions", banned).json()["choices"][0]["text"]
+        self.assertNotEqual(text[0], plain[0])
+        for name in ("presence_penalty", "frequency_penalty"):
+            other = self.post("/v1/completions", ONCE | {name: 2}).json()["choices"][0]["text"]
+            self.assertNotEqual(other, plain)
+
+    def test_logprobs(self) -> None:
+        completion = self.post("/v1/completions", ONCE | {"logprobs": 2}).json()
+        self.valid(completion, "Completion")
+        choice = completion["choices"][0]
+        self.assertEqual("".join(choice["logprobs"]["tokens"]), choice["text"])
+        for i, token in enumerate(choice["logprobs"]["tokens"]):
+            top = choice["logprobs"]["top_logprobs"][i]
+            self.assertEqual(len(top), 2)
+            self.assertEqual(max(top, key=lambda t: top[t]), token)  # temperature 0
+            offset = choice["logprobs"]["text_offset"][i]
+            self.assertEqual(choice["text"][offset : offset + len(token)], token)
+        plain = self.post("/v1/completions", ONCE).json()["choices"][0]
+        self.assertEqual(plain["text"], choice["text"])
+        self.assertIsNone(plain["logprobs"])
+
+    def test_a_deadline_ends_an_answer(self) -> None:
+        slow = {"prompt": "Once", "max_tokens": 400, "n": 8, "deadline_ms": 1, "ignore_eos": True}
+        choices = self.post("/v1/completions", slow).json()["choices"]
+        self.assertEqual({c["finish_reason"] for c in choices}, {"deadline"})
+
+    def test_wrong_requests(self) -> None:
+        path = "/v1/completions"
+        for change, code, words in (
+            ({"prompt": None}, None, ("prompt", "found nothing")),
+            ({"prompt": ""}, None, ("prompt", "empty")),
+            ({"prompt": []}, None, ("prompt", "0 prompts")),
+            ({"prompt": {"text": "x"}}, None, ("prompt", "an object")),
+            ({"prompt": [5, "x"]}, None, ("prompt", "a token that is none")),
+            ({"prompt": [5, 1 << 40]}, None, ("prompt", "a token that is none")),
+            ({"prompt": "word " * 600}, "context_length_exceeded", ("512", "shorten")),
+            ({"max_tokens": 510}, "context_length_exceeded", ("512", "516")),
+            ({"max_tokens": -1}, None, ("max_tokens", "-1")),
+            ({"max_tokens": 1.5}, None, ("max_tokens", "integer")),
+            ({"temperature": 3}, None, ("temperature", "0 to 2", "3")),
+            ({"temperature": "hot"}, None, ("temperature", "a string")),
+            ({"top_p": 1.01}, None, ("top_p",)),
+            ({"n": 17}, None, ("n:", "1 to 16")),
+            ({"logprobs": 21}, None, ("logprobs",)),
+            ({"logit_bias": {"x": 1}}, None, ("logit_bias", '"x"')),
+            ({"logit_bias": {"99999999": 1}}, None, ("logit_bias",)),
+            ({"logit_bias": {"5": 101}}, None, ("logit_bias",)),
+            ({"logit_bias": [5]}, None, ("logit_bias", "an array")),
+            ({"stop": ["x"] * 17}, None, ("stop", "at most 16")),
+            ({"stop": ""}, None, ("stop",)),
+            ({"stop": 5}, None, ("stop", "an integer")),
+            ({"seed": "x"}, None, ("seed",)),
+            ({"stream": 1}, None, ("stream", "true or false")),
+            ({"stream_options": {"include_usage": True}}, None, ("stream_options",)),
+            ({"stream": True, "stream_options": {"x": 1}}, "unknown_parameter", ("stream_options.x",)),
+            ({"suffix": "x"}, "unsupported_parameter", ("suffix",)),
+            ({"best_of": 2}, "unsupported_parameter", ("best_of",)),
+            ({"temprature": 1}, "unknown_parameter", ("temprature", "misspelled")),
+            ({"priority": 101}, None, ("priority",)),
+            ({"deadline_ms": 0}, None, ("deadline_ms",)),
+        ):
+            with self.subTest(change=change):
+                self.refused(path, ONCE | change, 400, code, *words)
+        self.refused(path, ONCE | {"model": "gpt-4o"}, 404, "model_not_found", "tern-tales")
+
+    def test_bodies_that_are_none(self) -> None:
+        path = "/v1/completions"
+        self.refused(path, b"", 400, "invalid_json")
+        self.refused(path, b'{"prompt":', 400, "invalid_json")
+        self.refused(path, b'{"prompt": "\xff"}', 400, "invalid_json")
+        self.refused(path, b"[" * 10000, 400, "invalid_json")
+        self.refused(path, [1], 400, None, "an array")
+        self.post(path, ONCE, 415, Content_Type="text/plain")
+        self.refused(path, b'{"prompt": "' + b"x" * (9 << 20) + b'"}', 413, "request_too_large")
+
+
+class ChatTest(ServeTest):
+    path = "/v1/chat/completions"
+
+    def test_a_chat(self) -> None:
+        chat = self.post(self.path, HELLO).json()
+        self.valid(chat, "ChatCompletion")
+        choice = chat["choices"][0]
+        self.assertEqual(choice["message"]["role"], "assistant")
+        prompt = self.post("/apply-template", {"messages": HELLO["messages"]}).json()["prompt"]
+        self.assertEqual(prompt, "user: Hello\nassistant:")
+        wanted = {"prompt": prompt, "max_tokens": 8, "seed": 3}
+        text = self.post("/v1/completions", wanted).json()["choices"][0]["text"]
+        self.assertEqual(choice["message"]["content"], text)
+
+    def test_contents_of_parts(self) -> None:
+        parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
+        changed = HELLO | {"messages": [{"role": "user", "content": parts}]}
+        self.assertEqual(
+            self.post(self.path, changed).json()["choices"],
+            self.post(self.path, HELLO).json()["choices"],
+        )
+
+    def test_media_are_refused(self) -> None:
+        for part in (
+            {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+            {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}},
+            {"type": "video_url", "video_url": {"url": "https://example.org/a.mp4"}},
+            {"type": "file", "file": {}},
+        ):
+            body = HELLO | {"messages": [{"role": "user", "content": [part]}]}
+            self.refused(self.path, body, 400, "unsupported_media", "this model takes text only")
+        audio = HELLO | {"modalities": ["text", "audio"]}
+        self.refused(self.path, audio, 400, "unsupported_media", "text only")
+
+    def test_logprobs(self) -> None:
+        chat = self.post(self.path, HELLO | {"logprobs": True, "top_logprobs": 3}).json()
+        self.valid(chat, "ChatCompletion")
+        choice = chat["choices"][0]
+        entries = choice["logprobs"]["content"]
+        joined = b"".join(bytes(entry["bytes"]) for entry in entries)
+        self.assertEqual(joined.decode(), choice["message"]["content"])
+        for entry in entries:
+            values = [top["logprob"] for top in entry["top_logprobs"]]
+            self.assertEqual(values, sorted(values, reverse=True))
+            self.assertEqual(len(values), 3)
+            self.assertLessEqual(entry["logprob"], values[0])
+
+    def test_wrong_messages(self) -> None:
+        for messages, words in (
+            (None, ("messages", "nothing")),
+            ([], ("at least one",)),
+            ("Hello", ("messages", "a string")),
+            (["Hello"], ("messages[0]", "a string")),
+            ([{"content": "x"}], ("messages[0].role",)),
+            ([{"role": "king", "content": "x"}], ("messages[0].role", "king")),
+            ([{"role": "user"}], ("messages[0].content", "nothing")),
+            ([{"role": "user", "content": 5}], ("messages[0].content", "an integer")),
+            ([{"role": "user", "content": [5]}], ("messages[0].content[0]", "an integer")),
+            ([{"role": "user", "content": [{"type": "text"}]}], ("content[0].text",)),
+            ([{"role": "user", "content": [{"text": "x"}]}], ("content[0].type",)),
+            ([{"role": "user", "content": [{"type": "x", "text": ""}]}], ("content[0].type",)),
+            ([{"role": "user", "content": "x", "extra": 1}], ("messages[0].extra",)),
+        ):
+            with self.subTest(messages=messages):
+                error = self.post(self.path, HELLO | {"messages": messages}, 400).json()
+                self.valid(error, "Error")
+                for word in words:
+                    self.assertIn(word, error["error"]["message"])
+
+    def test_what_is_not_done_is_said(self) -> None:
+        for change in (
+            {"tools": [{"type": "function"}]},
+            {"response_format": {"type": "json_object"}},
+            {"functions": [{}]},
+            {"audio": {"voice": "x"}},
+        ):
+            self.refused(self.path, HELLO | change, 400, "unsupported_parameter", "not supported")
+        harmless = {"tools": [], "user": "me", "store": True, "metadata": {}, "response_format": None}
+        self.post(self.path, HELLO | harmless)
+        self.refused(self.path, HELLO | {"top_logprobs": 2}, 400, None, "logprobs to be true")
+
+
+class TokensTest(ServeTest):
+    def test_there_and_back(self) -> None:
+        for text in ("Once upon a time", "naïve 🙂 text\n", ""):
+            reply = self.post("/tokenize", {"content": text, "add_special": False}).json()
+            self.valid(reply, "TokenizeResponse")
+            back = self.post("/detokenize", {"tokens": reply["tokens"]}).json()
+            self.valid(back, "DetokenizeResponse")
+            self.assertEqual(back["content"], text)
+        pieces = self.post("/tokenize", {"content": "Once", "with_pieces": True}).json()["tokens"]
+        self.assertEqual("".join(p["piece"] for p in pieces), "Once")
+
+    def test_wrong_requests(self) -> None:
+        self.refused("/tokenize", {}, 400, None, "content")
+        self.refused("/tokenize", {"content": "x", "mode": 1}, 400, "unknown_parameter", "mode")
+        self.refused("/detokenize", {"tokens": [-1]}, 400, None, "tokens")
+        self.refused("/detokenize", {"tokens": "x"}, 400, None, "tokens")
+        self.refused("/apply-template", {}, 400, None, "messages")
+
+
+if __name__ == "__main__":
+    unittest.main()

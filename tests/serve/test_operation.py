@@ -1,0 +1,135 @@
+"""A server's life: beginning, full queues, signals, endings."""
+
+import concurrent.futures
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+from pathlib import Path
+
+from server import SECONDS, TERN, Server
+
+SLOW = {"prompt": "Once", "max_tokens": 500, "ignore_eos": True, "stream": True}
+
+
+def refusal(*arguments: str) -> tuple[int, str]:
+    outcome = subprocess.run(
+        [TERN, "serve", *arguments], capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    return outcome.returncode, outcome.stderr
+
+
+class OperationTest(unittest.TestCase):
+    def server(self, *arguments: str) -> Server:
+        server = Server(*arguments)
+        self.addCleanup(server.close)
+        return server
+
+    def test_a_full_queue_says_when_to_come_again(self) -> None:
+        server = self.server("--parallel", "1", "--queue", "1")
+        bodies = [dict(SLOW, stream=False, max_tokens=200)] * 12
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            replies = list(pool.map(lambda b: server.ask("POST", "/v1/completions", b), bodies))
+        statuses = {reply.status for reply in replies}
+        self.assertEqual(statuses, {200, 429})
+        for reply in replies:
+            if reply.status == 429:
+                self.assertTrue(1 <= int(reply.headers["retry-after"]) <= 60)
+                self.assertEqual(reply.json()["error"]["code"], "overloaded")
+
+    def test_sigterm_lets_answers_end(self) -> None:
+        server = self.server()
+        lines = server.stream("/v1/completions", SLOW | {"max_tokens": 300})
+        next(lines)
+        server.process.send_signal(signal.SIGTERM)
+        rest = b"".join(lines)
+        self.assertIn(b'"finish_reason":"length"', rest)
+        self.assertTrue(rest.endswith(b"data: [DONE]\n\n"))
+        self.assertEqual(server.end(), 0)
+        self.assertIn("ending", "".join(server.said))
+
+    def test_after_the_time_to_drain_answers_end_early(self) -> None:
+        server = self.server("--drain", "0", "--parallel", "8")
+        body = SLOW | {"n": 8}
+        lines = server.stream("/v1/completions", body)
+        next(lines)
+        server.process.send_signal(signal.SIGTERM)
+        rest = b"".join(lines)
+        if b'"finish_reason":"length"' not in rest:  # unless it was quicker
+            self.assertIn(b'"finish_reason":"cancelled"', rest)
+        self.assertEqual(server.end(), 0)
+
+    def test_a_second_signal_does_not_wait(self) -> None:
+        server = self.server("--drain", "3600")
+        lines = server.stream("/v1/completions", SLOW)
+        next(lines)
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        server.process.send_signal(signal.SIGINT)
+        self.assertEqual(server.end(), 0)
+        lines.close()
+
+    def test_sighup_ends_nothing(self) -> None:
+        server = self.server()
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        self.assertEqual(server.ask("GET", "/health").status, 200)
+
+    def test_killed_it_can_be_started_again_at_once(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "tern.sock")
+            first = self.server("--listen", f"unix:{path}")
+            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+            lines = first.stream("/v1/completions", SLOW)
+            next(lines)
+            first.process.kill()
+            first.process.wait()
+            lines.close()
+            second = self.server("--listen", f"unix:{path}")
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(path)
+                client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+                self.assertIn(b"200 OK", client.recv(4096))
+            self.assertEqual(second.end(), 0)
+            self.assertFalse(os.path.exists(path))
+
+    def test_health_answers_while_the_engine_works(self) -> None:
+        server = self.server("--parallel", "4")
+        stop = threading.Event()
+
+        def load() -> None:
+            while not stop.is_set():
+                server.ask("POST", "/v1/completions", SLOW | {"stream": False, "n": 4})
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            pool.submit(load)
+            for _ in range(20):
+                self.assertEqual(server.ask("GET", "/health").status, 200)
+                self.assertEqual(server.ask("GET", "/ready").status, 200)
+            stop.set()
+
+    def test_others_are_warned_of(self) -> None:
+        server = self.server("--listen", "0.0.0.0:0")
+        self.assertIn("warning: anybody", "".join(server.said))
+
+    def test_what_cannot_be_served_is_refused(self) -> None:
+        for arguments, code, words in (
+            (("--listen", "here"), 2, "ADDRESS:PORT"),
+            (("--listen", "127.0.0.1:99999"), 2, "ADDRESS:PORT"),
+            (("--listen", "192.0.2.1:0"), 3, "192.0.2.1:0"),
+            (("-c", "100000"), 2, "trained for"),
+            (("--chat-template", "/nowhere"), 3, "/nowhere"),
+            (("-m", "/nowhere"), 3, "/nowhere"),
+        ):
+            with self.subTest(arguments=arguments):
+                found, said = refusal(*arguments)
+                self.assertEqual(found, code, said)
+                self.assertIn(words, said)
+
+
+if __name__ == "__main__":
+    unittest.main()

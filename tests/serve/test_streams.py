@@ -1,0 +1,112 @@
+"""Answers that come as events: whole, in order, and again from where a client lost them."""
+
+import concurrent.futures
+import json
+import time
+import unittest
+from typing import Any
+
+from server import SECONDS, ServeTest
+
+TALE = {"prompt": "Once upon a time", "max_tokens": 30, "seed": 11, "stream": True}
+CHAT = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20, "stream": True}
+
+
+class StreamsTest(ServeTest):
+    def whole(self, body: dict[str, Any], path: str = "/v1/completions") -> Any:
+        body = {k: v for k, v in body.items() if k not in ("stream", "stream_options")}
+        return self.post(path, body).json()
+
+    def test_events_make_the_answer(self) -> None:
+        reply = self.post("/v1/completions", TALE)
+        self.assertEqual(reply.headers["content-type"], "text/event-stream; charset=utf-8")
+        self.assertEqual(reply.events()[-1], ("", "[DONE]"))
+        chunks = reply.chunks()
+        for chunk in chunks:
+            self.valid(chunk, "CompletionChunk")
+        self.assertEqual(chunks[0]["seed"], 11)
+        self.assertEqual(chunks[0]["choices"][0]["text"], "")
+        text = "".join(chunk["choices"][0]["text"] for chunk in chunks)
+        self.assertEqual(text, self.whole(TALE)["choices"][0]["text"])
+        reasons = [chunk["choices"][0]["finish_reason"] for chunk in chunks]
+        self.assertEqual(reasons, [None] * (len(chunks) - 1) + ["length"])
+
+    def test_a_chat_begins_with_its_role_and_seed(self) -> None:
+        reply = self.post("/v1/chat/completions", CHAT | {"stream_options": {"include_usage": True}})
+        chunks = reply.chunks()
+        for chunk in chunks:
+            self.valid(chunk, "ChatCompletionChunk")
+        self.assertEqual(chunks[0]["choices"][0]["delta"], {"role": "assistant", "content": ""})
+        seed = chunks[0]["seed"]
+        self.assertEqual(chunks[-1]["choices"], [])
+        whole = self.whole(CHAT | {"seed": seed}, "/v1/chat/completions")
+        self.assertEqual(chunks[-1]["usage"], whole["usage"])
+        text = "".join(c["choices"][0]["delta"].get("content", "") for c in chunks[:-1])
+        self.assertEqual(text, whole["choices"][0]["message"]["content"])
+
+    def test_a_stream_goes_on_after_any_event(self) -> None:
+        for body in (
+            TALE | {"max_tokens": 8},
+            TALE | {"max_tokens": 6, "n": 2, "logprobs": 1},
+            TALE | {"max_tokens": 8, "seed": None},
+        ):
+            events = self.post("/v1/completions", body).events()
+            for i, (last, _) in enumerate(events[:-1]):
+                rest = self.post("/v1/completions", body, Last_Event_ID=last).events()
+                with self.subTest(last=last):
+                    expected = sorted(self.stable(data) for _, data in events[i + 1 :])
+                    found = sorted(self.stable(data) for _, data in rest)
+                    self.assertEqual(found, expected)
+
+    @staticmethod
+    def stable(data: str) -> str:
+        if data == "[DONE]":
+            return data
+        chunk = json.loads(data)
+        del chunk["created"]
+        return json.dumps(chunk, sort_keys=True)
+
+    def test_wrong_event_ids(self) -> None:
+        for last in ("x", "cmpl-1.2", "cmpl-1.x.0", "cmpl-1.5.", "cmpl-1.5.1-", "cmpl-1.5.1-2"):
+            reply = self.server.ask("POST", "/v1/completions", TALE, {"Last-Event-ID": last})
+            self.assertEqual(reply.status, 400, last)
+            self.assertIn("Last-Event-ID", reply.json()["error"]["message"])
+
+    def test_a_client_that_goes_frees_its_place(self) -> None:
+        endless = TALE | {"max_tokens": 500, "n": 8, "ignore_eos": True}
+        lines = self.server.stream("/v1/completions", endless)
+        next(lines)
+        lines.close()
+        until = time.monotonic() + SECONDS
+        while self.server.metric("tern_engine_running") > 0 and time.monotonic() < until:
+            time.sleep(0.05)
+        self.assertEqual(self.server.metric("tern_engine_running"), 0)
+        self.assertEqual(self.server.metric("tern_engine_kv_use"), 0)
+
+    def test_nobody_changes_anothers_answer(self) -> None:
+        """Many at once, some of which go early: each gets what it would have alone."""
+        bodies = [
+            {
+                "prompt": "The king and the " + "fair " * (i % 5 * 7) + "queen",
+                "max_tokens": 5 + i * 7 % 40,
+                "temperature": i % 3 / 2,
+                "seed": i,
+            }
+            for i in range(24)
+        ]
+        alone = [self.whole(body)["choices"] for body in bodies]
+
+        def ask(i: int) -> Any:
+            if i % 6 == 5:
+                lines = self.server.stream("/v1/completions", bodies[i] | {"stream": True})
+                next(lines)
+                lines.close()
+                return alone[i]
+            return self.whole(bodies[i])["choices"]
+
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            self.assertEqual(list(pool.map(ask, range(len(bodies)))), alone)
+
+
+if __name__ == "__main__":
+    unittest.main()
