@@ -162,7 +162,9 @@ awaitable<void> HttpServer::Impl::serve(Socket socket, std::string peer) {
   }
   count(1);
   connections_.insert(&connection);
-  while (!closing_ && co_await read_request(connection) && co_await answer(connection)) {
+  while (!closing_) {
+    if (!co_await read_request(connection)) break;
+    if (!co_await answer(connection)) break;
   }
   connections_.erase(&connection);
   connection.socket.close(ignored_);
@@ -262,9 +264,7 @@ awaitable<HttpServer::Impl::Sent> HttpServer::Impl::send(Connection& connection,
   for (;;) {
     const Outbox::Taken taken = connection.outbox->take();
     if (taken.overflowed) co_return Sent::kNotAll;
-    if (!taken.bytes.empty() && !co_await write(connection.socket, taken.bytes)) {
-      co_return Sent::kNotAll;
-    }
+    if (!co_await write(connection.socket, taken.bytes)) co_return Sent::kNotAll;
     if (taken.ended) co_return taken.close ? Sent::kAll : Sent::kAllAndKeep;
     if (taken.bytes.empty()) co_await wake.async_wait(kTuple);
   }
