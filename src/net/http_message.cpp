@@ -87,8 +87,8 @@ std::optional<std::string> decode_path(std::string_view path) {
       unsigned value = 0;
       const char* digits = path.data() + i + 1;
       if (path.size() - i < 3) return std::nullopt;
-      const auto [end, error] = std::from_chars(digits, digits + 2, value, 16);
-      if (error != std::errc() || end != digits + 2) return std::nullopt;
+      // Of one digit and something else it makes a control character, which is refused below.
+      if (std::from_chars(digits, digits + 2, value, 16).ec != std::errc()) return std::nullopt;
       c = static_cast<char>(value);
       i += 2;
     }

@@ -22,27 +22,24 @@ using Milliseconds = std::chrono::milliseconds;
 namespace {
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+// What a client may still send once its last reply is out.
+constexpr Milliseconds kLastRead{500};
+constexpr std::size_t kMostDrained = 1u << 20;
 
 class ServerExchange final : public Exchange {
  public:
   ServerExchange(HttpRequest request, std::shared_ptr<Outbox> outbox)
-      : request_(std::move(request)),
-        with_body_(request_.method != "HEAD"),
-        outbox_(std::move(outbox)) {}
-  ~ServerExchange() override {
-    outbox_->reply({500, "text/plain", "the request was dropped\n"}, with_body_);
-    outbox_->end();
-  }
+      : request_(std::move(request)), outbox_(std::move(outbox)) {}
+  ~ServerExchange() override { outbox_->drop(); }
   const HttpRequest& request() const override { return request_; }
-  void reply(HttpResponse response) override { outbox_->reply(response, with_body_); }
-  void begin(HttpResponse head) override { outbox_->begin(head, with_body_); }
+  void reply(HttpResponse response) override { outbox_->reply(response); }
+  void begin(HttpResponse head) override { outbox_->begin(head); }
   void write(std::string bytes) override { outbox_->write(bytes); }
   void end() override { outbox_->end(); }
   std::stop_token gone() const override { return outbox_->gone(); }
 
  private:
   HttpRequest request_;
-  bool with_body_;
   std::shared_ptr<Outbox> outbox_;
 };
 
@@ -53,14 +50,12 @@ class HttpServer::Impl {
   Impl(const HttpServerOptions& options, Handler handler)
       : options_(options), handler_(std::move(handler)) {}
   ~Impl() {
-    close();
-    asio::post(io_, [this] {
-      for (Connection* connection : connections_) connection->socket.close(ignored_);
-    });
-    wait_closed(std::chrono::steady_clock::now() + std::chrono::seconds(5));
-    work_.reset();
     io_.stop();
     if (thread_.joinable()) thread_.join();
+    // Exchanges may outlive the server. What still waits goes with io_.
+    for (Connection* connection : connections_) {
+      if (connection->outbox) leave(*connection->outbox);
+    }
   }
 
   Result<void> listen() {
@@ -103,18 +98,23 @@ class HttpServer::Impl {
     Socket socket;
     std::string peer;
     RequestReader reader;
+    bool ended = false;  // the client sends no more; Asio says so once, and then waits forever
     std::shared_ptr<Outbox> outbox = nullptr;  // of the request at hand
   };
+
+  enum class Sent { kNotAll, kAll, kAllAndKeep };
 
   awaitable<void> accept(Listener& listener);
   awaitable<void> serve(Socket socket, std::string peer);
   awaitable<bool> read_request(Connection& connection);
   awaitable<bool> read_some(Connection& connection, std::chrono::steady_clock::time_point until);
   awaitable<bool> answer(Connection& connection);
-  awaitable<bool> send(Connection& connection, asio::steady_timer& wake);
+  awaitable<Sent> send(Connection& connection, asio::steady_timer& wake);
   awaitable<bool> write(Socket& socket, const std::string& bytes);
   awaitable<void> watch(Connection& connection);
   awaitable<void> refuse(Connection& connection, const HttpError& error);
+  awaitable<void> finish(Connection& connection);
+  static void leave(Outbox& outbox);
   void count(int change);
 
   HttpServerOptions options_;
@@ -153,16 +153,21 @@ awaitable<void> HttpServer::Impl::accept(Listener& listener) {
 }
 
 awaitable<void> HttpServer::Impl::serve(Socket socket, std::string peer) {
+  socket.set_option(asio::ip::tcp::no_delay(true), ignored_);  // fails for those of UNIX
   Connection connection{std::move(socket), std::move(peer), RequestReader(options_.limits)};
   if (connections_.size() >= options_.connections) {
-    co_await refuse(connection, {503, "too many connections; come again later"});
+    const HttpError error{503, "too many connections; come again later"};
+    co_await refuse(connection, error);
     co_return;
   }
   count(1);
   connections_.insert(&connection);
-  while (!closing_ && co_await read_request(connection) && co_await answer(connection)) {
+  while (!closing_) {
+    if (!co_await read_request(connection)) break;
+    if (!co_await answer(connection)) break;
   }
   connections_.erase(&connection);
+  connection.socket.close(ignored_);
   count(-1);
 }
 
@@ -185,7 +190,7 @@ awaitable<bool> HttpServer::Impl::read_request(Connection& connection) {
     }
     const bool had_begun = connection.reader.has_begun();
     if (!co_await read_some(connection, until)) co_return false;
-    if (!had_begun) until = now() + options_.head_time;
+    if (!had_begun && connection.reader.has_begun()) until = now() + options_.head_time;
     if (before == State::kHead && connection.reader.state() == State::kBody) {
       until = now() + options_.body_time;
     }
@@ -196,19 +201,23 @@ awaitable<bool> HttpServer::Impl::read_some(Connection& connection,
                                             std::chrono::steady_clock::time_point until) {
   std::array<char, 16384> bytes;
   asio::steady_timer timer(io_, until);
-  const auto outcome = co_await (connection.socket.async_read_some(asio::buffer(bytes), kTuple) ||
-                                 timer.async_wait(kTuple));
-  if (outcome.index() == 1) {
-    if (connection.reader.has_begun()) {
-      co_await refuse(connection, {408, "the request did not come in time"});
+  std::size_t size = 0;
+  if (!connection.ended) {
+    const auto outcome = co_await (connection.socket.async_read_some(asio::buffer(bytes), kTuple) ||
+                                   timer.async_wait(kTuple));
+    if (outcome.index() == 1) {
+      const HttpError error{408, "the request did not come in time"};
+      if (connection.reader.has_begun()) co_await refuse(connection, error);
+      co_return false;
     }
+    connection.ended = bool(std::get<0>(std::get<0>(outcome)));
+    size = std::get<1>(std::get<0>(outcome));
+  }
+  if (connection.ended) {
+    const HttpError error{400, "the connection was closed in the middle of a request"};
+    if (connection.reader.has_begun()) co_await refuse(connection, error);
     co_return false;
   }
-  const auto& [code, size] = std::get<0>(outcome);
-  if (code == asio::error::eof && connection.reader.has_begun()) {
-    co_await refuse(connection, {400, "the connection was closed in the middle of a request"});
-  }
-  if (code) co_return false;
   connection.reader.feed(std::string_view(bytes.data(), size));
   co_return true;
 }
@@ -218,30 +227,46 @@ awaitable<bool> HttpServer::Impl::answer(Connection& connection) {
   HttpRequest request = connection.reader.take();
   request.peer = connection.peer;
   const bool keep = request.keep_alive && !closing_;
-  const auto wake =
-      std::make_shared<asio::steady_timer>(io_, std::chrono::steady_clock::time_point::max());
-  connection.outbox =
-      std::make_shared<Outbox>(options_.unread_bytes, !request.is_http_1_0,
-                               [this, wake] { asio::post(io_, [wake] { wake->cancel(); }); });
-  if (!keep) connection.outbox->close_after();
-  handler_(std::make_shared<ServerExchange>(std::move(request), connection.outbox));
-  const auto outcome = co_await (send(connection, *wake) || watch(connection));
-  connection.outbox->leave();
+  const auto forever = std::chrono::steady_clock::time_point::max();
+  const auto wake = std::make_shared<asio::steady_timer>(io_, forever);
+  const auto overflow = std::make_shared<asio::steady_timer>(io_, forever);
+  const auto outbox = std::make_shared<Outbox>(
+      Outbox::Shape{options_.unread_bytes, !request.is_http_1_0, request.method != "HEAD"},
+      [this, wake, overflow](bool overflowed) {
+        asio::post(io_, [timer = overflowed ? overflow : wake] { timer->cancel(); });
+      });
+  if (!keep) outbox->close_after();
+  connection.outbox = outbox;
+  handler_(std::make_shared<ServerExchange>(std::move(request), outbox));
+  const auto outcome =
+      co_await (send(connection, *wake) || overflow->async_wait(kTuple) || watch(connection));
+  const Sent sent = outcome.index() == 0 ? std::get<0>(outcome) : Sent::kNotAll;
   connection.outbox = nullptr;
-  co_return outcome.index() == 0 && std::get<0>(outcome);  // not closed meanwhile
+  if (sent == Sent::kNotAll) {
+    leave(*outbox);
+    co_return false;
+  }
+  outbox->disconnect();
+  if (sent == Sent::kAllAndKeep) co_return true;
+  co_await finish(connection);
+  co_return false;
 }
 
-// Sends what comes into the outbox until its end. False where the connection is to end.
-awaitable<bool> HttpServer::Impl::send(Connection& connection, asio::steady_timer& wake) {
+// The reply that it takes reaches nobody.
+void HttpServer::Impl::leave(Outbox& outbox) {
+  outbox.disconnect();
+  outbox.client_left();
+}
+
+// Sends what comes into the outbox until its end.
+awaitable<HttpServer::Impl::Sent> HttpServer::Impl::send(Connection& connection,
+                                                         asio::steady_timer& wake) {
   for (;;) {
     const Outbox::Taken taken = connection.outbox->take();
-    if (taken.overflowed) co_return false;
-    if (!taken.bytes.empty() && !co_await write(connection.socket, taken.bytes)) co_return false;
-    if (taken.ended) co_return !taken.close;
-    if (taken.bytes.empty()) {
-      co_await wake.async_wait(kTuple);
-      wake.expires_at(std::chrono::steady_clock::time_point::max());
-    }
+    if (taken.overflowed) co_return Sent::kNotAll;
+    if (!co_await write(connection.socket, taken.bytes)) co_return Sent::kNotAll;
+    if (taken.ended) co_return taken.close ? Sent::kAll : Sent::kAllAndKeep;
+    if (taken.bytes.empty()) co_await wake.async_wait(kTuple);
   }
 }
 
@@ -260,37 +285,45 @@ awaitable<bool> HttpServer::Impl::write(Socket& socket, const std::string& bytes
   co_return true;
 }
 
-// Says when the client goes, and does not end: the reply does.
+// Says when the client goes, and does not end: the reply does. To see the end of a connection, what
+// comes before it is read: requests that are to be answered next, as many as a head may be long.
 awaitable<void> HttpServer::Impl::watch(Connection& connection) {
-  const auto [code] = co_await connection.socket.async_wait(Socket::wait_read, kTuple);
-  if (code == asio::error::operation_aborted) co_return;
-  char byte = 0;
-  const auto peeked = ::recv(connection.socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  // Otherwise the next request is there already, and an end behind it is seen when it is read.
-  if (code || peeked == 0 || (peeked < 0 && errno != EAGAIN && errno != EINTR)) {
-    connection.outbox->leave();
+  std::array<char, 4096> bytes;
+  while (!connection.ended && connection.reader.kept_bytes() <= options_.limits.head_bytes) {
+    const auto [code, size] =
+        co_await connection.socket.async_read_some(asio::buffer(bytes), kTuple);
+    if (code == asio::error::operation_aborted) co_return;  // the reply was sent
+    connection.ended = bool(code);
+    connection.reader.feed(std::string_view(bytes.data(), size));
   }
+  if (connection.ended) connection.outbox->client_left();
   asio::steady_timer forever(io_, std::chrono::steady_clock::time_point::max());
   co_await forever.async_wait(kTuple);
 }
 
+// `error` is a variable of the caller: GCC 12 destroys a temporary of a co_await twice.
 awaitable<void> HttpServer::Impl::refuse(Connection& connection, const HttpError& error) {
   const HttpResponse response =
       options_.refuse ? options_.refuse(error)
                       : HttpResponse{error.status, "text/plain", error.message + "\n"};
   const std::string bytes =
       format_head(response, {.length = response.body.size(), .close = true}) + response.body;
-  if (!co_await write(connection.socket, bytes)) co_return;
-  // Closed with bytes unread, the reply would be lost at the other side.
-  error_code ignored;
-  connection.socket.shutdown(Socket::shutdown_send, ignored);
+  if (co_await write(connection.socket, bytes)) co_await finish(connection);
+}
+
+// Ends a connection: closed with bytes unread, the reply would be lost at the other side.
+awaitable<void> HttpServer::Impl::finish(Connection& connection) {
+  Socket& socket = connection.socket;
+  socket.shutdown(Socket::shutdown_send, ignored_);
   std::array<char, 4096> rest;
-  asio::steady_timer timer(io_, Milliseconds(500));
-  for (std::size_t drained = 0; drained < (1u << 20);) {
-    const auto outcome = co_await (connection.socket.async_read_some(asio::buffer(rest), kTuple) ||
-                                   timer.async_wait(kTuple));
-    if (outcome.index() == 1 || std::get<0>(std::get<0>(outcome))) co_return;
-    drained += std::get<1>(std::get<0>(outcome));
+  asio::steady_timer timer(io_, kLastRead);
+  for (std::size_t drained = 0; !connection.ended && drained < kMostDrained;) {
+    const auto outcome =
+        co_await (socket.async_read_some(asio::buffer(rest), kTuple) || timer.async_wait(kTuple));
+    if (outcome.index() == 1) co_return;
+    const auto& [code, size] = std::get<0>(outcome);
+    if (code) co_return;
+    drained += size;
   }
 }
 

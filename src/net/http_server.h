@@ -21,7 +21,8 @@
 namespace tern::net {
 
 // A request and its reply. Any thread may call; nothing blocks. Whoever drops the last reference
-// without a reply leaves the client a 500.
+// without a reply leaves the client a 500; in the middle of one, a connection that is cut. It may
+// outlive its server.
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -35,7 +36,9 @@ class Exchange {
   virtual void write(std::string bytes) = 0;
   virtual void end() = 0;
 
-  // Asked to stop once the client is gone or closes its side; what is written then may be lost.
+  // Asked to stop once the client is gone, reads too little or closes its side, by the server's
+  // thread: callbacks must not block. What is written then may be lost. Not asked once the reply
+  // has been sent.
   virtual std::stop_token gone() const = 0;
 };
 
@@ -59,7 +62,7 @@ class HttpServer {
   // Errors: kUsage for an address that is none, kIo where one cannot be listened on.
   static Result<std::unique_ptr<HttpServer>> start(const HttpServerOptions& options,
                                                    Handler handler);
-  // Closes all connections.
+  // Closes all connections at once; see close().
   ~HttpServer();
 
   // Where it listens, with the ports that were found: "127.0.0.1:41234".

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <charconv>
 #include <cstring>
@@ -49,11 +50,16 @@ Result<tcp::endpoint> tcp_endpoint(const std::string& address) {
   return tcp::endpoint(parsed, static_cast<std::uint16_t>(port));
 }
 
-Result<void> take_address(Listener& listener, const Generic::endpoint& endpoint,
-                          const std::string& address) {
+Result<void> bind_to(Listener& listener, const Generic::endpoint& endpoint,
+                     const std::string& address) {
   error_code code;
   listener.acceptor.bind(endpoint, code);
   if (code) return failed(address, "listen there", code);
+  return {};
+}
+
+Result<void> begin_to_listen(Listener& listener, const std::string& address) {
+  error_code code;
   listener.acceptor.listen(asio::socket_base::max_listen_connections, code);
   if (code) return failed(address, "listen there", code);
   return {};
@@ -65,7 +71,11 @@ Result<void> listen_tcp(Listener& listener, const std::string& address) {
   listener.acceptor.open(Generic(endpoint.protocol()), code);
   if (code) return failed(address, "open a socket", code);
   listener.acceptor.set_option(asio::socket_base::reuse_address(true), code);
-  TERN_TRY(take_address(listener, endpoint, address));
+  if (endpoint.address().is_v6()) {  // [::] is not 0.0.0.0, too
+    listener.acceptor.set_option(asio::ip::v6_only(true), code);
+  }
+  TERN_TRY(bind_to(listener, endpoint, address));
+  TERN_TRY(begin_to_listen(listener, address));
   const auto bound = listener.acceptor.local_endpoint(code);
   tcp::endpoint found;
   found.resize(bound.size());
@@ -84,8 +94,11 @@ Result<void> remove_stale(const std::string& path, const std::string& address) {
   asio::io_context io;
   asio::local::stream_protocol::socket probe(io);
   error_code code;
-  probe.connect(asio::local::stream_protocol::endpoint(path), code);
-  if (!code) {
+  const asio::local::stream_protocol::endpoint endpoint(path);
+  probe.open(endpoint.protocol(), code);
+  if (!code) probe.non_blocking(true, code);
+  if (!code) probe.connect(endpoint, code);
+  if (code != asio::error::connection_refused) {  // not even by a full queue
     return Error{ErrorCode::kIo, "another server listens there already", address};
   }
   ::unlink(path.c_str());
@@ -102,11 +115,13 @@ Result<void> listen_unix(Listener& listener, const std::string& address) {
   error_code code;
   listener.acceptor.open(Generic(endpoint.protocol()), code);
   if (code) return failed(address, "open a socket", code);
-  const mode_t before = ::umask(0177);  // for its owner alone
-  const auto bound = take_address(listener, endpoint, address);
-  ::umask(before);
-  TERN_TRY(bound);
+  TERN_TRY(bind_to(listener, endpoint, address));
   listener.unix_path = path;
+  // For its owner alone, before anybody can connect.
+  if (::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0) {
+    return failed(address, "set its mode", {errno, boost::system::system_category()});
+  }
+  TERN_TRY(begin_to_listen(listener, address));
   listener.address = address;
   return {};
 }

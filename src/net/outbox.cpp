@@ -11,7 +11,7 @@ bool is_bodyless(unsigned status) { return status == 204 || status == 304; }
 }  // namespace
 
 void Outbox::wake() {
-  if (wake_) wake_();
+  if (wake_) wake_(overflowed_);
 }
 
 void Outbox::add(std::string_view bytes) {
@@ -28,7 +28,7 @@ void Outbox::reply(const HttpResponse& response) {
   const std::lock_guard lock(mutex_);
   if (begun_) return;
   begun_ = ended_ = true;
-  HeadFraming framing{.close = close_};
+  HeadFraming framing{.length = std::nullopt, .close = close_};
   if (!is_bodyless(response.status)) framing.length = response.body.size();
   bytes_ = format_head(response, framing);
   if (shape_.with_body && framing.length) bytes_.append(response.body);
@@ -42,7 +42,7 @@ void Outbox::begin(const HttpResponse& head) {
   bodyless_ = !shape_.with_body || is_bodyless(head.status);
   close_ |= !shape_.chunks;
   const bool chunked = shape_.chunks && !is_bodyless(head.status);
-  bytes_ = format_head(head, {.chunked = chunked, .close = close_});
+  bytes_ = format_head(head, {.length = std::nullopt, .chunked = chunked, .close = close_});
   wake();
 }
 
@@ -84,11 +84,6 @@ void Outbox::disconnect() {
 Outbox::Taken Outbox::take() {
   const std::lock_guard lock(mutex_);
   return {std::exchange(bytes_, {}), ended_, overflowed_, close_};
-}
-
-bool Outbox::overflowed() const {
-  const std::lock_guard lock(mutex_);
-  return overflowed_;
 }
 
 }  // namespace tern::net

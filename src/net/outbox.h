@@ -19,8 +19,9 @@ class Outbox {
     bool chunks;     // the client knows them
     bool with_body;  // the request is not HEAD
   };
-  // `wake` is called by any thread when there is something new; it must not call back.
-  Outbox(const Shape& shape, std::function<void()> wake) : shape_(shape), wake_(std::move(wake)) {}
+  // Called by any thread when there is something new, or too much; it must not call back.
+  using Wake = std::function<void(bool overflowed)>;
+  Outbox(const Shape& shape, Wake wake) : shape_(shape), wake_(std::move(wake)) {}
 
   // What Exchange has.
   void reply(const HttpResponse& response);
@@ -45,7 +46,6 @@ class Outbox {
     bool close = false;       // the connection cannot be used again
   };
   Taken take();
-  bool overflowed() const;
 
  private:
   void add(std::string_view bytes);  // mutex_ held
@@ -53,8 +53,8 @@ class Outbox {
 
   const Shape shape_;
   std::stop_source gone_;
-  mutable std::mutex mutex_;
-  std::function<void()> wake_;
+  std::mutex mutex_;
+  Wake wake_;
   std::string bytes_;
   bool begun_ = false;
   bool bodyless_ = false;

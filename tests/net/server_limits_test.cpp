@@ -1,0 +1,233 @@
+// What a server bears: time, numbers, bytes, and its own end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "net/server_fixture.h"
+
+namespace tern::net {
+namespace {
+
+using namespace tern::test;
+using std::chrono::milliseconds;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+constexpr milliseconds kShort{100};
+constexpr std::chrono::hours kLong{1};
+
+// All times long, but for those that a test shortens.
+HttpServerOptions patient() {
+  HttpServerOptions options;
+  options.head_time = options.body_time = options.idle_time = options.write_time = kLong;
+  return options;
+}
+
+TEST_F(HttpServerTest, WaitsForAHeadNoLongerThanItsTime) {
+  HttpServerOptions options = patient();
+  options.head_time = kShort;
+  start(echo, options);
+  Client client = connect();
+  client.send("GET / HTTP/1.1\r\n");
+  EXPECT_THAT(client.read_all(), StartsWith("HTTP/1.1 408 Request Timeout\r\n"));
+}
+
+TEST_F(HttpServerTest, BytesNowAndThenBuyNoTime) {
+  HttpServerOptions options = patient();
+  options.head_time = kShort;
+  start(echo, options);
+  Client client = connect();
+  client.send("GET /");
+  // Until the server has had enough of it, which the tenth of its pauses would be far from.
+  EXPECT_TRUE(eventually([&] {
+    std::this_thread::sleep_for(milliseconds(10));
+    client.send("a");
+    return server_->connections() == 0;
+  }));
+}
+
+TEST_F(HttpServerTest, EmptyLinesBuyNoTime) {
+  HttpServerOptions options = patient();
+  options.idle_time = kShort;
+  start(echo, options);
+  Client client = connect();
+  ASSERT_TRUE(eventually([&] { return server_->connections() == 1; }));
+  EXPECT_TRUE(eventually([&] {
+    std::this_thread::sleep_for(milliseconds(10));
+    client.send("\r\n");
+    return server_->connections() == 0;
+  }));
+  EXPECT_EQ(client.read_all(), "");
+}
+
+TEST_F(HttpServerTest, WaitsForABodyNoLongerThanItsTime) {
+  HttpServerOptions options = patient();
+  options.body_time = kShort;
+  start(echo, options);
+  Client client = connect();
+  client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab");
+  EXPECT_THAT(client.read_all(), StartsWith("HTTP/1.1 408 Request Timeout\r\n"));
+}
+
+TEST_F(HttpServerTest, WaitsForARequestNoLongerThanItsTime) {
+  HttpServerOptions options = patient();
+  options.idle_time = kShort;
+  start(echo, options);
+  Client client = connect();
+  client.send(get("/"));
+  EXPECT_EQ(client.read_all(), reply_of("GET / "));
+  EXPECT_FALSE(client.timed_out());
+}
+
+TEST_F(HttpServerTest, TheTimeOfAReplyIsNotTheClients) {
+  HttpServerOptions options;
+  options.head_time = options.body_time = options.idle_time = options.write_time = kShort;
+  start(shelf_.handler(), options);
+  Client client = connect();
+  client.send(get("/"));
+  auto exchange = shelf_.take();
+  std::this_thread::sleep_for(5 * kShort);
+  EXPECT_FALSE(exchange->gone().stop_requested());
+  exchange->reply(text("late"));
+  EXPECT_EQ(client.read_reply(), reply_of("late"));
+}
+
+TEST_F(HttpServerTest, LeavesAClientThatDoesNotReadInTime) {
+  HttpServerOptions options = patient();
+  options.write_time = kShort;
+  options.unread_bytes = std::size_t{1} << 30;
+  start(shelf_.handler(), options);
+  Client client = connect(4096);
+  client.send(get("/"));
+  auto exchange = shelf_.take();
+  exchange->reply(text(std::string(32u << 20, 'x')));
+  EXPECT_TRUE(eventually([&] { return exchange->gone().stop_requested(); }));
+  EXPECT_TRUE(eventually([&] { return server_->connections() == 0; }));
+}
+
+TEST_F(HttpServerTest, LeavesAClientThatLeavesTooMuchUnread) {
+  HttpServerOptions options = patient();
+  options.unread_bytes = 1u << 20;
+  start(shelf_.handler(), options);
+  Client client = connect(4096);
+  client.send(get("/"));
+  auto exchange = shelf_.take();
+  exchange->begin(text(""));
+  const std::string part(64u << 10, 'x');
+  int parts = 0;
+  EXPECT_TRUE(eventually([&] {
+    exchange->write(part);
+    return ++parts > 10'000 || exchange->gone().stop_requested();
+  }));
+  EXPECT_GT(parts, 16);
+  EXPECT_LE(parts, 10'000);
+  EXPECT_TRUE(eventually([&] { return server_->connections() == 0; }));
+}
+
+TEST_F(HttpServerTest, AWholeReplyMayBeAsLongAsItIs) {
+  HttpServerOptions options = patient();
+  options.unread_bytes = 1000;
+  start([](const auto& exchange) { exchange->reply(text(std::string(5u << 20, 'x'))); }, options);
+  Client client = connect();
+  client.send(get("/"));
+  EXPECT_EQ(client.read_reply(), reply_of(std::string(5u << 20, 'x')));
+}
+
+TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {
+  HttpServerOptions options = patient();
+  options.connections = 2;
+  start(echo, options);
+  std::vector<Client> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.push_back(connect());
+    clients.back().send(get("/"));
+    EXPECT_EQ(clients.back().read_reply(), reply_of("GET / "));
+  }
+  Client third = connect();
+  third.send(get("/"));
+  EXPECT_THAT(third.read_all(), StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
+  EXPECT_EQ(server_->connections(), 2u);
+  clients.pop_back();
+  EXPECT_TRUE(eventually([&] { return server_->connections() == 1; }));
+  Client fourth = connect();
+  fourth.send(get("/"));
+  EXPECT_EQ(fourth.read_reply(), reply_of("GET / "));
+}
+
+TEST_F(HttpServerTest, CloseLetsRepliesEnd) {
+  start(shelf_.handler(), patient());
+  Client idle = connect();
+  Client cut = connect();
+  cut.send("GET / HT");
+  Client waiting = connect();
+  Client streaming = connect();
+  waiting.send(get("/"));
+  auto first = shelf_.take();
+  streaming.send(get("/") + get("/not/any/more"));
+  auto second = shelf_.take();
+  second->begin(text(""));
+  EXPECT_THAT(streaming.read_until("\r\n\r\n"), HasSubstr("chunked"));
+  ASSERT_TRUE(eventually([&] { return server_->connections() == 4; }));
+
+  server_->close();
+  EXPECT_EQ(idle.read_all(), "");
+  EXPECT_EQ(cut.read_all(), "");
+  EXPECT_FALSE(server_->wait_closed(std::chrono::steady_clock::now() + milliseconds(10)));
+  EXPECT_FALSE(connect().connected());
+  first->reply(text("done"));
+  EXPECT_EQ(waiting.read_all(), reply_of("done", "Connection: close\r\n"));
+  second->write("a");
+  second->end();
+  EXPECT_EQ(streaming.read_all(), "1\r\na\r\n0\r\n\r\n");
+  EXPECT_TRUE(server_->wait_closed(in_a_minute()));
+  EXPECT_EQ(server_->connections(), 0u);
+  server_->close();
+}
+
+TEST_F(HttpServerTest, EndsWithConnectionsOpen) {
+  start(shelf_.handler(), patient());
+  Client idle = connect();
+  Client cut = connect();
+  cut.send("GET / HT");
+  Client waiting = connect();
+  waiting.send(get("/"));
+  auto exchange = shelf_.take();
+  Client gone = connect();
+  gone.send(get("/"));
+  auto left = shelf_.take();
+  gone.half_close();
+  EXPECT_TRUE(eventually([&] { return left->gone().stop_requested(); }));
+  Client slow = connect(4096);
+  slow.send(get("/"));
+  auto unread = shelf_.take();
+  unread->reply(text(std::string(32u << 20, 'x')));
+  ASSERT_TRUE(eventually([&] { return server_->connections() == 5; }));
+
+  const auto begin = std::chrono::steady_clock::now();
+  server_.reset();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+  EXPECT_EQ(idle.read_all() + cut.read_all() + waiting.read_all() + gone.read_all(), "");
+  // Exchanges outlive it.
+  EXPECT_TRUE(exchange->gone().stop_requested());
+  exchange->reply(text("to nobody"));
+  left->begin(text(""));
+  left->write("to nobody");
+}
+
+TEST_F(HttpServerTest, RepliesRaceWithItsEnd) {
+  for (int round = 0; round < 20; ++round) {
+    start(shelf_.handler(), patient());
+    Client client = connect();
+    client.send(get("/"));
+    std::thread writer([exchange = shelf_.take()] {
+      exchange->begin(text(""));
+      for (int i = 0; i < 100; ++i) exchange->write("x");
+      exchange->end();
+    });
+    server_.reset();
+    writer.join();
+  }
+}
+
+}  // namespace
+}  // namespace tern::net
