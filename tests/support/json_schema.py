@@ -236,7 +236,8 @@ def without_required(value: Any, names: list[str]) -> str:
 
 
 def mismatch(value: Any, pattern: str) -> str:
-    if not isinstance(value, str) or re.search(pattern, value):
+    # Python's $ also fits before a last newline.
+    if not isinstance(value, str) or re.search(re.sub(r"(?<!\\)\$", r"\\Z", pattern), value):
         return ""
     return f"expected {pattern}, found {shown(value)}"
 
