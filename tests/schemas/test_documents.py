@@ -326,8 +326,11 @@ class TelemetryTest(unittest.TestCase):
         self.assertLessEqual(emitted, known)
 
     def test_has_every_counter_of_the_code(self) -> None:
-        counted = set(re.findall(r'\bcounter\("([^"]+)"\)', self.sources()))
-        self.assertEqual(counted, schemas("telemetry-v1")["Counters"]["properties"].keys())
+        counted = set(re.findall(r'\bcounter\("([^"]+)"', self.sources()))
+        self.assertIn("scheduler.set_back", counted)
+        known = schemas("telemetry-v1")["Counters"]["properties"]
+        for name in counted:  # or what a name begins with: "http.responses_" + ...
+            self.assertTrue(any(each.startswith(name) for each in known), name)
 
     def test_every_counter_is_a_metric(self) -> None:
         metrics = {

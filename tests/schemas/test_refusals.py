@@ -233,10 +233,10 @@ class TelemetryTest(RefusalsTest):
 
     def test_metrics(self) -> None:
         good = {
-            "name": "tern_requests_waiting",
+            "name": "tern_build_info",
             "type": "gauge",
-            "unit": "requests",
-            "samples": [{"labels": {"model": "a"}, "value": 3}],
+            "unit": "info",
+            "samples": [{"labels": {"model": "a", "version": "b"}, "value": 1}],
         }
         self.changes(
             TELEMETRY,
@@ -246,8 +246,8 @@ class TelemetryTest(RefusalsTest):
             {"type": "counter"},
             {"unit": "seconds"},
             {"samples": [{"labels": {}, "value": 3}]},
-            {"samples": [{"labels": {"model": "a", "user": "b"}, "value": 3}]},
-            {"samples": [{"labels": {"model": "a"}, "value": -1}]},
+            {"samples": [{"labels": {"model": "a", "user": "b"}, "value": 1}]},
+            {"samples": [{"labels": {"model": "a", "version": "b"}, "value": -1}]},
         )
 
 
