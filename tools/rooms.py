@@ -28,7 +28,10 @@ TABLE["api"] = tuple(TABLE)
 TABLE["cli"] = tuple(TABLE)
 
 # Headers outside of src/ that a room may include.
-OUTSIDE = {"models/embedded_model.h": ("cli",)}
+OUTSIDE = {
+    "models/embedded_model.h": ("cli",),
+    "schemas/embedded_schemas.h": ("serve", "cli"),
+}
 
 # A file in a folder of src/kernels (a tier, or the generic bodies that tiers compile) sees these
 # system headers, and headers of Tern that keep the same rule. Anything else may hold inline

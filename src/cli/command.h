@@ -29,6 +29,7 @@ Command add_verify_command(CLI::App& tern);
 Command add_bench_command(CLI::App& tern);
 Command add_cache_command(CLI::App& tern);
 Command add_tune_command(CLI::App& tern);
+Command add_schema_command(CLI::App& tern);
 Command add_version_command(CLI::App& tern);
 
 }  // namespace tern::cli

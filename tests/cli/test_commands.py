@@ -183,7 +183,7 @@ class VersionTest(CliTest):
 class HelpTest(CliTest):
     def test_every_command_has_help_with_an_example(self) -> None:
         self.assertEqual(tern("-h").stdout, self.succeed("--help").stdout)
-        for command in ("run", "inspect", "tokenize", "verify"):
+        for command in ("run", "inspect", "tokenize", "verify", "schema"):
             shown = self.succeed(command, "--help").stdout.decode()
             self.assertIn(f"Usage: tern {command}", shown)
             self.assertRegex(shown, rf"Examples:\n(.*\n)*?.*tern {command} ")
