@@ -230,6 +230,31 @@ Result<void> read_vocab(const GgufFile& file, const KeyReader& keys, DecoderConf
   return {};
 }
 
+// In the order of the key's values from 1 on; 0 is none, as if the key were missing.
+constexpr std::array kPoolings{Pooling::kMean, Pooling::kCls, Pooling::kLast};
+constexpr std::uint64_t kRanking = 4;
+
+Result<std::optional<Pooling>> read_pooling(const GgufFile& file, const KeyReader& keys) {
+  const std::string key = keys.key("pooling_type");
+  TERN_ASSIGN(const std::uint64_t value, file.get_uint_or(key, 0));
+  if (value == 0) return std::optional<Pooling>();
+  if (value <= kPoolings.size()) return std::optional(kPoolings[value - 1]);
+  if (value == kRanking) {
+    return unsupported(file, key, "the model ranks texts (pooling type 4), which is not supported");
+  }
+  return malformed(
+      file, key,
+      "expected 0 (none), 1 (mean), 2 (cls), 3 (last) or 4 (rank), found " + std::to_string(value));
+}
+
+// No key of gemma3 tells it: of its sizes, the one of 62 layers alone scales queries by another
+// width than that of a head.
+std::optional<float> query_scale(const DecoderConfig& config) {
+  constexpr std::uint32_t kLayersOf27B = 62;
+  if (config.architecture != "gemma3" || config.layers != kLayersOf27B) return std::nullopt;
+  return 1.0f / std::sqrt(static_cast<float>(config.hidden / config.heads));
+}
+
 // Why a key that is not read is an error.
 std::string meaning_of(std::string_view suffix) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kForeign{{
@@ -399,6 +424,8 @@ Result<DecoderConfig> read_decoder_config(const GgufFile& file) {
   if (family->scaled_embedding) {
     config.embedding_scale = std::sqrt(static_cast<float>(config.hidden));
   }
+  config.query_scale = query_scale(config);
+  TERN_ASSIGN(config.pooling, read_pooling(file, keys));
   read_optional_tensors(file, *family, config);
   TERN_TRY(check_known_tensors(file, config));
   return config;
@@ -421,6 +448,9 @@ void write_decoder_config(const DecoderConfig& config, format::GgufWriter& write
   set("rope.freq_base", static_cast<float>(config.rope_theta));
   set("rope.dimension_count", config.head_dim);
   set("vocab_size", config.vocab);
+  if (!config.pooling) return;
+  const auto at = std::find(kPoolings.begin(), kPoolings.end(), *config.pooling);
+  set("pooling_type", static_cast<std::uint32_t>(at - kPoolings.begin() + 1));
 }
 
 std::string block_tensor_name(std::uint32_t layer, BlockTensor tensor) {

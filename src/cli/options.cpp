@@ -76,6 +76,28 @@ void add_compute_options(CLI::App& parser, ComputeOptions& options) {
       ->default_str(std::string(name(options.kv)));
 }
 
+void add_pooling_option(CLI::App& parser, std::optional<arch::Pooling>& pooling) {
+  std::map<std::string, arch::Pooling> names;
+  for (const auto known : {arch::Pooling::kMean, arch::Pooling::kCls, arch::Pooling::kLast}) {
+    names.emplace(name(known), known);
+  }
+  parser
+      .add_option("--pooling", pooling,
+                  "The hidden state of the last token, the mean of all, or the first\n"
+                  "token's: last, mean or cls; without it as the file says")
+      ->type_name("HOW")
+      ->transform(one_of(names));
+}
+
+std::string_view name(arch::Pooling pooling) {
+  switch (pooling) {
+    case arch::Pooling::kMean: return "mean";
+    case arch::Pooling::kCls: return "cls";
+    case arch::Pooling::kLast: return "last";
+  }
+  return "unknown";
+}
+
 void add_head_option(CLI::App& parser, model::HeadMode& mode) {
   using enum model::HeadMode;
   const std::map<std::string, model::HeadMode> names{

@@ -71,6 +71,9 @@ class Sequence {
   // [vocab] after the last token that append() was given; empty before, and where it was asked for
   // the largest: then they are candidates(), ascending by token.
   std::span<const float> logits() const { return logits_; }
+  // [tokens of the last step][hidden], what the last norm makes of the tokens, where the step was
+  // asked for them; empty else.
+  std::span<const float> hidden() const { return hidden_; }
   std::span<const backend::TokenLogit> candidates() const {
     return std::span(candidates_).first(found_);
   }
@@ -90,6 +93,7 @@ class Sequence {
   std::unique_ptr<backend::KvCache> cache_;
   std::vector<text::TokenId> tokens_;
   std::vector<float> logits_;
+  std::vector<float> hidden_;
   std::vector<backend::TokenLogit> candidates_;  // room for the vocabulary once it was asked for
   std::size_t found_ = 0;
   bool failed_ = false;

@@ -40,6 +40,7 @@ class Execution {
   void linear(const Op& op, const Part& part);
   void all_logits(const Op& op, const Part& part);
   void largest_logits(const Op& op, const Part& part);
+  void hidden_states(const Op& op, const Part& part);
   void fill_rope_table(const Part& part);
   void fail(const Op& op, std::size_t row) { workspace_.fail(op, plan_, row); }
   Error error_of(const Op& op, std::size_t row) const;
