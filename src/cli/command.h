@@ -22,6 +22,7 @@ struct Command {
 Command add_run_command(CLI::App& tern);
 Command add_inspect_command(CLI::App& tern);
 Command add_tokenize_command(CLI::App& tern);
+Command add_diff_command(CLI::App& tern);
 Command add_embed_command(CLI::App& tern);
 Command add_synth_command(CLI::App& tern);
 Command add_perplexity_command(CLI::App& tern);
