@@ -17,6 +17,7 @@ using format::Tensor;
 using format::TernaryMatrix;
 
 constexpr std::uint64_t kValuesAtOnce = 1 << 16;  // at least a row
+constexpr std::uint64_t kBytesHeld = 16 << 20;    // of a tensor of floats
 constexpr double kInverseWithin = 0.01;
 
 // Counts what differs in runs of values, and keeps the first.
@@ -77,31 +78,53 @@ std::optional<TensorDifference> compare_ternary(const Tensor& ta, const Tensor& 
   return found;
 }
 
-std::optional<TensorDifference> compare_floats(const Tensor& a, const Tensor& b) {
-  TensorDifference found{a.name, TensorFault::kValues};
-  std::vector<float> of_a(a.columns());
-  std::vector<float> of_b(of_a.size());
+// Rows of floats, whose pages go back when many were read.
+class FloatRows {
+ public:
+  FloatRows(const GgufFile& file, const Tensor& tensor)
+      : file_(file),
+        tensor_(tensor),
+        row_bytes_(format::row_bytes(tensor.type, tensor.columns())),
+        values_(tensor.columns()) {}
+
+  const std::vector<float>& decode(std::uint64_t row) {
+    const std::uint64_t at = row * row_bytes_;
+    format::dequantize_row(tensor_.type, tensor_.data.data() + at, tensor_.columns(),
+                           values_.data());
+    if (at - released_ >= kBytesHeld) {
+      Tensor part = tensor_;
+      part.data = tensor_.data.subspan(released_, at - released_);
+      file_.release(part);
+      released_ = at;
+    }
+    return values_;
+  }
+
+ private:
+  const GgufFile& file_;
+  const Tensor& tensor_;
+  std::uint64_t row_bytes_;
+  std::uint64_t released_ = 0;
+  std::vector<float> values_;
+};
+
+std::optional<TensorDifference> compare_floats(FloatRows a, FloatRows b, const Tensor& tensor) {
+  TensorDifference found{tensor.name, TensorFault::kValues};
   Counter counter(found);
-  for (std::uint64_t row = 0; row < a.rows(); ++row) {
-    const auto decode = [&](const Tensor& tensor, std::vector<float>& values) {
-      const std::size_t bytes = format::row_bytes(tensor.type, tensor.columns());
-      format::dequantize_row(tensor.type, tensor.data.data() + row * bytes, tensor.columns(),
-                             values.data());
-    };
-    decode(a, of_a);
-    decode(b, of_b);
-    counter.add(row, a.columns(), of_a, of_b, a.columns());
+  for (std::uint64_t row = 0; row < tensor.rows(); ++row) {
+    counter.add(row, tensor.columns(), a.decode(row), b.decode(row), tensor.columns());
   }
   return found.count > 0 ? std::optional(found) : std::nullopt;
 }
 
-std::optional<TensorDifference> compare_tensors(const Tensor& a, const Tensor& b) {
+std::optional<TensorDifference> compare_tensors(const GgufFile& file_a, const Tensor& a,
+                                                const GgufFile& file_b, const Tensor& b) {
   if (a.rank != b.rank || a.shape != b.shape) {
     return TensorDifference{a.name, TensorFault::kShape};
   }
   const bool ternary = format::is_ternary(a.type);
   if (ternary != format::is_ternary(b.type)) return TensorDifference{a.name, TensorFault::kKind};
-  return ternary ? compare_ternary(a, b) : compare_floats(a, b);
+  return ternary ? compare_ternary(a, b) : compare_floats({file_a, a}, {file_b, b}, a);
 }
 
 std::vector<std::string_view> different_keys(const GgufFile& a, const GgufFile& b) {
@@ -128,7 +151,7 @@ FileDifference compare(const GgufFile& a, const GgufFile& b) {
       continue;
     }
     ++difference.compared;
-    if (auto found = compare_tensors(tensor, *other)) {
+    if (auto found = compare_tensors(a, tensor, b, *other)) {
       difference.tensors.push_back(std::move(*found));
     }
     a.release(tensor);
