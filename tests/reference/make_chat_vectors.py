@@ -398,6 +398,43 @@ not not 1
 {'a': 1,}
 "a" if messages else "b"
 messages[0].content.split(' ')[-1].rstrip('?') ~ '!'
+'\\101\\0\\18\\777\\12x'
+'\\x4'
+'\\u12'
+'\\ud83d\\udc26'
+'\\U00110000'
+'\\q\\é\\海\\🐦'
+"\\N{BULLET}x" is string and nothing.more
+0x1F + 0o17 + 0b1_1 + 0xfF
+0b2
+'a-b-c'.partition('-')
+'abc'.partition('-')
+'a-b-c'.rpartition('-')
+'abc'.rpartition('-')
+'hello'.index('l')
+'hello'.rindex('l')
+'hello'.index('z')
+'42'.zfill(5)
+'-42'.zfill(5)
+'ab'.ljust(4) ~ '|'
+'ab'.rjust(4, '.')
+'ab'.rjust(1, '.')
+'ab'.center(5, '*')
+'abc'.center(6, '*')
+'ab'.ljust(4, 'xy')
+'Hello Größe'.swapcase()
+'12'.isdecimal()
+'1a'.isdecimal()
+'é'.isascii()
+''.isascii()
+'{}-{}'.format(1, 'b')
+'{1}{0}{{}}'.format('a', 'b')
+'{a} {b}'.format(a=1, b=[1])
+'{}'.format()
+'{'.format(1)
+cycler('a', 'b').next()
+cycler()
+joiner('+')() ~ 'x'
 'a-b_c'.split('-')[1].split('_') | last
 """.splitlines()
 
@@ -408,6 +445,33 @@ STATEMENTS = [
     "{% for i in [1, 1, 2] %}{{ loop.changed(i) }}{% endfor %}",
     "{% for a, b in {'x': 1, 'y': 2}.items() %}{{ a }}={{ b }},{% endfor %}",
     "{% for a in 'héy' %}{{ a }}.{% endfor %}",
+    "{% for i in [{'n': 1, 'c': [{'n': 2, 'c': []}, {'n': 3, 'c': [{'n': 4}]}]}] recursive %}"
+    "{{ loop.depth }}{{ loop.depth0 }}:{{ i.n }}{{ loop.last }}{% if i.c %}({{ loop(i.c) }}){% endif %} {% endfor %}",
+    "{% for i in [[1, [2]], 3] if i is iterable recursive %}<{% if i is sequence %}{{ loop(i) }}{% endif %}>"
+    "{% else %}none{% endfor %}",
+    "{% for i in [1, [2, [3]], 'x'] if (i is iterable) recursive %}<{{ loop(i) if i is not string else i }}>"
+    "{% else %}none{% endfor %}",
+    "{% for i in [1] %}{{ loop([2]) }}{% endfor %}",
+    "{% for i in [1, 2] recursive %}{{ x }}{% set x = i %}{% if i == 1 %}[{{ loop([5, 6]) }}]{% endif %}{{ x }};{% endfor %}",
+    "{% for (a, (b, c)) in [(1, (2, 3)), (4, 'xy')] %}{{ a }}{{ b }}{{ c }};{% endfor %}",
+    "{% for a, (b, c) in [(1, (2, 3))] %}{{ a }}{{ b }}{{ c }};{% endfor %}",
+    "{% for a, in [(1,), (2,)] %}{{ a }};{% endfor %}",
+    "{% for (a, b), c in [((1, 2), 3)] %}{{ a }}{{ b }}{{ c }}{% endfor %}",
+    "{% for a, (b, c) in [(1, 2)] %}{{ a }}{% endfor %}",
+    "{% set (a, (b, c)) = 1, (2, 3) %}{{ c }}{{ b }}{{ a }}",
+    "{% set a, = [7] %}{{ a }}",
+    "{% set c = cycler('odd', 'even') %}{% for i in range(3) %}{{ c.current }}{{ c.next() }} {% endfor %}"
+    "{% set _ = c.reset() %}{{ c.current }}",
+    "{% set c = cycler(1, 2) %}{% set c.current = 5 %}{{ c.current }}",
+    "{% set pipe = joiner(' | ') %}{% for i in range(3) %}{{ pipe() }}{{ i }}{% endfor %}",
+    "{% set pipe = joiner() %}{{ pipe() }}a{{ pipe() }}b",
+    "{% with a = 1, b = a %}{{ a }}{{ b }}{% set c = 3 %}{% endwith %}{{ a }}{{ c }}",
+    "{% set a = 7 %}{% with a = 1, b = a %}{{ a }}{{ b }}{% endwith %}{{ a }}",
+    "{% with %}{% set c = 3 %}{{ c }}{% endwith %}{{ c }}",
+    "{% with a %}{% endwith %}",
+    "{% for i in [1, 2] %}{% set outer = loop %}{% for j in [3] %}{{ outer.index }}{{ loop.index }}{% endfor %}{% endfor %}",
+    "{% for i in [1] %}{{ loop is mapping }}{{ loop is callable }}{{ loop['index'] }}{{ loop.nothing is defined }}{% endfor %}",
+    "{% macro m(l) %}{{ l.index }}{% endmacro %}{% for i in [4, 5] %}{{ m(loop) }}{% endfor %}",
     "{% for a in nothing %}x{% else %}empty{% endfor %}",
     "{% for a in none %}x{% endfor %}",
     "{% for a in 5 %}x{% endfor %}",
@@ -489,7 +553,9 @@ def main() -> None:
         for template, variables in cases:
             case = {"template": template, "variables": variables}
             try:
-                case["text"] = made.from_string(template).render(**variables)
+                text = made.from_string(template).render(**variables)
+                text.encode()  # refuses halves of surrogate pairs
+                case["text"] = text
             except Exception as error:  # whatever jinja2 and Python refuse
                 case["fails"] = type(error).__name__
             file.write(json.dumps(case, ensure_ascii=False) + "\n")

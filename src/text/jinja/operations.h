@@ -35,7 +35,7 @@ Result<Value> apply_filter(Interpreter& interpreter, const std::string& name, co
 Result<bool> apply_test(Interpreter& interpreter, const std::string& name, const Value& of,
                         const Arguments& arguments);
 
-// range, namespace, dict, raise_exception.
+// range, namespace, dict, cycler, joiner, raise_exception.
 Variables global_functions();
 
 // Text as Python's methods of strings have it.
