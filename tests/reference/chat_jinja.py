@@ -1,5 +1,6 @@
 """jinja2 as transformers sets it up for chat templates, and conversations to render."""
 
+import copy
 import json
 from typing import Any
 
@@ -95,7 +96,8 @@ def environment() -> jinja2.Environment:
 def rendered(made: jinja2.Environment, template: str, variables: dict[str, Any]) -> dict[str, str]:
     """`text`, what jinja2 renders, or `fails`, the name of what it or Python raises."""
     try:
-        text = made.from_string(template).render(**variables)
+        # Of their own: "indent" adds to a list before it fails.
+        text = made.from_string(template).render(**copy.deepcopy(variables))
         text.encode()  # refuses halves of surrogate pairs
     except Exception as error:
         return {"fails": type(error).__name__}

@@ -371,6 +371,19 @@ messages[0].content.split(' ')[-1].rstrip('?') ~ '!'
 '{a} {b}'.format(a=1, b=[1])
 '{}'.format()
 '{'.format(1)
+"it's a-b (c d) [e <f" | title
+(5)[1:]
+{'a': 1}[1:]
+nothing[1:]
+'a' | format(1)
+'a%s' | format(1, 2)
+'a' % 5
+'a' % [5]
+'%s' % [1, 2]
+'%s' % (1, 2)
+'a' % {}
+5 | indent
+[1] | indent
 cycler('a', 'b').next()
 cycler()
 joiner('+')() ~ 'x'

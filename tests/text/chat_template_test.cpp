@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <cstdlib>
 #include <fstream>
+#include <iostream>
 
 namespace tern::text {
 namespace {
@@ -46,10 +48,15 @@ std::string error_of(std::string_view source, const ChatInput& input = {}) {
 
 // Templates and expressions as jinja2 renders or refuses them; tests/reference/make_chat_vectors.py
 // made the file.
+// TERN_CHAT_VECTORS names another file, of which the counts are printed.
 TEST(ChatTemplate, AgreesWithJinja2) {
-  std::ifstream file(TERN_SOURCE_DIR "/tests/reference/data/chat_templates.jsonl");
-  std::size_t cases = 0;
-  for (std::string line; std::getline(file, line); ++cases) {
+  const char* const other = std::getenv("TERN_CHAT_VECTORS");
+  std::ifstream file(
+      other != nullptr ? other : TERN_SOURCE_DIR "/tests/reference/data/chat_templates.jsonl");
+  std::size_t rendered = 0;
+  std::size_t refused = 0;
+  std::size_t wrong = 0;
+  for (std::string line; std::getline(file, line);) {
     const auto json = boost::json::parse(line).as_object();
     ChatInput input;
     for (const auto& [name, value] : json.at("variables").as_object()) {
@@ -57,15 +64,19 @@ TEST(ChatTemplate, AgreesWithJinja2) {
     }
     const std::string source(json.at("template").as_string());
     const auto found = render(source, input);
-    if (json.contains("fails")) {
-      EXPECT_FALSE(found.ok()) << source << "\n" << *found;
-    } else if (found) {
-      EXPECT_EQ(*found, std::string(json.at("text").as_string())) << source;
-    } else {
-      ADD_FAILURE() << source << "\n" << found.error().to_string();
+    const bool fails = json.contains("fails");
+    const std::string expected = fails ? "an error" : std::string(json.at("text").as_string());
+    if (found.ok() != fails && (fails || *found == expected)) {
+      ++(fails ? refused : rendered);
+      continue;
     }
+    ++wrong;
+    ADD_FAILURE() << source << "\nexpected: " << expected
+                  << "\nfound: " << (found ? *found : found.error().to_string());
   }
-  EXPECT_GE(cases, 437u);
+  std::cout << "agreement: " << rendered << " rendered, " << refused << " refused, " << wrong
+            << " differ\n";
+  EXPECT_GE(rendered + refused, other != nullptr ? 1u : 450u);
 }
 
 // What a hostile template would do to its reader.

@@ -254,8 +254,9 @@ Result<Value> binary(Interpreter& interpreter, std::string_view op, const Value&
   if (op == "*" && repeats(b, a)) return repeated(interpreter, b, a.whole());
   if (op == "%" && a.string()) {
     Arguments given;
-    given.positional = b.list() ? b.list()->items : std::vector<Value>{b};
-    return apply_filter(interpreter, "format", a, given);
+    const bool several = b.list() && b.list()->is_tuple;
+    given.positional = several ? b.list()->items : std::vector<Value>{b};
+    return formatted(interpreter, a, given, several);
   }
   return wrong_types(op, a, b);
 }
@@ -330,7 +331,7 @@ Result<Value> slice(Interpreter& interpreter, const Value& of,
   if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
   if (step == 0) return refused("expected a step of a slice other than zero");
   if (of.string() == nullptr && of.list() == nullptr) {
-    return refused("expected a string or a list to slice, found a '" + of.type_name() + "'");
+    return Value(Undefined{"a " + of.type_name() + " has no slice"});
   }
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   const auto size = static_cast<std::int64_t>(all.size());
