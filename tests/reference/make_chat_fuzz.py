@@ -120,7 +120,8 @@ class Grammar:
                 )
             case 10:
                 n = lambda: self.one("", "1", "-1", "2", "0")  # noqa: E731
-                return f"({a()})[{self.one(n() + ':' + n(), n() + ':' + n() + ':' + self.one('1', '-1', '2'), '0', '-1', a())}]"
+                of = self.one("messages", f"({a()} | string)")
+                return f"{of}[{self.one(n() + ':' + n(), n() + ':' + n() + ':' + self.one('1', '-1', '2'), '0', '-1', a())}]"
             case _:
                 return self.one(
                     f"({a()})", f"not {a()}", f"-{a()}", f"range({self.one('3', '1, 4')}) | list"

@@ -372,8 +372,11 @@ messages[0].content.split(' ')[-1].rstrip('?') ~ '!'
 '{}'.format()
 '{'.format(1)
 "it's a-b (c d) [e <f" | title
-(5)[1:]
-{'a': 1}[1:]
+5 is lower
+['a'] is lower
+1.5 is odd
+3.0 is odd
+[[1], [1]] | unique | list
 nothing[1:]
 'a' | format(1)
 'a%s' | format(1, 2)

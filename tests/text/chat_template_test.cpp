@@ -76,7 +76,7 @@ TEST(ChatTemplate, AgreesWithJinja2) {
   }
   std::cout << "agreement: " << rendered << " rendered, " << refused << " refused, " << wrong
             << " differ\n";
-  EXPECT_GE(rendered + refused, other != nullptr ? 1u : 450u);
+  EXPECT_GE(rendered + refused, other != nullptr ? 1u : 453u);
 }
 
 // What a hostile template would do to its reader.

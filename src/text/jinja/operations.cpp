@@ -331,7 +331,7 @@ Result<Value> slice(Interpreter& interpreter, const Value& of,
   if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
   if (step == 0) return refused("expected a step of a slice other than zero");
   if (of.string() == nullptr && of.list() == nullptr) {
-    return Value(Undefined{"a " + of.type_name() + " has no slice"});
+    return refused("expected a string or a list to slice, found a '" + of.type_name() + "'");
   }
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   const auto size = static_cast<std::int64_t>(all.size());
