@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "cli/one_of.h"
 #include "cli/streams.h"
 #include "core/cpu_features.h"
 #include "core/machine.h"
@@ -13,22 +14,6 @@
 
 namespace tern::cli {
 namespace {
-
-// Takes a name of the map and nothing else, and says so where it is another.
-template <typename Value>
-CLI::Validator one_of(const std::map<std::string, Value>& names) {
-  CLI::Validator validator("");
-  validator.operation([names](std::string& text) -> std::string {
-    if (const auto found = names.find(text); found != names.end()) {
-      text = std::to_string(static_cast<int>(found->second));  // as which enumerations are read
-      return "";
-    }
-    std::string known;
-    for (const auto& [name, value] : names) known += (known.empty() ? "" : ", ") + name;
-    return "expected one of " + known + ", found " + text;
-  });
-  return validator;
-}
 
 template <typename Value>
 std::string name_of(Value value, const std::map<std::string, Value>& names) {

@@ -64,6 +64,10 @@ class Sequence {
   Result<std::size_t> append(std::span<const text::TokenId> tokens, const AppendOptions& options);
   Result<std::size_t> append(std::span<const text::TokenId> tokens) { return append(tokens, {}); }
 
+  // Forgets all but the first `count` tokens; the next ones are computed as if the others had never
+  // been. There are no logits until then. Errors: kUsage for more than it has.
+  Result<void> truncate(std::size_t count);
+
   // Takes the first tokens of an empty sequence as if they were computed, with pseudo-random keys
   // and values: to measure a long sequence. Errors: as append; kUsage where it is not empty.
   Result<void> pretend(std::span<const text::TokenId> tokens);

@@ -1,5 +1,6 @@
 #include "text/tokenizer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "text/bpe.h"
@@ -30,13 +31,26 @@ Error unsupported(std::string_view key, std::string message) {
   return vocabulary_error(ErrorCode::kUnsupported, key, std::move(message));
 }
 
+// The longest name at a place that does not reach the first of `barred` behind it.
+TokenTrie::Match name_at(const TokenTrie& names, std::string_view text, std::size_t at,
+                         std::span<const std::size_t> barred) {
+  const auto bar = std::upper_bound(barred.begin(), barred.end(), at);
+  if (bar == barred.end()) return names.longest_at(text, at);
+  TokenTrie::Match longest;
+  names.each_at(text, at, [&](std::size_t length, TokenId token) {
+    if (at + length < *bar) longest = {length, token};
+  });
+  return longest;
+}
+
 // Calls on_text for each run between names and on_name for each name, in order; runs may be empty.
 template <typename OnText, typename OnName>
-void split_at_names(const TokenTrie& names, std::string_view text, const OnText& on_text,
+void split_at_names(const TokenTrie& names, std::string_view text,
+                    std::span<const std::size_t> barred, const OnText& on_text,
                     const OnName& on_name) {
   std::size_t begin = 0;
   for (std::size_t at = names.empty() ? text.size() : 0; at < text.size();) {
-    const TokenTrie::Match match = names.longest_at(text, at);
+    const TokenTrie::Match match = name_at(names, text, at, barred);
     if (match.length == 0) {
       ++at;
       continue;
@@ -174,7 +188,7 @@ void Tokenizer::State::encode_section(std::string_view text, BpeEncoder& bpe,
     text = normal;
   }
   split_at_names(
-      user_defined, text, [&](std::string_view run) { model->encode(run, bpe, out); },
+      user_defined, text, {}, [&](std::string_view run) { model->encode(run, bpe, out); },
       [&](TokenId token) { out.push_back(token); });
 }
 
@@ -216,7 +230,7 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
   BpeEncoder bpe;
   const TokenTrie none;
   split_at_names(
-      options.parse_special ? state_->special : none, text,
+      options.parse_special ? state_->special : none, text, options.no_names_at,
       [&](std::string_view section) { state_->encode_section(section, bpe, out); },
       [&](TokenId token) { out.push_back(token); });
 
@@ -224,6 +238,14 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
     out.push_back(*state_->eos);
   }
   return out;
+}
+
+std::vector<std::size_t> Tokenizer::special_names(std::string_view text) const {
+  std::vector<std::size_t> places;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (state_->special.longest_at(text, at).length > 0) places.push_back(at);
+  }
+  return places;
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> tokens, bool render_special) const {

@@ -32,6 +32,8 @@ struct EncodeOptions {
   // Whether "<|eot_id|>" in the text is that token. Leave it off for what a user wrote: then it is
   // the text that it looks like, and nobody can forge the turns of a chat.
   bool parse_special = false;
+  // Ascending places: a name that begins before one and reaches it is text all the same.
+  std::span<const std::size_t> no_names_at = {};
 };
 
 class Tokenizer {
@@ -46,6 +48,9 @@ class Tokenizer {
   ~Tokenizer();
 
   std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
+
+  // The places where names of special tokens begin.
+  std::vector<std::size_t> special_names(std::string_view text) const;
 
   // The bytes of all tokens, end to end; they may be cut inside of a UTF-8 sequence (a
   // StreamDecoder is not). Special tokens give their names where `render_special`, else nothing.

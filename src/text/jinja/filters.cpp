@@ -57,6 +57,18 @@ Result<Value> text(Interpreter& interpreter, const Value& of, const Arguments&) 
 std::string uppered(std::string_view t) { return with_case(t, true); }
 std::string lowered(std::string_view t) { return with_case(t, false); }
 
+// Words begin behind spaces, dashes and opening brackets: not as str.title() has it.
+std::string titled_words(std::string_view text) {
+  std::string out;
+  bool begins = true;
+  for (const std::string_view c : characters(text)) {
+    out += with_case(c, begins);
+    begins = c == "-" || c == "(" || c == "{" || c == "[" || c == "<" ||
+             stripped(c, "", true, true).empty();
+  }
+  return out;
+}
+
 Result<Value> trim(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::string shown, interpreter.shown(of));
   TERN_ASSIGN(const std::string chars, words(interpreter, given, 0, "chars", ""));
@@ -72,6 +84,8 @@ Result<Value> replace(Interpreter& interpreter, const Value& of, const Arguments
 }
 
 Result<Value> indent(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  if (of.string() == nullptr)
+    return refused("expected a string to indent, found a '" + of.type_name() + "'");
   const Value* width = given.find(0, "width");
   std::string by = "    ";
   if (width != nullptr && width->string()) {
@@ -128,8 +142,11 @@ Result<Value> word_count(Interpreter& interpreter, const Value& of, const Argume
   return Value(parts.list()->items.size());
 }
 
+}  // namespace
+
 // "%s", "%d", "%r" and "%%", which is as far as templates go.
-Result<Value> format(Interpreter& interpreter, const Value& of, const Arguments& given) {
+Result<Value> formatted(Interpreter& interpreter, const Value& of, const Arguments& given,
+                        bool of_filter) {
   TERN_ASSIGN(const std::string pattern, interpreter.shown(of));
   std::string out;
   std::size_t next = 0;
@@ -158,7 +175,16 @@ Result<Value> format(Interpreter& interpreter, const Value& of, const Arguments&
     }
     TERN_TRY(interpreter.spend(1, out.size()));
   }
+  const bool is_open = given.positional.size() == 1 && !of_filter &&
+                       (given.positional[0].list() || given.positional[0].dict());
+  if (next < given.positional.size() && !is_open) return refused("expected fewer values to format");
   return interpreter.made(std::move(out));
+}
+
+namespace {
+
+Result<Value> format(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  return formatted(interpreter, of, given, true);
 }
 
 Result<Value> absolute(Interpreter& interpreter, const Value& of, const Arguments&) {
@@ -268,7 +294,7 @@ const Filters& value_filters() {
                            {"round", round},
                            {"safe", string},
                            {"string", string},
-                           {"title", text<titled>},
+                           {"title", text<titled_words>},
                            {"tojson", json},
                            {"trim", trim},
                            {"upper", text<uppered>},

@@ -1,0 +1,84 @@
+#include "text/chat_prompt.h"
+
+#include <algorithm>
+
+#include "text/utf8.h"
+
+namespace tern::text {
+namespace {
+
+// A mark stands behind the first character of each name in a message; where it comes out of the
+// template, the name is text. Noncharacters of Unicode are for such use; one that no message has.
+Result<std::string> free_mark(std::span<const ChatMessage> messages) {
+  for (char32_t c = 0xFDD0; c <= 0xFDEF; ++c) {
+    std::string mark;
+    append_utf8(mark, c);
+    const auto has = [&](const ChatMessage& message) {
+      return message.content.find(mark) != std::string::npos;
+    };
+    if (std::none_of(messages.begin(), messages.end(), has)) return mark;
+  }
+  return Error{ErrorCode::kUsage,
+               "expected fewer of the noncharacters U+FDD0 to U+FDEF in the messages, found all",
+               "conversation"};
+}
+
+std::string marked(const std::string& content, std::string_view mark, const Tokenizer& tokenizer) {
+  const std::vector<std::size_t> names = tokenizer.special_names(content);
+  std::string out;
+  std::size_t begin = 0;
+  for (const std::size_t name : names) {
+    const std::size_t behind = name + next_utf8(content, name).length;
+    if (behind <= begin) continue;
+    out.append(content, begin, behind - begin).append(mark);
+    begin = behind;
+  }
+  return out.append(content, begin);
+}
+
+// Takes the marks out and says where they were.
+std::vector<std::size_t> take_marks(std::string& text, std::string_view mark) {
+  std::vector<std::size_t> places;
+  std::string plain;
+  std::size_t begin = 0;
+  for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, begin)) {
+    plain.append(text, begin, at - begin);
+    places.push_back(plain.size());
+    begin = at + mark.size();
+  }
+  if (places.empty()) return places;
+  plain.append(text, begin);
+  text = std::move(plain);
+  return places;
+}
+
+jinja::Value name_of(const std::optional<TokenId>& token, const Tokenizer& tokenizer) {
+  return token ? jinja::Value(tokenizer.token_bytes(*token)) : jinja::Value("");
+}
+
+}  // namespace
+
+Result<std::vector<TokenId>> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
+                                         std::span<const ChatMessage> messages,
+                                         std::chrono::system_clock::time_point now) {
+  TERN_ASSIGN(const std::string mark, free_mark(messages));
+  jinja::List list;
+  for (const ChatMessage& message : messages) {
+    list.items.emplace_back(jinja::Dict{
+        {{"role", message.role}, {"content", marked(message.content, mark, tokenizer)}}});
+  }
+  ChatInput input;
+  input.now = now;
+  input.variables = {{"messages", std::move(list)},
+                     {"tools", jinja::Value()},  // as transformers gives them
+                     {"documents", jinja::Value()},
+                     {"add_generation_prompt", true},
+                     {"bos_token", name_of(tokenizer.bos(), tokenizer)},
+                     {"eos_token", name_of(tokenizer.eos(), tokenizer)}};
+  TERN_ASSIGN(std::string text, chat.render(input));
+  const std::vector<std::size_t> places = take_marks(text, mark);
+  return tokenizer.encode(
+      text, {.add_bos = false, .add_eos = false, .parse_special = true, .no_names_at = places});
+}
+
+}  // namespace tern::text

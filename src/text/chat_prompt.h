@@ -1,0 +1,28 @@
+// The prompt of a conversation: its messages through a chat template, as tokens.
+#pragma once
+
+#include <chrono>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace tern::text {
+
+struct ChatMessage {
+  std::string role;  // "system", "user", "assistant", or what else the template knows
+  std::string content;
+};
+
+// Ends where the assistant's answer begins. Names of special tokens are such tokens where the
+// template writes them, and text where a message has them: nobody can forge the turns of a chat.
+// A begin-of-text token is there where the template writes one. `now` is the template's time.
+// Errors: those of ChatTemplate::render.
+Result<std::vector<TokenId>> chat_prompt(
+    const ChatTemplate& chat, const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+    std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
+
+}  // namespace tern::text
