@@ -6,6 +6,9 @@
 #include <boost/json.hpp>
 #include <fstream>
 
+#include "format/gguf/gguf_writer.h"
+#include "support/temporary_directory.h"
+
 namespace tern::text {
 namespace {
 
@@ -103,6 +106,7 @@ TEST(ChatTemplate, IsBounded) {
   EXPECT_THAT(error_of("{% if 1 %}" + repeated("{% elif 1 %}", 5000) + "{% endif %}"),
               HasSubstr("nested blocks"));
   EXPECT_THAT(error_of(std::string((1 << 20) + 1, 'x')), HasSubstr("at most 1048576 bytes"));
+  EXPECT_TRUE(ChatTemplate::parse(std::string(1 << 20, 'x')).ok());
 }
 
 TEST(ChatTemplate, IsBoundedInWhatItsValuesHold) {
@@ -206,7 +210,34 @@ TEST(ChatTemplate, ShowsTheTimeThatItIsGiven) {
   ChatInput input;
   input.now = std::chrono::system_clock::from_time_t(1'700'000'000);
   EXPECT_EQ(*render("{{ strftime_now('%Y %b') }}", input), "2023 Nov");
+  EXPECT_EQ(*render("[{{ strftime_now('') }}]", input), "[]");
   EXPECT_THAT(error_of("{{ strftime_now(1) }}", input), HasSubstr("expected a format"));
+  EXPECT_THAT(error_of("{{ strftime_now() }}", input), HasSubstr("expected a format"));
+  EXPECT_THAT(error_of("{{ strftime_now('%Y' * 300) }}", input), HasSubstr("below 1024 bytes"));
+}
+
+TEST(ChatTemplate, IsThatOfItsFile) {
+  const test::TemporaryDirectory directory;
+  const auto made_of = [&](const format::GgufWriterValue* source) {
+    format::GgufWriter writer;
+    writer.set("general.architecture", std::string("llama"));
+    if (source != nullptr) writer.set("tokenizer.chat_template", *source);
+    const std::string path = (directory / "model.gguf").string();
+    EXPECT_TRUE(writer.write(path).ok());
+    const auto file = format::GgufFile::open(path);
+    EXPECT_TRUE(file.ok());
+    return ChatTemplate::from_gguf(*file);
+  };
+  const format::GgufWriterValue good = std::string("a{{ 1 }}");
+  EXPECT_EQ(*made_of(&good)->render({}), "a1");
+  const auto none = made_of(nullptr);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(none.error().to_string(), HasSubstr("found no key tokenizer.chat_template"));
+  const format::GgufWriterValue bad = std::string("{{ 1");
+  const auto broken = made_of(&bad);
+  ASSERT_FALSE(broken.ok());
+  EXPECT_THAT(broken.error().to_string(), HasSubstr("model.gguf: chat template, line 1"));
 }
 
 }  // namespace

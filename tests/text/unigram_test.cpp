@@ -61,8 +61,8 @@ TEST(Unigram, ATokenOfTheUserWinsWhateverItsScore) {
 
 // Sums begin again before they lose what tells two cuts apart.
 TEST(Unigram, ALongTextIsCutAsAShortOne) {
-  const auto t = make(vocabulary_of(
-      {kUnknownToken, piece("a", -90.0f), piece("b", -0.5f), piece("bb", -1.1f)}, 0));
+  const auto t = make(
+      vocabulary_of({kUnknownToken, piece("a", -90.0f), piece("b", -0.5f), piece("bb", -1.1f)}, 0));
   std::string text(300'000, 'a');
   text += "bb";
   const auto ids = t.encode(text);
