@@ -260,6 +260,16 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
     ),
     "engine": {
         (
+            "sequence.cpp",
+            "bound",
+            "options.available_memory >= logits",
+        ): "nothing is left either way",
+        (
+            "stepper.cpp",
+            "clause",
+            "!advance.failed",
+        ): "a row that did not fail leaves no failure where there is none",
+        (
             "generate.cpp",
             "never",
             "generation.prompt_tokens < request.prompt.size()",

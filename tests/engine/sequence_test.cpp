@@ -159,7 +159,8 @@ TEST_F(SequenceTest, LogitsThatAreNoNumbersAreRefused) {
 
 TEST_F(SequenceTest, OptionsOutOfRangeAreRefused) {
   EXPECT_EQ(Sequence::create(*model_, {.context = 65}).error().code, ErrorCode::kUsage);
-  EXPECT_EQ(Sequence::create(*model_, {.prefill_chunk = 0}).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(Sequence::create(*model_, {.prefill_chunk = 0}).error().to_string(),
+            "prefill chunk: expected at least 1 token, found 0");
 }
 
 // Tokens that were not computed take their places; what follows is computed behind them, the same

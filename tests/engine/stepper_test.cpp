@@ -229,6 +229,7 @@ TEST_F(StepperTest, OptionsOutOfRangeAreRefused) {
   EXPECT_THAT(poor.error().to_string(), HasSubstr("KV cache of 128 tokens"));
   const auto shared = stepper(1, 1);
   EXPECT_EQ(Sequence::create(*shared, 101).error().code, ErrorCode::kUsage);
+  EXPECT_TRUE(Sequence::create(*shared, 100).ok());
 }
 
 }  // namespace
