@@ -47,16 +47,15 @@ std::string error_of(std::string_view source, const ChatInput& input = {}) {
   return outcome ? "no error: " + *outcome : outcome.error().to_string();
 }
 
-// Templates and expressions as jinja2 renders or refuses them; tests/reference/make_chat_vectors.py
-// made the file.
-TEST(ChatTemplate, AgreesWithJinja2) {
-  std::ifstream file(TERN_SOURCE_DIR "/tests/reference/data/chat_templates.jsonl");
+// Templates as jinja2 renders or refuses them; what made the file says its name.
+void expect_agreement(const std::string& name, std::size_t least) {
+  std::ifstream file(TERN_SOURCE_DIR "/tests/reference/data/" + name);
   std::size_t cases = 0;
   for (std::string line; std::getline(file, line); ++cases) {
     const auto json = boost::json::parse(line).as_object();
     ChatInput input;
-    for (const auto& [name, value] : json.at("variables").as_object()) {
-      input.variables.emplace_back(std::string(name), value_of(value));
+    for (const auto& [variable, value] : json.at("variables").as_object()) {
+      input.variables.emplace_back(std::string(variable), value_of(value));
     }
     const std::string source(json.at("template").as_string());
     const auto found = render(source, input);
@@ -68,8 +67,13 @@ TEST(ChatTemplate, AgreesWithJinja2) {
       ADD_FAILURE() << source << "\n" << found.error().to_string();
     }
   }
-  EXPECT_GE(cases, 300u);
+  EXPECT_GE(cases, least);
 }
+
+// tests/reference/make_chat_vectors.py
+TEST(ChatTemplate, AgreesWithJinja2) { expect_agreement("chat_templates.jsonl", 300); }
+// tests/reference/make_chat_details.py
+TEST(ChatTemplate, AgreesWithJinja2InDetails) { expect_agreement("chat_details.jsonl", 700); }
 
 // What a hostile template would do to its reader.
 TEST(ChatTemplate, IsBounded) {

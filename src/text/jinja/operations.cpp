@@ -65,7 +65,8 @@ Result<Value> of_real(std::string_view op, double a, double b) {
   if (op == "/") return Value(a / b);
   if (op == "//") return Value(std::floor(a / b));
   const double rest = std::fmod(a, b);
-  return Value(rest != 0.0 && (rest < 0.0) != (b < 0.0) ? rest + b : rest);
+  if (rest == 0.0) return Value(std::copysign(0.0, b));
+  return Value((rest < 0.0) != (b < 0.0) ? rest + b : rest);
 }
 
 Result<Value> repeated(Interpreter& interpreter, const Value& of, std::int64_t times) {
@@ -206,7 +207,8 @@ Result<Value> binary(Interpreter& interpreter, std::string_view op, const Value&
   if (op == "*" && repeats(b, a)) return repeated(interpreter, b, a.whole());
   if (op == "%" && a.string()) {
     Arguments given;
-    given.positional = b.list() ? b.list()->items : std::vector<Value>{b};
+    const bool several = b.list() && b.list()->is_tuple;
+    given.positional = several ? b.list()->items : std::vector<Value>{b};
     return apply_filter(interpreter, "format", a, given);
   }
   return wrong_types(op, a, b);
