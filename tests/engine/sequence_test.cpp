@@ -202,6 +202,9 @@ TEST_F(SequenceTest, MemoryIsRefusedBeforeItIsTaken) {
   ASSERT_FALSE(s.ok());
   EXPECT_EQ(s.error().code, ErrorCode::kOutOfMemory);
   EXPECT_THAT(s.error().to_string(), HasSubstr("KV cache of 64 tokens"));
+  // Besides 32 MiB for logits.
+  EXPECT_FALSE(Sequence::create(*model_, {.available_memory = (32u << 20) + 1000}).ok());
+  EXPECT_TRUE(Sequence::create(*model_, {.available_memory = 64u << 20}).ok());
 }
 
 }  // namespace
