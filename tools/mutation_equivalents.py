@@ -199,6 +199,12 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
                 ("attention.cpp", "bound", "first >= 0"),
                 ("attention.cpp", "sign", "static_cast<std::uint32_t>(own.end) + head"),
                 ("attention.cpp", "sign", "last + row < most_rows"),
+                (
+                    "attention.cpp",
+                    "bound",
+                    "(next_chunk + 1) * kPagesPerChunk < all_pages()",
+                ),
+                ("attention.cpp", "sign", "own.end + item"),
             ),
             "another division of the work, or a barrier more: the outputs are the same",
         ),
