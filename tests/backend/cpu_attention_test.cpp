@@ -133,7 +133,7 @@ void expect_near(const float* found, const std::vector<double>& expected, double
 // more.
 TEST_P(CpuAttentionTest, OfTwoSequencesInOneBatch) {
   constexpr std::uint32_t kLong = 520, kShort = 5;
-  for (const Heads heads : {Heads{6, 2, 10}, Heads{20, 2, 4}, Heads{3, 3, 6}}) {
+  for (const Heads heads : {Heads{6, 2, 10}, Heads{80, 2, 4}, Heads{3, 3, 6}}) {
     Attention attention(backend_, heads, kLong + kShort);
     attention.make_plan();
     for (const KvType type : {KvType::kF16, KvType::kInt8}) {

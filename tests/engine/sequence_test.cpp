@@ -159,7 +159,8 @@ TEST_F(SequenceTest, LogitsThatAreNoNumbersAreRefused) {
 
 TEST_F(SequenceTest, OptionsOutOfRangeAreRefused) {
   EXPECT_EQ(Sequence::create(*model_, {.context = 65}).error().code, ErrorCode::kUsage);
-  EXPECT_EQ(Sequence::create(*model_, {.prefill_chunk = 0}).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(Sequence::create(*model_, {.prefill_chunk = 0}).error().to_string(),
+            "prefill chunk: expected at least 1 token, found 0");
 }
 
 // Tokens that were not computed take their places; what follows is computed behind them, the same
@@ -201,6 +202,9 @@ TEST_F(SequenceTest, MemoryIsRefusedBeforeItIsTaken) {
   ASSERT_FALSE(s.ok());
   EXPECT_EQ(s.error().code, ErrorCode::kOutOfMemory);
   EXPECT_THAT(s.error().to_string(), HasSubstr("KV cache of 64 tokens"));
+  // Besides 32 MiB for logits.
+  EXPECT_FALSE(Sequence::create(*model_, {.available_memory = (32u << 20) + 1000}).ok());
+  EXPECT_TRUE(Sequence::create(*model_, {.available_memory = 64u << 20}).ok());
 }
 
 // Whatever was computed beyond, the logits are those of a sequence that never had it.

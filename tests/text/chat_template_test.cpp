@@ -8,6 +8,9 @@
 #include <fstream>
 #include <iostream>
 
+#include "format/gguf/gguf_writer.h"
+#include "support/temporary_directory.h"
+
 namespace tern::text {
 namespace {
 
@@ -46,21 +49,17 @@ std::string error_of(std::string_view source, const ChatInput& input = {}) {
   return outcome ? "no error: " + *outcome : outcome.error().to_string();
 }
 
-// Templates and expressions as jinja2 renders or refuses them; tests/reference/make_chat_vectors.py
-// made the file.
-// TERN_CHAT_VECTORS names another file, of which the counts are printed.
-TEST(ChatTemplate, AgreesWithJinja2) {
-  const char* const other = std::getenv("TERN_CHAT_VECTORS");
-  std::ifstream file(
-      other != nullptr ? other : TERN_SOURCE_DIR "/tests/reference/data/chat_templates.jsonl");
+// Templates as jinja2 renders or refuses them; what made the file says its name.
+void expect_agreement(const std::string& path, std::size_t least) {
+  std::ifstream file(path);
   std::size_t rendered = 0;
   std::size_t refused = 0;
   std::size_t wrong = 0;
   for (std::string line; std::getline(file, line);) {
     const auto json = boost::json::parse(line).as_object();
     ChatInput input;
-    for (const auto& [name, value] : json.at("variables").as_object()) {
-      input.variables.emplace_back(std::string(name), value_of(value));
+    for (const auto& [variable, value] : json.at("variables").as_object()) {
+      input.variables.emplace_back(std::string(variable), value_of(value));
     }
     const std::string source(json.at("template").as_string());
     const auto found = render(source, input);
@@ -76,7 +75,20 @@ TEST(ChatTemplate, AgreesWithJinja2) {
   }
   std::cout << "agreement: " << rendered << " rendered, " << refused << " refused, " << wrong
             << " differ\n";
-  EXPECT_GE(rendered + refused, other != nullptr ? 1u : 453u);
+  EXPECT_GE(rendered + refused, least);
+}
+
+const std::string kData = TERN_SOURCE_DIR "/tests/reference/data/";
+
+// tests/reference/make_chat_vectors.py; TERN_CHAT_VECTORS names another file.
+TEST(ChatTemplate, AgreesWithJinja2) {
+  const char* const other = std::getenv("TERN_CHAT_VECTORS");
+  if (other != nullptr) return expect_agreement(other, 1);
+  expect_agreement(kData + "chat_templates.jsonl", 453);
+}
+// tests/reference/make_chat_details.py
+TEST(ChatTemplate, AgreesWithJinja2InDetails) {
+  expect_agreement(kData + "chat_details.jsonl", 700);
 }
 
 // What a hostile template would do to its reader.
@@ -125,6 +137,7 @@ TEST(ChatTemplate, IsBounded) {
   EXPECT_THAT(error_of("{% if 1 %}" + repeated("{% elif 1 %}", 5000) + "{% endif %}"),
               HasSubstr("nested blocks"));
   EXPECT_THAT(error_of(std::string((1 << 20) + 1, 'x')), HasSubstr("at most 1048576 bytes"));
+  EXPECT_TRUE(ChatTemplate::parse(std::string(1 << 20, 'x')).ok());
 }
 
 TEST(ChatTemplate, IsBoundedInWhatItsValuesHold) {
@@ -243,7 +256,34 @@ TEST(ChatTemplate, ShowsTheTimeThatItIsGiven) {
   ChatInput input;
   input.now = std::chrono::system_clock::from_time_t(1'700'000'000);
   EXPECT_EQ(*render("{{ strftime_now('%Y %b') }}", input), "2023 Nov");
+  EXPECT_EQ(*render("[{{ strftime_now('') }}]", input), "[]");
   EXPECT_THAT(error_of("{{ strftime_now(1) }}", input), HasSubstr("expected a format"));
+  EXPECT_THAT(error_of("{{ strftime_now() }}", input), HasSubstr("expected a format"));
+  EXPECT_THAT(error_of("{{ strftime_now('%Y' * 300) }}", input), HasSubstr("below 1024 bytes"));
+}
+
+TEST(ChatTemplate, IsThatOfItsFile) {
+  const test::TemporaryDirectory directory;
+  const auto made_of = [&](const format::GgufWriterValue* source) {
+    format::GgufWriter writer;
+    writer.set("general.architecture", std::string("llama"));
+    if (source != nullptr) writer.set("tokenizer.chat_template", *source);
+    const std::string path = (directory / "model.gguf").string();
+    EXPECT_TRUE(writer.write(path).ok());
+    const auto file = format::GgufFile::open(path);
+    EXPECT_TRUE(file.ok());
+    return ChatTemplate::from_gguf(*file);
+  };
+  const format::GgufWriterValue good = std::string("a{{ 1 }}");
+  EXPECT_EQ(*made_of(&good)->render({}), "a1");
+  const auto none = made_of(nullptr);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(none.error().to_string(), HasSubstr("found no key tokenizer.chat_template"));
+  const format::GgufWriterValue bad = std::string("{{ 1");
+  const auto broken = made_of(&bad);
+  ASSERT_FALSE(broken.ok());
+  EXPECT_THAT(broken.error().to_string(), HasSubstr("model.gguf: chat template, line 1"));
 }
 
 }  // namespace

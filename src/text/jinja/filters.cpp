@@ -41,7 +41,9 @@ Result<Value> otherwise(Interpreter&, const Value& of, const Arguments& given) {
 
 Result<Value> attribute_of(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::string name, words(interpreter, given, 0, "name", ""));
-  return attribute(of, name);
+  if (of.dict() == nullptr) return attribute(of, name);
+  const auto found = method(of, name);  // items are none of its attributes
+  return found ? *found : Value(Undefined{fmt::format("a dict has no attribute '{}'", name)});
 }
 
 Result<Value> string(Interpreter& interpreter, const Value& of, const Arguments&) {
@@ -56,7 +58,6 @@ Result<Value> text(Interpreter& interpreter, const Value& of, const Arguments&) 
 }
 std::string uppered(std::string_view t) { return with_case(t, true); }
 std::string lowered(std::string_view t) { return with_case(t, false); }
-
 // Words begin behind spaces, dashes and opening brackets: not as str.title() has it.
 std::string titled_words(std::string_view text) {
   std::string out;
@@ -97,7 +98,7 @@ Result<Value> indent(Interpreter& interpreter, const Value& of, const Arguments&
   }
   const bool blank = flag(given, 2, "blank", false);
   TERN_ASSIGN(const std::string all, interpreter.shown(of));
-  std::string out = flag(given, 1, "first", false) && (blank || !all.empty()) ? by : "";
+  std::string out = flag(given, 1, "first", false) ? by : "";
   for (std::size_t i = 0; i < all.size(); ++i) {
     out += all[i];
     const bool empty_line = i + 1 == all.size() || all[i + 1] == '\n';
@@ -193,12 +194,15 @@ Result<Value> absolute(Interpreter& interpreter, const Value& of, const Argument
   return of.whole() < 0 ? binary(interpreter, "-", Value(0), of) : Result<Value>(of.whole());
 }
 
+Result<Value> whole_part(double value, std::int64_t fallback) {
+  if (std::isnan(value)) return Value(fallback);
+  if (std::fabs(value) < 9e18) return Value(static_cast<std::int64_t>(value));
+  return refused("expected a whole number of 64 bits, found a larger one");
+}
+
 Result<Value> to_integer(Interpreter&, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::int64_t fallback, whole(given, 0, "default", 0));
-  if (of.real()) {
-    const double value = std::trunc(of.number());
-    return std::fabs(value) < 9e18 ? Value(static_cast<std::int64_t>(value)) : Value(fallback);
-  }
+  if (of.real()) return whole_part(of.number(), fallback);
   if (of.is_number()) return Value(of.whole());
   if (of.string() == nullptr) return Value(fallback);
   const std::string text = stripped(*of.string(), "", true, true);
@@ -209,8 +213,8 @@ Result<Value> to_integer(Interpreter&, const Value& of, const Arguments& given) 
   if (outcome.ec == std::errc() && outcome.ptr == end) return Value(number);
   double real = 0.0;
   outcome = std::from_chars(begin, end, real);
-  const bool is_real = outcome.ec == std::errc() && outcome.ptr == end && std::fabs(real) < 9e18;
-  return is_real ? Value(static_cast<std::int64_t>(real)) : Value(fallback);
+  if (outcome.ec != std::errc() || outcome.ptr != end) return Value(fallback);
+  return whole_part(real, fallback);
 }
 
 Result<Value> to_real(Interpreter&, const Value& of, const Arguments& given) {
@@ -257,6 +261,7 @@ Result<Value> json(Interpreter& interpreter, const Value& of, const Arguments& g
   TERN_ASSIGN(const std::int64_t spaces, whole(given, 1, "indent", -1));
   if (spaces > kWidest) return refused("expected an indent of at most 32 spaces");
   style.indent = static_cast<int>(std::max<std::int64_t>(spaces, -1));
+  if (style.indent >= 0) style.between = ",";  // the line ends there
   if (const Value* separators = given.find(2, "separators"); separators && !separators->is_none()) {
     const List* pair = separators->list();
     if (pair == nullptr || pair->items.size() != 2) return refused("expected two separators");

@@ -107,10 +107,12 @@ class Lexer {
   }
 
   Result<void> skip_comment() {
-    const std::size_t end = source_.find("#}", at_);
+    const std::size_t begin = at_ + (at("-") || at("+") ? 1 : 0);
+    const std::size_t end = source_.find("#}", begin);
     if (end == std::string::npos) return template_error(line_, "expected '#}', found none");
-    strip_next_ = source_[end - 1] == '-' && end > at_;
-    trim_next_ = !strip_next_ && !(source_[end - 1] == '+' && end > at_);
+    const char mark = end > begin ? source_[end - 1] : ' ';
+    strip_next_ = mark == '-';
+    trim_next_ = mark != '-' && mark != '+';
     advance(end + 2);
     return {};
   }
@@ -155,7 +157,6 @@ class Lexer {
     const std::size_t end = source_.find("%}", at_);
     const bool strips = source_[end - 1] == '-';
     advance(end + 2);
-    if (!strips && at("\n")) advance(at_ + 1);
     for (std::size_t tag = source_.find("{%", at_); tag != std::string::npos;
          tag = source_.find("{%", tag + 2)) {
       std::size_t i = tag + 2;

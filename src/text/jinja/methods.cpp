@@ -382,17 +382,27 @@ std::string with_case(std::string_view text, bool upper) {
   return out;
 }
 
+// A character as a word begins with it.
+std::string leading(std::string_view character) {
+  const char32_t point = code_point(character);
+  if (next_utf8(character, 0).status != Utf8Status::kValid) return std::string(character);
+  if (point == 0xDF) return "Ss";
+  std::string out;
+  append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(point))));
+  return out;
+}
+
 std::string capitalized(std::string_view text) {
   const auto all = characters(text);
   if (all.empty()) return {};
-  return with_case(all[0], true) + with_case(text.substr(all[0].size()), false);
+  return leading(all[0]) + with_case(text.substr(all[0].size()), false);
 }
 
 std::string titled(std::string_view text) {
   std::string out;
   bool inside = false;
   for (const std::string_view c : characters(text)) {
-    out += with_case(c, !inside);
+    out += inside ? with_case(c, false) : leading(c);
     inside = is_letter(c);
   }
   return out;

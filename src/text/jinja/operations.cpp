@@ -65,7 +65,8 @@ Result<Value> of_real(std::string_view op, double a, double b) {
   if (op == "/") return Value(a / b);
   if (op == "//") return Value(std::floor(a / b));
   const double rest = std::fmod(a, b);
-  return Value(rest != 0.0 && (rest < 0.0) != (b < 0.0) ? rest + b : rest);
+  if (rest == 0.0) return Value(std::copysign(0.0, b));
+  return Value((rest < 0.0) != (b < 0.0) ? rest + b : rest);
 }
 
 Result<Value> repeated(Interpreter& interpreter, const Value& of, std::int64_t times) {
