@@ -339,9 +339,9 @@ TEST_P(CpuBackendTest, AttentionSeesThePositionsUpToItsOwn) {
   }
 }
 
-// One row whose chunks are divided among the workers, more of them than there is room for at once.
+// One row whose chunks are divided among the workers.
 TEST_P(CpuBackendTest, AttentionOfOneRowOverManyChunks) {
-  constexpr std::uint32_t kKeys = (CpuWorkspace::kPartChunks + 2) * 256 + 3;
+  constexpr std::uint32_t kKeys = 34 * 256 + 3;
   const MeanPlan mean = mean_plan(backend_, kKeys, std::vector<float>(kKeys * 4, 1.0f));
   for (const auto type : {format::KvType::kF16, format::KvType::kInt8}) {
     kv_type_ = type;

@@ -16,6 +16,7 @@ class Execution {
             const Batch& batch, CpuWorkspace& workspace)
       : table_(table), weights_(weights), plan_(plan), batch_(batch), workspace_(workspace) {
     workspace_.forget_failures();
+    workspace_.attention().divide(plan, batch.rows, workspace.threads(), workspace.kept_states());
   }
 
   void run(ThreadPool::Worker& worker);
