@@ -26,7 +26,8 @@ struct TensorJob {
   std::uint64_t bytes = 0;
 };
 
-// Whether the type holds the scale exactly: i2_s any, the others what f16 can. Errors: kUnsupported.
+// Whether the type holds the scale exactly: i2_s any, the others what f16 can. Errors:
+// kUnsupported.
 Result<void> check_scale_fits(format::TensorType type, float scale);
 
 class TensorConverter {
