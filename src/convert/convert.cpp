@@ -99,16 +99,19 @@ class Converter {
     Sha256 hash;
     std::uint64_t at = 0;
     for (const SafetensorsTensor& tensor : file.tensors()) {
-      const Team::Task hash_input = [&](std::uint64_t, Scratch& scratch) {
-        return add_to_hash(file, at, tensor.offset + tensor.bytes, hash, scratch);
+      const std::uint64_t end = tensor.offset + tensor.bytes;
+      const std::uint64_t middle = at + (end - at) / 2;
+      const Team::Task hash_input = [&](std::uint64_t half, Scratch& scratch) {
+        return half == 0 ? add_to_hash(file, at, middle, hash, scratch)
+                         : add_to_hash(file, middle, end, hash, scratch);
       };
       const auto job = jobs_.find(&tensor);
       if (job == jobs_.end()) {
-        TERN_TRY(team_.run(1, hash_input));
+        TERN_TRY(hash_alone(hash_input));
       } else {
         TERN_TRY(convert_tensor(job->second, hash_input));
       }
-      at = tensor.offset + tensor.bytes;
+      at = end;
       done_ += tensor.bytes;
       if (options_.progress) options_.progress(done_, total_);
     }
@@ -133,6 +136,14 @@ class Converter {
     return {};
   }
 
+  Result<void> hash_alone(const Team::Task& hash_input) {
+    TERN_TRY(team_.run(1, hash_input));
+    const Team::Task second = [&](std::uint64_t, Scratch& scratch) {
+      return hash_input(1, scratch);
+    };
+    return team_.run(1, second);
+  }
+
   // One that the journal has is believed where its bytes still have their hash.
   Result<void> convert_tensor(std::size_t index, const Team::Task& hash_input) {
     const TensorJob& job = plan_.jobs[index];
@@ -141,7 +152,7 @@ class Converter {
       if (found == recorded->hash) {
         ++resumed_;
         rounded_ += recorded->rounded;
-        return team_.run(1, hash_input);
+        return hash_alone(hash_input);
       }
     }
     TERN_ASSIGN(const std::uint64_t rounded, tensors_.convert(job, hash_input));
@@ -158,21 +169,24 @@ class Converter {
     report.rounded_values = rounded_;
     report.input_bytes = total_;
     report.output_bytes = plan_.layout.file_bytes;
-    TERN_ASSIGN(report.output_sha256, hash_output());
+    // The disk and the hash take about as long as each other.
+    TERN_TRY(team_.run(2, [&](std::uint64_t task, Scratch& scratch) {
+      return task == 0 ? hash_output(scratch, report.output_sha256) : output_.sync();
+    }));
     TERN_TRY(write_manifest_of(report));
     TERN_TRY(output_.commit());
     return report;
   }
 
-  Result<std::string> hash_output() const {
+  Result<void> hash_output(Scratch& scratch, std::string& sha256) const {
     Sha256 hash;
-    std::vector<std::byte> chunk;
     for (std::uint64_t at = 0; at < plan_.layout.file_bytes; at += kHashChunk) {
-      chunk.resize(std::min(kHashChunk, plan_.layout.file_bytes - at));
-      TERN_TRY(output_.read(at, chunk));
-      hash.update(chunk);
+      scratch.in.resize(std::min(kHashChunk, plan_.layout.file_bytes - at));
+      TERN_TRY(output_.read(at, scratch.in));
+      hash.update(scratch.in);
     }
-    return hash.finish();
+    sha256 = hash.finish();
+    return {};
   }
 
   Result<void> write_manifest_of(const ConvertReport& report) {

@@ -141,8 +141,13 @@ Result<void> OutputFile::record(std::size_t tensor, const Entry& entry) {
   return write_all(journal_fd_.get(), std::as_bytes(std::span(line)), journal_);
 }
 
-Result<void> OutputFile::commit() {
+Result<void> OutputFile::sync() const {
   if (::fsync(fd_.get()) != 0) return io_error(part_, "cannot sync", errno);
+  return {};
+}
+
+Result<void> OutputFile::commit() {
+  TERN_TRY(sync());
   if (::rename(part_.c_str(), path_.c_str()) != 0) {
     return io_error(path_, "cannot rename the finished file", errno);
   }

@@ -41,6 +41,9 @@ class OutputFile {
   std::optional<Entry> recorded(std::size_t tensor) const;
   Result<void> record(std::size_t tensor, const Entry& entry);
 
+  // Brings what is written to the disk.
+  Result<void> sync() const;
+
   // Puts the file at its path, for good, and takes the journal away.
   Result<void> commit();
 

@@ -73,6 +73,11 @@ Result<void> encode_row(TensorType type, std::span<const float> values, std::byt
   return {};
 }
 
+Result<void> run_both(const Team::Task& beside, Scratch& scratch) {
+  TERN_TRY(beside(0, scratch));
+  return beside(1, scratch);
+}
+
 }  // namespace
 
 Result<void> check_scale_fits(TensorType type, float scale) {
@@ -103,13 +108,14 @@ class TensorConverter::Ternary {
   }
 
   Result<void> convert(const Team::Task& beside) {
-    if (job_.weights == HfWeights::kOnline) TERN_TRY(measure_mean());
+    const bool two_passes = job_.weights == HfWeights::kOnline;
+    if (two_passes) TERN_TRY(measure_mean(beside));
     if (job_.weights == HfWeights::kTernaryFloats) TERN_TRY(find_magnitude());
     TERN_TRY(check_scale());
     const std::uint64_t rows = quarters_ ? rows_ / 4 : rows_;
     const std::uint64_t tiles = ceil_div(rows, tile_rows_);
     TERN_TRY(team_.run(tiles + 1, [&](std::uint64_t tile, Scratch& scratch) -> Result<void> {
-      if (tile == 0) return beside(0, scratch);
+      if (tile == 0) return two_passes ? beside(1, scratch) : run_both(beside, scratch);
       const std::uint64_t first = (tile - 1) * tile_rows_;
       const std::uint64_t count = std::min(tile_rows_, rows - first);
       return quarters_ ? write_quarters(first, count, scratch) : write_rows(first, count, scratch);
@@ -130,10 +136,12 @@ class TensorConverter::Ternary {
 
   // The mean of the magnitudes of online weights; their sums are those of rows, added in order, so
   // that neither threads nor tiles change a bit.
-  Result<void> measure_mean() {
+  Result<void> measure_mean(const Team::Task& beside) {
     std::vector<double> sums(rows_);
-    TERN_TRY(team_.run(ceil_div(rows_, tile_rows_), [&](std::uint64_t tile, Scratch& scratch) {
-      const std::uint64_t first = tile * tile_rows_;
+    const std::uint64_t tiles = ceil_div(rows_, tile_rows_);
+    TERN_TRY(team_.run(tiles + 1, [&](std::uint64_t tile, Scratch& scratch) {
+      if (tile == 0) return beside(0, scratch);
+      const std::uint64_t first = (tile - 1) * tile_rows_;
       return add_rows(first, std::min(tile_rows_, rows_ - first), scratch, sums);
     }));
     double sum = 0.0;
@@ -272,7 +280,7 @@ Result<std::uint64_t> TensorConverter::convert_floats(const TensorJob& job,
   const std::uint64_t tile_rows = std::max<std::uint64_t>(1, tile_bytes_ / (2 * in_bytes));
   const std::uint64_t tiles = ceil_div(job.shape.rows, tile_rows);
   const auto convert_tile = [&](std::uint64_t tile, Scratch& scratch) -> Result<void> {
-    if (tile == 0) return beside(0, scratch);
+    if (tile == 0) return run_both(beside, scratch);
     const std::uint64_t first = (tile - 1) * tile_rows;
     const std::uint64_t count = std::min(tile_rows, job.shape.rows - first);
     scratch.in.resize(count * in_bytes);

@@ -37,10 +37,10 @@ class TensorConverter {
                   std::uint64_t tile_bytes)
       : checkpoint_(checkpoint), output_(output), team_(team), tile_bytes_(tile_bytes) {}
 
-  // Converts and writes the tensor, in tiles that share the team with `beside`, which runs once.
-  // Returns how many values f16 could not hold and were rounded. Errors name file and tensor:
-  // kUnsupported for floats that are not ternary, kMalformed for codes and numbers that mean
-  // nothing.
+  // Converts and writes the tensor, in tiles that share the team with `beside`: its tiles 0 and 1
+  // run once each, one after the other, spread over the passes that the tensor needs. Returns how
+  // many values f16 could not hold and were rounded. Errors name file and tensor: kUnsupported for
+  // floats that are not ternary, kMalformed for codes and numbers that mean nothing.
   Result<std::uint64_t> convert(const TensorJob& job, const Team::Task& beside);
 
   // The hash of the bytes that the output holds for a tensor.

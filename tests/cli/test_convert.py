@@ -120,7 +120,7 @@ class ConvertTest(CliTest):
 
     def test_manifest_and_defaults(self) -> None:
         folder = self.folder / "tales"
-        Model().write(folder, "autobitlinear", shards=2)
+        Model().write(folder, "online", shards=2)
         write_json(folder / "generation_config.json", {"temperature": 0.6, "top_k": 20})
         (folder / "chat_template.jinja").write_text("{{ messages }}")
         file = self.convert(folder, "tales.gguf")
