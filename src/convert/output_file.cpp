@@ -50,12 +50,11 @@ Result<FileDescriptor> open_file(const fs::path& path, int flags) {
 
 }  // namespace
 
-OutputFile::OutputFile(fs::path path, std::uint64_t bytes) : path_(std::move(path)), bytes_(bytes) {
-  part_ = path_;
-  part_ += ".part";
-  journal_ = path_;
-  journal_ += ".journal";
-}
+OutputFile::OutputFile(fs::path path, std::uint64_t bytes)
+    : path_(std::move(path)),
+      part_(path_.string() + ".part"),
+      journal_(path_.string() + ".journal"),
+      bytes_(bytes) {}
 
 void OutputFile::read_journal(const std::string& fingerprint) {
   struct stat status {};

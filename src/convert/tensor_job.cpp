@@ -19,7 +19,6 @@ namespace {
 using arch::HfRole;
 using arch::HfWeights;
 using format::SafetensorsFile;
-using format::SafetensorsTensor;
 using format::TensorType;
 
 constexpr std::uint64_t kHashChunk = std::uint64_t{1} << 20;
@@ -99,10 +98,11 @@ class TensorConverter::Ternary {
         rows_(job.shape.rows),
         columns_(job.shape.columns),
         row_bytes_(columns_ * format::element_bytes(job.source->type)),
-        scale_(job.scale) {
+        scale_(job.scale),
+        packed_(job.weights == HfWeights::kPackedDivide ||
+                job.weights == HfWeights::kPackedMultiply) {
     const std::uint64_t whole = kTritBlock / std::gcd(kTritBlock, columns_);
-    packed_ = job.weights == HfWeights::kPackedDivide || job.weights == HfWeights::kPackedMultiply;
-    quarters_ = packed_ && job.shape.neighbour_head == 0 && rows_ / 4 % whole == 0;
+    quarters_ = packed_ && job.shape.neighbour_head == 0 && job.shape.rows / 4 % whole == 0;
     tile_rows_ = std::max<std::uint64_t>(1, converter.tile_bytes_ / row_bytes_);
     tile_rows_ = std::max(whole, tile_rows_ / whole * whole);
   }
@@ -260,8 +260,8 @@ class TensorConverter::Ternary {
   std::uint64_t columns_;
   std::uint64_t row_bytes_;  // in the checkpoint
   float scale_;
+  bool packed_;
   std::uint32_t border_ = 0;  // online: the largest magnitude that is 0; floats: the one there is
-  bool packed_ = false;
   bool quarters_ = false;
   std::uint64_t tile_rows_ = 1;
 };

@@ -125,8 +125,8 @@ class TokenizerAdder {
     std::vector<std::pair<std::uint32_t, const json::value*>> added;
     for (const auto& member : value->get_object()) {
       const std::string key(member.key().data(), member.key().size());
-      const bool digits =
-          !key.empty() && key.size() < 9 && key.find_first_not_of("0123456789") == key.npos;
+      const bool digits = !key.empty() && key.size() < 9 &&
+                          key.find_first_not_of("0123456789") == std::string::npos;
       if (!digits || !member.value().is_object()) {
         return all.malformed("added_tokens_decoder",
                              "expected ids and objects, found " + in_quotes(key));

@@ -15,10 +15,12 @@ namespace json = boost::json;
 // Takes the events of a parse and keeps the names of the objects that are open.
 class NameCheck {
  public:
+  // NOLINTBEGIN(readability-identifier-naming): Boost.JSON asks for these names.
   static constexpr std::size_t max_object_size = std::size_t(-1);
   static constexpr std::size_t max_array_size = std::size_t(-1);
   static constexpr std::size_t max_key_size = std::size_t(-1);
   static constexpr std::size_t max_string_size = std::size_t(-1);
+  // NOLINTEND(readability-identifier-naming)
   using Code = json::error_code;
 
   const std::string& twice() const { return twice_; }
