@@ -105,6 +105,15 @@ Result<const Family*> find_family(const GgufFile& file, std::string_view archite
   return unsupported(file, "general.architecture", "unknown architecture " + name + remedy);
 }
 
+DecoderConfig config_of(const Family& family) {
+  DecoderConfig config;
+  config.architecture = family.architecture;
+  config.activation = family.activation;
+  config.rope_pairing = family.rope_pairing;
+  config.norms = family.norms;
+  return config;
+}
+
 // Reads the keys of one architecture; each look-up checks its range.
 class KeyReader {
  public:
@@ -405,16 +414,12 @@ void read_optional_tensors(const GgufFile& file, const Family& family, DecoderCo
 }  // namespace
 
 Result<DecoderConfig> read_decoder_config(const GgufFile& file) {
-  DecoderConfig config;
   TERN_ASSIGN(const std::string_view architecture, file.get_string("general.architecture"));
   TERN_TRY(refuse_hadamard(file));
   TERN_ASSIGN(const Family* family, find_family(file, architecture));
   TERN_ASSIGN(const std::string_view model_name, file.get_string_or("general.name", ""));
-  config.architecture = architecture;
+  DecoderConfig config = config_of(*family);
   config.name = model_name;
-  config.activation = family->activation;
-  config.rope_pairing = family->rope_pairing;
-  config.norms = family->norms;
   const KeyReader keys(file, architecture);
   TERN_TRY(check_known_keys(file, keys));
   TERN_TRY(read_shape(file, keys, config));
@@ -429,6 +434,10 @@ Result<DecoderConfig> read_decoder_config(const GgufFile& file) {
   read_optional_tensors(file, *family, config);
   TERN_TRY(check_known_tensors(file, config));
   return config;
+}
+
+DecoderConfig family_config(std::string_view architecture) {
+  return config_of(*std::ranges::find(kFamilies, architecture, &Family::architecture));
 }
 
 void write_decoder_config(const DecoderConfig& config, format::GgufWriter& writer) {

@@ -144,7 +144,7 @@ TEST_P(CpuBackendTest, FailuresAreThoseOfTheirRowsWhereTheyAreWanted) {
   const Plan plan = quantize_plan(8, must(backend_.load_matrix(owned.tensor)));
   EXPECT_FALSE(submit(plan, 4, 20).ok());
   std::vector<std::optional<Error>> failures(4);
-  must(backend_.submit(plan, {rows_, {}, {}, failures}, *workspace_));
+  must(backend_.submit(plan, {.rows = rows_, .failures = failures}, *workspace_));
   EXPECT_FALSE(failures[0] || failures[2]);
   ASSERT_TRUE(failures[1] && failures[3]);
   EXPECT_EQ(failures[1]->context, "layer 7, position 21");
@@ -168,7 +168,7 @@ TEST_P(CpuBackendTest, RefusesBatchesThatItHasNoRoomFor) {
   more.push_back(rows_[1]);
   refused({more}, (rows + "found 3 and 0").c_str());
   std::vector<std::optional<Error>> failures(1);
-  refused({rows_, {}, {}, failures}, (rows + "found 2 and 1").c_str());
+  refused({.rows = rows_, .failures = failures}, (rows + "found 2 and 1").c_str());
   std::vector<float> logits(4);
   const char* no_logits = "batch: expected logits of rows of the batch, with room for all";
   std::vector<LogitQuery> wanted{{2, logits}};
