@@ -13,6 +13,9 @@ enum class Activation { kSquaredRelu, kSilu, kGelu };
 // Which two elements of a head RoPE turns together.
 enum class RopePairing { kHalves, kNeighbours };
 
+// How the hidden states of a text's tokens become one.
+enum class Pooling { kMean, kCls, kLast };
+
 // Optional norms of a block beside the one before attention and the one before the FFN.
 struct BlockNorms {
   bool attention_sub = false;     // on the attention output, before its projection
@@ -48,6 +51,7 @@ struct DecoderConfig {
   std::optional<float> query_scale;  // else 1/sqrt(head_dim)
   bool rope_factors = false;         // a tensor divides each frequency of RoPE
   bool tied_embedding = true;
+  std::optional<Pooling> pooling;  // of an embedding model whose file says so
 
   std::uint32_t query_width() const { return heads * head_dim; }
   std::uint32_t kv_width() const { return kv_heads * head_dim; }

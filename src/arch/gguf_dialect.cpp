@@ -105,6 +105,15 @@ Result<const Family*> find_family(const GgufFile& file, std::string_view archite
   return unsupported(file, "general.architecture", "unknown architecture " + name + remedy);
 }
 
+DecoderConfig config_of(const Family& family) {
+  DecoderConfig config;
+  config.architecture = family.architecture;
+  config.activation = family.activation;
+  config.rope_pairing = family.rope_pairing;
+  config.norms = family.norms;
+  return config;
+}
+
 // Reads the keys of one architecture; each look-up checks its range.
 class KeyReader {
  public:
@@ -228,6 +237,31 @@ Result<void> read_vocab(const GgufFile& file, const KeyReader& keys, DecoderConf
   }
   config.tied_embedding = file.tensor(kOutput) == nullptr;
   return {};
+}
+
+// In the order of the key's values from 1 on; 0 is none, as if the key were missing.
+constexpr std::array kPoolings{Pooling::kMean, Pooling::kCls, Pooling::kLast};
+constexpr std::uint64_t kRanking = 4;
+
+Result<std::optional<Pooling>> read_pooling(const GgufFile& file, const KeyReader& keys) {
+  const std::string key = keys.key("pooling_type");
+  TERN_ASSIGN(const std::uint64_t value, file.get_uint_or(key, 0));
+  if (value == 0) return std::optional<Pooling>();
+  if (value <= kPoolings.size()) return std::optional(kPoolings[value - 1]);
+  if (value == kRanking) {
+    return unsupported(file, key, "the model ranks texts (pooling type 4), which is not supported");
+  }
+  return malformed(
+      file, key,
+      "expected 0 (none), 1 (mean), 2 (cls), 3 (last) or 4 (rank), found " + std::to_string(value));
+}
+
+// No key of gemma3 tells it: of its sizes, the one of 62 layers alone scales queries by another
+// width than that of a head.
+std::optional<float> query_scale(const DecoderConfig& config) {
+  constexpr std::uint32_t kLayersOf27B = 62;
+  if (config.architecture != "gemma3" || config.layers != kLayersOf27B) return std::nullopt;
+  return 1.0f / std::sqrt(static_cast<float>(config.hidden / config.heads));
 }
 
 // Why a key that is not read is an error.
@@ -380,16 +414,12 @@ void read_optional_tensors(const GgufFile& file, const Family& family, DecoderCo
 }  // namespace
 
 Result<DecoderConfig> read_decoder_config(const GgufFile& file) {
-  DecoderConfig config;
   TERN_ASSIGN(const std::string_view architecture, file.get_string("general.architecture"));
   TERN_TRY(refuse_hadamard(file));
   TERN_ASSIGN(const Family* family, find_family(file, architecture));
   TERN_ASSIGN(const std::string_view model_name, file.get_string_or("general.name", ""));
-  config.architecture = architecture;
+  DecoderConfig config = config_of(*family);
   config.name = model_name;
-  config.activation = family->activation;
-  config.rope_pairing = family->rope_pairing;
-  config.norms = family->norms;
   const KeyReader keys(file, architecture);
   TERN_TRY(check_known_keys(file, keys));
   TERN_TRY(read_shape(file, keys, config));
@@ -399,9 +429,15 @@ Result<DecoderConfig> read_decoder_config(const GgufFile& file) {
   if (family->scaled_embedding) {
     config.embedding_scale = std::sqrt(static_cast<float>(config.hidden));
   }
+  config.query_scale = query_scale(config);
+  TERN_ASSIGN(config.pooling, read_pooling(file, keys));
   read_optional_tensors(file, *family, config);
   TERN_TRY(check_known_tensors(file, config));
   return config;
+}
+
+DecoderConfig family_config(std::string_view architecture) {
+  return config_of(*std::ranges::find(kFamilies, architecture, &Family::architecture));
 }
 
 void write_decoder_config(const DecoderConfig& config, format::GgufWriter& writer) {
@@ -421,6 +457,9 @@ void write_decoder_config(const DecoderConfig& config, format::GgufWriter& write
   set("rope.freq_base", static_cast<float>(config.rope_theta));
   set("rope.dimension_count", config.head_dim);
   set("vocab_size", config.vocab);
+  if (!config.pooling) return;
+  const auto at = std::find(kPoolings.begin(), kPoolings.end(), *config.pooling);
+  set("pooling_type", static_cast<std::uint32_t>(at - kPoolings.begin() + 1));
 }
 
 std::string block_tensor_name(std::uint32_t layer, BlockTensor tensor) {

@@ -21,6 +21,10 @@ Result<DecoderConfig> read_decoder_config(const format::GgufFile& file);
 // key.
 void write_decoder_config(const DecoderConfig& config, format::GgufWriter& writer);
 
+// What the name of an architecture alone says: activation, RoPE's pairs, norms. The architecture is
+// one that Tern runs.
+DecoderConfig family_config(std::string_view architecture);
+
 // Tensors outside of the blocks.
 inline constexpr std::string_view kTokenEmbedding = "token_embd.weight";
 inline constexpr std::string_view kOutputNorm = "output_norm.weight";

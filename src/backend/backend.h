@@ -98,11 +98,18 @@ struct LogitQuery {
   std::span<float> logits;  // [vocab], written
 };
 
+// Asks for the hidden state of a row: what the head is given.
+struct HiddenQuery {
+  std::uint32_t row;        // of the batch
+  std::span<float> hidden;  // room for one row, written
+};
+
 // Rows of any number of sequences. Those of one sequence stand together; none sees rows of another.
 struct Batch {
   std::span<const BatchRow> rows;
   std::span<const LogitQuery> logits = {};
   std::span<TopQuery> tops = {};
+  std::span<const HiddenQuery> hidden = {};
   // Of each row, written where it fails: then that is not submit()'s error, and the rows of other
   // sequences are as if it were not there. Empty: not wanted.
   std::span<std::optional<Error>> failures = {};

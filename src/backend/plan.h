@@ -29,7 +29,8 @@ enum class OpCode : std::uint8_t {
   kSiluGate,        // out = silu(in) * in2
   kGeluGate,        // out = gelu(in) * in2, in its form with tanh
   kAdd,             // out += in
-  kHead,            // logits of the requested rows = in times the float matrix `weight`
+  kHead,            // logits of the requested rows = in times the float matrix `weight`; what
+                    // was asked for of in itself
 };
 
 struct Op {

@@ -7,6 +7,7 @@ namespace tern::cli {
 
 enum class ExitCode : int {
   kOk = 0,
+  kDifferent = 1,  // of `tern diff`, which did its work
   kUsage = 2,
   kIo = 3,
   kMalformed = 4,
@@ -24,7 +25,7 @@ ExitCode exit_code(ErrorCode code);
 // The list for help texts, a line each.
 inline constexpr const char* kExitCodeHelp =
     "Exit status:\n"
-    "  0  done                           6  the model fails its self-proof\n"
+    "  0  done (1: two files differ)     6  the model fails its self-proof\n"
     "  2  usage                          7  not enough memory\n"
     "  3  a file or stream fails         8  a number overflows\n"
     "  4  malformed file                 9  the prompt exceeds the context\n"

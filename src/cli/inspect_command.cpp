@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/inspect_facts.h"
 #include "cli/inspect_report.h"
 #include "cli/options.h"
 
@@ -12,13 +13,15 @@ namespace {
 struct InspectOptions {
   std::string model;
   bool tensors = false;
+  bool quick = false;
   bool json = false;
 };
 
 Result<ExitCode> inspect(const InspectOptions& options, Output& output) {
   TERN_ASSIGN(const format::GgufFile file, open_model(options.model));
-  TERN_TRY(output.write(options.json ? inspect_json(file, options.tensors)
-                                     : inspect_text(file, options.tensors)));
+  TERN_ASSIGN(const InspectFacts facts, inspect_facts(file, options.quick));
+  TERN_TRY(output.write(options.json ? inspect_json(file, facts, options.tensors)
+                                     : inspect_text(file, facts, options.tensors)));
   return ExitCode::kOk;
 }
 
@@ -26,17 +29,20 @@ Result<ExitCode> inspect(const InspectOptions& options, Output& output) {
 
 Command add_inspect_command(CLI::App& tern) {
   const auto options = std::make_shared<InspectOptions>();
-  CLI::App* parser =
-      tern.add_subcommand("inspect",
-                          "Show what a GGUF file holds.\n"
-                          "Format, configuration, metadata, tensors. Every check of the reader is "
-                          "made; whether Tern\nruns such a model is said, and is no error.\n");
+  CLI::App* parser = tern.add_subcommand(
+      "inspect",
+      "Show what a GGUF file holds.\n"
+      "Format, configuration, metadata, tensors; trits and scales, what it takes to "
+      "run, and what\nis odd. Every check of the reader is made; whether Tern runs "
+      "such a model is said, and is no\nerror.\n");
   parser->footer(
       "Examples:\n"
       "  tern inspect -m model.gguf\n"
       "  tern inspect --tensors --json | jq '.tensors[0]'\n");
   add_model_option(*parser, options->model);
   parser->add_flag("--tensors", options->tensors, "List every tensor");
+  parser->add_flag("--quick", options->quick,
+                   "Neither count trits nor measure this machine's memory");
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return inspect(*options, output); }};
 }

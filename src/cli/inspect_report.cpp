@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 #include <iterator>
@@ -9,6 +10,7 @@
 
 #include "arch/footprint.h"
 #include "arch/gguf_dialect.h"
+#include "cli/options.h"
 #include "cli/printable.h"
 
 namespace tern::cli {
@@ -135,6 +137,97 @@ std::string_view activation_name(arch::Activation activation) {
   return "unknown";
 }
 
+std::string_view direction(const diagnose::Survey& survey) {
+  return model::scales_are_inverse(survey.median_scale) ? "divides" : "multiplies";
+}
+
+void append_survey(std::string& out, const diagnose::Survey& survey) {
+  if (survey.matrices.empty()) return;
+  const double all = static_cast<double>(survey.trits[0] + survey.trits[1] + survey.trits[2]);
+  const auto percent = [&](std::size_t i) {
+    return 100.0 * static_cast<double>(survey.trits[i]) / all;
+  };
+  append(out, "trits         {:.1f}% -1, {:.1f}% 0, {:.1f}% +1, in {} matrices\n", percent(0),
+         percent(1), percent(2), survey.matrices.size());
+  append(out, "scales        {:g} to {:g}, median {:g}: {}\n", survey.least_scale,
+         survey.largest_scale, survey.median_scale,
+         direction(survey) == "multiplies" ? "of weights, by which a layer multiplies"
+                                           : "the inverse, by which a layer would divide");
+}
+
+void append_footprint(std::string& out, const Footprint& f) {
+  append(out, "memory        {} MB of weights, {} MB of f16 keys and values at the whole context\n",
+         f.weight_bytes / 1000000, f.kv_bytes / 1000000);
+  append(out, "a token       reads {:.1f} MB, and {} bytes of each token before it\n",
+         static_cast<double>(f.bytes_per_token) * 1e-6, f.kv_bytes_per_token);
+  append(out,
+         "limit         {:.1f} tok/s here, {:.1f} at the whole context: {:.1f} GB/s, {} threads\n",
+         f.tokens_per_second, f.tokens_per_second_at_context, f.bytes_per_second * 1e-9, f.threads);
+}
+
+json::value survey_json(const diagnose::Survey& survey) {
+  if (survey.matrices.empty()) return nullptr;
+  return {
+      {"matrices", survey.matrices.size()},
+      {"trits", {{"minus", survey.trits[0]}, {"zero", survey.trits[1]}, {"plus", survey.trits[2]}}},
+      {"scale",
+       {{"least", survey.least_scale},
+        {"median", survey.median_scale},
+        {"largest", survey.largest_scale},
+        {"direction", direction(survey)}}}};
+}
+
+json::value footprint_json(const Footprint& f) {
+  return {{"weight_bytes", f.weight_bytes},
+          {"bytes_per_token", f.bytes_per_token},
+          {"kv_bytes_per_token", f.kv_bytes_per_token},
+          {"kv_bytes", f.kv_bytes},
+          {"threads", f.threads},
+          {"bytes_per_second", f.bytes_per_second},
+          {"tokens_per_second", f.tokens_per_second},
+          {"tokens_per_second_at_context", f.tokens_per_second_at_context}};
+}
+
+// Of a ternary matrix that was counted.
+const diagnose::MatrixSurvey* find_survey(const InspectFacts& facts, const Tensor& tensor) {
+  if (!facts.survey) return nullptr;
+  const auto& all = facts.survey->matrices;
+  const auto at = std::find_if(all.begin(), all.end(),
+                               [&](const auto& matrix) { return matrix.tensor == &tensor; });
+  return at == all.end() ? nullptr : &*at;
+}
+
+void append_tensors(std::string& out, const GgufFile& file, const InspectFacts& facts) {
+  append(out, "\n{:<36} {:<6} {:<18} {:>12} {:>12}  {}\n", "tensor", "type", "shape", "bytes",
+         "offset", facts.survey ? "scale, trits -1 0 +1" : "");
+  for (const Tensor& tensor : file.tensors()) {
+    append(out, "{:<36} {:<6} {:<18} {:>12} {:>12}", printable(tensor.name),
+           format::name(tensor.type), fmt::format("{}", fmt::join(shape(tensor), " x ")),
+           tensor.data.size(), offset(file, tensor));
+    if (const auto* matrix = find_survey(facts, tensor)) {
+      append(out, "  {:g}, {}", matrix->scale, fmt::join(matrix->trits, " "));
+    }
+    out += '\n';
+  }
+}
+
+json::array tensors_json(const GgufFile& file, const InspectFacts& facts) {
+  json::array list;
+  for (const Tensor& tensor : file.tensors()) {
+    json::object entry{{"name", printable(tensor.name)},
+                       {"type", format::name(tensor.type)},
+                       {"shape", json::array(shape(tensor).begin(), shape(tensor).end())},
+                       {"bytes", tensor.data.size()},
+                       {"offset", offset(file, tensor)}};
+    if (const auto* matrix = find_survey(facts, tensor)) {
+      entry["scale"] = matrix->scale;
+      entry["trits"] = json::array(matrix->trits.begin(), matrix->trits.end());
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
 void append_config(std::string& out, const GgufFile& file) {
   const auto read = arch::read_decoder_config(file);
   if (!read) {
@@ -150,6 +243,7 @@ void append_config(std::string& out, const GgufFile& file) {
   append(out, "block         {}, norm epsilon {:g}, RoPE base {:g}, {} embedding\n",
          activation_name(c.activation), c.norm_epsilon, c.rope_theta,
          c.tied_embedding ? "tied" : "untied");
+  if (c.pooling) append(out, "pooling       {}\n", name(*c.pooling));
   append(out, "arithmetic    {:.3f} million ternary multiply-adds a token\n",
          static_cast<double>(arch::ternary_macs_per_token(c)) * 1e-6);
 }
@@ -173,17 +267,25 @@ json::value config_json(const GgufFile& file) {
           {"rope_theta", c.rope_theta},
           {"activation", activation_name(c.activation)},
           {"tied_embedding", c.tied_embedding},
+          {"pooling", c.pooling ? json::value(name(*c.pooling)) : json::value(nullptr)},
           {"kv_bytes_per_token", arch::kv_bytes_per_token(c, format::KvType::kF16)},
           {"ternary_macs_per_token", arch::ternary_macs_per_token(c)}};
 }
 
 }  // namespace
 
-std::string inspect_text(const GgufFile& file, bool tensors) {
+std::string metadata_text(const GgufValue* value) {
+  return value == nullptr ? "none" : value_text(*value);
+}
+
+std::string inspect_text(const GgufFile& file, const InspectFacts& facts, bool tensors) {
   std::string out;
   append(out, "file          {}, {} bytes\n", printable(file.source()), file.bytes().size());
   append(out, "format        GGUF version {}, alignment {}\n", file.version(), file.alignment());
   append_config(out, file);
+  if (facts.survey) append_survey(out, *facts.survey);
+  if (facts.footprint) append_footprint(out, *facts.footprint);
+  for (const std::string& warning : facts.warnings) append(out, "warning       {}\n", warning);
   append(out, "tensors       {}\n", file.tensors().size());
   for (const auto& [type, total] : totals(file)) {
     append(out, "  {:<11} {} tensors, {} values, {} bytes\n", type, total.tensors, total.elements,
@@ -193,18 +295,11 @@ std::string inspect_text(const GgufFile& file, bool tensors) {
   for (const std::string_view key : file.keys()) {
     append(out, "  {} = {}\n", printable(key), value_text(*file.find(key)));
   }
-  if (!tensors) return out;
-  append(out, "\n{:<36} {:<6} {:<18} {:>12} {:>12}\n", "tensor", "type", "shape", "bytes",
-         "offset");
-  for (const Tensor& tensor : file.tensors()) {
-    append(out, "{:<36} {:<6} {:<18} {:>12} {:>12}\n", printable(tensor.name),
-           format::name(tensor.type), fmt::format("{}", fmt::join(shape(tensor), " x ")),
-           tensor.data.size(), offset(file, tensor));
-  }
+  if (tensors) append_tensors(out, file, facts);
   return out;
 }
 
-std::string inspect_json(const GgufFile& file, bool tensors) {
+std::string inspect_json(const GgufFile& file, const InspectFacts& facts, bool tensors) {
   json::object metadata;
   for (const std::string_view key : file.keys()) {
     metadata[printable(key)] = value_json(*file.find(key));
@@ -222,17 +317,10 @@ std::string inspect_json(const GgufFile& file, bool tensors) {
   object["metadata"] = std::move(metadata);
   object["types"] = std::move(types);
   object["tensor_count"] = file.tensors().size();
-  if (tensors) {
-    json::array list;
-    for (const Tensor& tensor : file.tensors()) {
-      list.push_back({{"name", printable(tensor.name)},
-                      {"type", format::name(tensor.type)},
-                      {"shape", json::array(shape(tensor).begin(), shape(tensor).end())},
-                      {"bytes", tensor.data.size()},
-                      {"offset", offset(file, tensor)}});
-    }
-    object["tensors"] = std::move(list);
-  }
+  object["ternary"] = facts.survey ? survey_json(*facts.survey) : nullptr;
+  object["footprint"] = facts.footprint ? footprint_json(*facts.footprint) : nullptr;
+  object["warnings"] = json::array(facts.warnings.begin(), facts.warnings.end());
+  if (tensors) object["tensors"] = tensors_json(file, facts);
   return json::serialize(object) + "\n";
 }
 

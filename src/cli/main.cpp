@@ -24,11 +24,14 @@ constexpr const char* kExamples =
     "  tern run \"Once upon a time\"                  the embedded model writes\n"
     "  tern run -m model.gguf -p \"Dear\" -n 64       a model of yours writes 64 tokens\n"
     "  tern serve -m model.gguf                     answers OpenAI's clients over HTTP\n"
+    "  tern chat -m model.gguf                      a conversation with it\n"
     "  tern inspect -m model.gguf                   what the file holds\n"
     "  echo -n \"text\" | tern tokenize --ids -       its tokens\n"
     "  tern verify -m model.gguf                    is it sound, and does it compute as it should\n"
     "  tern bench -m model.gguf                     how fast is it, and how fast could it be\n"
     "  tern tune -m model.gguf                      once: which way of reading is fastest here\n"
+    "  tern convert FOLDER -o model.gguf             a checkpoint of Hugging Face becomes such a "
+    "file\n"
     "  tern synth --shape 2b4t --type i2_s -o x.gguf   random weights, a real shape: to measure "
     "with\n"
     "`tern COMMAND --help` says more.\n\n";
@@ -60,10 +63,12 @@ Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
   tern.set_version_flag("--version", std::string("tern ") + kVersion, "Print the version and exit");
   tern.set_help_flag("-h,--help", "Print this help and exit");
   const std::array commands{
-      add_run_command(tern),        add_serve_command(tern),  add_inspect_command(tern),
-      add_tokenize_command(tern),   add_verify_command(tern), add_bench_command(tern),
-      add_perplexity_command(tern), add_synth_command(tern),  add_cache_command(tern),
-      add_tune_command(tern),       add_version_command(tern)};
+      add_run_command(tern),        add_chat_command(tern),    add_serve_command(tern),
+      add_embed_command(tern),      add_inspect_command(tern), add_diff_command(tern),
+      add_tokenize_command(tern),   add_verify_command(tern),  add_bench_command(tern),
+      add_perplexity_command(tern), add_synth_command(tern),   add_convert_command(tern),
+      add_cache_command(tern),      add_tune_command(tern),    add_schema_command(tern),
+      add_version_command(tern)};
   if (argc == 1) {  // nothing was asked for: say what could be
     write_stderr(tern.help());
     return ExitCode::kUsage;

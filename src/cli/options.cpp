@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "cli/one_of.h"
 #include "cli/streams.h"
 #include "core/cpu_features.h"
 #include "core/machine.h"
@@ -13,22 +14,6 @@
 
 namespace tern::cli {
 namespace {
-
-// Takes a name of the map and nothing else, and says so where it is another.
-template <typename Value>
-CLI::Validator one_of(const std::map<std::string, Value>& names) {
-  CLI::Validator validator("");
-  validator.operation([names](std::string& text) -> std::string {
-    if (const auto found = names.find(text); found != names.end()) {
-      text = std::to_string(static_cast<int>(found->second));  // as which enumerations are read
-      return "";
-    }
-    std::string known;
-    for (const auto& [name, value] : names) known += (known.empty() ? "" : ", ") + name;
-    return "expected one of " + known + ", found " + text;
-  });
-  return validator;
-}
 
 template <typename Value>
 std::string name_of(Value value, const std::map<std::string, Value>& names) {
@@ -74,6 +59,28 @@ void add_compute_options(CLI::App& parser, ComputeOptions& options) {
       ->type_name("TYPE")
       ->transform(one_of(kv_types()))
       ->default_str(std::string(name(options.kv)));
+}
+
+void add_pooling_option(CLI::App& parser, std::optional<arch::Pooling>& pooling) {
+  std::map<std::string, arch::Pooling> names;
+  for (const auto known : {arch::Pooling::kMean, arch::Pooling::kCls, arch::Pooling::kLast}) {
+    names.emplace(name(known), known);
+  }
+  parser
+      .add_option("--pooling", pooling,
+                  "The hidden state of the last token, the mean of all, or the first\n"
+                  "token's: last, mean or cls; without it as the file says")
+      ->type_name("HOW")
+      ->transform(one_of(names));
+}
+
+std::string_view name(arch::Pooling pooling) {
+  switch (pooling) {
+    case arch::Pooling::kMean: return "mean";
+    case arch::Pooling::kCls: return "cls";
+    case arch::Pooling::kLast: return "last";
+  }
+  return "unknown";
 }
 
 void add_head_option(CLI::App& parser, model::HeadMode& mode) {

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
+#include "arch/decoder_config.h"
 #include "core/result.h"
 #include "format/gguf/gguf_file.h"
 #include "format/kv_type.h"
@@ -31,6 +34,9 @@ struct ComputeOptions {
 void add_model_option(CLI::App& parser, std::string& path);
 void add_team_options(CLI::App& parser, ComputeOptions& options);     // threads and tier
 void add_compute_options(CLI::App& parser, ComputeOptions& options);  // and the type of keys
+// How an embedding is made of hidden states; no value: as the file says.
+void add_pooling_option(CLI::App& parser, std::optional<arch::Pooling>& pooling);
+std::string_view name(arch::Pooling pooling);  // "last"
 void add_head_option(CLI::App& parser, model::HeadMode& mode);
 // For commands that load a model once; what `use` holds is the default.
 void add_cache_option(CLI::App& parser, CacheUse& use);

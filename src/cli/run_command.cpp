@@ -1,10 +1,7 @@
 // tern run: continues a prompt. The continuation goes to standard output, all else to standard
 // error.
-#include <fmt/format.h>
-
 #include <fstream>
 #include <memory>
-#include <random>
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
@@ -18,35 +15,11 @@
 namespace tern::cli {
 namespace {
 
-constexpr std::uint32_t kPrefillChunk = 64;  // small enough for progress that moves
-
 Result<std::string> prompt_text(const RunOptions& options) {
   if (options.prompt) return *options.prompt;
   TERN_ASSIGN(std::string text, read_all(options.prompt_file));
   if (text.ends_with('\n')) text.pop_back();  // of `echo` and of editors
   return text;
-}
-
-std::uint64_t chosen_seed(std::int64_t seed) {
-  return seed >= 0 ? static_cast<std::uint64_t>(seed) : std::random_device{}();
-}
-
-engine::GenerateRequest request_of(const RunOptions& options) {
-  engine::GenerateRequest request;
-  request.answer.sampling = options.sampling;
-  request.answer.sampling.seed = chosen_seed(options.seed);
-  if (options.max_tokens >= 0)
-    request.answer.max_tokens = static_cast<std::uint32_t>(options.max_tokens);
-  request.answer.stops = options.stops;
-  request.answer.ignore_end = options.ignore_end;
-  return request;
-}
-
-// A copy of the head that no sample would use is not made.
-Result<model::HeadMode> head_mode(const RunOptions& options) {
-  TERN_ASSIGN(const engine::Sampler sampler, engine::Sampler::create(options.sampling));
-  const bool unused = options.head == model::HeadMode::kAuto && !sampler.decisive();
-  return unused ? model::HeadMode::kExact : options.head;
 }
 
 // The text as it comes; a failure to write it asks for the end.
@@ -107,12 +80,10 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   TERN_ASSIGN(const Runtime runtime,
               load_runtime(options.model, options.compute, options.verify, head, progress));
   report_load(runtime, telemetry);
-  if (const std::string& reason = runtime.model.head().no_copy_for; !reason.empty()) {
-    progress.clear();
-    write_stderr("tern: head: all logits are computed for each token: " + reason + "\n");
-  }
+  report_head(runtime.model, progress);
 
   engine::GenerateRequest request = request_of(options);
+  request.answer.ignore_end = options.ignore_end;
   request.prompt = runtime.tokenizer.encode(prompt, {.parse_special = options.parse_special});
   TERN_ASSIGN(engine::Sequence sequence,
               engine::Sequence::create(runtime.model, {options.context, kPrefillChunk,

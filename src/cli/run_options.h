@@ -1,13 +1,10 @@
 // The options of `tern run`.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "cli/options.h"
-#include "engine/sampler.h"
+#include "cli/generation_options.h"
 
 namespace CLI {  // NOLINT: not ours to name
 class App;
@@ -15,19 +12,10 @@ class App;
 
 namespace tern::cli {
 
-struct RunOptions {
+struct RunOptions : GenerationOptions {
   std::optional<std::string> prompt;
   std::string prompt_file;  // "-": standard input
-  std::string model;
-  ComputeOptions compute;
-  model::HeadMode head = model::HeadMode::kAuto;
-  std::int64_t max_tokens = -1;  // -1: to the end of the text or of the context
-  std::uint32_t context = 0;     // 0: what the model was trained for
-  engine::SamplingOptions sampling;
-  std::int64_t seed = -1;  // -1: chosen at random
-  std::vector<std::string> stops;
   bool ignore_end = false;
-  bool verify = true;
   bool parse_special = false;
   bool json = false;
   std::string events;  // empty: none

@@ -32,6 +32,18 @@ Result<void> write_all(int fd, std::span<const std::byte> bytes,
   return {};
 }
 
+Result<void> write_all_at(int fd, std::uint64_t offset, std::span<const std::byte> bytes,
+                          const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return io_error(path, "cannot write", errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+  }
+  return {};
+}
+
 Result<void> read_all_at(int fd, std::uint64_t offset, std::span<std::byte> bytes,
                          const std::filesystem::path& path) {
   while (!bytes.empty()) {

@@ -37,6 +37,8 @@ Error io_error(const std::filesystem::path& path, const char* what, int error_nu
 
 // Errors of these: kIo, naming the path.
 Result<void> write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path);
+Result<void> write_all_at(int fd, std::uint64_t offset, std::span<const std::byte> bytes,
+                          const std::filesystem::path& path);
 // All of `bytes` from `offset` on; an end of the file before that is an error, too.
 Result<void> read_all_at(int fd, std::uint64_t offset, std::span<std::byte> bytes,
                          const std::filesystem::path& path);

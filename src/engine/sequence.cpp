@@ -92,6 +92,21 @@ Result<std::size_t> Sequence::append(std::span<const TokenId> tokens,
   return done;
 }
 
+// Keys and values of the tokens that go stay where they are: nothing reads beyond the last token,
+// and the next ones are written over them.
+Result<void> Sequence::truncate(std::size_t count) {
+  if (count > tokens_.size()) {
+    return Error{ErrorCode::kUsage,
+                 "expected at most the " + std::to_string(tokens_.size()) +
+                     " tokens that there are, found " + std::to_string(count),
+                 "truncate"};
+  }
+  tokens_.resize(count);
+  logits_.clear();
+  found_ = 0;
+  return {};
+}
+
 Result<void> Sequence::pretend(std::span<const TokenId> tokens) {
   TERN_TRY(check(tokens));
   if (!tokens_.empty()) {

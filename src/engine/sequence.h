@@ -64,6 +64,10 @@ class Sequence {
   Result<std::size_t> append(std::span<const text::TokenId> tokens, const AppendOptions& options);
   Result<std::size_t> append(std::span<const text::TokenId> tokens) { return append(tokens, {}); }
 
+  // Forgets all but the first `count` tokens; the next ones are computed as if the others had never
+  // been. There are no logits until then. Errors: kUsage for more than it has.
+  Result<void> truncate(std::size_t count);
+
   // Takes the first tokens of an empty sequence as if they were computed, with pseudo-random keys
   // and values: to measure a long sequence. Errors: as append; kUsage where it is not empty.
   Result<void> pretend(std::span<const text::TokenId> tokens);
@@ -71,6 +75,9 @@ class Sequence {
   // [vocab] after the last token that append() was given; empty before, and where it was asked for
   // the largest: then they are candidates(), ascending by token.
   std::span<const float> logits() const { return logits_; }
+  // [tokens of the last step][hidden], what the last norm makes of the tokens, where the step was
+  // asked for them; empty else.
+  std::span<const float> hidden() const { return hidden_; }
   std::span<const backend::TokenLogit> candidates() const {
     return std::span(candidates_).first(found_);
   }
@@ -90,6 +97,7 @@ class Sequence {
   std::unique_ptr<backend::KvCache> cache_;
   std::vector<text::TokenId> tokens_;
   std::vector<float> logits_;
+  std::vector<float> hidden_;
   std::vector<backend::TokenLogit> candidates_;  // room for the vocabulary once it was asked for
   std::size_t found_ = 0;
   bool failed_ = false;

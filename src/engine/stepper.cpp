@@ -34,6 +34,7 @@ Result<void> Stepper::step(std::span<Advance> work) {
   batch_.clear();
   logits_.clear();
   tops_.clear();
+  hidden_.clear();
   for (const Advance& advance : work) {  // what can fail goes before what changes a sequence
     Sequence& sequence = *advance.sequence;
     TERN_TRY(sequence.cache_->reserve(
@@ -41,8 +42,8 @@ Result<void> Stepper::step(std::span<Advance> work) {
   }
   for (Advance& advance : work) add(advance);
   failures_.assign(batch_.size(), std::nullopt);
-  TERN_TRY(
-      model_.backend().submit(model_.plan(), {batch_, logits_, tops_, failures_}, *workspace_));
+  TERN_TRY(model_.backend().submit(model_.plan(), {batch_, logits_, tops_, hidden_, failures_},
+                                   *workspace_));
   if (logits_.empty()) model_.release_rows();
   take_answers(work);
   return {};
@@ -114,6 +115,11 @@ void Stepper::add(Advance& advance) {
   for (std::uint32_t i = 0; i < wanted; ++i) {
     logits_.push_back(
         {row + count - wanted + i, std::span(sequence.logits_).subspan(i * vocab, vocab)});
+  }
+  const std::size_t width = model_.config().hidden;
+  sequence.hidden_.resize(advance.hidden ? count * width : 0);
+  for (std::uint32_t i = 0; advance.hidden && i < count; ++i) {
+    hidden_.push_back({row + i, std::span(sequence.hidden_).subspan(i * width, width)});
   }
   if (!advance.top) return;
   sequence.candidates_.resize(vocab);

@@ -45,6 +45,7 @@ struct Advance {
   std::span<const text::TokenId> tokens;  // at least one, which follow those that it has
   Logits logits = Logits::kLast;          // all logits, after which of these tokens
   std::optional<TopLogits> top = {};      // after the last one, beside all logits or with kNone
+  bool hidden = false;                    // the hidden states of all of these tokens
   // Written: why this sequence can go no further, kNumeric. It is unusable, the others are not.
   std::optional<Error> failed = {};
 };
@@ -86,6 +87,7 @@ class Stepper {
   std::vector<backend::BatchRow> batch_;
   std::vector<backend::LogitQuery> logits_;
   std::vector<backend::TopQuery> tops_;
+  std::vector<backend::HiddenQuery> hidden_;
   std::vector<std::optional<Error>> failures_;
 };
 

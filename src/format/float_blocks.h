@@ -39,6 +39,10 @@ void dequantize_row(TensorType type, const std::byte* row, std::size_t columns, 
 // storage, q = round(x * (1/d)) with the unrounded d, half away from zero. The values are finite.
 void quantize_row_q8_0(const float* values, std::size_t columns, std::byte* row);
 
+// The same to q6_k: in each group of 16 values the scale, of 19 tried, that fits best by squares,
+// then 8 bits for it. Sums go in order, without fused operations.
+void quantize_row_q6_k(const float* values, std::size_t columns, std::byte* row);
+
 // One block from its parts: `d` as the bits of an f16, quants of -127 to 127 (q8_0) or -32 to 31
 // (q6_k), one scale for each 16 quants. `block` has block_bytes() bytes.
 void pack_q8_0(std::uint16_t d, const std::int8_t* quants, std::byte* block);

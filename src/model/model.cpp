@@ -87,7 +87,9 @@ class WeightLoader {
     }
     if (tensor->columns() == columns && tensor->rows() == rows) return tensor;
     const auto shape = [](std::uint64_t c, std::uint64_t r) {
-      return "[" + std::to_string(c) + ", " + std::to_string(r) + "]";
+      std::string text = "[";
+      text += std::to_string(c) + ", " + std::to_string(r) + "]";
+      return text;
     };
     return Error{ErrorCode::kMalformed,
                  "expected shape " + shape(columns, rows) + ", found " +

@@ -13,19 +13,13 @@
 #include "format/float_blocks.h"
 #include "format/ternary_matrix.h"
 #include "kernels/registry.h"
+#include "model/plausibility.h"
 
 namespace tern::model {
 namespace {
 
 using format::TernaryMatrix;
 
-// A multiplicative scale is about the mean magnitude of the trained weights; its inverse, by which
-// some checkpoints divide, is tens. The bound leaves room for models whose norms allow large
-// weights.
-constexpr float kLargestScale = 8.0f;
-constexpr float kLargestScaleRatio = 64.0f;         // of a tensor's scale to the median, either way
-constexpr double kLeastShare = 0.01;                // of zeros, and of non-zeros
-constexpr double kMostLopsided = 0.5;               // |plus - minus| / (plus + minus)
 constexpr double kMostNegativeGains = 0.1;          // of a norm, trained around one
 constexpr std::uint64_t kSampledValues = 1u << 14;  // of a tensor, for the histogram
 constexpr std::uint64_t kProbedRows = 80;           // of a tensor, in one call
@@ -38,16 +32,6 @@ Error failed(const format::Tensor& tensor, std::string message) {
 
 std::string percent(double share) { return std::to_string(std::lround(share * 100.0)) + "%"; }
 
-Error invalid_code(const format::Tensor& tensor, std::uint64_t element) {
-  using enum format::TensorType;
-  const std::string code = tensor.type == kTQ1_0 ? "a byte without meaning" : "code 3";
-  const std::string layout =
-      tensor.type == kI2_S ? "I2_S in blocks of 128" : std::string(name(tensor.type));
-  return failed(tensor, code + " at element " + std::to_string(element) + ": the bytes are not " +
-                            layout + " (another layout under the same type id, or damage); " +
-                            "convert the model again");
-}
-
 // Adds the codes of evenly spread rows to `trits`.
 Result<void> check_histogram(const format::Tensor& tensor, const TernaryMatrix& matrix,
                              std::array<std::uint64_t, 3>& trits) {
@@ -58,21 +42,7 @@ Result<void> check_histogram(const format::Tensor& tensor, const TernaryMatrix& 
     const auto codes = matrix.count_codes(matrix.rows() * i / count, 1);
     for (std::size_t code = 0; code < own.size(); ++code) own[code] += codes[code];
   }
-  const double values = static_cast<double>(own[0] + own[1] + own[2]);
-  const double non_zero = static_cast<double>(own[0] + own[2]);
-  const double zeros = static_cast<double>(own[1]) / values;
-  if (zeros < kLeastShare || zeros > 1.0 - kLeastShare) {
-    return failed(tensor, percent(zeros) + " of the trits are zero, expected " +
-                              percent(kLeastShare) + " to " + percent(1.0 - kLeastShare) +
-                              ": not the trits of a trained layer");
-  }
-  const double lopsided =
-      std::abs(static_cast<double>(own[2]) - static_cast<double>(own[0])) / non_zero;
-  if (lopsided > kMostLopsided) {
-    return failed(tensor, "+1 and -1 differ by " + percent(lopsided) +
-                              " of their number, expected " + "at most " + percent(kMostLopsided) +
-                              ": not a trained layer's trits");
-  }
+  TERN_TRY(check_trits(tensor, own));
   for (std::size_t code = 0; code < own.size(); ++code) trits[code] += own[code];
   return {};
 }
@@ -148,32 +118,6 @@ Result<float> prove_one(const TernaryTensor& entry, backend::Backend& backend,
   return matrix.scale();
 }
 
-// Scales of one model are of one size, and that size is one of weights, not of their inverse.
-// Returns the median.
-Result<float> check_scales(std::span<const TernaryTensor> tensors,
-                           const std::vector<float>& scales) {
-  std::vector<float> sorted = scales;
-  std::sort(sorted.begin(), sorted.end());
-  const float median = sorted[sorted.size() / 2];
-  for (std::size_t i = 0; i < scales.size(); ++i) {
-    if (scales[i] > median / kLargestScaleRatio && scales[i] < median * kLargestScaleRatio)
-      continue;
-    return failed(*tensors[i].tensor, "the scale is " + std::to_string(scales[i]) +
-                                          " where the model's median is " + std::to_string(median) +
-                                          ", expected within a factor of " +
-                                          std::to_string(std::lround(kLargestScaleRatio)) +
-                                          ": an inverse among multiplicative scales, or damage");
-  }
-  if (median > kLargestScale) {
-    return failed(*tensors.front().tensor,
-                  "the scales have a median of " + std::to_string(median) + ", expected at most " +
-                      std::to_string(kLargestScale) +
-                      ": they look like the inverse that the layer divides by; convert the model "
-                      "again with multiplicative scales");
-  }
-  return median;
-}
-
 }  // namespace
 
 Result<ProofReport> prove(const format::GgufFile& file, std::span<const TernaryTensor> tensors,
@@ -190,13 +134,13 @@ Result<ProofReport> prove(const format::GgufFile& file, std::span<const TernaryT
       file.release(*tensors[i].tensor);
     }
   });
-  std::vector<float> scales;
-  for (auto& outcome : outcomes) {
-    TERN_ASSIGN(const float scale, std::move(outcome));
-    scales.push_back(scale);
+  std::vector<TensorScale> scales;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    TERN_ASSIGN(const float scale, std::move(outcomes[i]));
+    scales.push_back({tensors[i].tensor, scale});
   }
   if (!tensors.empty()) {
-    TERN_ASSIGN(report.median_scale, check_scales(tensors, scales));
+    TERN_ASSIGN(report.median_scale, check_scales(scales));
   }
   for (const ProofReport& part : parts) {
     report.tensors += part.tensors;

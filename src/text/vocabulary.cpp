@@ -224,6 +224,13 @@ Result<std::string> read_pre_tokenizer(const GgufFile& file,
                      "model again with the name of its pre-tokenizer");
   }
   TERN_ASSIGN(const std::string_view pre, file.get_string(kPreKey));
+  if (pre == "default") {
+    return unsupported(file, kPreKey,
+                       "expected the name of a pre-tokenizer, found 'default', as early converters "
+                       "of BitNet-embedding-270M wrote for a vocabulary that is SentencePiece's; "
+                       "convert the model again so that " +
+                           std::string(kModelKey) + " is 'llama'");
+  }
   return std::string(pre);
 }
 

@@ -25,6 +25,7 @@ TEST_F(Dialect, WhatIsWrittenIsRead) {
     written.context = 99;
     written.norm_epsilon = 1e-6f;
     written.rope_theta = 5e5;
+    if (head_dim == 16) written.pooling = Pooling::kLast;
     const auto config = read(written);
     ASSERT_TRUE(config.ok()) << config.error().to_string();
     EXPECT_EQ(config->architecture, "bitnet");
@@ -39,6 +40,7 @@ TEST_F(Dialect, WhatIsWrittenIsRead) {
     EXPECT_EQ(config->context, 99u);
     EXPECT_EQ(config->norm_epsilon, 1e-6f);
     EXPECT_EQ(config->rope_theta, 5e5);
+    EXPECT_EQ(config->pooling, written.pooling);
   }
 }
 
@@ -115,6 +117,29 @@ TEST_F(Dialect, EachNumberIsThatOfItsKey) {
   EXPECT_EQ(config->norm_epsilon, 1e-5f);
   EXPECT_EQ(config->rope_theta, 10000.0);
   EXPECT_TRUE(config->tied_embedding);
+}
+
+TEST_F(Dialect, PoolingIsThatOfItsKey) {
+  const auto with = [](std::uint32_t value) {
+    return [=](GgufWriter& w) { w.set("bitnet-b1.58.pooling_type", value); };
+  };
+  EXPECT_FALSE(read(KeyFile{})->pooling.has_value());
+  EXPECT_FALSE(read(KeyFile{.more = with(0)})->pooling.has_value());
+  EXPECT_EQ(read(KeyFile{.more = with(1)})->pooling, Pooling::kMean);
+  EXPECT_EQ(read(KeyFile{.more = with(2)})->pooling, Pooling::kCls);
+  EXPECT_EQ(read(KeyFile{.more = with(3)})->pooling, Pooling::kLast);
+  expect_error({.more = with(4)}, kUnsupported, "bitnet-b1.58.pooling_type",
+               "the model ranks texts (pooling type 4), which is not supported");
+  expect_error({.more = with(5)}, kMalformed, "bitnet-b1.58.pooling_type",
+               "expected 0 (none), 1 (mean), 2 (cls), 3 (last) or 4 (rank), found 5");
+}
+
+// As those of 27 billion weights do: by hidden over heads, whatever the width of a head.
+TEST_F(Dialect, Gemma3Of62LayersScalesItsQueries) {
+  EXPECT_FALSE(read(KeyFile{.architecture = "gemma3", .layers = 61})->query_scale.has_value());
+  EXPECT_FALSE(read(KeyFile{.layers = 62})->query_scale.has_value());
+  EXPECT_EQ(read(KeyFile{.architecture = "gemma3", .layers = 62})->query_scale,
+            1.0f / std::sqrt(32.0f));
 }
 
 TEST_F(Dialect, AnOutputTensorUnties) {
@@ -241,8 +266,8 @@ TEST_F(Dialect, HeadDimension) {
                "heads times head dimension is 131584, expected at most 131072");
   expect_error({.more = with("value_length", 16)}, kUnsupported,
                "bitnet-b1.58.attention.value_length", "expected the key length 32, found 16");
-  EXPECT_TRUE(read({.more = with("value_length", 32)}).ok());
-  EXPECT_TRUE(read({.more = with("key_length", 512), .heads = 256}).ok());
+  EXPECT_TRUE(read(KeyFile{.more = with("value_length", 32)}).ok());
+  EXPECT_TRUE(read(KeyFile{.more = with("key_length", 512), .heads = 256}).ok());
 }
 
 TEST_F(Dialect, AVocabularyHoldsNoModel) {

@@ -133,7 +133,7 @@ void expect_near(const float* found, const std::vector<double>& expected, double
 // more.
 TEST_P(CpuAttentionTest, OfTwoSequencesInOneBatch) {
   constexpr std::uint32_t kLong = 520, kShort = 5;
-  for (const Heads heads : {Heads{6, 2, 10}, Heads{20, 2, 4}, Heads{3, 3, 6}}) {
+  for (const Heads heads : {Heads{6, 2, 10}, Heads{80, 2, 4}, Heads{3, 3, 6}}) {
     Attention attention(backend_, heads, kLong + kShort);
     attention.make_plan();
     for (const KvType type : {KvType::kF16, KvType::kInt8}) {
@@ -160,9 +160,9 @@ TEST_P(CpuAttentionTest, OfTwoSequencesInOneBatch) {
   }
 }
 
-// More chunks than there is room for at once; the states of all must meet.
+// Chunks of one row on all workers: the states of all must meet.
 TEST_P(CpuAttentionTest, OfOneRowOverManyChunks) {
-  constexpr std::uint32_t kKeys = (CpuWorkspace::kPartChunks + 2) * 256 + 3;
+  constexpr std::uint32_t kKeys = 34 * 256 + 3;
   Attention attention(backend_, {6, 2, 4}, kKeys);
   attention.make_plan();
   for (const KvType type : {KvType::kF16, KvType::kInt8}) {
@@ -173,6 +173,33 @@ TEST_P(CpuAttentionTest, OfOneRowOverManyChunks) {
     const auto first = must(attention.run({rows.back()}));
     expect_near(first.data(), attention.expected(0, kKeys - 1), type == KvType::kF16 ? 1e-5 : 0.02);
     for (int again = 0; again < 20; ++again) ASSERT_EQ(must(attention.run({rows.back()})), first);
+  }
+}
+
+// A long sequence between short ones, in a step of few rows: all workers share its keys.
+TEST_P(CpuAttentionTest, OfFewRowsOfWhichOneIsLong) {
+  constexpr std::uint32_t kLong = 9 * 256 + 7, kShort = 40;
+  for (const Heads heads : {Heads{6, 2, 10}, Heads{3, 3, 6}}) {
+    Attention attention(backend_, heads, kLong + kShort);
+    attention.make_plan();
+    for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+      const auto pool = backend_.make_pool(attention.plan_, type, KvPool::pages_for(kLong) + 4);
+      const auto long_one = pool->make_cache();
+      const auto short_one = pool->make_cache();
+      const auto long_rows = rows_of(0, kLong, *long_one);
+      const auto short_rows = rows_of(kLong, kShort, *short_one);
+      must(attention.run(long_rows, false));
+      must(attention.run(short_rows, false));
+      const std::vector<BatchRow> few{short_rows[20], long_rows[kLong - 2], long_rows[kLong - 1]};
+      const auto found = must(attention.run(few));
+      const double tolerance = type == KvType::kF16 ? 1e-5 : 0.1;
+      expect_near(&found[2 * attention.width()], attention.expected(0, kLong - 1), tolerance);
+      for (std::size_t row = 0; row < few.size(); ++row) {
+        const auto alone = must(attention.run({few[row]}));
+        ASSERT_TRUE(std::equal(alone.begin(), alone.end(), found.begin() + row * attention.width()))
+            << row;
+      }
+    }
   }
 }
 

@@ -137,6 +137,46 @@ TEST_P(CpuBackendTest, AFailureDoesNotOutliveItsSubmit) {
   EXPECT_TRUE(submit(quantize_plan(8, must(backend_.load_matrix(good.tensor))), 2).ok());
 }
 
+TEST_P(CpuBackendTest, FailuresAreThoseOfTheirRowsWhereTheyAreWanted) {
+  std::vector<float> values(4 * 8, 1.0f);
+  values[1 * 8] = values[3 * 8 + 7] = kNan;
+  const auto owned = table_of(8, values);
+  const Plan plan = quantize_plan(8, must(backend_.load_matrix(owned.tensor)));
+  EXPECT_FALSE(submit(plan, 4, 20).ok());
+  std::vector<std::optional<Error>> failures(4);
+  must(backend_.submit(plan, {.rows = rows_, .failures = failures}, *workspace_));
+  EXPECT_FALSE(failures[0] || failures[2]);
+  ASSERT_TRUE(failures[1] && failures[3]);
+  EXPECT_EQ(failures[1]->context, "layer 7, position 21");
+  EXPECT_EQ(failures[3]->context, "layer 7, position 23");
+}
+
+TEST_P(CpuBackendTest, RefusesBatchesThatItHasNoRoomFor) {
+  const auto owned = table_of(8, std::vector<float>(2 * 8, 1.0f));
+  Plan plan = quantize_plan(8, must(backend_.load_matrix(owned.tensor)));
+  plan.vocab = 4;
+  must(submit(plan, 2));
+  const auto refused = [&](const Batch& batch, const char* message) {
+    const auto outcome = backend_.submit(plan, batch, *workspace_);
+    ASSERT_FALSE(outcome.ok()) << message;
+    EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
+    EXPECT_EQ(outcome.error().to_string(), message);
+  };
+  const std::string rows = "batch: expected 1 to 2 rows, and room for as many failures or none, ";
+  refused({}, (rows + "found 0 and 0").c_str());
+  std::vector<BatchRow> more = rows_;
+  more.push_back(rows_[1]);
+  refused({more}, (rows + "found 3 and 0").c_str());
+  std::vector<std::optional<Error>> failures(1);
+  refused({.rows = rows_, .failures = failures}, (rows + "found 2 and 1").c_str());
+  std::vector<float> logits(4);
+  const char* no_logits = "batch: expected logits of rows of the batch, with room for all";
+  std::vector<LogitQuery> wanted{{2, logits}};
+  refused({rows_, wanted}, no_logits);
+  wanted = {{1, std::span(logits).first(3)}};
+  refused({rows_, wanted}, no_logits);
+}
+
 // Rows are embedded and stored as keys and values of layer 1.
 Plan store_plan(WeightId keys, WeightId values) {
   Plan plan;
@@ -299,9 +339,9 @@ TEST_P(CpuBackendTest, AttentionSeesThePositionsUpToItsOwn) {
   }
 }
 
-// One row whose chunks are divided among the workers, more of them than there is room for at once.
+// One row whose chunks are divided among the workers.
 TEST_P(CpuBackendTest, AttentionOfOneRowOverManyChunks) {
-  constexpr std::uint32_t kKeys = (CpuWorkspace::kPartChunks + 2) * 256 + 3;
+  constexpr std::uint32_t kKeys = 34 * 256 + 3;
   const MeanPlan mean = mean_plan(backend_, kKeys, std::vector<float>(kKeys * 4, 1.0f));
   for (const auto type : {format::KvType::kF16, format::KvType::kInt8}) {
     kv_type_ = type;

@@ -61,13 +61,12 @@ std::vector<Part> parts_of(CpuWorkspace& w, const Plan& plan, std::uint32_t rows
   for (std::uint32_t t = 0; t < threads; ++t) {
     add_slots(parts, w, w.slots(true, t), plan, w.schedule(true).own, 1);
   }
-  // Two padded attention states of eight queries, and four rows of any float slot.
-  const std::size_t scratch = std::max<std::size_t>(2 * 8 * 64, 4 * 129) * sizeof(float);
+  constexpr std::size_t kScratch = 4 * 129 * sizeof(float);  // four rows of any float slot
   for (std::uint32_t t = 0; t < threads; ++t) {
-    parts.push_back({w.scratch(t), scratch});
-    parts.push_back({w.query_codes(t), 8 * 50});
-    parts.push_back({w.f16_queries(t), 8 * sizeof(kernels::AttentionQuery)});
-    parts.push_back({w.int8_queries(t), 8 * sizeof(kernels::Int8Query)});
+    parts.push_back({w.scratch(t), kScratch});
+    parts.push_back({w.query_codes(t), 32 * 50});
+    parts.push_back({w.f16_queries(t), 32 * sizeof(kernels::AttentionQuery)});
+    parts.push_back({w.int8_queries(t), 32 * sizeof(kernels::Int8Query)});
   }
   const auto queries = static_cast<std::uint32_t>(std::min<std::size_t>(rows, 16));
   for (std::uint32_t q = 0; q < queries; ++q) {
@@ -81,11 +80,13 @@ std::vector<Part> parts_of(CpuWorkspace& w, const Plan& plan, std::uint32_t rows
     }
     for (std::uint32_t r = 0; r < rows; ++r) parts.push_back({&w.head_found(r, t), sizeof(float)});
   }
-  for (std::size_t head = 0; head < plan.heads; ++head) {  // padded outputs of single chunks
-    parts.push_back({w.total(head).out, 64 * sizeof(float)});
-    for (std::size_t chunk = 0; chunk < CpuWorkspace::kPartChunks; ++chunk) {
-      parts.push_back({w.part(chunk, head).out, 64 * sizeof(float)});
-    }
+  const auto add_outputs = [&](const kernels::AttentionState* states, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) parts.push_back({states[i].out, 64 * sizeof(float)});
+  };
+  for (std::uint32_t t = 0; t < threads; ++t) {  // padded outputs
+    add_outputs(w.attention_parts(t), 32);
+    add_outputs(w.attention_totals(t), 32);
+    add_outputs(w.kept_attention(t), w.kept_states());
   }
   return parts;
 }
@@ -138,14 +139,15 @@ TEST(CpuWorkspace, BytesAreThoseAllocated) {
       for (std::uint32_t t = 0; t < threads; ++t) {
         allocated += malloc_usable_size(w.cosines(w.slots(true, t), 0));
       }
-      allocated += malloc_usable_size(w.slots(false, 0).row(0, 0)) +
-                   malloc_usable_size(w.scratch(0)) + malloc_usable_size(w.head_bounds(0)) +
-                   malloc_usable_size(w.head_digits(0)) + malloc_usable_size(&w.head_found(0, 0)) +
-                   malloc_usable_size(w.query_codes(0)) + malloc_usable_size(w.f16_queries(0)) +
-                   malloc_usable_size(w.int8_queries(0)) + malloc_usable_size(w.part(0, 0).out) +
-                   malloc_usable_size(&w.part(0, 0));
+      allocated +=
+          malloc_usable_size(w.slots(false, 0).row(0, 0)) + malloc_usable_size(w.scratch(0)) +
+          malloc_usable_size(w.head_bounds(0)) + malloc_usable_size(w.head_digits(0)) +
+          malloc_usable_size(&w.head_found(0, 0)) + malloc_usable_size(w.query_codes(0)) +
+          malloc_usable_size(w.f16_queries(0)) + malloc_usable_size(w.int8_queries(0)) +
+          malloc_usable_size(w.attention_parts(0)->out) + malloc_usable_size(w.attention_parts(0));
       const std::uint64_t announced = backend.workspace_bytes(plan, rows);
-      allocated += rows * sizeof(std::uint32_t);  // of failures, which nobody can point at
+      // Of failures and of the division of attention, at which nobody can point.
+      allocated += rows * sizeof(std::uint32_t) + AttentionDivision::bytes(plan, rows, threads);
       EXPECT_LE(announced, allocated) << rows << ", " << threads;
       EXPECT_GE(announced + 8 * 4096, allocated) << rows << ", " << threads;
     }

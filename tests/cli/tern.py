@@ -136,7 +136,7 @@ class CliTest(unittest.TestCase):
         return found
 
     def tensor(self, name: str) -> dict[str, Any]:
-        listed = self.inspect("-m", MODEL, "--tensors")["tensors"]
+        listed = self.inspect("-m", MODEL, "--tensors", "--quick")["tensors"]
         return next(tensor for tensor in listed if tensor["name"] == name)
 
     def damaged(self, name: str, *patches: tuple[int, bytes]) -> Path:

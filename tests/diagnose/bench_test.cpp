@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <limits>
+#include <map>
+#include <random>
+
 #include "core/cpu_features.h"
 #include "kernels/registry.h"
 #include "support/temporary_directory.h"
@@ -151,15 +156,112 @@ TEST_F(Bench, TheLargerOfTwoCeilingsCounts) {
   EXPECT_EQ((TierCeiling{"x", 4.0, 3.0}.best()), 4.0);
 }
 
-TEST_F(Bench, StopsWhenAsked) {
-  std::stop_source stop;
-  options_.stop = stop.get_token();
-  options_.progress = [&](std::string_view step, std::uint64_t done, std::uint64_t) {
-    if (step == "decode" && done == 1) stop.request_stop();
-  };
+// Weights that fit into a cache are measured against it where memory is slower.
+TEST_F(Bench, TheCeilingOfASmallModelIsThatOfACache) {
+  options_.read_buffer = 256u << 20;
+  options_.read_budget = std::chrono::milliseconds(0);
   const auto outcome = bench(options_);
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
-  EXPECT_FALSE(outcome->has_value());
+  EXPECT_LT((*outcome)->ceilings.read().buffer_bytes, 1u << 20);
+}
+
+TEST_F(Bench, TimeThatWasStolenIsReportedWhereItIsKnown) {
+  options_.repetitions.clock = [time = CpuTime{}]() mutable {
+    time.total += 1000;
+    time.stolen += 1;
+    return std::optional(time);
+  };
+  auto outcome = bench(options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  EXPECT_DOUBLE_EQ((*outcome)->stolen_share.value(), 0.001);
+  options_.repetitions.clock = [asked = 0]() mutable {
+    return asked++ == 0 ? std::optional<CpuTime>() : std::optional(CpuTime{});
+  };
+  outcome = bench(options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  EXPECT_FALSE((*outcome)->stolen_share.has_value());
+}
+
+// A repetition that was begun ends at once, and no ceiling is measured and nothing loaded.
+TEST_F(Bench, StopsWhenAsked) {
+  options_.batches = {2};
+  for (const std::string_view at :
+       {"ceilings", "load", "prefill", "decode", "batch of 2", "warm load", "cold load"}) {
+    std::stop_source stop;
+    options_.stop = stop.get_token();
+    bool stopped = false;
+    options_.progress = [&](std::string_view step, std::uint64_t done, std::uint64_t) {
+      EXPECT_FALSE(stopped && (done != 0 || step == "ceilings" || step == "load"))
+          << step << " after " << at;
+      if (step != at) return;
+      stop.request_stop();
+      stopped = true;
+    };
+    const auto outcome = bench(options_);
+    ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+    EXPECT_FALSE(outcome->has_value());
+    EXPECT_TRUE(stopped) << at;
+  }
+}
+
+TEST_F(Bench, ProgressIsOfTheCountThatItSays) {
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> last;
+  options_.batches = {2};
+  options_.progress = [&](std::string_view step, std::uint64_t done, std::uint64_t total) {
+    last[std::string(step)] = {done, total};
+  };
+  ASSERT_TRUE(bench(options_).ok());
+  EXPECT_EQ(last["ceilings"], std::pair(1ul, 2ul));
+  for (const char* step : {"prefill", "decode", "batch of 2", "warm load", "cold load"}) {
+    EXPECT_EQ(last[step], std::pair(3ul, 4ul)) << step;  // one ahead of three that count
+  }
+}
+
+TEST_F(Bench, TheWholeContextMayBeMeasuredAndNoMore) {
+  options_.prefills = {};
+  options_.depth = 60;
+  options_.batches = {1};
+  const auto outcome = bench(options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
+  options_.depth = 61;
+  EXPECT_FALSE(bench(options_).ok());
+}
+
+TEST_F(Bench, MoreSequencesThanThereIsRoomForAreAnError) {
+  options_.batches = {std::numeric_limits<std::uint32_t>::max()};
+  EXPECT_EQ(bench(options_).error().code, ErrorCode::kOutOfMemory);  // a page each
+  options_.decode = 40;
+  const auto outcome = bench(options_);  // two pages each are more than a number of pages can say
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
+}
+
+// A tokenizer is loaded as by any other run.
+TEST_F(Bench, ATokenizerThatIsBrokenIsAnError) {
+  test::TinyModel broken = shape_;
+  broken.keys = [](test::KeyMap& keys) { keys["tokenizer.ggml.model"] = std::string("none"); };
+  options_.path = path_ = test::write_tiny_model(directory_.path(), broken).string();
+  EXPECT_FALSE(bench(options_).ok());
+}
+
+// Of the sequences of a batch, whose tokens are not all those that were decoded alone.
+TEST_F(Bench, NumbersThatFailInABatchAreAnError) {
+  options_.prefills = {};
+  options_.batches = {2};
+  std::mt19937 random(1);
+  test::TinyModel broken = shape_;
+  broken.tied = false;
+  broken.tamper = [&](const std::string& name, std::vector<std::byte>& bytes) {
+    if (name == "token_embd.weight") {
+      std::memset(&bytes[random() % shape_.vocab * shape_.hidden * 2], 0xff, shape_.hidden * 2);
+    }
+    return true;
+  };
+  options_.path = path_ = test::write_tiny_model(directory_.path(), broken).string();
+  const auto outcome = bench(options_);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
+  EXPECT_EQ(outcome.error().to_string().find("ceiling"), std::string::npos);
 }
 
 TEST_F(Bench, ALengthBeyondTheContextIsAnError) {

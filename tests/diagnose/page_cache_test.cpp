@@ -32,6 +32,9 @@ TEST(PageCache, AMissingFileIsAnError) {
   const auto dropped = drop_from_page_cache(directory / "none");
   ASSERT_FALSE(dropped.ok());
   EXPECT_EQ(dropped.error().code, ErrorCode::kIo);
+  const auto device = drop_from_page_cache("/dev/null");  // has nothing to write out
+  ASSERT_FALSE(device.ok());
+  EXPECT_EQ(device.error().code, ErrorCode::kIo);
 }
 
 }  // namespace

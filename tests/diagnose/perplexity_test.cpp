@@ -162,7 +162,9 @@ TEST(RunningMean, AndItsErrorOnKnownNumbers) {
   EXPECT_EQ(mean.standard_error(), 0.0);
   mean.add(2);
   EXPECT_EQ(mean.standard_error(), 0.0);
-  for (const double value : {4, 4, 4, 5, 5, 7, 9}) mean.add(value);
+  mean.add(4);
+  EXPECT_DOUBLE_EQ(mean.standard_error(), 1.0);  // squares of 1 and 1, over 1, over 2
+  for (const double value : {4, 4, 5, 5, 7, 9}) mean.add(value);
   EXPECT_EQ(mean.count(), 8u);
   EXPECT_DOUBLE_EQ(mean.mean(), 5.0);
   EXPECT_NEAR(mean.standard_error(), std::sqrt(32.0 / 7.0 / 8.0), 1e-15);  // sum of squares 32

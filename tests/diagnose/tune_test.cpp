@@ -4,12 +4,16 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
+#include <map>
+#include <set>
 
 #include "core/cpu_features.h"
 #include "diagnose/measure/tune_report.h"
 #include "kernels/registry.h"
+#include "support/temporary_directory.h"
+#include "support/tiny_model.h"
 
 namespace tern::diagnose {
 namespace {
@@ -22,12 +26,16 @@ using std::chrono::nanoseconds;
 constexpr MatrixPlan kOwn{Packing::kTwoBits, {2, 4096}};
 constexpr MatrixPlan kFast{Packing::kFiveTrits, {1, 1024}};
 constexpr MatrixPlan kWrong{Packing::kTwoBits, {4, 0}};
+constexpr MatrixPlan kAlsoFast{Packing::kFiveTrits, {2, 1024}};
 constexpr std::int64_t kOwnCost = 1000;
 
 thread_local nanoseconds elapsed{0};
 TimePoint now() { return TimePoint(elapsed); }
 
 std::int64_t fast_cost = 0;  // of kFast; others cost more than kOwn
+std::int64_t also_fast_cost = 0;
+std::size_t own_calls = 0;
+std::vector<std::pair<Packing, const std::uint8_t*>> read_matrices;
 std::size_t fast_calls = 0;
 std::size_t wrong_calls = 0;  // of kWrong
 std::int64_t slowdown = 1;
@@ -38,7 +46,12 @@ void modelled_linear(const kernels::TernaryTiles& w, std::size_t rows,
   kernels::scalar_table().ternary_linear(w, rows, x, tokens, y, y_stride);
   const MatrixPlan plan{w.packing, w.read};
   std::int64_t cost = kOwnCost + 200;
-  if (plan == kOwn) cost = kOwnCost;
+  read_matrices.emplace_back(w.packing, w.codes);
+  if (plan == kOwn) {
+    ++own_calls;
+    cost = kOwnCost;
+  }
+  if (plan == kAlsoFast) cost = also_fast_cost;
   if (plan == kFast) {
     ++fast_calls;
     cost = fast_cost;
@@ -64,6 +77,9 @@ class Tune : public ::testing::Test {
  protected:
   Tune() {
     fast_cost = 900;
+    also_fast_cost = kOwnCost + 200;
+    own_calls = 0;
+    read_matrices.clear();
     fast_calls = 0;
     wrong_calls = 0;
     slowdown = 1;
@@ -106,6 +122,58 @@ TEST_F(Tune, KeepsTheOwnPlanWhereNothingIsClearlyFaster) {
   EXPECT_EQ(kept_plans(std::span(&found, 1)), (backend::Tuning{{{48, 128}, kOwn}}));
 }
 
+TEST_F(Tune, KeepsTheFastestAndOfEqualOnesTheFirst) {
+  for (const std::int64_t cost : {900, 950}) {
+    also_fast_cost = cost;
+    const ShapeTuning found = one();
+    EXPECT_EQ(found.candidates[found.kept].plan, kFast) << cost;
+  }
+  also_fast_cost = 850;
+  const ShapeTuning found = one();
+  EXPECT_EQ(found.candidates[found.kept].plan, kAlsoFast);
+}
+
+// Besides the tier's own plan the fastest few, and of those that are as fast as each other the
+// first.
+TEST_F(Tune, ComparesFewInTheEnd) {
+  const ShapeTuning found = one();
+  std::vector<std::size_t> compared;
+  std::vector<std::size_t> slow;
+  for (std::size_t i = 1; i < found.candidates.size(); ++i) {
+    const TuneCandidate& candidate = found.candidates[i];
+    if (candidate.ratio) compared.push_back(i);
+    if (candidate.exact && !(candidate.plan == kFast)) slow.push_back(i);
+  }
+  std::vector<std::size_t> expected{slow[0], slow[1], found.kept};
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(compared, expected);
+}
+
+// Whatever the caches kept of a matrix was read as long ago as it can be.
+TEST_F(Tune, EachTimingGoesOnWhereTheOneBeforeItEnded) {
+  options_.timed_seconds = 2.5e-6;  // three of four matrices
+  one();
+  std::map<Packing, std::set<const std::uint8_t*>> sets;
+  for (const auto& [packing, codes] : read_matrices) sets[packing].insert(codes);
+  const auto index_of = [&](const auto& call) {
+    const auto& set = sets[call.first];
+    EXPECT_EQ(set.size(), 4u);
+    return std::distance(set.begin(), set.find(call.second));
+  };
+  const std::size_t proof = 24;  // each candidate on the first matrix
+  for (std::size_t i = proof + 1; i < read_matrices.size(); ++i) {
+    ASSERT_EQ(index_of(read_matrices[i]), (index_of(read_matrices[i - 1]) + 1) % 4) << i;
+  }
+}
+
+TEST_F(Tune, ATierWithoutAChoiceIsNotTimed) {
+  options_.tier = &kernels::scalar_table();
+  options_.progress = [](std::uint64_t, std::uint64_t) { ADD_FAILURE(); };
+  const ShapeTuning found = one();
+  EXPECT_EQ(found.candidates.size(), 1u);
+  EXPECT_EQ(found.candidates[0].seconds, 0.0);
+}
+
 // A machine that slows down from round to round disturbs all of a round alike.
 TEST_F(Tune, ComparesWithinARound) {
   options_.progress = [](std::uint64_t done, std::uint64_t) {
@@ -139,8 +207,13 @@ TEST_F(Tune, ATierWhoseOwnPlanIsWrongIsAnError) {
 }
 
 TEST_F(Tune, TakesEnoughMatricesForTheSetAndForATiming) {
-  EXPECT_EQ(one({48, 128}).matrices, 4u);  // 1344 bytes in five trits
-  EXPECT_EQ(fast_calls, 1u + 7 * 10);      // the proof; 7 rounds of 10 matrices of a microsecond
+  EXPECT_EQ(one({48, 128}).matrices, 4u);     // 1344 bytes in five trits
+  EXPECT_EQ(fast_calls, 1u + 7 * 10);         // the proof; 7 rounds of 10 matrices of a microsecond
+  EXPECT_EQ(own_calls, 1u + 2 * 4 + 7 * 10);  // and two walks
+  fast_calls = 0;
+  options_.set_bytes = 1344;
+  EXPECT_EQ(one({48, 128}).matrices, 1u);
+  options_.set_bytes = 5000;
   fast_calls = 0;
   options_.timed_seconds = 0.0;
   EXPECT_EQ(one({4096, 128}).matrices, 1u);
@@ -163,12 +236,29 @@ TEST_F(Tune, ReportsRoundsAndStops) {
   };
   ASSERT_TRUE(run({{16, 128}, {33, 128}}).ok());
   EXPECT_EQ(last, 14u);
-  std::stop_source stop;
-  options_.stop = stop.get_token();
-  options_.progress = [&](std::uint64_t, std::uint64_t) { stop.request_stop(); };
-  const auto found = run({{16, 128}});
-  ASSERT_TRUE(found.ok());
-  EXPECT_FALSE(found->has_value());
+  for (const std::uint64_t round : {1, 3}) {  // while all are timed, and in the end
+    std::stop_source stop;
+    options_.stop = stop.get_token();
+    options_.progress = [&](std::uint64_t done, std::uint64_t) {
+      if (done == round) stop.request_stop();
+      last = done;
+    };
+    const auto found = run({{16, 128}});
+    ASSERT_TRUE(found.ok());
+    EXPECT_FALSE(found->has_value());
+    EXPECT_EQ(last, round);
+  }
+}
+
+TEST(TernaryShapes, AreThoseOfTheTernaryMatricesAndEachOnce) {
+  const test::TemporaryDirectory directory;
+  const auto file = format::GgufFile::open(test::write_tiny_model(directory.path(), {}));
+  ASSERT_TRUE(file.ok());
+  const TernaryShapes found = ternary_shapes(*file, kernels::scalar_table());
+  // Key and value; query and output; gate and up; down: of two layers.
+  EXPECT_EQ(found.shapes,
+            (std::vector<MatrixShape>{{64, 128}, {128, 128}, {128, 384}, {384, 128}}));
+  EXPECT_EQ(found.bytes, 2u * (2 * 64 * 128 + 2 * 128 * 128 + 3 * 128 * 384) / 4);
 }
 
 TEST_F(Tune, MemoryThatTheMachineLacksIsAnError) {

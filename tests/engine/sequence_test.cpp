@@ -159,7 +159,8 @@ TEST_F(SequenceTest, LogitsThatAreNoNumbersAreRefused) {
 
 TEST_F(SequenceTest, OptionsOutOfRangeAreRefused) {
   EXPECT_EQ(Sequence::create(*model_, {.context = 65}).error().code, ErrorCode::kUsage);
-  EXPECT_EQ(Sequence::create(*model_, {.prefill_chunk = 0}).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(Sequence::create(*model_, {.prefill_chunk = 0}).error().to_string(),
+            "prefill chunk: expected at least 1 token, found 0");
 }
 
 // Tokens that were not computed take their places; what follows is computed behind them, the same
@@ -201,6 +202,33 @@ TEST_F(SequenceTest, MemoryIsRefusedBeforeItIsTaken) {
   ASSERT_FALSE(s.ok());
   EXPECT_EQ(s.error().code, ErrorCode::kOutOfMemory);
   EXPECT_THAT(s.error().to_string(), HasSubstr("KV cache of 64 tokens"));
+  // Besides 32 MiB for logits.
+  EXPECT_FALSE(Sequence::create(*model_, {.available_memory = (32u << 20) + 1000}).ok());
+  EXPECT_TRUE(Sequence::create(*model_, {.available_memory = 64u << 20}).ok());
+}
+
+// Whatever was computed beyond, the logits are those of a sequence that never had it.
+TEST_F(SequenceTest, TruncateForgets) {
+  const auto tokens = test::tiny_tokens(tiny_, 60);
+  const std::span all(tokens);
+  for (const auto kv : {format::KvType::kF16, format::KvType::kInt8}) {
+    auto plain = sequence({.kv_type = kv});
+    ASSERT_TRUE(plain.append(all.first(40)).ok());
+    const std::vector<float> expected(plain.logits().begin(), plain.logits().end());
+    for (const std::size_t kept : {0u, 1u, 31u, 32u, 33u, 39u}) {
+      auto s = sequence({.kv_type = kv});
+      ASSERT_TRUE(s.append(all.first(kept)).ok());
+      ASSERT_TRUE(s.append(all.last(60 - 40)).ok());
+      ASSERT_TRUE(s.truncate(kept).ok());
+      EXPECT_EQ(s.tokens().size(), kept);
+      EXPECT_TRUE(s.logits().empty());
+      ASSERT_TRUE(s.append(all.subspan(kept, 40 - kept)).ok());
+      EXPECT_TRUE(
+          std::equal(expected.begin(), expected.end(), s.logits().begin(), s.logits().end()))
+          << kept;
+    }
+    EXPECT_THAT(plain.truncate(41).error().to_string(), HasSubstr("at most the 40 tokens"));
+  }
 }
 
 }  // namespace

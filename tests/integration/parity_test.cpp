@@ -20,6 +20,7 @@
 #include "core/cpu_features.h"
 #include "core/float16.h"
 #include "core/fp_env.h"
+#include "engine/embedder.h"
 #include "engine/sequence.h"
 #include "format/float_blocks.h"
 #include "kernels/packing.h"
@@ -380,6 +381,41 @@ TEST_P(Parity, EndToEnd) {
       EXPECT_LE(at_99, 2e-4) << reference << " on " << tier->name;
       EXPECT_LE(shares.back(), 1e-2) << reference << " on " << tier->name;
       expect_same_favourites(found, expected);
+    }
+  }
+}
+
+// The vector of the golden tokens, pooled so.
+Array embedding_of(const std::filesystem::path& path, const KernelTable& tier,
+                   const std::vector<text::TokenId>& tokens, arch::Pooling pooling) {
+  backend::CpuBackend backend(tier, 1);
+  const auto model = must(model::Model::load(must(format::GgufFile::open(path)), backend));
+  auto embedder = must(engine::Embedder::create(model, {.pooling = pooling, .rows = 5}));
+  Array found;
+  const auto sink = [&](std::size_t, std::span<const float> vector) {
+    found = {{vector.begin(), vector.end()}, vector.size()};
+    return Result<void>();
+  };
+  must(embedder.embed({&tokens, 1}, sink));
+  return found;
+}
+
+TEST_P(Parity, Embeddings) {
+  if (golden_->tensor("golden.embedding.last") == nullptr) return;  // no embedding model
+  EXPECT_EQ(config().pooling, arch::Pooling::kLast);
+  const std::pair<const char*, arch::Pooling> poolings[] = {
+      {"last", arch::Pooling::kLast}, {"mean", arch::Pooling::kMean}, {"cls", arch::Pooling::kCls}};
+  std::vector<text::TokenId> tokens;
+  for (const float token : golden("tokens").values) tokens.push_back(static_cast<int>(token));
+  for (const KernelTable* tier : tiers_) {
+    for (const auto& [name, pooling] : poolings) {
+      const Array expected = golden(std::string("embedding.") + name);
+      const Array found = embedding_of(model_path_, *tier, tokens, pooling);
+      ASSERT_EQ(found.values.size(), expected.values.size());
+      const double share = range_shares(found.values, expected).back();
+      std::cout << "PARITY " << GetParam().name << " | embedding " << name << " | " << tier->name
+                << " | " << share << " of the range\n";
+      EXPECT_LE(share, 2e-4) << name << " on " << tier->name;
     }
   }
 }

@@ -14,68 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
-
-TALK = [
-    {"role": "system", "content": "Be brief.\n"},
-    {"role": "user", "content": '  What\'s 2+2? <b>"x"</b> '},
-    {"role": "assistant", "content": "<think>\nadd\n</think>\n\nIt is 4."},
-    {"role": "user", "content": "Größe? 海は広い 🐦\n\nYes"},
-]
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "get_weather",
-            "description": "The weather 'here' & there",
-            "parameters": {
-                "type": "object",
-                "properties": {"city": {"type": "string"}, "days": {"type": "integer", "min": 1}},
-                "required": ["city"],
-            },
-        },
-    }
-]
-CALLS = [
-    {"role": "user", "content": "Weather in Rome?"},
-    {
-        "role": "assistant",
-        "content": None,
-        "tool_calls": [
-            {
-                "id": "c1",
-                "function": {"name": "get_weather", "arguments": {"city": "Rome", "days": 2}},
-            },
-            {
-                "id": "c2",
-                "function": {"name": "get_weather", "arguments": {"city": "Bari", "x": None}},
-            },
-        ],
-    },
-    {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
-    {"role": "tool", "tool_call_id": "c2", "content": "rain"},
-]
-PARTS = [{"role": "user", "content": [{"type": "text", "text": "Hi "}, {"type": "image"}]}]
-INPUTS = [
-    {"messages": TALK, "add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>"},
-    {
-        "messages": TALK[1:3],
-        "add_generation_prompt": False,
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-    },
-    {
-        "messages": CALLS,
-        "tools": TOOLS,
-        "add_generation_prompt": True,
-        "bos_token": "",
-        "eos_token": "",
-    },
-    {"messages": PARTS, "add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>"},
-    {"messages": [], "add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>"},
-]
+from chat_jinja import INPUTS, environment, rendered
 
 CHAT = [
     # one line a turn
@@ -398,6 +337,59 @@ not not 1
 {'a': 1,}
 "a" if messages else "b"
 messages[0].content.split(' ')[-1].rstrip('?') ~ '!'
+'\\101\\0\\18\\777\\12x'
+'\\x4'
+'\\u12'
+'\\ud83d\\udc26'
+'\\U00110000'
+'\\q\\é\\海\\🐦'
+"\\N{BULLET}x" is string and nothing.more
+0x1F + 0o17 + 0b1_1 + 0xfF
+0b2
+'a-b-c'.partition('-')
+'abc'.partition('-')
+'a-b-c'.rpartition('-')
+'abc'.rpartition('-')
+'hello'.index('l')
+'hello'.rindex('l')
+'hello'.index('z')
+'42'.zfill(5)
+'-42'.zfill(5)
+'ab'.ljust(4) ~ '|'
+'ab'.rjust(4, '.')
+'ab'.rjust(1, '.')
+'ab'.center(5, '*')
+'abc'.center(6, '*')
+'ab'.ljust(4, 'xy')
+'Hello Größe'.swapcase()
+'12'.isdecimal()
+'1a'.isdecimal()
+'é'.isascii()
+''.isascii()
+'{}-{}'.format(1, 'b')
+'{1}{0}{{}}'.format('a', 'b')
+'{a} {b}'.format(a=1, b=[1])
+'{}'.format()
+'{'.format(1)
+"it's a-b (c d) [e <f" | title
+5 is lower
+['a'] is lower
+1.5 is odd
+3.0 is odd
+[[1], [1]] | unique | list
+nothing[1:]
+'a' | format(1)
+'a%s' | format(1, 2)
+'a' % 5
+'a' % [5]
+'%s' % [1, 2]
+'%s' % (1, 2)
+'a' % {}
+5 | indent
+[1] | indent
+cycler('a', 'b').next()
+cycler()
+joiner('+')() ~ 'x'
 'a-b_c'.split('-')[1].split('_') | last
 """.splitlines()
 
@@ -408,6 +400,33 @@ STATEMENTS = [
     "{% for i in [1, 1, 2] %}{{ loop.changed(i) }}{% endfor %}",
     "{% for a, b in {'x': 1, 'y': 2}.items() %}{{ a }}={{ b }},{% endfor %}",
     "{% for a in 'héy' %}{{ a }}.{% endfor %}",
+    "{% for i in [{'n': 1, 'c': [{'n': 2, 'c': []}, {'n': 3, 'c': [{'n': 4}]}]}] recursive %}"
+    "{{ loop.depth }}{{ loop.depth0 }}:{{ i.n }}{{ loop.last }}{% if i.c %}({{ loop(i.c) }}){% endif %} {% endfor %}",
+    "{% for i in [[1, [2]], 3] if i is iterable recursive %}<{% if i is sequence %}{{ loop(i) }}{% endif %}>"
+    "{% else %}none{% endfor %}",
+    "{% for i in [1, [2, [3]], 'x'] if (i is iterable) recursive %}<{{ loop(i) if i is not string else i }}>"
+    "{% else %}none{% endfor %}",
+    "{% for i in [1] %}{{ loop([2]) }}{% endfor %}",
+    "{% for i in [1, 2] recursive %}{{ x }}{% set x = i %}{% if i == 1 %}[{{ loop([5, 6]) }}]{% endif %}{{ x }};{% endfor %}",
+    "{% for (a, (b, c)) in [(1, (2, 3)), (4, 'xy')] %}{{ a }}{{ b }}{{ c }};{% endfor %}",
+    "{% for a, (b, c) in [(1, (2, 3))] %}{{ a }}{{ b }}{{ c }};{% endfor %}",
+    "{% for a, in [(1,), (2,)] %}{{ a }};{% endfor %}",
+    "{% for (a, b), c in [((1, 2), 3)] %}{{ a }}{{ b }}{{ c }}{% endfor %}",
+    "{% for a, (b, c) in [(1, 2)] %}{{ a }}{% endfor %}",
+    "{% set (a, (b, c)) = 1, (2, 3) %}{{ c }}{{ b }}{{ a }}",
+    "{% set a, = [7] %}{{ a }}",
+    "{% set c = cycler('odd', 'even') %}{% for i in range(3) %}{{ c.current }}{{ c.next() }} {% endfor %}"
+    "{% set _ = c.reset() %}{{ c.current }}",
+    "{% set c = cycler(1, 2) %}{% set c.current = 5 %}{{ c.current }}",
+    "{% set pipe = joiner(' | ') %}{% for i in range(3) %}{{ pipe() }}{{ i }}{% endfor %}",
+    "{% set pipe = joiner() %}{{ pipe() }}a{{ pipe() }}b",
+    "{% with a = 1, b = a %}{{ a }}{{ b }}{% set c = 3 %}{% endwith %}{{ a }}{{ c }}",
+    "{% set a = 7 %}{% with a = 1, b = a %}{{ a }}{{ b }}{% endwith %}{{ a }}",
+    "{% with %}{% set c = 3 %}{{ c }}{% endwith %}{{ c }}",
+    "{% with a %}{% endwith %}",
+    "{% for i in [1, 2] %}{% set outer = loop %}{% for j in [3] %}{{ outer.index }}{{ loop.index }}{% endfor %}{% endfor %}",
+    "{% for i in [1] %}{{ loop is mapping }}{{ loop is callable }}{{ loop['index'] }}{{ loop.nothing is defined }}{% endfor %}",
+    "{% macro m(l) %}{{ l.index }}{% endmacro %}{% for i in [4, 5] %}{{ m(loop) }}{% endfor %}",
     "{% for a in nothing %}x{% else %}empty{% endfor %}",
     "{% for a in none %}x{% endfor %}",
     "{% for a in 5 %}x{% endfor %}",
@@ -453,31 +472,6 @@ STATEMENTS = [
 ]
 
 
-def environment() -> jinja2.Environment:
-    def tojson(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-        return json.dumps(
-            x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-        )
-
-    def raise_exception(message):
-        raise jinja2.exceptions.TemplateError(message)
-
-    class Generation(jinja2.ext.Extension):
-        tags = frozenset({"generation"})
-
-        def parse(self, parser):
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
-            return jinja2.nodes.Scope(body, lineno=line)
-
-    made = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
-    )
-    made.filters["tojson"] = tojson
-    made.globals["raise_exception"] = raise_exception
-    return made
-
-
 def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -488,10 +482,7 @@ def main() -> None:
     with Path(sys.argv[1]).open("w", encoding="utf-8") as file:
         for template, variables in cases:
             case = {"template": template, "variables": variables}
-            try:
-                case["text"] = made.from_string(template).render(**variables)
-            except Exception as error:  # whatever jinja2 and Python refuse
-                case["fails"] = type(error).__name__
+            case |= rendered(made, template, variables)
             file.write(json.dumps(case, ensure_ascii=False) + "\n")
 
 

@@ -38,14 +38,21 @@ def load(folder: Path) -> transformers.PreTrainedModel:
     return model.eval()
 
 
+def pooled(states: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return embeddings of hidden states [T, H]: each pooling in float32, then length 1."""
+    ways = {"last": states[-1], "mean": states.mean(dim=0), "cls": states[0]}
+    unit = torch.nn.functional.normalize
+    return {f"golden.embedding.{way}": unit(x[None], p=2, dim=1) for way, x in ways.items()}
+
+
 def write_golden(
-    folder: Path, gguf: Path, tokens: list[int], out: Path, about: tuple[str, Family]
+    folder: Path, gguf: Path, tokens: list[int], out: Path, about: tuple[str, Family, bool]
 ) -> None:
     """Run the reference twice (K and V in f32, then rounded to f16) and write what it did.
 
-    `about` names the form of the checkpoint and its family.
+    `about` names the form of the checkpoint and its family, and says whether states are pooled.
     """
-    form, family = about
+    form, family, embeds = about
     model = load(folder)
     ids = torch.tensor([tokens])
     with torch.no_grad():
@@ -59,6 +66,8 @@ def write_golden(
         "golden.logits_kv16": rounded,
         **recorder.finish(),
     }
+    if embeds:
+        tensors |= pooled(recorder.seen["output_norm.y"])
     keys = {
         "general.architecture": "golden",
         "general.alignment": 32,
@@ -83,14 +92,15 @@ def make_case(case: Case, data: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_case(case, gguf, Path(folder))
         out = data / f"{case.name}.golden.gguf"
-        write_golden(Path(folder), gguf, tokens.tolist(), out, (case.form, case.family))
+        about = (case.form, case.family, case.embeds)
+        write_golden(Path(folder), gguf, tokens.tolist(), out, about)
 
 
 def make_tales(folder: Path, gguf: Path, data: Path) -> None:
     """Write the golden vectors of tern-tales."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     text = "There was once a poor miller who had a"  # clear of rounding ties, see README.md
-    about = ("autobitlinear", BITNET)
+    about = ("autobitlinear", BITNET, False)
     tokens = [tokenizer.bos_token_id, *tokenizer(text).input_ids][:10]
     write_golden(folder, gguf, tokens, data / "tern-tales.golden.gguf", about)
 

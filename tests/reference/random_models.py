@@ -21,6 +21,8 @@ from export import LINEARS, gguf_keys, hf_config, pack_rows
 from gguf_writer import Tensor, float_tensor, ternary_tensor, write_gguf
 from model import ModelConfig
 
+LAST_TOKEN = 3  # of pooling_type
+
 # Forms of a checkpoint. The first two hold packed trits, and a `weight_scale` that a linear divides
 # or multiplies by; `online` holds master weights that each forward pass quantises; `float` holds
 # trits times their scale, and its linears do not quantise their inputs.
@@ -52,6 +54,7 @@ class Case:
     positions: int = 24
     family: Family = BITNET
     input_norms: bool = False  # `use_rms_norm`: one before each ternary linear
+    embeds: bool = False  # an embedding model, whose golden vectors have pooled states
     rope: dict[str, object] = field(default_factory=dict)  # more of `rope_parameters`
 
 
@@ -140,6 +143,7 @@ CASES = [
         10,
         QWEN3,
         input_norms=True,
+        embeds=True,
     ),
     Case(
         "gemma3-embedding",
@@ -151,6 +155,7 @@ CASES = [
         8,
         GEMMA3,
         input_norms=True,
+        embeds=True,
     ),
 ]
 
@@ -290,6 +295,8 @@ def write_case(case: Case, gguf: Path, folder: Path) -> None:
     builder = _Builder(case)
     builder.build()
     keys = gguf_keys(case.config, case.name, case.family.architecture)
+    if case.embeds:
+        keys[f"{case.family.architecture}.pooling_type"] = LAST_TOKEN
     write_gguf(gguf, keys, builder.gguf)
     folder.mkdir(parents=True, exist_ok=True)
     config = json.dumps(_hf_settings(case), indent=2)

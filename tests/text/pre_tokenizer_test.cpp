@@ -35,6 +35,8 @@ TEST(PreTokenizer, IsFoundByTheNamesOfTheFiles) {
     EXPECT_EQ(find_pre_tokenizer(name)->name, name);
     EXPECT_NE(pre_tokenizer_names().find(name), std::string::npos);
   }
+  EXPECT_EQ(pre_tokenizer_names(),
+            "gpt-2, llama-bpe, llama3, llama-v3, falcon3, falcon, qwen2, olmo");
   for (const char* name : {"", "default", "gpt2", "GPT-2", "llama-bpe "}) {
     EXPECT_EQ(find_pre_tokenizer(name), nullptr) << name;
   }
@@ -50,6 +52,7 @@ TEST(PreTokenizerGpt2, WordsTakeOneSpace) {
   EXPECT_THAT(gpt2("Hello world"), ElementsAre("Hello", " world"));
   EXPECT_THAT(gpt2("a  b"), ElementsAre("a", " ", " b"));
   EXPECT_THAT(gpt2("x 1234567 !?"), ElementsAre("x", " 1234567", " !?"));
+  EXPECT_THAT(gpt2("astir"), ElementsAre("astir"));  // no contraction without its apostrophe
   EXPECT_THAT(gpt2("a1!é2"), ElementsAre("a", "1", "!", "é", "2"));
 }
 

@@ -59,15 +59,22 @@ TEST(Unigram, ATokenOfTheUserWinsWhateverItsScore) {
   EXPECT_THAT(t.encode("aba"), ElementsAre(1, 4));
 }
 
-// Sums begin again before they lose what tells two cuts apart.
+// Sums begin again before they lose what tells two cuts apart: at 27 million floats are 2 apart,
+// and two tokens of -0.9 seem to cost nothing.
 TEST(Unigram, ALongTextIsCutAsAShortOne) {
+  const auto t = make(
+      vocabulary_of({kUnknownToken, piece("a", -90.0f), piece("b", -0.9f), piece("bb", -1.5f)}, 0));
+  const auto ids = t.encode(std::string(300'000, 'a') + "bb");
+  ASSERT_EQ(ids.size(), 300'001u);
+  EXPECT_EQ(ids.back(), 3);
+}
+
+// As in the library: a sum of 100,000 goes on, where floats are 1/128 apart.
+TEST(Unigram, SumsBeginAgainBeyondALimitAndNotAtIt) {
   const auto t = make(vocabulary_of(
-      {kUnknownToken, piece("a", -90.0f), piece("b", -0.5f), piece("bb", -1.1f)}, 0));
-  std::string text(300'000, 'a');
-  text += "bb";
-  const auto ids = t.encode(text);
-  ASSERT_EQ(ids.size(), 300'002u);
-  EXPECT_EQ(ids.back(), 2);
+      {kUnknownToken, piece("a", -100.0f), piece("b", -0.004f), piece("bb", -0.0085f)}, 0));
+  EXPECT_EQ(t.encode(std::string(1000, 'a') + "bb").back(), 3);
+  EXPECT_EQ(t.encode(std::string(1001, 'a') + "bb").back(), 2);
 }
 
 TEST(Unigram, UnknownCharactersBecomeTheirBytes) {
@@ -96,6 +103,13 @@ TEST(Unigram, RefusesAVocabularyThatCannotSayWhatIsUnknown) {
       Tokenizer::create(vocabulary_of({kUnknownToken, piece(std::string(1025, 'a'), -1)}, 0));
   ASSERT_FALSE(longest.ok());
   EXPECT_EQ(longest.error().code, ErrorCode::kUnsupported);
+  EXPECT_TRUE(
+      Tokenizer::create(vocabulary_of({kUnknownToken, piece(std::string(1024, 'a'), -1)}, 0)).ok());
+  const auto twice = Tokenizer::create(
+      vocabulary_of({kUnknownToken, piece("a", -1), {"a", TokenKind::kUserDefined, 0}}, 0));
+  ASSERT_FALSE(twice.ok());
+  EXPECT_EQ(twice.error().code, ErrorCode::kMalformed);
+  EXPECT_THAT(twice.error().to_string(), HasSubstr("expected each text once"));
 }
 
 // The definition: of all cuts the one of the largest sum.

@@ -225,6 +225,14 @@ TEST(Vocabulary, RefusesUnknownPreTokenizers) {
                  ErrorCode::kUnsupported);
 }
 
+// What early converters of BitNet-embedding-270M made of Gemma's vocabulary.
+TEST(Vocabulary, RefusesPiecesThatAreCalledByteLevel) {
+  VocabularyFile file;
+  expect_refused(file.set("pre", std::string("default")), "pre",
+                 "convert the model again so that tokenizer.ggml.model is 'llama'",
+                 ErrorCode::kUnsupported);
+}
+
 TEST(Vocabulary, RefusesTokensThatAreNone) {
   VocabularyFile file;
   file.get<Strings>("tokens")[256] = "a b";

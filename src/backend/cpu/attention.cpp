@@ -45,64 +45,102 @@ struct Int8 {
   }
 };
 
-// A run of query heads.
-struct Heads {
-  std::uint32_t first;
-  std::uint32_t count;
-};
-
 void make_empty(AttentionState& state, std::size_t width) {
   state.maximum = -std::numeric_limits<float>::infinity();
   state.sum = 0.0f;
   std::memset(state.out, 0, width * sizeof(float));
 }
 
-CpuKvCache& cache_of(const AttentionStep& step, std::size_t row) {
-  return static_cast<CpuKvCache&>(*step.batch.rows[row].cache);
+CpuKvCache& cache_of(const AttentionStep& step, const AttentionUnit& unit) {
+  return static_cast<CpuKvCache&>(*step.batch.rows[unit.rows.begin].cache);
 }
 
-std::uint32_t heads_per_kv_head(const Plan& plan) { return plan.heads / plan.kv_heads; }
+format::KvType type_of(const AttentionStep& step, const AttentionUnit& unit) {
+  return cache_of(step, unit).shape().type;
+}
 
-// The queries of some heads of some rows, which are of one sequence and ascend: query i is that of
-// row i / heads.count and head i % heads.count. A worker has one such set at a time.
+// Query i of a unit is that of row i / heads and head i % heads.
+std::size_t row_of(const AttentionUnit& unit, std::size_t query) {
+  return unit.rows.begin + query / unit.heads;
+}
+
+std::size_t offset_of(const AttentionStep& step, const AttentionUnit& unit, std::size_t query) {
+  return (unit.first_head + query % unit.heads) * std::size_t{step.plan.head_dim};
+}
+
+std::size_t keys_of(const AttentionStep& step, const AttentionUnit& unit, std::size_t query) {
+  return std::size_t{step.batch.rows[row_of(unit, query)].position} + 1;
+}
+
+bool sees(const AttentionStep& step, const AttentionUnit& unit, std::size_t query,
+          std::size_t chunk) {
+  return keys_of(step, unit, query) > chunk * kChunkKeys;
+}
+
+void write(const AttentionStep& step, const AttentionUnit& unit, std::size_t query,
+           const AttentionState& total) {
+  step.table.attention_output(
+      total, step.plan.head_dim,
+      step.slots.row(step.op.out, row_of(unit, query)) + offset_of(step, unit, query));
+}
+
+// Where a worker keeps the state of a query over a chunk of a section that does not begin its unit.
+AttentionState* kept_state(const AttentionStep& step, const AttentionSection& section,
+                           std::size_t chunk, std::size_t query) {
+  const AttentionUnit& unit = section.unit;
+  const std::size_t before = section.begin / unit.calls_a_chunk();
+  return step.workspace.kept_attention(section.worker) + (chunk - before) * unit.queries() + query;
+}
+
+template <typename Type>
+using Pages = std::array<typename Type::Page, kPagesPerChunk>;
+
+// The pages that a call of the unit reads, as many as there are; whether that is a whole chunk.
+template <typename Type>
+bool find_pages(const AttentionStep& step, const AttentionUnit& unit, std::size_t call,
+                Pages<Type>& pages) {
+  const CpuKvCache& cache = cache_of(step, unit);
+  const auto group = static_cast<std::uint32_t>(call % unit.calls_a_chunk());
+  const std::uint32_t head = unit.first_head + group * unit.call_heads;
+  const std::uint32_t kv_head = head / (step.plan.heads / step.plan.kv_heads);
+  const std::size_t first = call / unit.calls_a_chunk() * kPagesPerChunk;
+  const std::size_t all = (unit.keys + kPageKeys - 1) / kPageKeys;
+  const std::size_t count = std::min(kPagesPerChunk, all - first);
+  for (std::size_t page = 0; page < count; ++page) {
+    pages[page] = (cache.*Type::kPage)(first + page, step.op.layer, kv_head);
+  }
+  return count == kPagesPerChunk;
+}
+
+// The queries of a unit over call after call. A worker has one such set at a time.
 template <typename Type>
 class Queries {
  public:
-  Queries(const AttentionStep& step, const Slice& rows, const Heads& heads, std::uint32_t worker)
+  Queries(const AttentionStep& step, const AttentionUnit& unit, std::uint32_t worker)
       : step_(step),
-        rows_(rows),
-        heads_(heads),
+        unit_(unit),
         scale_(1.0f / std::sqrt(static_cast<float>(step.plan.head_dim))),
         queries_((step.workspace.*Type::kQueries)(worker)) {
     std::int8_t* codes = step.workspace.query_codes(worker);
-    for (std::size_t i = 0; i < count(); ++i, codes += step.workspace.query_width()) {
-      const float* q = step.slots.row(step.op.in, row_of(i)) + offset_of(i);
+    for (std::size_t i = 0; i < unit.queries(); ++i, codes += step.workspace.query_width()) {
+      const float* q = step.slots.row(step.op.in, row_of(unit, i)) + offset_of(step, unit, i);
       if (!Type::prepare(step, q, codes, queries_[i])) {
-        step.workspace.fail(step.op, step.plan, row_of(i));
+        step.workspace.fail(step.op, step.plan, row_of(unit, i));
       }
     }
   }
 
-  std::size_t count() const { return (rows_.end - rows_.begin) * heads_.count; }
-  std::size_t chunks() const { return position(rows_.end - 1) / kChunkKeys + 1; }
-
-  // The first query, `from` or later, that sees a key of the chunk.
-  std::size_t first_active(std::size_t chunk, std::size_t from) const {
-    while (position(row_of(from)) < chunk * kChunkKeys) ++from;
-    return from;
-  }
-
-  // parts[i - begin] = query i over the chunk, for i in [begin, end): kCallQueries at most, all of
-  // one KV head, and each sees a key of the chunk. The next call, if there is one, begins with
-  // query `next` over `next_chunk`; without one that is chunks().
-  void over(std::size_t chunk, std::size_t begin, std::size_t end, AttentionState* parts,
-            std::size_t next_chunk, std::size_t next) {
-    if (!ready_) find_pages(chunk, begin, pages_);
-    // All of them, or what is not there would be asked for.
-    ready_ = (next_chunk + 1) * kPagesPerChunk <= all_pages();
-    if (ready_) find_pages(next_chunk, next, next_pages_);
+  // parts[i - begin] = query i in the call, for i in [begin, end), of which each sees a key of its
+  // chunk. What is read next is call `next_call` of `next`, or nothing.
+  void over(std::size_t call, std::size_t begin, std::size_t end, AttentionState* parts,
+            const AttentionUnit* next, std::size_t next_call) {
+    if (!ready_) find_pages<Type>(step_, unit_, call, pages_);
+    // A whole chunk, or what is not there would be asked for.
+    ready_ = next != nullptr && type_of(step_, *next) == type_of(step_, unit_) &&
+             find_pages<Type>(step_, *next, next_call, next_pages_);
+    const std::size_t before = call / unit_.calls_a_chunk() * kChunkKeys;
     for (std::size_t i = begin; i < end; ++i) {
-      queries_[i].keys = std::min(kChunkKeys, position(row_of(i)) + 1 - chunk * kChunkKeys);
+      queries_[i].keys = std::min(kChunkKeys, keys_of(step_, unit_, i) - before);
     }
     (step_.table.*Type::kAttend)(
         queries_ + begin, end - begin, scale_,
@@ -110,179 +148,90 @@ class Queries {
     pages_.swap(next_pages_);
   }
 
-  void write(std::size_t i, const AttentionState& total) const {
-    step_.table.attention_output(total, step_.plan.head_dim,
-                                 step_.slots.row(step_.op.out, row_of(i)) + offset_of(i));
-  }
-
  private:
-  std::size_t row_of(std::size_t i) const { return rows_.begin + i / heads_.count; }
-  std::size_t offset_of(std::size_t i) const {
-    return (heads_.first + i % heads_.count) * std::size_t{step_.plan.head_dim};
-  }
-  std::size_t position(std::size_t row) const { return step_.batch.rows[row].position; }
-
-  using Pages = std::array<typename Type::Page, kPagesPerChunk>;
-  std::size_t all_pages() const { return position(rows_.end - 1) / kPageKeys + 1; }
-  // Of the chunk and of the KV head of a query; as many as there are.
-  void find_pages(std::size_t chunk, std::size_t query, Pages& pages) const {
-    const CpuKvCache& cache = cache_of(step_, rows_.begin);
-    const std::size_t head = offset_of(query) / step_.plan.head_dim / heads_per_kv_head(step_.plan);
-    const std::size_t first = chunk * kPagesPerChunk;
-    const std::size_t count = std::min(kPagesPerChunk, all_pages() - first);
-    for (std::size_t page = 0; page < count; ++page) {
-      pages[page] =
-          (cache.*Type::kPage)(first + page, step_.op.layer, static_cast<std::uint32_t>(head));
-    }
-  }
-
   const AttentionStep& step_;
-  Slice rows_;
-  Heads heads_;
+  const AttentionUnit& unit_;
   float scale_;
   typename Type::Query* queries_;
-  Pages pages_;       // of the call at hand, where they were found before it
-  Pages next_pages_;  // of the one after it
+  Pages<Type> pages_;       // of the call at hand, where they were found before it
+  Pages<Type> next_pages_;  // of the one after it
   bool ready_ = false;
 };
 
-// Some rows and heads on one worker: each chunk is folded as soon as it is there.
+// A section that begins with its unit folds each chunk into the totals as soon as it is there. The
+// chunks of another one are kept, since all before them come first. `next` is what the worker takes
+// next, or null.
 template <typename Type>
-void attend_alone(const AttentionStep& step, const Slice& rows, const Heads& heads,
-                  std::uint32_t worker) {
-  const std::size_t width = cache_of(step, rows.begin).shape().value_width();
-  Queries<Type> queries(step, rows, heads, worker);
-  AttentionState parts[kCallQueries];
-  AttentionState totals[kCallQueries];
-  for (std::size_t i = 0; i < queries.count(); ++i) {
-    parts[i].out = step.workspace.scratch(worker) + 2 * i * width;
-    totals[i].out = parts[i].out + width;
-    make_empty(totals[i], width);
-  }
-  std::size_t active = 0;
-  for (std::size_t chunk = 0; chunk < queries.chunks(); ++chunk) {
-    active = queries.first_active(chunk, active);
-    queries.over(chunk, active, queries.count(), parts + active, chunk + 1, active);
-    for (std::size_t i = active; i < queries.count(); ++i) {
-      step.table.attention_fold(parts[i], step.plan.head_dim, &totals[i]);
+void attend_section(const AttentionStep& step, const AttentionSection& section,
+                    const AttentionSection* next, std::uint32_t worker) {
+  const AttentionUnit& unit = section.unit;
+  const std::size_t count = unit.queries();
+  const bool folds = section.begin == 0;
+  Queries<Type> queries(step, unit, worker);
+  AttentionState* totals = step.workspace.attention_totals(worker);
+  const std::size_t width = cache_of(step, unit).shape().value_width();
+  for (std::size_t i = 0; folds && i < count; ++i) make_empty(totals[i], width);
+  for (std::size_t call = section.begin; call < section.end; ++call) {
+    const std::size_t chunk = call / unit.calls_a_chunk();
+    std::size_t begin = call % unit.calls_a_chunk() * unit.call_queries();
+    const std::size_t end = begin + unit.call_queries();
+    while (!sees(step, unit, begin, chunk)) ++begin;
+    AttentionState* parts =
+        folds ? step.workspace.attention_parts(worker) : kept_state(step, section, chunk, begin);
+    const bool last = call + 1 == section.end;
+    const AttentionUnit* then = !last ? &unit : next != nullptr ? &next->unit : nullptr;
+    queries.over(call, begin, end, parts, then,
+                 !last             ? call + 1
+                 : next != nullptr ? next->begin
+                                   : 0);
+    for (std::size_t i = begin; folds && i < end; ++i) {
+      step.table.attention_fold(parts[i - begin], step.plan.head_dim, &totals[i]);
     }
   }
-  for (std::size_t i = 0; i < queries.count(); ++i) queries.write(i, totals[i]);
+  if (!folds || section.end < unit.calls()) return;
+  for (std::size_t i = 0; i < count; ++i) write(step, unit, i, totals[i]);
 }
 
-// The states of `chunks` chunks from `first` on, of all query heads. Item chunk * heads + head is
-// one query head over one chunk, and items go to the workers in equal runs: the keys and values of
-// a run stand one after the other in memory.
-template <typename Type>
-void leave_parts(const AttentionStep& step, Queries<Type>& queries, std::size_t first,
-                 std::size_t chunks, const ThreadPool::Worker& worker) {
-  const std::size_t heads = queries.count();
-  const std::size_t shared = heads_per_kv_head(step.plan);
-  const Slice own = slice_of(heads * chunks, 1, worker.index(), worker.count());
-  for (std::size_t item = own.begin; item < own.end;) {
-    const std::size_t chunk = item / heads;
-    const std::size_t head = item % heads;
-    const std::size_t count = std::min({own.end - item, shared - head % shared, kCallQueries});
-    const std::size_t next = item + count;
-    const std::size_t next_chunk = next < own.end ? first + next / heads : queries.chunks();
-    queries.over(first + chunk, head, head + count, &step.workspace.part(chunk, head), next_chunk,
-                 next % heads);
-    item = next;
-  }
-}
-
-// One row, its chunks divided among all workers, as many at a time as there is room for states.
-template <typename Type>
-void attend_by_chunks(const AttentionStep& step, ThreadPool::Worker& worker) {
-  CpuWorkspace& workspace = step.workspace;
-  Queries<Type> queries(step, {0, 1}, {0, step.plan.heads}, worker.index());
-  const Slice own = slice_of(step.plan.heads, 1, worker.index(), worker.count());
-  const std::size_t width = cache_of(step, 0).shape().value_width();
-  for (std::size_t head = own.begin; head < own.end; ++head) {
-    make_empty(workspace.total(head), width);
-  }
-  for (std::size_t first = 0; first < queries.chunks(); first += CpuWorkspace::kPartChunks) {
-    const std::size_t chunks = std::min(CpuWorkspace::kPartChunks, queries.chunks() - first);
-    if (first > 0) worker.barrier();  // the states before these are folded
-    leave_parts(step, queries, first, chunks, worker);
-    worker.barrier();
-    for (std::size_t head = own.begin; head < own.end; ++head) {
-      for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-        step.table.attention_fold(workspace.part(chunk, head), step.plan.head_dim,
-                                  &workspace.total(head));
+// The worker's part of the queries of a unit that several of them share: what was kept is folded
+// behind the totals of the first of them.
+void fold_shared(const AttentionStep& step, std::span<const AttentionSection> sections,
+                 const ThreadPool::Worker& worker) {
+  const AttentionUnit& unit = sections[0].unit;
+  const std::size_t count = unit.queries();
+  AttentionState* totals = step.workspace.attention_totals(sections[0].worker);
+  const Slice own = slice_of(count, 1, worker.index(), worker.count());
+  const std::size_t calls = unit.calls_a_chunk();
+  for (std::size_t i = own.begin; i < own.end; ++i) {
+    const std::size_t first_call = calls == 1 ? 0 : i / unit.call_queries();
+    for (const AttentionSection& section : sections.subspan(1)) {
+      const std::size_t skipped = section.begin % calls > first_call;  // its chunk is not there
+      for (std::size_t chunk = section.begin / calls + skipped;
+           chunk * calls + first_call < section.end && sees(step, unit, i, chunk); ++chunk) {
+        step.table.attention_fold(*kept_state(step, section, chunk, i), step.plan.head_dim,
+                                  &totals[i]);
       }
     }
-  }
-  for (std::size_t head = own.begin; head < own.end; ++head) {
-    queries.write(head, workspace.total(head));
-  }
-}
-
-void attend_unit(const AttentionStep& step, const Slice& rows, const Heads& heads,
-                 std::uint32_t worker) {
-  if (cache_of(step, rows.begin).shape().type == format::KvType::kF16) {
-    attend_alone<F16>(step, rows, heads, worker);
-  } else {
-    attend_alone<Int8>(step, rows, heads, worker);
-  }
-}
-
-// One row is divided by query heads, evenly.
-void attend_one_row(const AttentionStep& step, const ThreadPool::Worker& worker) {
-  const std::uint32_t shared = heads_per_kv_head(step.plan);
-  const Slice own = slice_of(step.plan.heads, 1, worker.index(), worker.count());
-  for (auto head = static_cast<std::uint32_t>(own.begin); head < own.end;) {
-    const auto left = static_cast<std::uint32_t>(own.end) - head;
-    const std::uint32_t count =
-        std::min({static_cast<std::uint32_t>(kCallQueries), shared - head % shared, left});
-    attend_unit(step, {0, 1}, {head, count}, worker.index());
-    head += count;
-  }
-}
-
-// As many rows as share keys and values best, unless that leaves too few units for the workers to
-// be done at about the same time.
-std::size_t rows_of_unit(std::size_t rows_and_heads, std::size_t workers, std::size_t most) {
-  constexpr std::size_t kUnitsOfWorker = 4;
-  return std::clamp<std::size_t>(rows_and_heads / (workers * kUnitsOfWorker), 1, most);
-}
-
-// Of several rows, a unit is some rows and the query heads of one KV head, and units go to the
-// workers in turn, for later rows see more keys.
-void attend_rows(const AttentionStep& step, const ThreadPool::Worker& worker) {
-  const std::uint32_t shared = heads_per_kv_head(step.plan);
-  const auto most_heads = std::min<std::uint32_t>(shared, kCallQueries);
-  const std::span<const BatchRow> rows = step.batch.rows;
-  const std::size_t most_rows =
-      rows_of_unit(rows.size() * step.plan.kv_heads, worker.count(), kCallQueries / most_heads);
-  std::size_t unit = 0;
-  for (std::size_t row = 0; row < rows.size();) {
-    std::size_t last = row + 1;
-    while (last < rows.size() && last - row < most_rows && rows[last].cache == rows[row].cache) {
-      ++last;
-    }
-    for (std::uint32_t head = 0; head < step.plan.heads; ++unit) {
-      const std::uint32_t count = std::min(most_heads, shared - head % shared);
-      if (unit % worker.count() == worker.index()) {
-        attend_unit(step, {row, last}, {head, count}, worker.index());
-      }
-      head += count;
-    }
-    row = last;
+    write(step, unit, i, totals[i]);
   }
 }
 
 }  // namespace
 
 void attend(const AttentionStep& step, ThreadPool::Worker& worker) {
-  if (step.batch.rows.size() > 1) {
-    attend_rows(step, worker);
-  } else if (step.batch.rows[0].position < kChunkKeys) {
-    attend_one_row(step, worker);
-  } else if (cache_of(step, 0).shape().type == format::KvType::kF16) {
-    attend_by_chunks<F16>(step, worker);
-  } else {
-    attend_by_chunks<Int8>(step, worker);
+  const AttentionDivision& division = step.workspace.attention();
+  const std::span<const AttentionSection> sections = division.sections(worker.index());
+  for (std::size_t i = 0; i < sections.size(); ++i) {
+    const AttentionSection* next = i + 1 < sections.size() ? &sections[i + 1] : nullptr;
+    if (type_of(step, sections[i].unit) == format::KvType::kF16) {
+      attend_section<F16>(step, sections[i], next, worker.index());
+    } else {
+      attend_section<Int8>(step, sections[i], next, worker.index());
+    }
+  }
+  if (division.shared_units() == 0) return;
+  worker.barrier();
+  for (std::size_t unit = 0; unit < division.shared_units(); ++unit) {
+    fold_shared(step, division.shared(unit), worker);
   }
 }
 

@@ -1,10 +1,8 @@
-// Attention on the CPU: which worker takes which queries, keys and values.
+// Attention on the CPU: the sections of a division (attention_division.h), each on its worker.
 //
-// Queries of one KV head read the same keys and values, so up to kCallQueries of them are taken at
-// once. One row with more than a chunk of keys is divided by chunks: every worker leaves the state
-// of each single chunk in the workspace, and then folds those of its own query heads, strictly in
-// ascending order. Otherwise a worker has some rows and query heads to itself. No division changes
-// a result.
+// Up to kCallQueries queries of a KV head are taken over the same keys and values at once. Where
+// several workers share a unit, those but the first keep the state of each single chunk; once all
+// are there they are folded, strictly in ascending order.
 #pragma once
 
 #include "backend/backend.h"

@@ -15,6 +15,13 @@ KvShape kv_shape(const Plan& plan, format::KvType type) {
   return {plan.layers, plan.kv_heads, plan.head_dim, type};
 }
 
+// Of a hidden state; 0 for a plan without a head.
+std::uint32_t head_width(const Plan& plan) {
+  const auto head = std::find_if(plan.ops.begin(), plan.ops.end(),
+                                 [](const Op& op) { return op.code == OpCode::kHead; });
+  return head == plan.ops.end() ? 0 : plan.slots[head->in].width;
+}
+
 Result<void> check(const Plan& plan, const Batch& batch, const CpuWorkspace& workspace) {
   const auto refused = [](std::string message) {
     return Error{ErrorCode::kUsage, std::move(message), "largest logits"};
@@ -32,6 +39,13 @@ Result<void> check(const Plan& plan, const Batch& batch, const CpuWorkspace& wor
   for (const LogitQuery& query : batch.logits) {
     if (is_row(query.row) && query.logits.size() >= plan.vocab) continue;
     return Error{ErrorCode::kUsage, "expected logits of rows of the batch, with room for all",
+                 "batch"};
+  }
+  const std::uint32_t hidden = batch.hidden.empty() ? 0 : head_width(plan);
+  for (const HiddenQuery& query : batch.hidden) {
+    if (is_row(query.row) && hidden != 0 && query.hidden.size() >= hidden) continue;
+    return Error{ErrorCode::kUsage,
+                 "expected hidden states of rows of the batch, with room for all of a row",
                  "batch"};
   }
   if (batch.tops.size() > workspace.rows()) {

@@ -40,6 +40,7 @@ void Execution::run_op(const Op& op, const Part& part) {
     case OpCode::kHead:
       if (!batch_.logits.empty()) all_logits(op, part);
       largest_logits(op, part);
+      hidden_states(op, part);
       break;
     default:
       for (std::size_t row = part.rows.begin; row < part.rows.end; ++row) {
@@ -196,6 +197,16 @@ void Execution::largest_logits(const Op& op, const Part& part) {
   }
 }
 
+void Execution::hidden_states(const Op& op, const Part& part) {
+  const std::size_t width = part.slots.width(op.in);
+  for (std::size_t i = part.worker.index(); i < batch_.hidden.size(); i += part.worker.count()) {
+    const HiddenQuery& query = batch_.hidden[i];
+    const float* x = part.slots.row(op.in, query.row);
+    std::copy_n(x, width, query.hidden.data());
+    if (!std::all_of(x, x + width, [](float v) { return std::isfinite(v); })) fail(op, query.row);
+  }
+}
+
 Result<void> Execution::outcome() {
   HeadSearch::gather(batch_.tops, workspace_);
   std::size_t failed = 0;  // the row that failed first
@@ -219,8 +230,9 @@ Error Execution::error_of(const Op& op, std::size_t index) const {
       return is_f16 ? "a key or value does not fit into f16, the type of the KV cache"
                     : "a key or value is a NaN or an infinity";
     }
-    return op.code == OpCode::kHead ? "a logit is a NaN or an infinity"
-                                    : "an activation is a NaN or an infinity";
+    if (op.code != OpCode::kHead) return "an activation is a NaN or an infinity";
+    return batch_.hidden.empty() ? "a logit is a NaN or an infinity"
+                                 : "a hidden state or a logit is a NaN or an infinity";
   };
   return {ErrorCode::kNumeric, what(),
           "layer " + std::to_string(op.layer) + ", position " + std::to_string(row.position)};

@@ -16,6 +16,7 @@ class Execution {
             const Batch& batch, CpuWorkspace& workspace)
       : table_(table), weights_(weights), plan_(plan), batch_(batch), workspace_(workspace) {
     workspace_.forget_failures();
+    workspace_.attention().divide(plan, batch.rows, workspace.threads(), workspace.kept_states());
   }
 
   void run(ThreadPool::Worker& worker);
@@ -40,6 +41,7 @@ class Execution {
   void linear(const Op& op, const Part& part);
   void all_logits(const Op& op, const Part& part);
   void largest_logits(const Op& op, const Part& part);
+  void hidden_states(const Op& op, const Part& part);
   void fill_rope_table(const Part& part);
   void fail(const Op& op, std::size_t row) { workspace_.fail(op, plan_, row); }
   Error error_of(const Op& op, std::size_t row) const;

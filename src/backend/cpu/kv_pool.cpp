@@ -55,8 +55,10 @@ Result<void> CpuKvPool::take(std::size_t count, std::vector<PageId>& taken) {
   const std::size_t reused = std::min(count, given_back_.size());
   const std::size_t last = next_ + (count - reused);  // behind the pages taken for the first time
   while (blocks_.size() * kPagesPerChunk < last) {
-    TERN_ASSIGN(AlignedBuffer block, AlignedBuffer::allocate(shape_.block_bytes(), "KV cache"));
-    blocks_.push_back(std::move(block));
+    TERN_ASSIGN(const std::span<std::byte> block,
+                memory_.allocate(shape_.block_bytes(), "KV cache"));
+    std::fill(block.begin(), block.end(), std::byte{0});
+    blocks_.push_back(block);
   }
   for (std::size_t i = 0; i < reused; ++i) {
     std::pop_heap(given_back_.begin(), given_back_.end(), std::greater<>());
@@ -97,8 +99,6 @@ CpuKvPool::Page CpuKvPool::at(PageId page, std::uint32_t layer, std::uint32_t kv
           scales + within * kPageKeys, scales + kChunkKeys + within * kPageKeys};
 }
 
-std::span<std::byte> CpuKvPool::block_bytes(std::size_t block) {
-  return {blocks_[block].data(), shape_.block_bytes()};
-}
+std::span<std::byte> CpuKvPool::block_bytes(std::size_t block) { return blocks_[block]; }
 
 }  // namespace tern::backend

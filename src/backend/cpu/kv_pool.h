@@ -1,4 +1,5 @@
-// Memory for keys and values on the CPU: blocks of kPagesPerChunk pages.
+// Memory for keys and values on the CPU: blocks of kPagesPerChunk pages, side by side on huge
+// pages.
 //
 // A block holds, for each layer and KV head, a part: the keys of its pages, then their values and,
 // of int8, the scales of the keys and of the values (kernels/kernel_table.h says what a page is).
@@ -9,7 +10,7 @@
 #include <vector>
 
 #include "backend/backend.h"
-#include "core/aligned_buffer.h"
+#include "core/arena.h"
 #include "format/kv_type.h"
 #include "kernels/kernel_table.h"
 
@@ -66,7 +67,8 @@ class CpuKvPool final : public KvPool {
   std::uint32_t pages_;
   PageId next_ = 0;                 // the first page that was never taken
   std::vector<PageId> given_back_;  // a heap, the lowest in front; has room for all
-  std::vector<AlignedBuffer> blocks_;
+  Arena memory_;
+  std::vector<std::span<std::byte>> blocks_;  // in it
 };
 
 }  // namespace tern::backend

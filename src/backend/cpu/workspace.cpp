@@ -26,10 +26,9 @@ std::vector<bool> own_of(const Schedule& schedule) {
   return own;
 }
 
-// Enough for kScratchRows dequantised rows of any float slot, and for two padded attention states
-// of each query.
+// Enough for kScratchRows dequantised rows of any float slot.
 std::size_t scratch_floats(const Plan& plan) {
-  std::size_t most = 2 * kernels::kCallQueries * round_up(plan.head_dim, kernels::kValueAlign);
+  std::size_t most = 0;
   for (const SlotSpec& slot : plan.slots) {
     most = std::max<std::size_t>(most, CpuWorkspace::kScratchRows * slot.width);
   }
@@ -60,8 +59,12 @@ std::size_t queries_of(const Plan& plan) {
   return std::max<std::size_t>(plan.heads, kernels::kCallQueries);
 }
 
+// States of attention: how wide one is, and how many of them a thread has.
 std::size_t state_width(const Plan& plan) { return round_up(plan.head_dim, kernels::kValueAlign); }
-std::size_t states(const Plan& plan) { return (CpuWorkspace::kPartChunks + 1) * plan.heads; }
+std::size_t kept_states_of(const Plan& plan) { return CpuWorkspace::kKeptChunks * plan.heads; }
+std::size_t states_of(const Plan& plan) {
+  return kernels::kCallQueries + queries_of(plan) + kept_states_of(plan);
+}
 
 }  // namespace
 
@@ -75,7 +78,9 @@ std::uint64_t CpuWorkspace::bytes(const Plan& plan, std::uint32_t rows, std::uin
            (sizeof(AttentionQuery) + sizeof(Int8Query) + width_of_query(plan));
   total += head_bytes(plan, rows, threads) + threads * digit_bytes(plan, rows);
   total += rows * (threads + std::uint64_t{1}) * sizeof(std::uint32_t);
-  return total + states(plan) * (state_width(plan) * sizeof(float) + sizeof(AttentionState));
+  total += AttentionDivision::bytes(plan, rows, threads);
+  return total +
+         threads * states_of(plan) * (state_width(plan) * sizeof(float) + sizeof(AttentionState));
 }
 
 Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::uint32_t rows,
@@ -90,7 +95,7 @@ Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::
       workspace->scratch_,
       AlignedBuffer::allocate(threads * workspace->scratch_floats_ * sizeof(float), "workspace"));
   TERN_TRY(workspace->make_head(plan, rows));
-  TERN_TRY(workspace->make_attention(plan, threads));
+  TERN_TRY(workspace->make_attention(plan, rows, threads));
   workspace->failures_ = std::vector<std::atomic<std::uint32_t>>(rows);
   return workspace;
 }
@@ -125,18 +130,22 @@ Result<void> CpuWorkspace::make_slots(const Plan& plan, std::uint32_t rows) {
   return {};
 }
 
-Result<void> CpuWorkspace::make_attention(const Plan& plan, std::uint32_t threads) {
-  heads_ = plan.heads;
+Result<void> CpuWorkspace::make_attention(const Plan& plan, std::uint32_t rows,
+                                          std::uint32_t threads) {
+  attention_ = AttentionDivision(plan, rows, threads);
   query_width_ = width_of_query(plan);
   queries_ = queries_of(plan);
   f16_queries_.resize(threads * queries_);
   int8_queries_.resize(threads * queries_);
   TERN_ASSIGN(query_codes_,
               AlignedBuffer::allocate(threads * queries_ * query_width_, "workspace"));
+  kept_states_ = kept_states_of(plan);
   const std::size_t width = state_width(plan);
+  const std::size_t count = threads * states_of(plan);
+  // Unwritten: few sequences are so long that they need all of it.
   TERN_ASSIGN(state_floats_,
-              AlignedBuffer::allocate(states(plan) * width * sizeof(float), "workspace"));
-  states_.resize(states(plan));
+              AlignedBuffer::allocate_unwritten(count * width * sizeof(float), "workspace"));
+  states_.resize(count);
   for (std::size_t i = 0; i < states_.size(); ++i) {
     states_[i].out = state_floats_.as<float>() + i * width;
   }

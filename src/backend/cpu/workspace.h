@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/attention_division.h"
 #include "backend/cpu/schedule.h"
 #include "backend/cpu/slots.h"
 #include "core/aligned_buffer.h"
@@ -64,7 +65,7 @@ class CpuWorkspace final : public Workspace {
     return head_found_[query * threads_ + worker];
   }
 
-  // A thread's own floats: kScratchRows dequantised rows, or two attention states a query.
+  // A thread's own floats: kScratchRows dequantised rows.
   static constexpr std::size_t kScratchRows = 4;
   float* scratch(std::uint32_t worker) { return scratch_.as<float>() + worker * scratch_floats_; }
 
@@ -81,13 +82,21 @@ class CpuWorkspace final : public Workspace {
     return query_codes_.as<std::int8_t>() + worker * queries_ * query_width_;
   }
 
-  // Of the attention of one row: the states of single chunks by query head, kPartChunks of them at
-  // a time, and the totals.
-  static constexpr std::size_t kPartChunks = 32;
-  kernels::AttentionState& part(std::size_t chunk, std::size_t head) {
-    return states_[chunk * heads_ + head];
+  // Of the batch at hand, and the states of each thread's attention: those of a call, the totals of
+  // all queries, and those of single chunks that wait for others before them, of all heads of a row
+  // over kKeptChunks chunks.
+  AttentionDivision& attention() { return attention_; }
+  static constexpr std::size_t kKeptChunks = 256;
+  kernels::AttentionState* attention_parts(std::uint32_t worker) {
+    return states_.data() + worker * (kernels::kCallQueries + queries_ + kept_states_);
   }
-  kernels::AttentionState& total(std::size_t head) { return part(kPartChunks, head); }
+  kernels::AttentionState* attention_totals(std::uint32_t worker) {
+    return attention_parts(worker) + kernels::kCallQueries;
+  }
+  kernels::AttentionState* kept_attention(std::uint32_t worker) {
+    return attention_totals(worker) + queries_;
+  }
+  std::size_t kept_states() const { return kept_states_; }
 
  private:
   CpuWorkspace() = default;
@@ -96,7 +105,7 @@ class CpuWorkspace final : public Workspace {
   }
   Result<void> make_head(const Plan& plan, std::uint32_t rows);
   Result<void> make_slots(const Plan& plan, std::uint32_t rows);
-  Result<void> make_attention(const Plan& plan, std::uint32_t threads);
+  Result<void> make_attention(const Plan& plan, std::uint32_t rows, std::uint32_t threads);
 
   std::uint32_t rows_ = 0;
   std::uint32_t threads_ = 0;
@@ -106,7 +115,7 @@ class CpuWorkspace final : public Workspace {
   std::size_t scratch_floats_ = 0;
   std::size_t query_width_ = 0;
   std::size_t queries_ = 0;
-  std::size_t heads_ = 0;
+  std::size_t kept_states_ = 0;
   SlotId rope_slot_ = 0;
   Schedule several_rows_;
   Schedule one_row_;
@@ -121,6 +130,7 @@ class CpuWorkspace final : public Workspace {
   std::vector<kernels::AttentionQuery> f16_queries_;
   std::vector<kernels::Int8Query> int8_queries_;
   AlignedBuffer query_codes_;
+  AttentionDivision attention_;
   std::vector<kernels::AttentionState> states_;  // whose outputs are in state_floats_
   AlignedBuffer state_floats_;
 };

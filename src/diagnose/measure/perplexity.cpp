@@ -23,7 +23,7 @@ Result<void> check(const Perplexity& sizes, std::uint32_t most, std::size_t toke
     return Error{ErrorCode::kUsage, range(2, most, sizes.context), "context"};
   }
   // A window must show at least one token before the first that it scores.
-  if (sizes.stride < 1 || sizes.stride >= sizes.context) {
+  if (sizes.stride >= sizes.context) {  // a stride of 0 means half of the context
     return Error{ErrorCode::kUsage,
                  range(1, sizes.context - 1, sizes.stride) + "; it is less than the context",
                  "stride"};

@@ -107,22 +107,23 @@ class Probe {
     });
   }
 
-  // Seconds to read the whole buffer once.
-  double seconds(const Loop& loop) {
+  // Bytes a second. Every number of the buffer is 1, so that the sums say how many were read.
+  double rate(const Loop& loop) {
     const std::uint64_t repeats =
         std::max<std::uint64_t>(1, kLeastBytesALoop / words_.size_bytes());
     Span span(now_);
     pool_.run([&](ThreadPool::Worker& worker) {
       const std::span<const Words> own = part(worker);
+      volatile std::uint64_t& read = sums_[worker.index()].value;  // keeps each of the sums
+      read = 0;
       worker.barrier();
       span.begin();
-      for (std::uint64_t i = 0; i < repeats; ++i) {
-        // The volatile store keeps each of the sums.
-        *const_cast<volatile std::uint64_t*>(&sums_[worker.index()].value) = loop.sum(own);
-      }
+      for (std::uint64_t i = 0; i < repeats; ++i) read = read + loop.sum(own);
       span.end();
     });
-    return span.seconds() / static_cast<double>(repeats);
+    std::uint64_t numbers = 0;
+    for (const Sum& sum : sums_) numbers += sum.value;
+    return static_cast<double>(numbers * sizeof(std::uint64_t)) / span.seconds();
   }
 
  private:
@@ -156,7 +157,7 @@ Result<ReadCeiling> measure_read_ceiling(std::uint64_t bytes, std::uint32_t thre
   const auto end = now() + budget;
   do {
     for (const Loop& loop : kLoops) {
-      const double rate = static_cast<double>(best.buffer_bytes) / probe.seconds(loop);
+      const double rate = probe.rate(loop);
       if (rate <= best.bytes_per_second) continue;
       best.bytes_per_second = rate;
       best.streams = loop.streams;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 
 #include "format/gguf/gguf_parser.h"
@@ -41,14 +42,12 @@ class ByteBuffer {
   template <typename T>
   void put(T value) {
     static_assert(std::is_arithmetic_v<T> || std::is_enum_v<T>);
-    const auto bytes = std::as_bytes(std::span(&value, 1));
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    append(&value, sizeof value);
   }
 
   void put(const std::string& text) {
     put(std::uint64_t{text.size()});
-    const auto bytes = std::as_bytes(std::span(text));
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    append(text.data(), text.size());
   }
 
   template <typename T>
@@ -70,6 +69,12 @@ class ByteBuffer {
   std::vector<std::byte> take() { return std::move(bytes_); }
 
  private:
+  void append(const void* data, std::size_t count) {
+    const std::size_t begin = bytes_.size();
+    bytes_.resize(begin + count);
+    if (count != 0) std::memcpy(bytes_.data() + begin, data, count);
+  }
+
   std::vector<std::byte> bytes_;
 };
 
@@ -100,7 +105,7 @@ void GgufWriter::add_tensor(std::string name, TensorType type, std::vector<std::
              Source([bytes](const Sink& sink) { return sink(bytes); }));
 }
 
-Result<GgufWriter::Head> GgufWriter::make_head() const {
+Result<GgufWriter::Layout> GgufWriter::layout() const {
   ByteBuffer out;
   const bool record_alignment = alignment_ != kGgufDefaultAlignment;
   for (const char c : {'G', 'G', 'U', 'F'}) out.put(c);
@@ -119,21 +124,28 @@ Result<GgufWriter::Head> GgufWriter::make_head() const {
     out.put(std::uint64_t{0});
   }
 
-  Head head;
-  TERN_ASSIGN(head.sizes, GgufParser::data_sizes(out.bytes()));
+  Layout layout;
+  auto sizes = GgufParser::data_sizes(out.bytes());
+  if (!sizes) {
+    sizes.error().code = ErrorCode::kUsage;
+    return std::move(sizes.error());
+  }
+  layout.sizes = std::move(*sizes);
   std::uint64_t offset = 0;
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     out.overwrite(offset_fields[i], offset);
-    const std::uint64_t bytes = head.sizes[i] + padding(head.sizes[i], alignment_);
+    layout.offsets.push_back(offset);
+    const std::uint64_t bytes = layout.sizes[i] + padding(layout.sizes[i], alignment_);
     if (__builtin_add_overflow(offset, bytes, &offset)) {
       return Error{ErrorCode::kUsage, "the tensors together do not fit into 64 bits",
                    fmt::format("tensor {}", in_quotes(tensors_[i].name))};
     }
   }
   out.pad_to(alignment_);
-  head.file_bytes = out.size() + offset;
-  head.bytes = out.take();
-  return head;
+  for (std::uint64_t& start : layout.offsets) start += out.size();
+  layout.file_bytes = out.size() + offset;
+  layout.head = out.take();
+  return layout;
 }
 
 Result<void> GgufWriter::write_tensor(AtomicFile& file, const Entry& tensor,
@@ -151,16 +163,13 @@ Result<void> GgufWriter::write_tensor(AtomicFile& file, const Entry& tensor,
 }
 
 Result<void> GgufWriter::write(const std::filesystem::path& path) const {
-  auto head = make_head();
-  if (!head) {
-    head.error().code = ErrorCode::kUsage;
-    return in_context(path.string(), std::move(head.error()));
-  }
+  const auto planned = layout();
+  if (!planned) return in_context(path.string(), planned.error());
   TERN_ASSIGN(AtomicFile file, AtomicFile::create(path));
-  TERN_TRY(file.require_space(head->file_bytes));
-  TERN_TRY(file.write(head->bytes));
+  TERN_TRY(file.require_space(planned->file_bytes));
+  TERN_TRY(file.write(planned->head));
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    if (auto written = write_tensor(file, tensors_[i], head->sizes[i]); !written) {
+    if (auto written = write_tensor(file, tensors_[i], planned->sizes[i]); !written) {
       return in_context(path.string(), std::move(written.error()));
     }
   }

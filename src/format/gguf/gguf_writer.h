@@ -47,6 +47,18 @@ class GgufWriter {
   void add_tensor(std::string name, TensorType type, std::vector<std::uint64_t> shape,
                   std::span<const std::byte> bytes);
 
+  // All in front of the data section, and where each tensor's bytes stand in the file, in the order
+  // in which the tensors were added: for who writes these itself. Between and behind them are
+  // zeros.
+  struct Layout {
+    std::vector<std::byte> head;
+    std::vector<std::uint64_t> offsets;
+    std::vector<std::uint64_t> sizes;
+    std::uint64_t file_bytes = 0;
+  };
+  // Errors: kUsage for what no reader would accept.
+  Result<Layout> layout() const;
+
   // Errors: kUsage for what no reader would accept (a name twice, a shape that the type cannot
   // have, a source that gives too few or too many bytes), kIo (before any tensor's bytes are asked
   // for where the file system lacks the room), those of the sources.
@@ -59,14 +71,6 @@ class GgufWriter {
     std::vector<std::uint64_t> shape;
     Source source;
   };
-  // All in front of the data section, checked, and the data bytes of each tensor.
-  struct Head {
-    std::vector<std::byte> bytes;
-    std::vector<std::uint64_t> sizes;
-    std::uint64_t file_bytes = 0;
-  };
-
-  Result<Head> make_head() const;
   Result<void> write_tensor(AtomicFile& file, const Entry& tensor, std::uint64_t bytes) const;
 
   std::uint32_t alignment_;

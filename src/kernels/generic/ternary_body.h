@@ -3,6 +3,14 @@
 
 #include "kernels/generic/ternary_panel_body.h"
 
+// A function of its own: among the others, GCC runs out of registers for the sums of three tokens
+// of two bits. Those of five trits it keeps better where they are.
+template <Packing kPacking, int kGroups, int kTokens>
+__attribute__((noinline)) void some_tokens(const TernaryBlock& b, std::size_t group,
+                                           std::size_t step) {
+  ternary_block(b, kPacking, group, step, kGroups, 0, kTokens);
+}
+
 // At most kTokens tokens from the first on, as many as there are.
 template <Packing kPacking, int kGroups, int kTokens = kBatchTokens>
 TERN_INLINE void ternary_tokens(const TernaryBlock& b, std::size_t group, std::size_t step,
@@ -13,7 +21,11 @@ TERN_INLINE void ternary_tokens(const TernaryBlock& b, std::size_t group, std::s
       return;
     }
   }
-  ternary_block(b, kPacking, group, step, kGroups, 0, kTokens);
+  if constexpr (kPacking == Packing::kTwoBits) {
+    some_tokens<kPacking, kGroups, kTokens>(b, group, step);
+  } else {
+    ternary_block(b, kPacking, group, step, kGroups, 0, kTokens);
+  }
 }
 
 // As many streams as groups in turn. Returns how many groups are done; fewer than streams are left.

@@ -42,17 +42,24 @@ struct Expression {
   int depth = 1;  // of the tree below, this one included: it is walked by recursion
 };
 
+// What is assigned to: a name, "namespace.name", or several of either.
+struct Target {
+  std::string name;           // empty where there are parts
+  std::vector<Target> parts;  // each takes an item of the value
+};
+
 struct Statement {
   enum class Kind {
     kText,     // name is the text
     kOutput,   // expression
     kIf,       // expression, body, otherwise
-    kFor,      // targets in expression, condition, body, otherwise
-    kSet,      // target, or targets, = expression
+    kFor,      // target in expression, condition, body, otherwise; recursive
+    kSet,      // target = expression
     kCapture,  // target = what body writes, through the filters of `expression` where there is one
     kMacro,    // name, parameters, body
     kCall,     // expression is the call, parameters and body its caller
     kFilter,   // expression is a filter of what body writes
+    kWith,     // parameters with their values, body
     kBlock,    // body, as it stands
     kBreak,
     kContinue,
@@ -64,7 +71,8 @@ struct Statement {
   Kind kind;
   int line = 0;
   std::string name;
-  std::vector<std::string> targets;  // names, or "namespace.name"
+  Target target;
+  bool recursive = false;
   ExpressionPtr expression;
   ExpressionPtr condition;
   std::vector<Parameter> parameters;

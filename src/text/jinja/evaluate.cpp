@@ -96,6 +96,7 @@ Result<Value> Interpreter::evaluate_unary(const Expression& e) {
     return refused("expected a number behind '" + e.name + "', found a '" + of.type_name() + "'");
   }
   if (e.name == "+") return of.real() ? of : Value(of.whole());
+  if (of.real()) return Value(-of.number());  // of 0.0, too
   return binary(*this, "-", Value(0), of);
 }
 

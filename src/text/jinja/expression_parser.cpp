@@ -202,7 +202,9 @@ Result<ExpressionPtr> ExpressionParser::constant() {
   std::from_chars_result outcome{};
   if (token.kind == Lex::kInteger) {
     std::int64_t value = 0;
-    outcome = std::from_chars(token.text.data(), end, value);
+    const char mark = token.text.size() > 2 ? static_cast<char>(token.text[1] | 0x20) : '0';
+    const int base = mark == 'x' ? 16 : mark == 'o' ? 8 : mark == 'b' ? 2 : 10;
+    outcome = std::from_chars(token.text.data() + (base == 10 ? 0 : 2), end, value, base);
     made->value = value;
   } else {
     double value = 0.0;

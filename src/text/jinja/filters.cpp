@@ -41,7 +41,9 @@ Result<Value> otherwise(Interpreter&, const Value& of, const Arguments& given) {
 
 Result<Value> attribute_of(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::string name, words(interpreter, given, 0, "name", ""));
-  return attribute(of, name);
+  if (of.dict() == nullptr) return attribute(of, name);
+  const auto found = method(of, name);  // items are none of its attributes
+  return found ? *found : Value(Undefined{fmt::format("a dict has no attribute '{}'", name)});
 }
 
 Result<Value> string(Interpreter& interpreter, const Value& of, const Arguments&) {
@@ -56,6 +58,17 @@ Result<Value> text(Interpreter& interpreter, const Value& of, const Arguments&) 
 }
 std::string uppered(std::string_view t) { return with_case(t, true); }
 std::string lowered(std::string_view t) { return with_case(t, false); }
+// Words begin behind spaces, dashes and opening brackets: not as str.title() has it.
+std::string titled_words(std::string_view text) {
+  std::string out;
+  bool begins = true;
+  for (const std::string_view c : characters(text)) {
+    out += with_case(c, begins);
+    begins = c == "-" || c == "(" || c == "{" || c == "[" || c == "<" ||
+             stripped(c, "", true, true).empty();
+  }
+  return out;
+}
 
 Result<Value> trim(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::string shown, interpreter.shown(of));
@@ -72,6 +85,8 @@ Result<Value> replace(Interpreter& interpreter, const Value& of, const Arguments
 }
 
 Result<Value> indent(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  if (of.string() == nullptr)
+    return refused("expected a string to indent, found a '" + of.type_name() + "'");
   const Value* width = given.find(0, "width");
   std::string by = "    ";
   if (width != nullptr && width->string()) {
@@ -83,7 +98,7 @@ Result<Value> indent(Interpreter& interpreter, const Value& of, const Arguments&
   }
   const bool blank = flag(given, 2, "blank", false);
   TERN_ASSIGN(const std::string all, interpreter.shown(of));
-  std::string out = flag(given, 1, "first", false) && (blank || !all.empty()) ? by : "";
+  std::string out = flag(given, 1, "first", false) ? by : "";
   for (std::size_t i = 0; i < all.size(); ++i) {
     out += all[i];
     const bool empty_line = i + 1 == all.size() || all[i + 1] == '\n';
@@ -128,8 +143,11 @@ Result<Value> word_count(Interpreter& interpreter, const Value& of, const Argume
   return Value(parts.list()->items.size());
 }
 
+}  // namespace
+
 // "%s", "%d", "%r" and "%%", which is as far as templates go.
-Result<Value> format(Interpreter& interpreter, const Value& of, const Arguments& given) {
+Result<Value> formatted(Interpreter& interpreter, const Value& of, const Arguments& given,
+                        bool of_filter) {
   TERN_ASSIGN(const std::string pattern, interpreter.shown(of));
   std::string out;
   std::size_t next = 0;
@@ -158,7 +176,16 @@ Result<Value> format(Interpreter& interpreter, const Value& of, const Arguments&
     }
     TERN_TRY(interpreter.spend(1, out.size()));
   }
+  const bool is_open = given.positional.size() == 1 && !of_filter &&
+                       (given.positional[0].list() || given.positional[0].dict());
+  if (next < given.positional.size() && !is_open) return refused("expected fewer values to format");
   return interpreter.made(std::move(out));
+}
+
+namespace {
+
+Result<Value> format(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  return formatted(interpreter, of, given, true);
 }
 
 Result<Value> absolute(Interpreter& interpreter, const Value& of, const Arguments&) {
@@ -167,12 +194,15 @@ Result<Value> absolute(Interpreter& interpreter, const Value& of, const Argument
   return of.whole() < 0 ? binary(interpreter, "-", Value(0), of) : Result<Value>(of.whole());
 }
 
+Result<Value> whole_part(double value, std::int64_t fallback) {
+  if (std::isnan(value)) return Value(fallback);
+  if (std::fabs(value) < 9e18) return Value(static_cast<std::int64_t>(value));
+  return refused("expected a whole number of 64 bits, found a larger one");
+}
+
 Result<Value> to_integer(Interpreter&, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::int64_t fallback, whole(given, 0, "default", 0));
-  if (of.real()) {
-    const double value = std::trunc(of.number());
-    return std::fabs(value) < 9e18 ? Value(static_cast<std::int64_t>(value)) : Value(fallback);
-  }
+  if (of.real()) return whole_part(of.number(), fallback);
   if (of.is_number()) return Value(of.whole());
   if (of.string() == nullptr) return Value(fallback);
   const std::string text = stripped(*of.string(), "", true, true);
@@ -183,8 +213,8 @@ Result<Value> to_integer(Interpreter&, const Value& of, const Arguments& given) 
   if (outcome.ec == std::errc() && outcome.ptr == end) return Value(number);
   double real = 0.0;
   outcome = std::from_chars(begin, end, real);
-  const bool is_real = outcome.ec == std::errc() && outcome.ptr == end && std::fabs(real) < 9e18;
-  return is_real ? Value(static_cast<std::int64_t>(real)) : Value(fallback);
+  if (outcome.ec != std::errc() || outcome.ptr != end) return Value(fallback);
+  return whole_part(real, fallback);
 }
 
 Result<Value> to_real(Interpreter&, const Value& of, const Arguments& given) {
@@ -231,6 +261,7 @@ Result<Value> json(Interpreter& interpreter, const Value& of, const Arguments& g
   TERN_ASSIGN(const std::int64_t spaces, whole(given, 1, "indent", -1));
   if (spaces > kWidest) return refused("expected an indent of at most 32 spaces");
   style.indent = static_cast<int>(std::max<std::int64_t>(spaces, -1));
+  if (style.indent >= 0) style.between = ",";  // the line ends there
   if (const Value* separators = given.find(2, "separators"); separators && !separators->is_none()) {
     const List* pair = separators->list();
     if (pair == nullptr || pair->items.size() != 2) return refused("expected two separators");
@@ -268,7 +299,7 @@ const Filters& value_filters() {
                            {"round", round},
                            {"safe", string},
                            {"string", string},
-                           {"title", text<titled>},
+                           {"title", text<titled_words>},
                            {"tojson", json},
                            {"trim", trim},
                            {"upper", text<uppered>},

@@ -9,9 +9,10 @@ namespace {
 
 using Kind = Statement::Kind;
 
-// What a loop's body knows of it.
-Value loop_value(const std::vector<Value>& items, std::size_t i,
-                 const std::shared_ptr<Value>& seen) {
+// What a loop's body knows of it; `again` renders the loop over other items, at a given depth.
+Value loop_value(const std::vector<Value>& items, std::size_t i, int depth,
+                 const std::shared_ptr<Value>& seen,
+                 std::function<Result<Value>(Interpreter&, const Arguments&)> again) {
   const std::size_t count = items.size();
   Dict loop;
   const auto add = [&](const char* name, Value value) {
@@ -24,8 +25,8 @@ Value loop_value(const std::vector<Value>& items, std::size_t i,
   add("length", count);
   add("revindex", count - i);
   add("revindex0", count - i - 1);
-  add("depth", 1);  // of recursive loops, which Tern does not have
-  add("depth0", 0);
+  add("depth", depth + 1);
+  add("depth0", depth);
   add("previtem", i == 0 ? Value(Undefined{"previtem"}) : items[i - 1]);
   add("nextitem", i + 1 == count ? Value(Undefined{"nextitem"}) : items[i + 1]);
   add("cycle", Function{"cycle", [i](Interpreter&, const Arguments& given) -> Result<Value> {
@@ -40,7 +41,11 @@ Value loop_value(const std::vector<Value>& items, std::size_t i,
                             *seen = now;
                             return Value(!same);
                           }});
-  return loop;
+  Measure measure{64, 2, false};
+  for (const Value& near : {items[i == 0 ? i : i - 1], items[i + 1 == count ? i : i + 1]}) {
+    measure.depth = std::max(measure.depth, near.measure().depth + 1);
+  }
+  return Function{"loop", std::move(again), measure, std::make_shared<const Dict>(std::move(loop))};
 }
 
 }  // namespace
@@ -132,7 +137,7 @@ Result<Interpreter::Flow> Interpreter::run_one(const Statement& s) {
     case Kind::kFor: return run_loop(s);
     case Kind::kSet: {
       TERN_ASSIGN(const Value value, evaluate(*s.expression));
-      TERN_TRY(assign(s.targets, value));
+      TERN_TRY(assign(s.target, value));
       break;
     }
     case Kind::kCapture: {
@@ -140,7 +145,7 @@ Result<Interpreter::Flow> Interpreter::run_one(const Statement& s) {
       if (s.expression != nullptr) {
         TERN_ASSIGN(value, filtered(*s.expression, std::move(value)));
       }
-      TERN_TRY(assign(s.targets, value));
+      TERN_TRY(assign(s.target, value));
       break;
     }
     case Kind::kMacro: {
@@ -159,11 +164,24 @@ Result<Interpreter::Flow> Interpreter::run_one(const Statement& s) {
       TERN_TRY(write(value));
       break;
     }
+    case Kind::kWith: return run_with(s);
     case Kind::kBlock: return run(s.body);
     case Kind::kBreak: return Flow::kBreak;
     case Kind::kContinue: return Flow::kContinue;
   }
   return Flow::kOn;
+}
+
+// The values are those of the names outside of it.
+Result<Interpreter::Flow> Interpreter::run_with(const Statement& s) {
+  Scope scope{{}, false};
+  for (const auto& [name, expression] : s.parameters) {
+    TERN_ASSIGN(Value value, evaluate(*expression));
+    scope.variables.emplace_back(name, std::move(value));
+  }
+  scopes_.push_back(std::move(scope));
+  const Pop pop(*this);
+  return run(s.body);
 }
 
 Result<void> Interpreter::write(const Value& value) {
@@ -174,14 +192,13 @@ Result<void> Interpreter::write(const Value& value) {
 }
 
 // The items that the loop's own condition lets pass.
-Result<std::vector<Value>> Interpreter::loop_items(const Statement& s) {
-  TERN_ASSIGN(const Value over, evaluate(*s.expression));
+Result<std::vector<Value>> Interpreter::loop_items(const Statement& s, const Value& over) {
   TERN_ASSIGN(std::vector<Value> all, items_of(*this, over));
   if (s.condition == nullptr) return all;
   std::vector<Value> items;
   for (const Value& item : all) {
     scopes_.push_back({{}, false});
-    auto outcome = assign(s.targets, item);
+    auto outcome = assign(s.target, item);
     Result<Value> wanted = outcome ? evaluate(*s.condition) : Result<Value>(outcome.error());
     scopes_.pop_back();
     if (!wanted) return std::move(wanted.error());
@@ -191,19 +208,52 @@ Result<std::vector<Value>> Interpreter::loop_items(const Statement& s) {
 }
 
 Result<Interpreter::Flow> Interpreter::run_loop(const Statement& s) {
-  TERN_ASSIGN(const std::vector<Value> items, loop_items(s));
+  TERN_ASSIGN(const Value over, evaluate(*s.expression));
+  return loop_over(s, over, 0);
+}
+
+Result<Interpreter::Flow> Interpreter::loop_over(const Statement& s, const Value& over, int depth) {
+  TERN_ASSIGN(const std::vector<Value> items, loop_items(s, over));
   if (items.empty()) return run(s.otherwise);
   const auto seen = std::make_shared<Value>(Undefined{"changed"});
+  const auto runs = std::make_shared<bool>(true);
+  const Ends ends(*runs);
+  const std::size_t around = scopes_.size();
+  const auto again = [&s, runs, around, depth](Interpreter& self, const Arguments& given) {
+    return self.loop_again(s, *runs, around, depth + 1, given);
+  };
   for (std::size_t i = 0; i < items.size(); ++i) {
     scopes_.push_back({{}, false});
-    set("loop", loop_value(items, i, seen));
-    auto outcome = assign(s.targets, items[i]);
+    set("loop", loop_value(items, i, depth, seen, again));
+    auto outcome = assign(s.target, items[i]);
     Result<Flow> flow = outcome ? run(s.body) : Result<Flow>(outcome.error());
     scopes_.pop_back();
     if (!flow) return flow;
     if (*flow == Flow::kBreak) break;
   }
   return Flow::kOn;
+}
+
+// loop(items) within a recursive loop: what it writes for these. It sees the names around the loop
+// and none of the turn that asks for it.
+Result<Value> Interpreter::loop_again(const Statement& s, bool runs, std::size_t around, int depth,
+                                      const Arguments& given) {
+  if (!s.recursive || !runs || scopes_.size() < around) {
+    return refused("expected 'recursive' in the loop to call loop(), found none");
+  }
+  if (given.positional.size() != 1) return refused("expected one list in loop()");
+  TERN_TRY(enter());
+  const Leave leave(*this);
+  const auto from = scopes_.begin() + static_cast<std::ptrdiff_t>(around);
+  std::vector<Scope> hidden(std::make_move_iterator(from), std::make_move_iterator(scopes_.end()));
+  scopes_.erase(from, scopes_.end());
+  std::string before = std::exchange(output_, {});
+  auto flow = loop_over(s, given.positional[0], depth);
+  std::string text = std::exchange(output_, std::move(before));
+  scopes_.insert(scopes_.end(), std::make_move_iterator(hidden.begin()),
+                 std::make_move_iterator(hidden.end()));
+  if (!flow) return std::move(flow.error());
+  return Value(std::move(text));
 }
 
 Result<Value> Interpreter::captured(const std::vector<Statement>& body) {
@@ -225,14 +275,14 @@ Result<Value> Interpreter::filtered(const Expression& filters, Value of) {
   return apply_filter(*this, filters.name, of, arguments);
 }
 
-Result<void> Interpreter::assign(const std::vector<std::string>& targets, const Value& value) {
-  if (targets.size() == 1) return assign_one(targets[0], value);
+Result<void> Interpreter::assign(const Target& target, const Value& value) {
+  if (target.parts.empty()) return assign_one(target.name, value);
   TERN_ASSIGN(const std::vector<Value> items, items_of(*this, value));
-  if (items.size() != targets.size()) {
-    return refused("expected " + std::to_string(targets.size()) + " values, found " +
+  if (items.size() != target.parts.size()) {
+    return refused("expected " + std::to_string(target.parts.size()) + " values, found " +
                    std::to_string(items.size()));
   }
-  for (std::size_t i = 0; i < items.size(); ++i) TERN_TRY(assign_one(targets[i], items[i]));
+  for (std::size_t i = 0; i < items.size(); ++i) TERN_TRY(assign(target.parts[i], items[i]));
   return {};
 }
 
@@ -243,7 +293,9 @@ Result<void> Interpreter::assign_one(const std::string& target, const Value& val
     return {};
   }
   const auto space = find(target.substr(0, dot)).name_space();
-  if (space == nullptr) return refused("expected a namespace to set '" + target + "' in");
+  if (space == nullptr || !space->is_open) {
+    return refused("expected a namespace to set '" + target + "' in");
+  }
   // What could hold the namespace itself would never go.
   if (!value.measure().plain) {
     return refused("expected a value to keep in a namespace, found a '" + value.type_name() + "'");

@@ -59,15 +59,26 @@ class Interpreter {
     Pop& operator=(const Pop&) = delete;
     Interpreter& of_;
   };
+  struct Ends {  // says where it ends that it did
+    explicit Ends(bool& runs) : runs_(runs) {}
+    ~Ends() { runs_ = false; }
+    Ends(const Ends&) = delete;
+    Ends& operator=(const Ends&) = delete;
+    bool& runs_;
+  };
 
   Result<Flow> run(const std::vector<Statement>& statements);
   Result<Flow> run_one(const Statement& statement);
   Result<Flow> run_loop(const Statement& statement);
-  Result<std::vector<Value>> loop_items(const Statement& statement);
+  Result<Flow> run_with(const Statement& statement);
+  Result<Flow> loop_over(const Statement& statement, const Value& over, int depth);
+  Result<Value> loop_again(const Statement& statement, bool runs, std::size_t around, int depth,
+                           const Arguments& given);
+  Result<std::vector<Value>> loop_items(const Statement& statement, const Value& over);
   Result<void> write(const Value& value);
   Result<Value> captured(const std::vector<Statement>& body);
   Result<Value> filtered(const Expression& filters, Value of);
-  Result<void> assign(const std::vector<std::string>& targets, const Value& value);
+  Result<void> assign(const Target& target, const Value& value);
   Result<void> assign_one(const std::string& target, const Value& value);
   Result<void> check_arguments(const Statement& macro, const Arguments& given) const;
   Result<Value> run_macro(const Statement& macro, const Variables& around, const Arguments& given);

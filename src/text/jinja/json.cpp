@@ -46,13 +46,10 @@ class JsonWriter {
     out_ += '\n';
     out_.append(static_cast<std::size_t>(style_.indent * depth), ' ');
   }
-  // Between two items; with an indent the line ends at the comma.
-  void comma() { out_ += style_.indent < 0 || style_.between != ", " ? style_.between : ","; }
-
   Result<void> write_list(const List& list, int depth) {
     out_ += '[';
     for (std::size_t i = 0; i < list.items.size(); ++i) {
-      if (i > 0) comma();
+      if (i > 0) out_ += style_.between;
       new_line(depth + 1);
       TERN_TRY(write(list.items[i], depth + 1));
     }
@@ -70,7 +67,7 @@ class JsonWriter {
     }
     out_ += '{';
     for (std::size_t i = 0; i < items.size(); ++i) {
-      if (i > 0) comma();
+      if (i > 0) out_ += style_.between;
       new_line(depth + 1);
       const Value& key = items[i].first;
       write_string(key.string() ? *key.string() : key_text(key));
@@ -97,7 +94,7 @@ class JsonWriter {
         out_ += c;
       } else if (byte < 0x20) {
         write_control(byte);
-      } else if (style_.ascii && (byte >= 0x80 || byte == 0x7f)) {
+      } else if (style_.ascii && byte >= 0x7f) {
         write_escaped(c);
       } else {
         out_ += c;
@@ -119,10 +116,6 @@ class JsonWriter {
   }
 
   void write_escaped(std::string_view character) {
-    if (character == "\x7f") {
-      out_ += character;
-      return;
-    }
     const Utf8Sequence sequence = next_utf8(character, 0);
     std::uint32_t code = sequence.code_point;
     if (sequence.status != Utf8Status::kValid) code = 0xFFFD;

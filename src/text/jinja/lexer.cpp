@@ -1,5 +1,7 @@
 #include "text/jinja/lexer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -105,10 +107,12 @@ class Lexer {
   }
 
   Result<void> skip_comment() {
-    const std::size_t end = source_.find("#}", at_);
+    const std::size_t begin = at_ + (at("-") || at("+") ? 1 : 0);
+    const std::size_t end = source_.find("#}", begin);
     if (end == std::string::npos) return template_error(line_, "expected '#}', found none");
-    strip_next_ = source_[end - 1] == '-' && end > at_;
-    trim_next_ = !strip_next_ && !(source_[end - 1] == '+' && end > at_);
+    const char mark = end > begin ? source_[end - 1] : ' ';
+    strip_next_ = mark == '-';
+    trim_next_ = mark != '-' && mark != '+';
     advance(end + 2);
     return {};
   }
@@ -153,7 +157,6 @@ class Lexer {
     const std::size_t end = source_.find("%}", at_);
     const bool strips = source_[end - 1] == '-';
     advance(end + 2);
-    if (!strips && at("\n")) advance(at_ + 1);
     for (std::size_t tag = source_.find("{%", at_); tag != std::string::npos;
          tag = source_.find("{%", tag + 2)) {
       std::size_t i = tag + 2;
@@ -218,7 +221,31 @@ class Lexer {
     return {};
   }
 
+  // 0x1F, 0o17, 0b11: true where there is one.
+  bool lex_based_number() {
+    if (source_[at_] != '0' || at_ + 1 >= source_.size()) return false;
+    const char mark = static_cast<char>(source_[at_ + 1] | 0x20);
+    const int base = mark == 'x' ? 16 : mark == 'o' ? 8 : mark == 'b' ? 2 : 0;
+    if (base == 0) return false;
+    const std::string_view digits =
+        std::string_view("0123456789abcdef").substr(0, static_cast<std::size_t>(base));
+    std::size_t end = at_ + 2;
+    const auto is_one = [&](std::size_t i) {
+      if (i >= source_.size()) return false;
+      const char c = source_[i];
+      return digits.find(is_digit(c) ? c : static_cast<char>(c | 0x20)) != std::string_view::npos;
+    };
+    while (is_one(end) || (end < source_.size() && source_[end] == '_' && is_one(end + 1))) ++end;
+    if (end == at_ + 2) return false;
+    std::string text = source_.substr(at_, end - at_);
+    std::erase(text, '_');
+    add(Kind::kInteger, std::move(text));
+    at_ = end;
+    return true;
+  }
+
   Result<void> lex_number() {
+    if (lex_based_number()) return {};
     std::size_t end = at_;
     const auto digits = [&] {
       while (end < source_.size() && (is_digit(source_[end]) || source_[end] == '_')) ++end;
@@ -269,27 +296,66 @@ class Lexer {
 
   // source_[i] follows a backslash; leaves i at the last byte of the escape.
   Result<void> lex_escape(std::size_t& i, std::string& text) {
-    constexpr std::string_view kLetters = "nrtbfva0\\'\"";
-    constexpr std::string_view kMeant{"\n\r\t\b\f\v\a\0\\'\"", 11};
+    constexpr std::string_view kLetters = "nrtbfva\\'\"";
+    constexpr std::string_view kMeant{"\n\r\t\b\f\v\a\\'\"", 10};
     const char c = source_[i];
     if (const auto place = kLetters.find(c); place != std::string_view::npos) {
       text += kMeant[place];
+    } else if (c >= '0' && c <= '7') {
+      lex_octal(i, text);
     } else if (c == 'x' || c == 'u' || c == 'U') {
-      const std::size_t count = c == 'x' ? 2 : c == 'u' ? 4 : 8;
-      const std::string digits = source_.substr(i + 1, count);
-      const auto wrong = digits.find_first_not_of("0123456789abcdefABCDEF");
-      if (digits.size() != count || wrong != std::string::npos) {
-        return template_error(line_, "expected " + std::to_string(count) +
-                                         " hexadecimal digits after '\\" + std::string(1, c) + "'");
-      }
-      const auto code = static_cast<char32_t>(std::stoul(digits, nullptr, 16));
-      append_utf8(text, code > 0x10FFFF || (code >= 0xD800 && code < 0xE000) ? 0xFFFD : code);
-      i += count;
+      return lex_hexadecimal(i, text);
+    } else if (c == 'N') {
+      return template_error(line_, "expected a character by its number, found one by name, '\\N'");
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
+      keep_escaped(i, text);
     } else if (c != '\n') {
       text += '\\';
       text += c;
     }
     return {};
+  }
+
+  // Up to three digits.
+  void lex_octal(std::size_t& i, std::string& text) const {
+    char32_t code = 0;
+    const std::size_t end = std::min(i + 3, source_.size());
+    for (; i < end && source_[i] >= '0' && source_[i] <= '7'; ++i) {
+      code = code * 8 + static_cast<char32_t>(source_[i] - '0');
+    }
+    --i;
+    append_utf8(text, code);
+  }
+
+  Result<void> lex_hexadecimal(std::size_t& i, std::string& text) const {
+    const char c = source_[i];
+    const std::size_t count = c == 'x' ? 2 : c == 'u' ? 4 : 8;
+    const std::string digits = source_.substr(i + 1, count);
+    const auto wrong = digits.find_first_not_of("0123456789abcdefABCDEF");
+    if (digits.size() != count || wrong != std::string::npos) {
+      return template_error(line_, "expected " + std::to_string(count) +
+                                       " hexadecimal digits after '\\" + std::string(1, c) + "'");
+    }
+    const auto code = static_cast<char32_t>(std::stoul(digits, nullptr, 16));
+    if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) {
+      return template_error(line_, "expected the number of a character, found '\\" +
+                                       std::string(1, c) + digits + "'");
+    }
+    append_utf8(text, code);
+    i += count;
+    return {};
+  }
+
+  // Jinja escapes what is not ASCII before it reads escapes: of a backslash before it remains the
+  // text of its number.
+  void keep_escaped(std::size_t& i, std::string& text) const {
+    const Utf8Sequence sequence = next_utf8(source_, i);
+    const auto code = static_cast<std::uint32_t>(sequence.code_point);
+    text += '\\';
+    text += code < 0x100     ? fmt::format("x{:02x}", code)
+            : code < 0x10000 ? fmt::format("u{:04x}", code)
+                             : fmt::format("U{:08x}", code);
+    i += sequence.length - 1;
   }
 
   std::string source_;

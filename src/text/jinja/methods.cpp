@@ -1,17 +1,15 @@
 // The methods of strings, lists and dictionaries that a template may call: those that only read.
+#include "text/jinja/methods.h"
+
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <map>
 
-#include "text/jinja/operations.h"
 #include "text/unicode_tables.h"
 #include "text/utf8.h"
 
 namespace tern::text::jinja {
 namespace {
-
-using Method = Result<Value> (*)(Interpreter&, const Value&, const Arguments&);
 
 char32_t code_point(std::string_view character) {
   const Utf8Sequence sequence = next_utf8(character, 0);
@@ -25,36 +23,6 @@ bool is_space(std::string_view character) {
 
 bool is_letter(std::string_view character) {
   return char_class(code_point(character)) == CharClass::kLetter;
-}
-
-// Python's methods take more, by which they look at a part of the text.
-Result<void> only(const Arguments& given, std::size_t most) {
-  if (given.positional.size() <= most) return {};
-  return refused("expected at most " + std::to_string(most) + " arguments, found " +
-                 std::to_string(given.positional.size()));
-}
-
-// The text argument at a place; `otherwise` where it is missing or none.
-Result<std::string> text_argument(const Arguments& given, std::size_t place, std::string_view name,
-                                  std::string otherwise) {
-  const Value* value = given.find(place, name);
-  if (value == nullptr || value->is_none()) return otherwise;
-  if (value->string() == nullptr) {
-    return refused("expected a string as " + std::string(name) + ", found a '" +
-                   value->type_name() + "'");
-  }
-  return *value->string();
-}
-
-Result<std::int64_t> whole_argument(const Arguments& given, std::size_t place,
-                                    std::string_view name, std::int64_t otherwise) {
-  const Value* value = given.find(place, name);
-  if (value == nullptr || value->is_none()) return otherwise;
-  if (!value->integer() && !value->boolean()) {
-    return refused("expected a whole number as " + std::string(name) + ", found a '" +
-                   value->type_name() + "'");
-  }
-  return value->whole();
 }
 
 template <bool kLeft, bool kRight>
@@ -288,8 +256,6 @@ Result<Value> immutable(Interpreter&, const Value& of, const Arguments&) {
                  of.type_name() + "'");
 }
 
-using Methods = std::map<std::string, Method, std::less<>>;
-
 const Methods& methods_of_strings() {
   static const Methods methods{{"strip", strip<true, true>},
                                {"lstrip", strip<true, false>},
@@ -336,14 +302,45 @@ const Methods& methods_of_lists() {
 
 }  // namespace
 
+Result<void> only(const Arguments& given, std::size_t most) {
+  if (given.positional.size() <= most) return {};
+  return refused("expected at most " + std::to_string(most) + " arguments, found " +
+                 std::to_string(given.positional.size()));
+}
+
+Result<std::string> text_argument(const Arguments& given, std::size_t place, std::string_view name,
+                                  std::string otherwise) {
+  const Value* value = given.find(place, name);
+  if (value == nullptr || value->is_none()) return otherwise;
+  if (value->string() == nullptr) {
+    return refused("expected a string as " + std::string(name) + ", found a '" +
+                   value->type_name() + "'");
+  }
+  return *value->string();
+}
+
+Result<std::int64_t> whole_argument(const Arguments& given, std::size_t place,
+                                    std::string_view name, std::int64_t otherwise) {
+  const Value* value = given.find(place, name);
+  if (value == nullptr || value->is_none()) return otherwise;
+  if (!value->integer() && !value->boolean()) {
+    return refused("expected a whole number as " + std::string(name) + ", found a '" +
+                   value->type_name() + "'");
+  }
+  return value->whole();
+}
+
 std::optional<Value> method(const Value& of, const std::string& name) {
   const Methods* methods = of.string() ? &methods_of_strings()
                            : of.dict() ? &methods_of_dicts()
                            : of.list() ? &methods_of_lists()
                                        : nullptr;
   if (methods == nullptr) return std::nullopt;
-  const auto found = methods->find(name);
-  if (found == methods->end()) return std::nullopt;
+  auto found = methods->find(name);
+  if (found == methods->end()) {
+    found = layout_methods().find(name);
+    if (of.string() == nullptr || found == layout_methods().end()) return std::nullopt;
+  }
   return Value(Function{
       name,
       [of, run = found->second](Interpreter& interpreter, const Arguments& given) -> Result<Value> {
@@ -385,17 +382,27 @@ std::string with_case(std::string_view text, bool upper) {
   return out;
 }
 
+// A character as a word begins with it.
+std::string leading(std::string_view character) {
+  const char32_t point = code_point(character);
+  if (next_utf8(character, 0).status != Utf8Status::kValid) return std::string(character);
+  if (point == 0xDF) return "Ss";
+  std::string out;
+  append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(point))));
+  return out;
+}
+
 std::string capitalized(std::string_view text) {
   const auto all = characters(text);
   if (all.empty()) return {};
-  return with_case(all[0], true) + with_case(text.substr(all[0].size()), false);
+  return leading(all[0]) + with_case(text.substr(all[0].size()), false);
 }
 
 std::string titled(std::string_view text) {
   std::string out;
   bool inside = false;
   for (const std::string_view c : characters(text)) {
-    out += with_case(c, !inside);
+    out += inside ? with_case(c, false) : leading(c);
     inside = is_letter(c);
   }
   return out;

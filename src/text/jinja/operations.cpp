@@ -65,7 +65,8 @@ Result<Value> of_real(std::string_view op, double a, double b) {
   if (op == "/") return Value(a / b);
   if (op == "//") return Value(std::floor(a / b));
   const double rest = std::fmod(a, b);
-  return Value(rest != 0.0 && (rest < 0.0) != (b < 0.0) ? rest + b : rest);
+  if (rest == 0.0) return Value(std::copysign(0.0, b));
+  return Value((rest < 0.0) != (b < 0.0) ? rest + b : rest);
 }
 
 Result<Value> repeated(Interpreter& interpreter, const Value& of, std::int64_t times) {
@@ -167,6 +168,54 @@ Result<Value> raise(Interpreter& interpreter, const Arguments& given) {
   return refused(std::move(text));
 }
 
+// cycler(a, b): `current`, and next(), which gives it and goes on, and reset().
+Result<Value> make_cycler(Interpreter&, const Arguments& given) {
+  if (given.positional.empty()) return refused("expected something to cycle through");
+  struct State {
+    std::vector<Value> items;
+    std::size_t at = 0;
+    std::weak_ptr<Namespace> shown;  // which has the functions that have this
+  };
+  const auto state = std::make_shared<State>();
+  for (const Value& item : given.positional) {
+    if (!item.measure().plain) return refused("expected values to cycle through");
+    state->items.push_back(item);
+  }
+  auto made = std::make_shared<Namespace>();
+  state->shown = made;
+  const auto step = [](const std::shared_ptr<State>& of, bool forward) {
+    const Value current = of->items[of->at];
+    of->at = forward ? (of->at + 1) % of->items.size() : 0;
+    if (const auto shown = of->shown.lock()) shown->items[0].second = of->items[of->at];
+    return current;
+  };
+  made->is_open = false;
+  made->items.emplace_back("current", state->items[0]);
+  made->items.emplace_back(
+      "next", Function{"next", [state, step](Interpreter&, const Arguments&) -> Result<Value> {
+                         return step(state, true);
+                       }});
+  made->items.emplace_back(
+      "reset", Function{"reset", [state, step](Interpreter&, const Arguments&) -> Result<Value> {
+                          step(state, false);
+                          return Value();
+                        }});
+  return Value(std::move(made));
+}
+
+// joiner(sep): nothing when it is called first, then the separator.
+Result<Value> make_joiner(Interpreter&, const Arguments& given) {
+  const Value* sep = given.find(0, "sep");
+  const Value between = sep == nullptr ? Value(", ") : *sep;
+  if (!between.measure().plain) return refused("expected a separator");
+  const auto used = std::make_shared<bool>(false);
+  return Value(Function{"joiner",
+                        [between, used](Interpreter&, const Arguments&) -> Result<Value> {
+                          return std::exchange(*used, true) ? between : Value("");
+                        },
+                        {between.measure().weight, between.measure().depth + 1, false}});
+}
+
 // An index of Python: from the end where it is negative.
 std::int64_t from_end(std::int64_t index, std::int64_t size) {
   return index < 0 ? index + size : index;
@@ -206,8 +255,9 @@ Result<Value> binary(Interpreter& interpreter, std::string_view op, const Value&
   if (op == "*" && repeats(b, a)) return repeated(interpreter, b, a.whole());
   if (op == "%" && a.string()) {
     Arguments given;
-    given.positional = b.list() ? b.list()->items : std::vector<Value>{b};
-    return apply_filter(interpreter, "format", a, given);
+    const bool several = b.list() && b.list()->is_tuple;
+    given.positional = several ? b.list()->items : std::vector<Value>{b};
+    return formatted(interpreter, a, given, several);
   }
   return wrong_types(op, a, b);
 }
@@ -241,7 +291,9 @@ Result<Value> attribute(const Value& of, const std::string& name) {
       if (known == name) return value;
     }
   }
-  if (const Dict* dict = of.dict()) {
+  const Function* function = of.function();
+  const Dict* dict = function != nullptr ? function->members.get() : of.dict();
+  if (dict != nullptr) {
     if (const Value* value = dict->find(name)) return *value;
   }
   return Value(Undefined{"a " + of.type_name() + " has no '" + name + "'"});
@@ -306,6 +358,8 @@ Result<Value> slice(Interpreter& interpreter, const Value& of,
 
 Variables global_functions() {
   return {{"range", Function{"range", range}},
+          {"cycler", Function{"cycler", make_cycler}},
+          {"joiner", Function{"joiner", make_joiner}},
           {"namespace", Function{"namespace", make_namespace}},
           {"dict", Function{"dict", make_dict}},
           {"raise_exception", Function{"raise_exception", raise}}};

@@ -32,10 +32,14 @@ std::optional<Value> method(const Value& of, const std::string& name);
 
 Result<Value> apply_filter(Interpreter& interpreter, const std::string& name, const Value& of,
                            const Arguments& arguments);
+// The pattern with the values in it. An operand of "%" that is a list or a dictionary may go
+// unused, as in Python; an argument of the filter may not.
+Result<Value> formatted(Interpreter& interpreter, const Value& of, const Arguments& given,
+                        bool of_filter);
 Result<bool> apply_test(Interpreter& interpreter, const std::string& name, const Value& of,
                         const Arguments& arguments);
 
-// range, namespace, dict, raise_exception.
+// range, namespace, dict, cycler, joiner, raise_exception.
 Variables global_functions();
 
 // Text as Python's methods of strings have it.

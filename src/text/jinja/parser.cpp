@@ -102,6 +102,8 @@ class Parser {
       TERN_ASSIGN(made, call());
     } else if (name == "filter") {
       TERN_ASSIGN(made, filter());
+    } else if (name == "with") {
+      TERN_ASSIGN(made, with());
     } else if (name == "generation") {
       TERN_ASSIGN(made, generation());
     } else if (name == "break" || name == "continue") {
@@ -111,7 +113,7 @@ class Parser {
       TERN_TRY(end_of_block());
     } else {
       return parser_.unexpected(
-          "if, for, set, macro, call, filter, generation, break, continue or raw");
+          "if, for, set, with, macro, call, filter, generation, break, continue or raw");
     }
     all.push_back(std::move(made));
     return {};
@@ -140,30 +142,48 @@ class Parser {
     return made;
   }
 
-  Result<void> targets(Statement& made) {
-    const bool brackets = parser_.take_operator("(");
-    do {
-      if (!made.targets.empty() && (parser_.at_name("in") || parser_.at_operator("="))) break;
-      TERN_ASSIGN(std::string name, parser_.expect_name());
+  // A name, or one of a namespace, or targets in brackets.
+  Result<Target> target() {
+    Target made;
+    if (!parser_.take_operator("(")) {
+      TERN_ASSIGN(made.name, parser_.expect_name());
       if (parser_.take_operator(".")) {
         TERN_ASSIGN(const std::string member, parser_.expect_name());
-        name += "." + member;
+        made.name += "." + member;
       }
-      made.targets.push_back(std::move(name));
-    } while (parser_.take_operator(","));
-    return brackets ? parser_.expect_operator(")") : Result<void>{};
+      return made;
+    }
+    if (++depth_ > kDeepest) return parser_.unexpected("fewer nested targets");
+    TERN_ASSIGN(made, targets());
+    --depth_;
+    TERN_TRY(parser_.expect_operator(")"));
+    return made;
+  }
+
+  // With commas between: one that takes the items of a value apart.
+  Result<Target> targets() {
+    TERN_ASSIGN(Target first, target());
+    if (!parser_.at_operator(",")) return first;
+    Target made;
+    made.parts.push_back(std::move(first));
+    while (parser_.take_operator(",")) {
+      if (parser_.at_operator(")")) break;
+      TERN_ASSIGN(Target next, target());
+      made.parts.push_back(std::move(next));
+    }
+    return made;
   }
 
   Result<Statement> loop() {
     Statement made = make(Kind::kFor);
     parser_.next();
-    TERN_TRY(targets(made));
+    TERN_ASSIGN(made.target, targets());
     if (!parser_.take_name("in")) return parser_.unexpected("'in'");
     TERN_ASSIGN(made.expression, parser_.tuple(false));
     if (parser_.take_name("if")) {
       TERN_ASSIGN(made.condition, parser_.expression());
     }
-    if (parser_.at_name("recursive")) return parser_.unexpected("a loop that is not recursive");
+    made.recursive = parser_.take_name("recursive");
     TERN_TRY(end_of_block());
     ++loops_;
     TERN_ASSIGN(made.body, body({"else", "endfor"}));
@@ -179,13 +199,13 @@ class Parser {
   Result<Statement> assignment() {
     Statement made = make(Kind::kSet);
     parser_.next();
-    TERN_TRY(targets(made));
+    TERN_ASSIGN(made.target, targets());
     if (parser_.take_operator("=")) {
       TERN_ASSIGN(made.expression, parser_.tuple());
       TERN_TRY(end_of_block());
       return made;
     }
-    if (made.targets.size() != 1) return parser_.unexpected("'='");
+    if (!made.target.parts.empty()) return parser_.unexpected("'='");
     made.kind = Kind::kCapture;
     if (parser_.take_operator("|")) {
       TERN_ASSIGN(made.expression, parser_.filters(nullptr));
@@ -255,6 +275,23 @@ class Parser {
     TERN_TRY(end_of_block());
     TERN_ASSIGN(made.body, body({"endfilter"}));
     TERN_TRY(take_end("endfilter"));
+    return made;
+  }
+
+  Result<Statement> with() {
+    Statement made = make(Kind::kWith);
+    parser_.next();
+    while (parser_.peek().kind != Lex::kBlockEnd) {
+      if (!made.parameters.empty()) TERN_TRY(parser_.expect_operator(","));
+      Statement::Parameter parameter;
+      TERN_ASSIGN(parameter.name, parser_.expect_name());
+      TERN_TRY(parser_.expect_operator("="));
+      TERN_ASSIGN(parameter.fallback, parser_.expression());
+      made.parameters.push_back(std::move(parameter));
+    }
+    TERN_TRY(end_of_block());
+    TERN_ASSIGN(made.body, body({"endwith"}));
+    TERN_TRY(take_end("endwith"));
     return made;
   }
 

@@ -110,6 +110,9 @@ Result<Value> unique(Interpreter& interpreter, const Value& of, const Arguments&
   for (const Value& one : all) {
     TERN_ASSIGN(Value key, key_of(one, given.find(1, "attribute")));
     key = folded(key, flag(given, 0, "case_sensitive", false));
+    if (key.dict() || (key.list() && !key.list()->is_tuple)) {
+      return refused("expected items that Python can hash, found a '" + key.type_name() + "'");
+    }
     TERN_TRY(interpreter.spend(seen.size() / 8));
     if (std::any_of(seen.begin(), seen.end(), [&](const Value& v) { return equal(v, key); }))
       continue;

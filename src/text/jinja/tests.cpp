@@ -12,8 +12,9 @@ using Test = Result<bool> (*)(const Value&, const Value&);  // the value, and wh
 
 template <typename Number>
 Result<bool> rest_is(const Value& of, Number rest) {
+  if (of.real()) return std::abs(std::fmod(of.number(), 2.0)) == static_cast<double>(rest);
   if (!of.integer() && !of.boolean()) {
-    return refused("expected a whole number, found a '" + of.type_name() + "'");
+    return refused("expected a number, found a '" + of.type_name() + "'");
   }
   return std::abs(of.whole() % 2) == rest;
 }
@@ -25,9 +26,7 @@ Result<bool> divides(const Value& of, const Value& by) {
   return *by.integer() == -1 || *of.integer() % *by.integer() == 0;
 }
 
-Result<bool> has_case(const Value& of, bool upper) {
-  if (of.string() == nullptr) return refused("expected a string, found a '" + of.type_name() + "'");
-  const std::string& text = *of.string();
+bool has_case(const std::string& text, bool upper) {
   return with_case(text, upper) == text && with_case(text, !upper) != text;
 }
 
@@ -73,9 +72,9 @@ const std::map<std::string, Test, std::less<>>& tests() {
       {"odd", [](V a, V) -> R { return rest_is(a, 1); }},
       {"even", [](V a, V) -> R { return rest_is(a, 0); }},
       {"divisibleby", divides},
-      {"lower", [](V a, V) -> R { return has_case(a, false); }},
-      {"upper", [](V a, V) -> R { return has_case(a, true); }},
-      {"in", nullptr},  // by apply_test
+      {"lower", nullptr},  // by apply_test
+      {"upper", nullptr},
+      {"in", nullptr},
       {"eq", kEqual},
       {"equalto", kEqual},
       {"==", kEqual},
@@ -104,6 +103,10 @@ Result<bool> apply_test(Interpreter& interpreter, const std::string& name, const
   if (!arguments.positional.empty()) {  // compared
     TERN_TRY(interpreter.spend_on(of));
     TERN_TRY(interpreter.spend_on(arguments.positional[0]));
+  }
+  if (name == "lower" || name == "upper") {  // of what shows the value
+    TERN_ASSIGN(const std::string shown, interpreter.shown(of));
+    return has_case(shown, name == "upper");
   }
   if (name == "in")
     return contains(interpreter, arguments.positional.empty() ? Value() : arguments.positional[0],

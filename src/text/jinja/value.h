@@ -43,6 +43,7 @@ struct Dict {
 };
 struct Namespace {
   std::vector<std::pair<std::string, Value>> items;
+  bool is_open = true;  // whether a template may set its items
 };
 struct Arguments {
   std::vector<Value> positional;
@@ -54,6 +55,7 @@ struct Function {
   std::string name;
   std::function<Result<Value>(Interpreter&, const Arguments&)> call;
   Measure measure = {32, 1, false};
+  std::shared_ptr<const Dict> members = nullptr;  // of `loop`, which has both
 };
 
 class Value {

@@ -1,0 +1,138 @@
+// tern convert: from a checkpoint of Hugging Face to a GGUF file.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/printable.h"
+#include "cli/progress.h"
+#include "convert/convert.h"
+#include "core/machine.h"
+
+namespace tern::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using format::TensorType;
+
+struct ConvertCommandOptions {
+  std::string source;
+  std::string output;
+  std::string type = "i2_s";
+  std::string head = "f16";
+  std::uint32_t threads = 0;
+  std::uint64_t max_ram = 400;
+};
+
+TensorType type_of(std::string_view wanted) {
+  for (const TensorType type : {TensorType::kI2_S, TensorType::kTQ2_0, TensorType::kTQ1_0,
+                                TensorType::kF16, TensorType::kQ8_0}) {
+    if (name(type) == wanted) return type;
+  }
+  return TensorType::kQ6_K;  // the parser has checked the name
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// "convert 812 MB/s, 14 s left"
+std::string step_text(std::uint64_t done, std::uint64_t total, double seconds) {
+  const double rate = static_cast<double>(done) / std::max(seconds, 1e-3);
+  const double left = static_cast<double>(total - done) / std::max(rate, 1.0);
+  return fmt::format("convert {:.0f} MB/s, {:.0f} s left", rate / 1e6, left);
+}
+
+std::string summary(const std::string& output, const convert::ConvertReport& report,
+                    double seconds) {
+  std::string text = fmt::format(
+      "{}: {}, {} tensors, {:.1f} MB from {:.1f} MB in {:.1f} s, {:.0f} MB/s, sha256 {}\n",
+      printable(output), report.architecture, report.tensors,
+      static_cast<double>(report.output_bytes) / 1e6, static_cast<double>(report.input_bytes) / 1e6,
+      seconds, static_cast<double>(report.input_bytes) / 1e6 / std::max(seconds, 1e-3),
+      report.output_sha256);
+  if (report.resumed_tensors != 0) {
+    text +=
+        fmt::format("tern: {} tensors were finished before, and their bytes still as they were\n",
+                    report.resumed_tensors);
+  }
+  if (report.rounded_values != 0) {
+    text += fmt::format("tern: {} values of embedding and head were rounded to f16\n",
+                        report.rounded_values);
+  }
+  return text;
+}
+
+Result<ExitCode> convert_checkpoint(const ConvertCommandOptions& options) {
+  const auto start = Clock::now();
+  std::stop_source stop;
+  Interrupt interrupt(stop);
+  Progress progress;
+  convert::ConvertOptions job;
+  job.source = options.source;
+  job.output = options.output;
+  job.ternary = type_of(options.type);
+  job.head = type_of(options.head);
+  job.threads = options.threads != 0 ? options.threads : usable_cores();
+  job.max_ram = options.max_ram << 20;
+  job.stop = stop.get_token();
+  job.progress = [&](std::uint64_t done, std::uint64_t total) {
+    progress.show(step_text(done, total, seconds_since(start)), done, total);
+  };
+  const auto report = convert::convert(job);
+  progress.clear();
+  if (!report && interrupt.happened()) {
+    write_stderr(fmt::format("tern: {}: interrupted; the same command goes on from here\n",
+                             printable(options.output)));
+    return ExitCode::kInterrupted;
+  }
+  if (!report) return report.error();
+  write_stderr(summary(options.output, *report, seconds_since(start)));
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Command add_convert_command(CLI::App& tern) {
+  const auto options = std::make_shared<ConvertCommandOptions>();
+  CLI::App* parser = tern.add_subcommand(
+      "convert",
+      "Convert a checkpoint of Hugging Face to a GGUF file.\n"
+      "Safetensors with packed, ternary or master weights, the tokenizer, the chat template. "
+      "Memory "
+      "does not\ngrow with the model; what was interrupted goes on with the same command.\n");
+  parser->footer(
+      "Examples:\n"
+      "  tern convert bitnet-b1.58-2B-4T -o 2b4t.gguf && tern verify -m 2b4t.gguf\n"
+      "  tern convert Falcon3-7B-Instruct-1.58bit -o falcon3.gguf --head q6_k\n");
+  parser->add_option("source", options->source, "Folder with config.json and safetensors")
+      ->type_name("FOLDER")
+      ->required();
+  parser
+      ->add_option("-o,--output", options->output,
+                   "The file; what is there is replaced when the new one is whole")
+      ->type_name("FILE")
+      ->required();
+  parser->add_option("--type", options->type, "Of the ternary matrices: i2_s, tq2_0 or tq1_0")
+      ->type_name("TYPE")
+      ->check(CLI::IsMember({"i2_s", "tq2_0", "tq1_0"}).description(""))
+      ->capture_default_str();
+  parser->add_option("--head", options->head, "Of embedding and output: f16, q8_0 or q6_k")
+      ->type_name("TYPE")
+      ->check(CLI::IsMember({"f16", "q8_0", "q6_k"}).description(""))
+      ->capture_default_str();
+  parser->add_option("-t,--threads", options->threads, "Without it as many as cores may be used")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 1024u).description(""));
+  parser->add_option("--max-ram", options->max_ram, "Most memory to use, in MB")
+      ->type_name("N")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 20).description(""))
+      ->capture_default_str();
+  return {parser, [options](Output&) { return convert_checkpoint(*options); }};
+}
+
+}  // namespace tern::cli

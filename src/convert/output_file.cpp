@@ -1,0 +1,159 @@
+#include "convert/output_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <sstream>
+#include <utility>
+
+#include "core/fast_hash.h"
+
+namespace tern::convert {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kMagic = "tern-convert-1";
+constexpr std::size_t kMostJournal = std::size_t{64} << 20;
+
+std::string hex(std::uint64_t value) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text(16, '0');
+  for (std::size_t i = 16; i-- != 0; value >>= 4) text[i] = kDigits[value & 15u];
+  return text;
+}
+
+// A line carries the hash of its own text, so that one that was cut is known.
+std::string sealed(const std::string& text) {
+  return text + " " + hex(fast_hash(std::as_bytes(std::span(text)))) + "\n";
+}
+
+// The text of a sealed line; nothing where it is not whole.
+std::optional<std::string> unsealed(const std::string& line) {
+  const std::size_t space = line.rfind(' ');
+  if (space == std::string::npos) return std::nullopt;
+  std::string text = line.substr(0, space);
+  if (sealed(text) != line + "\n") return std::nullopt;
+  return text;
+}
+
+Result<FileDescriptor> open_file(const fs::path& path, int flags) {
+  FileDescriptor fd(::open(path.c_str(), flags | O_CLOEXEC, 0666));
+  if (!fd.is_open()) return io_error(path, "cannot open", errno);
+  return fd;
+}
+
+}  // namespace
+
+OutputFile::OutputFile(fs::path path, std::uint64_t bytes)
+    : path_(std::move(path)),
+      part_(path_.string() + ".part"),
+      journal_(path_.string() + ".journal"),
+      bytes_(bytes) {}
+
+void OutputFile::read_journal(const std::string& fingerprint) {
+  struct stat status {};
+  if (::fstat(journal_fd_.get(), &status) != 0) return;
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (size > kMostJournal) return;
+  std::string text(size, '\0');
+  if (!read_all_at(journal_fd_.get(), 0, std::as_writable_bytes(std::span(text)), journal_)) return;
+  std::istringstream lines(text);
+  std::string line;
+  if (!std::getline(lines, line)) return;
+  same_fingerprint_ = unsealed(line) == std::string(kMagic) + " " + fingerprint;
+  if (!same_fingerprint_) return;
+  while (std::getline(lines, line)) {
+    const auto entry = unsealed(line);
+    if (!entry) continue;  // cut by the end of a process; that tensor is made again
+    std::istringstream fields(*entry);
+    std::size_t tensor = 0;
+    Entry found;
+    if (fields >> tensor >> std::hex >> found.hash >> found.rounded) recorded_[tensor] = found;
+  }
+}
+
+Result<OutputFile> OutputFile::open(const fs::path& path, const std::string& fingerprint,
+                                    std::uint64_t bytes) {
+  OutputFile file(path, bytes);
+  TERN_ASSIGN(file.fd_, open_file(file.part_, O_RDWR | O_CREAT));
+  if (::flock(file.fd_.get(), LOCK_EX | LOCK_NB) != 0) {
+    return Error{ErrorCode::kUsage, "another conversion is writing this file; wait for it",
+                 file.part_.string()};
+  }
+  TERN_ASSIGN(file.journal_fd_, open_file(file.journal_, O_RDWR | O_CREAT | O_APPEND));
+  file.read_journal(fingerprint);
+  struct stat status {};
+  if (::fstat(file.fd_.get(), &status) != 0) {
+    return io_error(file.part_, "cannot ask for its size", errno);
+  }
+  if (file.same_fingerprint_ && static_cast<std::uint64_t>(status.st_size) == bytes) return file;
+  file.recorded_.clear();
+  const std::string head = sealed(std::string(kMagic) + " " + fingerprint);
+  if (::ftruncate(file.fd_.get(), 0) != 0 || ::ftruncate(file.journal_fd_.get(), 0) != 0 ||
+      ::ftruncate(file.fd_.get(), static_cast<off_t>(bytes)) != 0) {
+    return io_error(file.part_, "cannot set its size", errno);
+  }
+  TERN_TRY(write_all(file.journal_fd_.get(), std::as_bytes(std::span(head)), file.journal_));
+  return file;
+}
+
+Result<void> OutputFile::require_space() const {
+  struct statvfs room {};
+  struct stat status {};
+  if (::fstatvfs(fd_.get(), &room) != 0 || ::fstat(fd_.get(), &status) != 0) {
+    return io_error(part_, "cannot ask for free space", errno);
+  }
+  const std::uint64_t free = std::uint64_t{room.f_bavail} * room.f_frsize;
+  const std::uint64_t written = static_cast<std::uint64_t>(status.st_blocks) * 512;
+  const std::uint64_t missing = bytes_ > written ? bytes_ - written : 0;
+  if (missing <= free) return {};
+  return Error{ErrorCode::kIo,
+               "the file needs " + std::to_string(missing) +
+                   " bytes more and its file system has " + std::to_string(free) +
+                   " free; free some, or write elsewhere",
+               path_.string()};
+}
+
+Result<void> OutputFile::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
+  return write_all_at(fd_.get(), offset, bytes, part_);
+}
+
+Result<void> OutputFile::read(std::uint64_t offset, std::span<std::byte> bytes) const {
+  return read_all_at(fd_.get(), offset, bytes, part_);
+}
+
+std::optional<OutputFile::Entry> OutputFile::recorded(std::size_t tensor) const {
+  const auto found = recorded_.find(tensor);
+  return found == recorded_.end() ? std::nullopt : std::optional(found->second);
+}
+
+Result<void> OutputFile::record(std::size_t tensor, const Entry& entry) {
+  recorded_[tensor] = entry;
+  const std::string line =
+      sealed(std::to_string(tensor) + " " + hex(entry.hash) + " " + hex(entry.rounded));
+  return write_all(journal_fd_.get(), std::as_bytes(std::span(line)), journal_);
+}
+
+Result<void> OutputFile::sync() const {
+  if (::fsync(fd_.get()) != 0) return io_error(part_, "cannot sync", errno);
+  return {};
+}
+
+Result<void> OutputFile::commit() {
+  TERN_TRY(sync());
+  if (::rename(part_.c_str(), path_.c_str()) != 0) {
+    return io_error(path_, "cannot rename the finished file", errno);
+  }
+  ::unlink(journal_.c_str());
+  const fs::path parent = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
+  TERN_ASSIGN(const FileDescriptor directory, open_file(parent, O_RDONLY | O_DIRECTORY));
+  return sync_directory(directory.get(), parent);
+}
+
+}  // namespace tern::convert

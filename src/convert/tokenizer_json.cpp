@@ -1,0 +1,352 @@
+// tokenizer.json of Hugging Face, as far as byte-level BPE has it.
+#include <algorithm>
+#include <array>
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "arch/json_settings.h"
+#include "convert/vocabulary.h"
+#include "format/gguf/gguf_text.h"
+
+namespace tern::convert {
+namespace {
+
+namespace json = boost::json;
+using arch::JsonSettings;
+using format::in_quotes;
+using text::TokenKind;
+
+constexpr std::uint64_t kMostTokens = 1u << 24;
+
+// Regular expressions of Llama 3 and Qwen 2; they differ in how many digits go together.
+constexpr std::string_view kLlama3 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kQwen2 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+// A part of a pipeline as text with everything that changes no token left out: two that do the same
+// give the same text.
+std::string essence(const json::value& part) {
+  const json::object* object = part.if_object();
+  if (object == nullptr) return json::serialize(part);
+  std::vector<std::string> members;
+  for (const auto& member : *object) {
+    const std::string_view key(member.key().data(), member.key().size());
+    if (key == "trim_offsets") continue;  // of offsets into the text alone
+    std::string value;
+    if (const json::array* list = member.value().if_array()) {
+      for (const json::value& element : *list) value += essence(element) + ";";
+    } else {
+      value = essence(member.value());
+    }
+    members.push_back(std::string(key) + "=" + value);
+  }
+  std::ranges::sort(members);
+  std::string out;
+  for (const std::string& member : members) out += "(" + member + ")";
+  return out;
+}
+
+std::string byte_level(bool regex) {
+  json::object part{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", regex}};
+  return essence(part);
+}
+
+json::object split(std::string_view pattern) {
+  return {{"type", "Split"},
+          {"pattern", json::object{{"Regex", json::string_view(pattern.data(), pattern.size())}}},
+          {"behavior", "Isolated"},
+          {"invert", false}};
+}
+
+std::string sequence(json::array parts) {
+  return essence(json::object{{"type", "Sequence"}, {"pretokenizers", std::move(parts)}});
+}
+
+json::object byte_level_part(bool regex) {
+  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", regex}};
+}
+
+struct KnownPreTokenizer {
+  std::string_view name;  // as tokenizer.ggml.pre has it
+  bool composes;          // with NFC as normaliser
+  bool ignores_merges;
+  std::string essence;
+};
+
+std::vector<KnownPreTokenizer> known_pre_tokenizers() {
+  return {
+      {"gpt-2", false, false, byte_level(true)},
+      {"olmo", true, false, byte_level(true)},
+      {"llama-bpe", false, true, sequence({split(kLlama3), byte_level_part(false)})},
+      {"qwen2", true, false, sequence({split(kQwen2), byte_level_part(false)})},
+      {"falcon", false, false,
+       sequence({json::object{{"type", "Punctuation"}, {"behavior", "Contiguous"}},
+                 byte_level_part(true),
+                 json::object{{"type", "Digits"}, {"individual_digits", false}},
+                 split("[0-9][0-9][0-9]")})},
+  };
+}
+
+class TokenizerReader {
+ public:
+  TokenizerReader(const JsonSettings& file, const SpecialNames& names)
+      : file_(file), names_(names) {}
+
+  Result<HfVocabulary> read() {
+    TERN_ASSIGN(const json::object* model, object(file_, "model"));
+    const JsonSettings bpe(*model, file_.source() + ": model");
+    TERN_TRY(check_model(bpe));
+    TERN_TRY(find_pre_tokenizer(bpe));
+    TERN_TRY(read_tokens(bpe));
+    TERN_TRY(read_merges(bpe));
+    TERN_TRY(read_added_tokens());
+    TERN_TRY(read_special_names());
+    if (const json::value* post = file_.find("post_processor")) TERN_TRY(read_post(*post));
+    return std::move(vocabulary_);
+  }
+
+ private:
+  static Result<const json::object*> object(const JsonSettings& settings, const char* key) {
+    const json::value* value = settings.find(key);
+    if (value != nullptr && value->is_object()) return &value->get_object();
+    return settings.malformed(key, "expected an object, found " + settings.shown(key));
+  }
+  static Result<const json::array*> array(const JsonSettings& settings, const char* key) {
+    const json::value* value = settings.find(key);
+    if (value != nullptr && value->is_array()) return &value->get_array();
+    return settings.malformed(key, "expected a list, found " + settings.shown(key));
+  }
+
+  static Result<void> check_model(const JsonSettings& model) {
+    TERN_ASSIGN(const std::string type, model.text("type"));
+    if (type != "BPE") {
+      return model.unsupported("type", "expected 'BPE', found " + in_quotes(type) +
+                                           "; of SentencePiece bring its tokenizer.model");
+    }
+    TERN_ASSIGN(const bool fallback, model.flag_or("byte_fallback", false));
+    if (fallback) {
+      return model.unsupported("byte_fallback",
+                               "this is SentencePiece's BPE without its scores; bring the "
+                               "tokenizer.model that it was made from");
+    }
+    for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
+      const json::value* value = model.find(key);
+      if (value == nullptr || (value->is_string() && value->get_string().empty())) continue;
+      if (value->is_double() && value->get_double() == 0.0) continue;
+      return model.unsupported(key, "expected nothing, found " + model.shown(key));
+    }
+    return {};
+  }
+
+  Result<void> find_pre_tokenizer(const JsonSettings& model) {
+    const json::value* normalizer = file_.find("normalizer");
+    bool composes = false;
+    if (normalizer != nullptr) {
+      composes = essence(*normalizer) == "(type=\"NFC\")";
+      if (!composes) {
+        return file_.unsupported("normalizer",
+                                 "expected none or NFC, found " + file_.shown("normalizer"));
+      }
+    }
+    TERN_ASSIGN(const bool ignores, model.flag_or("ignore_merges", false));
+    const json::value* pre = file_.find("pre_tokenizer");
+    const std::string found = pre == nullptr ? "" : essence(*pre);
+    for (const KnownPreTokenizer& known : known_pre_tokenizers()) {
+      if (known.essence != found || known.composes != composes) continue;
+      if (known.ignores_merges != ignores) {
+        return model.unsupported(
+            "ignore_merges", std::string("expected ") + (known.ignores_merges ? "true" : "false") +
+                                 " as the pre-tokenizer is that of " + std::string(known.name));
+      }
+      vocabulary_.pre_tokenizer = known.name;
+      return {};
+    }
+    return file_.unsupported("pre_tokenizer",
+                             "the pre-tokenizer is none of those that Tern knows (of gpt-2, olmo, "
+                             "llama-bpe, qwen2 and falcon); found " +
+                                 file_.shown("pre_tokenizer"));
+  }
+
+  Result<void> read_tokens(const JsonSettings& model) {
+    TERN_ASSIGN(const json::object* vocab, object(model, "vocab"));
+    std::vector<bool> seen;
+    for (const auto& member : *vocab) {
+      const std::string_view token(member.key().data(), member.key().size());
+      const std::int64_t* id = member.value().if_int64();
+      if (id == nullptr || *id < 0 || *id >= static_cast<std::int64_t>(kMostTokens)) {
+        return model.malformed("vocab", "expected an id for " + in_quotes(token) + ", found " +
+                                            json::serialize(member.value()));
+      }
+      const auto index = static_cast<std::size_t>(*id);
+      if (index >= seen.size()) seen.resize(index + 1);
+      if (seen[index]) {
+        return model.malformed("vocab", "the id " + std::to_string(*id) + " of " +
+                                            in_quotes(token) + " is another token's, too");
+      }
+      seen[index] = true;
+      vocabulary_.put(static_cast<std::uint32_t>(*id), std::string(token), TokenKind::kNormal);
+    }
+    if (seen.empty()) return model.malformed("vocab", "expected tokens, found none");
+    return {};
+  }
+
+  Result<void> read_merges(const JsonSettings& model) {
+    TERN_ASSIGN(const json::array* merges, array(model, "merges"));
+    vocabulary_.merges.reserve(merges->size());
+    for (const json::value& merge : *merges) {
+      if (merge.is_string()) {
+        vocabulary_.merges.emplace_back(merge.get_string().data(), merge.get_string().size());
+        continue;
+      }
+      const json::array* pair = merge.if_array();
+      const bool two = pair != nullptr && pair->size() == 2 && pair->front().is_string() &&
+                       pair->back().is_string();
+      if (!two) {
+        return model.malformed("merges",
+                               "expected two tokens a merge, found " + json::serialize(merge));
+      }
+      std::string text(pair->front().get_string().data(), pair->front().get_string().size());
+      text += ' ';
+      text.append(pair->back().get_string().data(), pair->back().get_string().size());
+      vocabulary_.merges.push_back(std::move(text));
+    }
+    return {};
+  }
+
+  Result<void> read_added_tokens() {
+    if (file_.find("added_tokens") == nullptr) return {};
+    TERN_ASSIGN(const json::array* added, array(file_, "added_tokens"));
+    for (const json::value& value : *added) {
+      const json::object* entry = value.if_object();
+      if (entry == nullptr) {
+        return file_.malformed("added_tokens", "expected objects, found " + json::serialize(value));
+      }
+      TERN_TRY(add_token(JsonSettings(*entry, file_.source() + ": added_tokens")));
+    }
+    return {};
+  }
+
+  Result<void> add_token(const JsonSettings& entry) {
+    TERN_ASSIGN(const std::string content, entry.text("content"));
+    const json::value* id = entry.find("id");
+    if (id == nullptr || !id->is_int64() || id->get_int64() < 0 ||
+        id->get_int64() >= static_cast<std::int64_t>(kMostTokens)) {
+      return entry.malformed(
+          "id", "expected an id for " + in_quotes(content) + ", found " + entry.shown("id"));
+    }
+    for (const char* key : {"lstrip", "rstrip", "single_word"}) {
+      TERN_ASSIGN(const bool set, entry.flag_or(key, false));
+      if (set) {
+        return entry.unsupported(key, "the token " + in_quotes(content) +
+                                          " takes more of the text than its name, which is not "
+                                          "supported");
+      }
+    }
+    TERN_ASSIGN(const bool special, entry.flag_or("special", false));
+    const auto index = static_cast<std::uint32_t>(id->get_int64());
+    if (const auto other = vocabulary_.find(content); other && *other != index) {
+      return entry.malformed("id", in_quotes(content) + " has the ids " + std::to_string(*other) +
+                                       " and " + std::to_string(index));
+    }
+    vocabulary_.put(index, content, special ? TokenKind::kControl : TokenKind::kUserDefined);
+    return {};
+  }
+
+  Result<void> read_special_names() {
+    for (const auto& [name, id] :
+         {std::pair(&names_.bos, &vocabulary_.bos), std::pair(&names_.eos, &vocabulary_.eos)}) {
+      if (name->empty()) continue;
+      *id = vocabulary_.find(*name);
+      if (*id) continue;
+      return file_.malformed("added_tokens", "the special token " + in_quotes(*name) +
+                                                 " of tokenizer_config.json is no token");
+    }
+    return {};
+  }
+
+  // What is put before and behind a text.
+  Result<void> read_post(const json::value& value) {
+    const json::object* object = value.if_object();
+    if (object == nullptr) {
+      return file_.malformed("post_processor",
+                             "expected an object, found " + file_.shown("post_processor"));
+    }
+    const JsonSettings post(*object, file_.source() + ": post_processor");
+    TERN_ASSIGN(const std::string type, post.text("type"));
+    if (type == "ByteLevel") return {};
+    if (type == "Sequence") {
+      TERN_ASSIGN(const json::array* parts, array(post, "processors"));
+      for (const json::value& part : *parts) TERN_TRY(read_post(part));
+      return {};
+    }
+    if (type != "TemplateProcessing") {
+      return post.unsupported(
+          "type", "expected ByteLevel, TemplateProcessing or Sequence, found " + in_quotes(type));
+    }
+    TERN_ASSIGN(const json::array* single, array(post, "single"));
+    vocabulary_.add_bos = false;
+    vocabulary_.add_eos = false;
+    bool behind = false;
+    for (const json::value& step : *single) {
+      const json::object* part = step.if_object();
+      if (part != nullptr && part->contains("Sequence")) {
+        behind = true;
+        continue;
+      }
+      TERN_TRY(read_template_token(post, step, behind));
+    }
+    return {};
+  }
+
+  Result<void> read_template_token(const JsonSettings& post, const json::value& step, bool behind) {
+    const json::object* part = step.if_object();
+    const json::value* token = part == nullptr ? nullptr : part->if_contains("SpecialToken");
+    const json::value* id =
+        token == nullptr || !token->is_object() ? nullptr : token->get_object().if_contains("id");
+    if (id == nullptr || !id->is_string()) {
+      return post.malformed(
+          "single", "expected a SpecialToken or a Sequence, found " + json::serialize(step));
+    }
+    const std::string name(id->get_string().data(), id->get_string().size());
+    const auto found = vocabulary_.find(name);
+    const auto& wanted = behind ? vocabulary_.eos : vocabulary_.bos;
+    auto& adds = behind ? vocabulary_.add_eos : vocabulary_.add_bos;
+    if (!found || !wanted || *found != *wanted || *adds) {
+      return post.unsupported("single", std::string("expected the ") + (behind ? "EOS" : "BOS") +
+                                            " token once, found " + in_quotes(name));
+    }
+    adds = true;
+    return {};
+  }
+
+  const JsonSettings& file_;
+  const SpecialNames& names_;
+  HfVocabulary vocabulary_;
+};
+
+}  // namespace
+
+std::optional<std::uint32_t> HfVocabulary::find(std::string_view token) const {
+  const auto found = std::ranges::find(tokens, token);
+  if (found == tokens.end()) return std::nullopt;
+  return static_cast<std::uint32_t>(found - tokens.begin());
+}
+
+void HfVocabulary::put(std::uint32_t id, std::string token, TokenKind kind) {
+  while (tokens.size() <= id) {
+    tokens.push_back("[UNUSED" + std::to_string(tokens.size()) + "]");
+    kinds.push_back(TokenKind::kUnused);
+  }
+  tokens[id] = std::move(token);
+  kinds[id] = kind;
+}
+
+Result<HfVocabulary> read_tokenizer_json(const json::object& file, const SpecialNames& names,
+                                         const std::string& source) {
+  const JsonSettings settings(file, source);
+  return TokenizerReader(settings, names).read();
+}
+
+}  // namespace tern::convert

@@ -1,0 +1,28 @@
+// One vector of the hidden states of a text's tokens, which come in any parts.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "arch/decoder_config.h"
+
+namespace tern::engine {
+
+class Pooler {
+ public:
+  Pooler(arch::Pooling pooling, std::size_t width) : pooling_(pooling), sums_(width) {}
+
+  // The hidden states of the next tokens, [tokens][width].
+  void add(std::span<const float> hidden);
+
+  // Of all tokens that were added, at least one.
+  std::vector<float> result(bool normalize) const;
+
+ private:
+  arch::Pooling pooling_;
+  std::vector<double> sums_;  // or the one state that counts
+  std::size_t tokens_ = 0;
+};
+
+}  // namespace tern::engine

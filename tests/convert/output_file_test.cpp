@@ -1,0 +1,127 @@
+// The file while it is made: what the journal keeps, and what it does not believe.
+#include "convert/output_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "support/temporary_directory.h"
+
+namespace tern::convert {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+const std::string kFingerprint(64, 'a');
+constexpr std::uint64_t kBytes = 4096;
+
+class OutputFileTest : public ::testing::Test {
+ protected:
+  OutputFile open(const std::string& fingerprint = kFingerprint, std::uint64_t bytes = kBytes) {
+    auto file = OutputFile::open(folder_ / "out", fingerprint, bytes);
+    EXPECT_TRUE(file.ok()) << file.error().to_string();
+    return std::move(*file);
+  }
+  std::string journal() const {
+    std::ifstream in(folder_ / "out.journal", std::ios::binary);
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+  }
+  void write_journal(const std::string& text) const {
+    std::ofstream(folder_ / "out.journal", std::ios::binary) << text;
+  }
+
+  test::TemporaryDirectory folder_;
+};
+
+TEST_F(OutputFileTest, KeepsWhatWasRecorded) {
+  {
+    OutputFile file = open();
+    const std::byte bytes[] = {std::byte{1}, std::byte{2}};
+    ASSERT_TRUE(file.write(100, bytes).ok());
+    ASSERT_TRUE(file.record(3, {0x0123456789abcdef, 7}).ok());
+    EXPECT_FALSE(file.recorded(4));
+  }
+  const OutputFile again = open();
+  ASSERT_TRUE(again.recorded(3));
+  EXPECT_EQ(again.recorded(3)->hash, 0x0123456789abcdefu);
+  EXPECT_EQ(again.recorded(3)->rounded, 7u);
+  std::byte bytes[2];
+  ASSERT_TRUE(again.read(100, bytes).ok());
+  EXPECT_EQ(bytes[1], std::byte{2});
+}
+
+TEST_F(OutputFileTest, ForgetsAnotherConversion) {
+  ASSERT_TRUE(open().record(3, {1, 0}).ok());
+  EXPECT_FALSE(open(std::string(64, 'b')).recorded(3));
+  ASSERT_TRUE(open().record(3, {1, 0}).ok());
+  EXPECT_FALSE(open(kFingerprint, kBytes + 1).recorded(3));
+}
+
+TEST_F(OutputFileTest, LinesThatAreCutOrChangedAreNoEntries) {
+  {
+    OutputFile file = open();
+    ASSERT_TRUE(file.record(1, {1, 0}).ok());
+    ASSERT_TRUE(file.record(2, {2, 0}).ok());
+  }
+  const std::string whole = journal();
+  const std::size_t second = whole.find("\n1 ") + 1;
+  const std::size_t third = whole.find('\n', second) + 1;
+  for (std::size_t size = third; size + 1 < whole.size(); ++size) {
+    write_journal(whole.substr(0, size));
+    const OutputFile file = open();
+    EXPECT_TRUE(file.recorded(1)) << size;
+    EXPECT_FALSE(file.recorded(2)) << size;
+  }
+  std::string changed = whole;
+  changed[second + 2] = '5';  // in the hash of the bytes
+  write_journal(changed);
+  {
+    const OutputFile file = open();
+    EXPECT_FALSE(file.recorded(1));
+    EXPECT_TRUE(file.recorded(2));
+  }
+  for (std::size_t size = 0; size + 1 < second; ++size) {
+    write_journal(whole.substr(0, size));
+    EXPECT_FALSE(open().recorded(1)) << size;
+  }
+}
+
+TEST_F(OutputFileTest, AppearsWhenItIsWhole) {
+  OutputFile file = open();
+  EXPECT_FALSE(fs::exists(folder_ / "out"));
+  ASSERT_TRUE(file.commit().ok());
+  EXPECT_EQ(fs::file_size(folder_ / "out"), kBytes);
+  EXPECT_FALSE(fs::exists(folder_ / "out.part"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.journal"));
+}
+
+TEST_F(OutputFileTest, OneAtATime) {
+  const OutputFile file = open();
+  const auto second = OutputFile::open(folder_ / "out", kFingerprint, kBytes);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(second.error().to_string(), HasSubstr("another conversion is writing this file"));
+}
+
+TEST_F(OutputFileTest, WantsRoomBeforeItBegins) {
+  EXPECT_TRUE(open().require_space().ok());
+  const OutputFile file = open(kFingerprint, std::uint64_t{1} << 42);
+  const auto room = file.require_space();
+  ASSERT_FALSE(room.ok());
+  EXPECT_EQ(room.error().code, ErrorCode::kIo);
+  EXPECT_THAT(room.error().to_string(), HasSubstr("bytes more and its file system has"));
+}
+
+TEST_F(OutputFileTest, SaysWhereItCannotWrite) {
+  const auto file = OutputFile::open(folder_ / "no/such/out", kFingerprint, kBytes);
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().code, ErrorCode::kIo);
+}
+
+}  // namespace
+}  // namespace tern::convert

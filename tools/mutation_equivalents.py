@@ -1,0 +1,314 @@
+"""Mutants of tools/mutation_check that change nothing observable, each with its reason.
+
+By target: (file name, rule, broken text; of a deleted check its condition)."""
+
+EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
+    "core": {
+        **dict.fromkeys(
+            (
+                ("aligned_buffer.cpp", "never", "rounded >= kHugePage"),
+                ("aligned_buffer.cpp", "bound", "rounded > kHugePage"),
+                ("thread_pool.cpp", "never", "value.load(std::memory_order_acquire) != old"),
+                ("thread_pool.cpp", "never", "size_ == 1"),
+                ("thread_pool.cpp", "sign", "size_ + 1"),
+                (
+                    "thread_pool.cpp",
+                    "sign",
+                    "Clock::now() - spin_limit",
+                ),
+                (
+                    "thread_pool.cpp",
+                    "bound",
+                    "Clock::now() <= deadline",
+                ),
+                ("thread_pool.cpp", "bound", "i <= 32"),
+            ),
+            "pages, room, spinning and a team of one without barriers: speed alone",
+        ),
+        **dict.fromkeys(
+            (
+                ("atomic_file.cpp", "bound", "bytes < free"),
+                ("cache_dir.cpp", "bound", "file_bytes >= free"),
+            ),
+            "no test can tell how many bytes a disk has free",
+        ),
+        ("file_descriptor.cpp", "bound", "written <= 0"): "a write of some bytes writes some",
+        **dict.fromkeys(
+            (
+                ("cache_dir.cpp", "bound", "attempt <= kAttempts"),
+                ("cache_dir.cpp", "clause", "same_file(info, named)"),
+                (
+                    "cache_dir.cpp",
+                    "bound",
+                    "::lseek(state.fd.get(), static_cast<off_t>(kCacheHeaderBytes), SEEK_SET) <= 0",
+                ),
+            ),
+            "one attempt more; what could not be looked at is no file; a place behind 0",
+        ),
+        **dict.fromkeys(
+            (
+                ("float16.cpp", "bound", "magnitude > 0x477ff000u"),
+                ("float16.cpp", "bound", "magnitude > 0x38800000u"),
+                ("float16.cpp", "bound", "magnitude < 0x33000000u"),
+            ),
+            "both ways round to the same half",
+        ),
+        (
+            "machine.cpp",
+            "sign",
+            "text.data() - text.size()",
+        ): "each text ends at the end of its line, and no digit is behind that",
+        ("machine.cpp", "bound", "*limit >= held"): "nothing is left either way",
+        **dict.fromkeys(
+            (
+                ("mapped_file.cpp", "never", "begin >= end"),
+                ("mapped_file.cpp", "bound", "begin > end"),
+            ),
+            "the kernel refuses a range that ends before it begins; an empty one is nothing",
+        ),
+    },
+    "format": {
+        (
+            "i2_s.cpp",
+            "bound",
+            "end - element > kI2sBlockElements",
+        ): "a last whole block is then read value by value, with the same outcome",
+        ("tq.cpp", "bound", "v <= 243"): "a table that the compiler makes",
+        ("float_blocks.cpp", "bound", "magnitude <= 0x400u"): "both ways to the same number",
+        ("fingerprint.cpp", "sign", "kSamples + 1"): "other blocks, as evenly spread",
+    },
+    "text": {
+        **dict.fromkeys(
+            (
+                ("pre_tokenizer.cpp", "clause", "code_point <= 'Z'"),
+                ("pre_tokenizer.cpp", "bound", "code_point > 'A'"),
+                ("pre_tokenizer.cpp", "bound", "code_point < 'Z'"),
+            ),
+            "no letter of a contraction comes or goes",
+        ),
+        (
+            "stream_decoder.cpp",
+            "bound",
+            "at <= pending_.size()",
+        ): "the NUL behind the end of a std::string adds nothing",
+        ("token_index.cpp", "sign", "at - 1"): "the slots are probed the other way around",
+        ("bpe.cpp", "shift", "hash ^ hash << 33"): "another hash, another slot to begin at",
+        ("byte_alphabet.cpp", "bound", "code_point > 0x100"): "0x100 as a byte is its byte, 0",
+        ("bpe.cpp", "sign", "slot - 1"): "the slots are probed the other way around",
+        ("pre_tokenizer.cpp", "bound", "at <= end"): "three digits have no room at the end",
+        (
+            "pre_tokenizer.cpp",
+            "clause",
+            "at + 3 > end || !is_digit(at) || !is_digit(at + 2)",
+        ): "no other numeral is one byte long, so that none stands between two digits",
+        ("tokenizer.cpp", "bound", "at <= text.size()"): "no name begins at the end of a text",
+        (
+            "sentence_piece.cpp",
+            "never",
+            "next_utf8(part, 0).length != part.size()",
+        ): "merges of symbols that no text has and no merge makes",
+    },
+    "kernels": {
+        **dict.fromkeys(
+            (
+                ("float_body.h", "never", "j % kVectorsPerLine<Weight> == 0"),
+                ("float_body.h", "never", "i == n"),
+                ("float_body.h", "bound", "i + kSumLanes < n"),
+                ("float_body.h", "bound", "i + kLanes < n"),
+                ("float_body.h", "sign", "i - kLanes <= n"),
+                ("float_body.h", "bound", "i + kLanes < half"),
+                ("float_body.h", "sign", "i - kLanes <= half"),
+                ("attention_body.h", "bound", "d + kLanes < head_dim"),
+                ("attention_body.h", "sign", "d - kLanes <= head_dim"),
+            ),
+            "the tail does what the vectors leave; a prefetch changes no result",
+        ),
+        **{
+            (file, "bound", broken): "replaces a maximum by its equal"
+            for file, broken in (
+                ("kernels.cpp", "bits >= magnitude"),
+                ("kernels.cpp", "m >= kLeastMaximum"),
+                ("kernels.cpp", "scores[key] >= maximum"),
+                ("kernels.cpp", "part.maximum >= total->maximum"),
+                ("quantize_body.h", "lanes[j] >= magnitude"),
+                ("quantize_body.h", "m >= kLeastMaximum"),
+                ("attention_body.h", "p[key] >= maximum"),
+                ("attention_body.h", "part.maximum >= total->maximum"),
+            )
+        },
+        ("attention_body.h", "never", "queries[q].keys == common"): "no keys add nothing",
+        **dict.fromkeys(
+            (
+                ("float_body.h", "sign", "row - at + kDotRows * n"),
+                ("scan_body.h", "sign", "at - kPrefetchBytes"),
+            ),
+            "a prefetch changes no result",
+        ),
+        ("scan_body.h", "never", "row < rows"): "of such a row nothing is stored anyway",
+        **dict.fromkeys(
+            (
+                ("attention_body.h", "bound", "queries[q].keys <= common"),
+                ("attention_body.h", "bound", "queries[q].keys >= most"),
+                ("attention_body.h", "bound", "first >= start"),
+                ("attention_int8_body.h", "bound", "queries[q].keys >= most"),
+                ("attention_int8_body.h", "bound", "count <= kScored"),
+            ),
+            "replaces a number by its equal",
+        ),
+        **dict.fromkeys(
+            (
+                ("attention_body.h", "bound", "key + kLanes < keys"),
+                ("attention_body.h", "bound", "q + 4 < count"),
+                ("attention_body.h", "bound", "d + vectors * kLanes < width"),
+                ("attention_body.h", "sign", "d - vectors * kLanes <= width"),
+                ("attention_int8_body.h", "bound", "q + 8 < count"),
+                ("attention_int8_body.h", "bound", "q + 2 < count"),
+                ("attention_int8_body.h", "bound", "d + vectors * kLanes < width"),
+                ("ternary_block_body.h", "bound", "rows > kVectorRows"),
+            ),
+            "smaller steps do what a whole one leaves",
+        ),
+        **dict.fromkeys(
+            (
+                ("ternary_block_body.h", "bound", "first <= b.w.tiles"),
+                ("ternary_panel_body.h", "bound", "first <= b.w.tiles"),
+                ("ternary_body.h", "bound", "step <= steps"),
+            ),
+            "one step more, over nothing or without an outcome",
+        ),
+        **dict.fromkeys(
+            (
+                ("ternary_block_body.h", "bound", "row > b.rows"),
+                ("ternary_panel_body.h", "bound", "row > b.rows"),
+                ("ternary_panel_body.h", "bound", "rest <= kPanelTiles"),
+                ("ternary_panel_body.h", "bound", "tokens < kStreamTokens"),
+            ),
+            "replaces a number by its equal, decides speed alone or writes no row",
+        ),
+        ("kernels.cpp", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
+        ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
+        ("kernels.cpp", "bound", "x >= kExpHigh"): "decides between infinity and a NaN alone",
+    },
+    "backend": {
+        **dict.fromkeys(
+            (
+                ("attention.cpp", "never", "step.batch.rows[0].position < kChunkKeys"),
+                ("attention.cpp", "bound", "step.batch.rows[0].position <= kChunkKeys"),
+                ("attention.cpp", "bound", "step.batch.rows.size() >= 1"),
+                ("attention.cpp", "bound", "first <= queries.chunks()"),
+                ("attention.cpp", "bound", "first >= 0"),
+                ("attention.cpp", "sign", "static_cast<std::uint32_t>(own.end) + head"),
+                ("attention.cpp", "sign", "last + row < most_rows"),
+                (
+                    "attention.cpp",
+                    "bound",
+                    "(next_chunk + 1) * kPagesPerChunk < all_pages()",
+                ),
+                ("attention.cpp", "sign", "own.end + item"),
+            ),
+            "another division of the work, or a barrier more: the outputs are the same",
+        ),
+        **dict.fromkeys(
+            (
+                (
+                    "packed_cache.cpp",
+                    "clause",
+                    "!take_front(table, std::span(&row, 1)) || row.name_bytes > table.size() ||"
+                    " row.blob_bytes > table_offset - offset",
+                ),
+                ("packed_cache.cpp", "sign", "row.blob_bytes > table_offset + offset"),
+            ),
+            "saves room for what is refused a moment later",
+        ),
+        (
+            "packed_cache.cpp",
+            "clause",
+            "found->second.bytes != to.size()",
+        ): "what stands at the end of a map is no size of a blob",
+        (
+            "head_copy.cpp",
+            "bound",
+            "norm <= kMostNorm",
+        ): "at the limit itself both ways are right",
+        (
+            "head_copy.cpp",
+            "bound",
+            "largest >= 0.0",
+        ): "the integers that NaNs become have zeros for digits",
+        (
+            "head_copy.cpp",
+            "bound",
+            "count <= kComparedRows",
+        ): "of just so many rows all are compared either way",
+        **dict.fromkeys(
+            (
+                ("head_search.cpp", "bound", "value >= least()"),
+                ("head_search.cpp", "never", "!(most > lowers.least())"),
+                ("head_search.cpp", "bound", "most >= lowers.least()"),
+                ("head_search.cpp", "bound", "first <= rows.end"),
+                ("head_search.cpp", "bound", "r <= count"),
+                ("head_search.cpp", "sign", "end + row < CpuWorkspace::kScratchRows"),
+            ),
+            "more work, over nothing or without an outcome",
+        ),
+        (
+            "head_search.cpp",
+            "bound",
+            "bounds[r] > threshold",
+        ): "no logit reaches its bound, which has margins",
+    },
+    "model": dict.fromkeys(
+        (
+            ("self_proof.cpp", "sign", "state * 1664525u - 1013904223u"),
+            ("self_proof.cpp", "shift", "static_cast<std::int32_t>(state) << 8"),
+        ),
+        "other values to try a tier with, as good",
+    ),
+    "engine": {
+        (
+            "sequence.cpp",
+            "bound",
+            "options.available_memory >= logits",
+        ): "nothing is left either way",
+        (
+            "stepper.cpp",
+            "clause",
+            "!advance.failed",
+        ): "a row that did not fail leaves no failure where there is none",
+        (
+            "generate.cpp",
+            "never",
+            "generation.prompt_tokens < request.prompt.size()",
+        ): "what cancelled the prompt cancels the first token, too",
+        **dict.fromkeys(
+            (
+                ("sampler.cpp", "never", "recent.empty()"),
+                ("sampler.cpp", "never", "all && options_.top_p == 1.0f"),
+                ("sampler.cpp", "bound", "options_.top_k > candidates_.size()"),
+                ("sampler.cpp", "never", "score + kLargestGumbel < best"),
+                ("sampler.cpp", "bound", "score + kLargestGumbel <= best"),
+            ),
+            "work that changes no outcome: no token is penalised, sorted out or able to win",
+        ),
+        **dict.fromkeys(
+            (
+                ("sampler.cpp", "bound", "a.logit >= b.logit"),
+                ("sampler.cpp", "bound", "a.token <= b.token"),
+                ("sampler.cpp", "bound", "candidate.token <= chosen"),
+            ),
+            "the two differ where they are compared",
+        ),
+        ("sampler.cpp", "bound", "candidate.logit >= 0.0f"): "zero is zero either way",
+        ("sampler.cpp", "bound", "count <= candidates_.size()"): "all of them reach any share",
+        (
+            "sequence.cpp",
+            "clause",
+            "static_cast<std::uint32_t>(token) < model().config().vocab",
+        ): "a negative token lies beyond every vocabulary as well",
+        (
+            "stop_scanner.cpp",
+            "sign",
+            "stop.size() + 1",
+        ): "a whole stop string was looked for before, so that none ends the text",
+    },
+}
