@@ -16,6 +16,7 @@
 #include "cli/serve_options.h"
 #include "cli/signals.h"
 #include "core/machine.h"
+#include "schemas/embedded_schemas.h"
 #include "serve/api_error.h"
 #include "serve/service.h"
 
@@ -152,6 +153,7 @@ Result<ExitCode> serve(const ServeOptions& options) {
                       .count();
   serve::ServiceOptions wanted;
   if (options.max_tokens != 0) wanted.default_max_tokens = options.max_tokens;
+  wanted.openapi = schemas::openapi_json();
   wanted.build = std::string(kVersion) + "+" + kGitCommit;
   serve::Service service(model, *engine, telemetry, wanted);
   net::HttpServerOptions http;
@@ -163,6 +165,7 @@ Result<ExitCode> serve(const ServeOptions& options) {
               net::HttpServer::start(http, [&](std::shared_ptr<net::Exchange> exchange) {
                 service.handle(std::move(exchange));
               }));
+  signals.take_over();
   greet(*server, model, *engine);
   while (signals.wait().value_or(SIGHUP) == SIGHUP) {  // which has nothing to read again yet
   }

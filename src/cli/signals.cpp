@@ -37,14 +37,13 @@ Signals::Signals() {
 }
 
 Signals::~Signals() {
-  waiting_ = true;
-  if (early_.joinable()) early_.join();
+  take_over();
   const sigset_t set = all();
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
 void Signals::end_early() {
-  while (!waiting_) {
+  while (!taken_over_) {
     const auto signal = next(kLook);
     if (!signal || *signal == SIGHUP) continue;
     const sigset_t set = all();
@@ -53,9 +52,12 @@ void Signals::end_early() {
   }
 }
 
-std::optional<int> Signals::wait(std::optional<std::chrono::steady_clock::time_point> until) {
-  waiting_ = true;
+void Signals::take_over() {
+  taken_over_ = true;
   if (early_.joinable()) early_.join();
+}
+
+std::optional<int> Signals::wait(std::optional<std::chrono::steady_clock::time_point> until) {
   for (;;) {
     const auto left = until ? *until - std::chrono::steady_clock::now()
                             : std::chrono::steady_clock::duration(std::chrono::hours(1));

@@ -8,8 +8,8 @@
 
 namespace tern::cli {
 
-// Make it before other threads, which inherit its signal mask. Until wait() is first called, SIGINT
-// and SIGTERM end the process at once, as they do without it.
+// Make it before other threads, which inherit its signal mask. Until take_over(), SIGINT and SIGTERM
+// end the process at once, as they do without it.
 class Signals {
  public:
   Signals();
@@ -17,13 +17,15 @@ class Signals {
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
+  // From now on signals are kept for wait().
+  void take_over();
   // The next one, or nothing at that time.
   std::optional<int> wait(std::optional<std::chrono::steady_clock::time_point> until = {});
 
  private:
   void end_early();
 
-  std::atomic<bool> waiting_{false};
+  std::atomic<bool> taken_over_{false};
   std::thread early_;
 };
 

@@ -49,7 +49,7 @@ void Call::log(unsigned status) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - arrived_;
   telemetry_.counter("http.responses_" + std::to_string(status / 100) + "xx").add();
   telemetry_.emit({"http.request",
-                   {{"id", id_},
+                   {{"request_id", id_},
                     {"method", request().method},
                     {"path", request().path},
                     {"peer", request().peer},

@@ -8,6 +8,42 @@ namespace tern::serve {
 
 namespace json = boost::json;
 
+namespace {
+
+// {"type": "text"} asks for nothing else.
+void read_format(Fields& fields) {
+  const json::object* format = fields.object("response_format");
+  if (format == nullptr) return;
+  const json::value* type = format->if_contains("type");
+  if (format->size() == 1 && type != nullptr && *type == json::value("text")) return;
+  fields.fail({400, "response_format: not supported by this server but for text; leave it out",
+               "invalid_request_error", "response_format", "unsupported_parameter"});
+}
+
+text::jinja::Value template_value(const json::value& value) {
+  switch (value.kind()) {
+    case json::kind::null: return {};
+    case json::kind::bool_: return value.get_bool();
+    case json::kind::int64: return value.get_int64();
+    case json::kind::uint64: return static_cast<double>(value.get_uint64());
+    case json::kind::double_: return value.get_double();
+    case json::kind::string: return std::string(value.get_string());
+    case json::kind::array: {
+      text::jinja::List list;
+      for (const json::value& item : value.get_array()) list.items.push_back(template_value(item));
+      return list;
+    }
+    case json::kind::object: break;
+  }
+  text::jinja::Dict dict;
+  for (const auto& [name, item] : value.get_object()) {
+    dict.set(std::string(name), template_value(item));
+  }
+  return dict;
+}
+
+}  // namespace
+
 std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& body,
                                                             const ServedModel& model,
                                                             const CompletionDefaults& defaults) {
@@ -22,9 +58,9 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   const auto top = fields.integer("top_logprobs", 0, 20);
   if (logprobs) request.answer.logprobs = static_cast<std::uint32_t>(top.value_or(0));
   if (top && !logprobs) fields.fail("top_logprobs", "logprobs to be true beside it, found it not");
-  fields.refuse({"tools", "tool_choice", "functions", "function_call", "response_format", "audio",
-                 "prediction", "reasoning_effort", "verbosity", "web_search_options",
-                 "chat_template_kwargs"});
+  fields.refuse({"tools", "tool_choice", "functions", "function_call", "audio", "prediction",
+                 "reasoning_effort", "verbosity", "web_search_options"});
+  read_format(fields);
   fields.accept({"parallel_tool_calls"});
   if (const json::array* wanted = fields.array("modalities")) {
     for (const json::value& kind : *wanted) {
@@ -33,10 +69,16 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
                    "modalities", "unsupported_media"});
     }
   }
+  text::ChatPromptOptions options;
+  if (const json::object* arguments = fields.object("chat_template_kwargs")) {
+    for (const auto& [name, value] : *arguments) {
+      options.arguments.emplace_back(std::string(name), template_value(value));
+    }
+  }
   const json::array* messages = fields.array("messages");
   if (messages == nullptr) fields.fail("messages", "an array, found nothing");
   if (auto error = fields.error()) return std::move(*error);
-  auto prompt = read_chat_prompt(*messages, model);
+  auto prompt = read_chat_prompt(*messages, model, options);
   if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);
   request.prompts.push_back(std::move(std::get<std::vector<text::TokenId>>(prompt)));
   check_room(fields, request, "messages", defaults.context);

@@ -13,6 +13,7 @@
 #include "engine/answer.h"
 #include "serve/api_error.h"
 #include "serve/served_model.h"
+#include "text/chat_prompt.h"
 #include "text/token.h"
 
 namespace tern::serve {
@@ -54,6 +55,7 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
 
 // The prompt of the messages of a chat, whose content is text or parts of text.
 std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
-    const boost::json::array& messages, const ServedModel& model);
+    const boost::json::array& messages, const ServedModel& model,
+    const text::ChatPromptOptions& options);
 
 }  // namespace tern::serve

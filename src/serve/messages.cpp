@@ -3,7 +3,6 @@
 
 #include "serve/completion_request.h"
 #include "serve/fields.h"
-#include "text/chat_prompt.h"
 
 namespace tern::serve {
 
@@ -95,8 +94,8 @@ std::variant<std::vector<text::ChatMessage>, ApiError> read_messages(const json:
 
 }  // namespace
 
-std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(const json::array& messages,
-                                                                    const ServedModel& model) {
+std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
+    const json::array& messages, const ServedModel& model, const text::ChatPromptOptions& options) {
   auto read = read_messages(messages);
   if (auto* error = std::get_if<ApiError>(&read)) return std::move(*error);
   if (!model.chat_template) {
@@ -106,7 +105,7 @@ std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(const json::
                     "invalid_request_error", "messages", "no_chat_template"};
   }
   auto prompt = text::chat_prompt(*model.chat_template, model.tokenizer,
-                                  std::get<std::vector<text::ChatMessage>>(read));
+                                  std::get<std::vector<text::ChatMessage>>(read), options);
   if (prompt) return std::move(*prompt);
   ApiError error = api_error(prompt.error());
   error.param = "messages";

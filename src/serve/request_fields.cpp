@@ -62,6 +62,15 @@ void read_bias(Fields& fields, const ServedModel& model, std::vector<engine::Tok
   }
 }
 
+// Any 64 bits, with a sign or without: what was reported can be sent back.
+std::optional<std::uint64_t> read_seed(Fields& fields) {
+  const json::value* value = fields.find("seed");
+  if (value != nullptr && value->is_uint64()) return value->get_uint64();
+  const auto seed = fields.integer("seed", std::numeric_limits<std::int64_t>::min(),
+                                   std::numeric_limits<std::int64_t>::max());
+  return seed ? std::optional(static_cast<std::uint64_t>(*seed)) : std::nullopt;
+}
+
 void read_sampling(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
                    engine::AnswerOptions& answer) {
   engine::SamplingOptions& sampling = answer.sampling;
@@ -77,9 +86,7 @@ void read_sampling(Fields& fields, const ServedModel& model, const CompletionDef
   sampling.presence_penalty = number("presence_penalty", -2, 2, 0);
   sampling.frequency_penalty = number("frequency_penalty", -2, 2, 0);
   read_bias(fields, model, sampling.bias);
-  const auto seed = fields.integer("seed", std::numeric_limits<std::int64_t>::min(),
-                                   std::numeric_limits<std::int64_t>::max());
-  sampling.seed = seed ? static_cast<std::uint64_t>(*seed) : defaults.seed;
+  sampling.seed = read_seed(fields).value_or(defaults.seed);
   read_stops(fields, answer.stops);
   answer.ignore_end = fields.boolean("ignore_eos").value_or(false);
 }

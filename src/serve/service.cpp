@@ -144,9 +144,16 @@ void Service::Impl::handle(const CallPtr& call) {
 }
 
 json::object Service::Impl::model_card() const {
-  json::object capabilities{{"modalities",
-       json::object{{"input", json::array{"text"}}, {"output", json::array{"text"}}}},
-                            {"chat", model_.chat_template.has_value()}};
+  json::array endpoints{"/v1/completions"};
+  if (model_.chat_template) {
+    endpoints.push_back("/v1/chat/completions");
+    endpoints.push_back("/apply-template");
+  }
+  endpoints.push_back("/tokenize");
+  endpoints.push_back("/detokenize");
+  json::object capabilities{
+      {"modalities", json::object{{"input", json::array{"text"}}, {"output", json::array{"text"}}}},
+      {"endpoints", std::move(endpoints)}};
   return {{"id", model_.id},
           {"object", "model"},
           {"created", model_.created},
@@ -271,8 +278,10 @@ void Service::Impl::apply_template(const CallPtr& call) {
   Fields fields(*body);
   const json::array* messages = fields.array("messages");
   if (messages == nullptr) fields.fail("messages", "an array, found nothing");
+  text::ChatPromptOptions options;
+  options.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
   if (auto error = fields.error()) return call->fail(*error);
-  auto prompt = read_chat_prompt(*messages, model_);
+  auto prompt = read_chat_prompt(*messages, model_, options);
   if (auto* error = std::get_if<ApiError>(&prompt)) return call->fail(*error);
   const auto& tokens = std::get<std::vector<text::TokenId>>(prompt);
   call->reply({{"prompt", text::replace_invalid_utf8(model_.tokenizer.decode(tokens, true))}});

@@ -56,11 +56,18 @@ jinja::Value name_of(const std::optional<TokenId>& token, const Tokenizer& token
   return token ? jinja::Value(tokenizer.token_bytes(*token)) : jinja::Value("");
 }
 
+// Messages are marked, and stay so.
+void set(jinja::Variables& variables, const std::string& name, const jinja::Value& value) {
+  if (name == "messages") return;
+  std::erase_if(variables, [&](const auto& variable) { return variable.first == name; });
+  variables.emplace_back(name, value);
+}
+
 }  // namespace
 
 Result<std::vector<TokenId>> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
                                          std::span<const ChatMessage> messages,
-                                         std::chrono::system_clock::time_point now) {
+                                         const ChatPromptOptions& options) {
   TERN_ASSIGN(const std::string mark, free_mark(messages));
   jinja::List list;
   for (const ChatMessage& message : messages) {
@@ -68,13 +75,14 @@ Result<std::vector<TokenId>> chat_prompt(const ChatTemplate& chat, const Tokeniz
         {{"role", message.role}, {"content", marked(message.content, mark, tokenizer)}}});
   }
   ChatInput input;
-  input.now = now;
+  input.now = options.now;
   input.variables = {{"messages", std::move(list)},
                      {"tools", jinja::Value()},  // as transformers gives them
                      {"documents", jinja::Value()},
-                     {"add_generation_prompt", true},
+                     {"add_generation_prompt", options.add_generation_prompt},
                      {"bos_token", name_of(tokenizer.bos(), tokenizer)},
                      {"eos_token", name_of(tokenizer.eos(), tokenizer)}};
+  for (const auto& [name, value] : options.arguments) set(input.variables, name, value);
   TERN_ASSIGN(std::string text, chat.render(input));
   const std::vector<std::size_t> places = take_marks(text, mark);
   return tokenizer.encode(

@@ -17,12 +17,18 @@ struct ChatMessage {
   std::string content;
 };
 
-// Ends where the assistant's answer begins. Names of special tokens are such tokens where the
+struct ChatPromptOptions {
+  bool add_generation_prompt = true;  // ends where the assistant's answer begins
+  jinja::Variables arguments = {};    // what else the template reads; before all but the messages
+  std::chrono::system_clock::time_point now = std::chrono::system_clock::now();  // the template's
+};
+
+// Names of special tokens are such tokens where the
 // template writes them, and text where a message has them: nobody can forge the turns of a chat.
-// A begin-of-text token is there where the template writes one. `now` is the template's time.
+// A begin-of-text token is there where the template writes one.
 // Errors: those of ChatTemplate::render.
-Result<std::vector<TokenId>> chat_prompt(
-    const ChatTemplate& chat, const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
-    std::chrono::system_clock::time_point now = std::chrono::system_clock::now());
+Result<std::vector<TokenId>> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
+                                         std::span<const ChatMessage> messages,
+                                         const ChatPromptOptions& options = {});
 
 }  // namespace tern::text
