@@ -263,7 +263,7 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     (modules({}), MALFORMED, "expected an array of modules"),
     (modules([{"type": "x.Dense"}]), UNSUPPORTED, "expected a transformer, one pooling"),
     (modules([{"type": "x.Pooling", "path": "../1"}]), MALFORMED, "a folder inside of the"),
-    (modules([{"type": "x.Pooling"}]), MALFORMED, "modules.json: path"),
+    (modules([{"type": "x.Pooling"}]), MALFORMED, "modules.json: path: expected a text"),
 ]  # fmt: skip
 
 
