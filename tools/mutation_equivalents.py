@@ -192,24 +192,6 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
     "backend": {
         **dict.fromkeys(
             (
-                ("attention.cpp", "never", "step.batch.rows[0].position < kChunkKeys"),
-                ("attention.cpp", "bound", "step.batch.rows[0].position <= kChunkKeys"),
-                ("attention.cpp", "bound", "step.batch.rows.size() >= 1"),
-                ("attention.cpp", "bound", "first <= queries.chunks()"),
-                ("attention.cpp", "bound", "first >= 0"),
-                ("attention.cpp", "sign", "static_cast<std::uint32_t>(own.end) + head"),
-                ("attention.cpp", "sign", "last + row < most_rows"),
-                (
-                    "attention.cpp",
-                    "bound",
-                    "(next_chunk + 1) * kPagesPerChunk < all_pages()",
-                ),
-                ("attention.cpp", "sign", "own.end + item"),
-            ),
-            "another division of the work, or a barrier more: the outputs are the same",
-        ),
-        **dict.fromkeys(
-            (
                 (
                     "packed_cache.cpp",
                     "clause",
@@ -275,11 +257,6 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "clause",
             "!advance.failed",
         ): "a row that did not fail leaves no failure where there is none",
-        (
-            "generate.cpp",
-            "never",
-            "generation.prompt_tokens < request.prompt.size()",
-        ): "what cancelled the prompt cancels the first token, too",
         **dict.fromkeys(
             (
                 ("sampler.cpp", "never", "recent.empty()"),

@@ -7,6 +7,7 @@
 
 #include "arch/gguf_dialect.h"
 #include "convert/float_bits.h"
+#include "convert/pooling.h"
 #include "convert/tokenizer.h"
 #include "core/json.h"
 #include "core/sha256.h"
@@ -65,6 +66,7 @@ class Planner {
     }
     config_ = config->get_object();
     TERN_ASSIGN(plan.model, arch::read_hf_config(config_, config_source_));
+    TERN_ASSIGN(plan.model.config.pooling, read_pooling(options_.source, plan.files));
     std::error_code ignored;
     plan.model.config.name =
         std::filesystem::weakly_canonical(options_.source, ignored).filename().string();

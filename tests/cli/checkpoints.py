@@ -352,6 +352,8 @@ class Model:
             ),
         ):
             write_json(folder / name, value)
+        if "pooling_type" in self.shape:
+            write_pooling(folder, POOLING_MODES[self.shape["pooling_type"]])
         tensors = self.tensors(form)
         if shards == 1:
             write_safetensors(folder / "model.safetensors", tensors)
@@ -363,6 +365,26 @@ class Model:
             write_safetensors(folder / name, part)
             weight_map |= dict.fromkeys(part, name)
         write_json(folder / "model.safetensors.index.json", {"weight_map": weight_map})
+
+
+POOLING_MODES = {1: "mean_tokens", 2: "cls_token", 3: "lasttoken"}
+
+
+def write_pooling(folder: Path, *modes: str) -> None:
+    """What sentence-transformers keeps beside a model."""
+    kinds = ("Transformer", "Pooling", "Normalize")
+    paths = ("", "1_Pooling", "2_Normalize")
+    write_json(
+        folder / "modules.json",
+        [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for i, (kind, path) in enumerate(zip(kinds, paths, strict=True))
+        ],
+    )
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    all_modes = ("cls_token", "mean_tokens", "max_tokens", "lasttoken")
+    settings = {f"pooling_mode_{mode}": mode in modes for mode in all_modes}
+    write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 64} | settings)
 
 
 def write_json(path: Path, value: object) -> None:

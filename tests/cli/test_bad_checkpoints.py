@@ -1,11 +1,12 @@
 """Checkpoints that `tern convert` must refuse, each with a message of its own."""
 
+import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from checkpoints import Model, Tensor, write_json, write_safetensors
+from checkpoints import Model, Tensor, write_json, write_pooling, write_safetensors
 from tern import ROOT, CliTest, main, tern
 
 MODEL = Model(ROOT / "tests" / "reference" / "data" / "gqa-tied-64.model.gguf")
@@ -26,6 +27,7 @@ class Checkpoint:
         self.settings: dict[str, Any] = {"bos_token": tokens[0], "eos_token": tokens[1]}
         self.generation: dict[str, Any] = {}
         self.tensors = MODEL.tensors("autobitlinear")
+        self.pooling: tuple[str, ...] | None = None
         self.files: dict[str, bytes | None] = {}  # as they are; None: there is no such file
 
     @property
@@ -41,6 +43,8 @@ class Checkpoint:
         write_json(folder / "tokenizer_config.json", self.settings)
         write_json(folder / "generation_config.json", self.generation)
         write_safetensors(folder / "model.safetensors", self.tensors)
+        if self.pooling is not None:
+            write_pooling(folder, *self.pooling)
         for name, content in self.files.items():
             if content is None:
                 (folder / name).unlink()
@@ -122,6 +126,14 @@ def as_floats(spoil_first: bool) -> Callable[[Checkpoint], None]:
 
 
 # (what is spoilt, the exit status, words of the message that no other case has)
+def pooling(*modes: str) -> Callable[[Checkpoint], None]:
+    return lambda c: setattr(c, "pooling", modes)
+
+
+def modules(value: object) -> Callable[[Checkpoint], None]:
+    return lambda c: c.files.update({"modules.json": json.dumps(value).encode()})
+
+
 CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     # Files.
     (file("model.safetensors", None), IO, "expected model.safetensors or model.safetensors.index"),
@@ -244,6 +256,14 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     (settings(chat_template=3), MALFORMED, "chat_template: expected a text, found 3"),
     (lambda c: c.generation.update(temperature="hot"), MALFORMED, "a number of at least 0"),
     (lambda c: c.generation.update(eos_token_id=[1, 5, 6, 7]), UNSUPPORTED, "more than two tokens"),
+    # Pooling of embedding models.
+    (pooling("max_tokens"), UNSUPPORTED, "expected mean, cls or last-token pooling, found another"),
+    (pooling("cls_token", "lasttoken"), UNSUPPORTED, "expected one mode of pooling, found two"),
+    (pooling(), MALFORMED, "expected one mode of pooling, found none"),
+    (modules({}), MALFORMED, "expected an array of modules"),
+    (modules([{"type": "x.Dense"}]), UNSUPPORTED, "expected a transformer, one pooling"),
+    (modules([{"type": "x.Pooling", "path": "../1"}]), MALFORMED, "a folder inside of the"),
+    (modules([{"type": "x.Pooling"}]), MALFORMED, "modules.json: path: expected a text"),
 ]  # fmt: skip
 
 

@@ -1,0 +1,20 @@
+// How an embedding model's checkpoint pools: modules.json of sentence-transformers and the settings
+// of its pooling module.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arch/decoder_config.h"
+#include "core/result.h"
+
+namespace tern::convert {
+
+// No value where the folder has no modules.json. The files that were read are added to `files`.
+// Errors: kMalformed; kUnsupported, by name, for a module or a mode that Tern does not compute.
+Result<std::optional<arch::Pooling>> read_pooling(const std::filesystem::path& folder,
+                                                  std::vector<std::string>& files);
+
+}  // namespace tern::convert
