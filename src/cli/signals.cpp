@@ -36,11 +36,8 @@ Signals::Signals() {
   early_ = std::thread([this] { end_early(); });
 }
 
-Signals::~Signals() {
-  take_over();
-  const sigset_t set = all();
-  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-}
+// They stay blocked: what comes while a program ends must not end it otherwise.
+Signals::~Signals() { take_over(); }
 
 void Signals::end_early() {
   while (!taken_over_) {

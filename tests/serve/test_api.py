@@ -171,7 +171,11 @@ class CompletionsTest(ServeTest):
             ({"seed": "x"}, None, ("seed",)),
             ({"stream": 1}, None, ("stream", "true or false")),
             ({"stream_options": {"include_usage": True}}, None, ("stream_options",)),
-            ({"stream": True, "stream_options": {"x": 1}}, "unknown_parameter", ("stream_options.x",)),
+            (
+                {"stream": True, "stream_options": {"x": 1}},
+                "unknown_parameter",
+                ("stream_options.x",),
+            ),
             ({"suffix": "x"}, "unsupported_parameter", ("suffix",)),
             ({"best_of": 2}, "unsupported_parameter", ("best_of",)),
             ({"temprature": 1}, "unknown_parameter", ("temprature", "misspelled")),
@@ -191,7 +195,8 @@ class CompletionsTest(ServeTest):
         self.refused(path, [1], 400, None, "an array")
         self.post(path, ONCE, 415, Content_Type="text/plain")
         with socket.create_connection(("127.0.0.1", self.server.port), SECONDS) as client:
-            client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n")
+            head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
+            client.sendall(head.encode())
             reply = client.recv(65536)
         self.assertIn(b"HTTP/1.1 413 ", reply)
         self.assertIn(b'"code":"request_too_large"', reply)
@@ -274,7 +279,7 @@ class ChatTest(ServeTest):
             {"audio": {"voice": "x"}},
         ):
             self.refused(self.path, HELLO | change, 400, "unsupported_parameter", "not supported")
-        harmless = {"tools": [], "user": "me", "store": True, "metadata": {}, "response_format": None}
+        harmless = {"tools": [], "user": "me", "store": True, "response_format": {"type": "text"}}
         self.post(self.path, HELLO | harmless)
         self.refused(self.path, HELLO | {"top_logprobs": 2}, 400, None, "logprobs to be true")
 
@@ -287,7 +292,8 @@ class TokensTest(ServeTest):
             back = self.post("/detokenize", {"tokens": reply["tokens"]}).json()
             self.valid(back, "DetokenizeResponse")
             self.assertEqual(back["content"], text)
-        pieces = self.post("/tokenize", {"content": "Once", "add_special": False, "with_pieces": True}).json()["tokens"]
+        wanted = {"content": "Once", "add_special": False, "with_pieces": True}
+        pieces = self.post("/tokenize", wanted).json()["tokens"]
         self.assertEqual("".join(p["piece"] for p in pieces), "Once")
 
     def test_wrong_requests(self) -> None:

@@ -1,7 +1,6 @@
 """A server's life: beginning, full queues, signals, endings."""
 
 import concurrent.futures
-import os
 import signal
 import socket
 import subprocess
@@ -83,7 +82,7 @@ class OperationTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / "tern.sock")
             first = self.server("--listen", f"unix:{path}")
-            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+            self.assertEqual(Path(path).stat().st_mode & 0o777, 0o600)
             lines = first.stream("/v1/completions", SLOW)
             next(lines)
             first.process.kill()
@@ -95,7 +94,7 @@ class OperationTest(unittest.TestCase):
                 client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
                 self.assertIn(b"200 OK", client.recv(4096))
             self.assertEqual(second.end(), 0)
-            self.assertFalse(os.path.exists(path))
+            self.assertFalse(Path(path).exists())
 
     def test_health_answers_while_the_engine_works(self) -> None:
         server = self.server("--parallel", "4")

@@ -32,7 +32,8 @@ class StreamsTest(ServeTest):
         self.assertEqual(reasons, [None] * (len(chunks) - 1) + ["length"])
 
     def test_a_chat_begins_with_its_role_and_seed(self) -> None:
-        reply = self.post("/v1/chat/completions", CHAT | {"stream_options": {"include_usage": True}})
+        wanted = CHAT | {"stream_options": {"include_usage": True}}
+        reply = self.post("/v1/chat/completions", wanted)
         chunks = reply.chunks()
         for chunk in chunks:
             self.valid(chunk, "ChatCompletionChunk")
