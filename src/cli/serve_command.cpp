@@ -16,6 +16,7 @@
 #include "cli/serve_options.h"
 #include "cli/signals.h"
 #include "core/machine.h"
+#include "core/sha256.h"
 #include "schemas/embedded_schemas.h"
 #include "serve/api_error.h"
 #include "serve/service.h"
@@ -55,6 +56,7 @@ Result<std::unique_ptr<engine::Engine>> make_engine(const Runtime& runtime,
   wanted.queue = options.queue;
   wanted.scheduler = {.rows = std::max(options.rows, options.sequences + 1),
                       .beside = options.beside,
+                      .stretch = options.stretch,
                       .sequences = options.sequences,
                       .pages = pages,
                       .context = options.context,
@@ -117,6 +119,25 @@ void drain(Signals& signals, net::HttpServer& server, engine::Engine& engine,
   if (left > 0) say(fmt::format("ended {} answers early", left));
 }
 
+// Of what decides the bits of an answer: the program, the file and the type of keys.
+std::string fingerprint(const Runtime& runtime, format::KvType kv) {
+  const auto bytes = runtime.model.file().bytes();
+  Sha256 hash;
+  hash.update(bytes.first(std::min<std::size_t>(bytes.size(), std::size_t{1} << 20)));
+  const std::string rest =
+      fmt::format("{} {} {}", bytes.size(), kv == format::KvType::kF16 ? "f16" : "int8", kVersion);
+  hash.update(std::as_bytes(std::span(rest)));
+  return fmt::format("tern-{}-{}", kVersion, hash.finish().substr(0, 12));
+}
+
+std::size_t longest_token(const text::Tokenizer& tokenizer) {
+  std::size_t longest = 1;
+  for (std::size_t i = 0; i < tokenizer.vocab_size(); ++i) {
+    longest = std::max(longest, tokenizer.token_bytes(static_cast<text::TokenId>(i)).size());
+  }
+  return longest;
+}
+
 Result<void> open_log(const std::string& path, std::ofstream& file,
                       telemetry::Telemetry& telemetry) {
   if (path.empty()) return {};
@@ -139,20 +160,24 @@ Result<ExitCode> serve(const ServeOptions& options) {
   TERN_ASSIGN(const Runtime runtime,
               load_runtime(options.model, options.compute, true, options.head, progress));
   progress.clear();
-  TERN_ASSIGN(std::unique_ptr<engine::Engine> engine, make_engine(runtime, options, telemetry));
+  TERN_ASSIGN(const std::unique_ptr<engine::Engine> engine,
+              make_engine(runtime, options, telemetry));
   const std::string name = model_name(runtime.model);
   serve::ServedModel model{.id = options.id.empty() ? name : options.id,
                            .also = {name},
                            .model = runtime.model,
                            .tokenizer = runtime.tokenizer,
                            .chat_template = std::nullopt,
-                           .fingerprint = std::string("tern-") + kVersion};
+                           .fingerprint = fingerprint(runtime, options.compute.kv)};
+  model.longest_text = std::size_t{engine->context()} * longest_token(runtime.tokenizer);
   TERN_ASSIGN(model.chat_template, chat_template(runtime, options));
   model.created = std::chrono::duration_cast<std::chrono::seconds>(
                       std::chrono::system_clock::now().time_since_epoch())
                       .count();
   serve::ServiceOptions wanted;
   if (options.max_tokens != 0) wanted.default_max_tokens = options.max_tokens;
+  wanted.queue = options.queue;
+  wanted.most_priority = options.priority;
   wanted.openapi = schemas::openapi_json();
   wanted.build = std::string(kVersion) + "+" + kGitCommit;
   serve::Service service(model, *engine, telemetry, wanted);
@@ -171,7 +196,7 @@ Result<ExitCode> serve(const ServeOptions& options) {
   }
   drain(signals, *server, *engine, service, options.drain_seconds);
   service.close();
-  engine.reset();  // its last words go to clients that are still there
+  engine->stop();  // its last words go to clients that are still there
   server->wait_closed(steady_clock::now() + std::chrono::seconds(1));
   return ExitCode::kOk;
 }

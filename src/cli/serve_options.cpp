@@ -30,6 +30,13 @@ void add_engine_options(CLI::App& parser, ServeOptions& options) {
              "Requests that are computed at once; others wait");
   add_number(parser, "--queue", options.queue, 1,
              "Requests that may wait; more are told to come again (429)");
+  parser
+      .add_option("--priority", options.priority,
+                  "The highest priority that a request may ask for: it goes before others,\n"
+                  "which can wait for ever")
+      ->type_name("N")
+      ->check(CLI::Range(-100, 100).description(""))
+      ->capture_default_str();
   add_number(parser, "-c,--ctx-size", options.context, 0,
              "Most tokens of a request, prompt and answer together; 0: what the\n"
              "model was trained for");
@@ -39,7 +46,14 @@ void add_engine_options(CLI::App& parser, ServeOptions& options) {
   add_number(parser, "--step-tokens", options.rows, 2, "Most tokens computed in one step");
   add_number(parser, "--prefill-beside", options.beside, 1,
              "Most tokens of prompts in a step in which others wait for their next\n"
-             "token: less keeps them flowing, more starts new ones sooner");
+             "token");
+  parser
+      .add_option("--stretch", options.stretch,
+                  "How much longer such a step may be because of them: less keeps answers\n"
+                  "flowing, more starts new ones sooner")
+      ->type_name("X")
+      ->check(CLI::Range(1.01, 1000.0).description(""))
+      ->capture_default_str();
   add_number(parser, "--max-tokens", options.max_tokens, 0,
              "Most tokens of a chat's answer where the request names none; 0: until\n"
              "the context is full");

@@ -20,8 +20,10 @@ struct ServeOptions {
   std::uint32_t context = 0;  // of a request; 0: what the model was trained for
   std::uint32_t kv_mib = 0;   // for keys and values; 0: a part of what is free
   std::uint32_t queue = 256;
+  int priority = 0;  // the highest that a request may ask for
   std::uint32_t rows = 256;
-  std::uint32_t beside = 32;
+  std::uint32_t beside = 64;
+  double stretch = 2.5;
   std::uint32_t max_tokens = 0;  // of a chat that asks for no number; 0: until the context is full
   std::uint32_t drain_seconds = 30;
   std::string access_log;  // a file, "-": standard error

@@ -25,16 +25,18 @@ Engine::Engine(const EngineOptions& options, std::unique_ptr<Scheduler> schedule
   thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
 }
 
-Engine::~Engine() {
+Engine::~Engine() { stop(); }
+
+void Engine::stop() {
   close();
   thread_.request_stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 Result<void> Engine::submit(Request request) {
   TERN_ASSIGN(std::unique_ptr<Task> task, scheduler_->prepare(std::move(request)));
   const std::lock_guard lock(mutex_);
-  if (closed_) return Error{ErrorCode::kOverloaded, "no more requests are taken", "engine"};
+  if (state_.closed) return Error{ErrorCode::kOverloaded, "no more requests are taken", "engine"};
   if (state_.waiting >= options_.queue) {
     return Error{ErrorCode::kOverloaded,
                  "expected fewer than " + std::to_string(options_.queue) +
@@ -49,7 +51,7 @@ Result<void> Engine::submit(Request request) {
 
 void Engine::close() {
   const std::lock_guard lock(mutex_);
-  closed_ = true;
+  state_.closed = true;
 }
 
 bool Engine::wait_idle(Clock::time_point until) {

@@ -29,6 +29,7 @@ struct EngineState {
   std::uint32_t pages = 0;  // for keys and values
   std::uint32_t free_pages = 0;
   std::uint64_t steps = 0;
+  bool closed = false;           // no more requests are taken
   Clock::duration since_step{};  // since the last step or, where there is none to do, zero
 };
 
@@ -39,8 +40,7 @@ class Engine {
                                                 const text::Tokenizer& tokenizer,
                                                 const EngineOptions& options,
                                                 telemetry::Telemetry& telemetry);
-  // Ends all requests: each is told that it was cancelled.
-  ~Engine();
+  ~Engine();  // stop()
 
   std::uint32_t context() const { return scheduler_->context(); }
 
@@ -49,6 +49,8 @@ class Engine {
   Result<void> submit(Request request);
   // Takes no more requests.
   void close();
+  // Ends all requests: each is told that it was cancelled. Nothing is computed any more.
+  void stop();
   // Waits until all are answered. False where the time has run out before.
   bool wait_idle(Clock::time_point until);
 
@@ -69,7 +71,6 @@ class Engine {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::vector<std::unique_ptr<Task>> inbox_;
-  bool closed_ = false;
   EngineState state_;
   Clock::time_point last_step_ = Clock::now();
   Clock::duration since_answer_{};  // busy since the last answer ended

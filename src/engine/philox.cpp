@@ -1,5 +1,7 @@
 #include "engine/philox.h"
 
+#include <bit>
+
 #include "core/fixed_math.h"
 
 namespace tern::engine {
@@ -19,13 +21,22 @@ std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
   return counter;
 }
 
-double gumbel(std::uint64_t seed, std::uint32_t position, std::int32_t token) {
+std::uint64_t gumbel_bits(std::uint64_t seed, std::uint32_t position, std::int32_t token) {
   const auto words =
       philox4x32({static_cast<std::uint32_t>(token), position, 0, 0},
                  {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
-  const std::uint64_t bits = (std::uint64_t{words[0]} << 32 | words[1]) >> 12;
+  return (std::uint64_t{words[0]} << 32 | words[1]) >> 12;
+}
+
+double gumbel(std::uint64_t bits) {
   const double uniform = (static_cast<double>(bits) + 0.5) * 0x1p-52;  // exact, inside (0, 1)
   return -fixed_log(-fixed_log(uniform));
+}
+
+double gumbel_bound(std::uint64_t bits) {
+  constexpr double kLn2 = 0.6931471805599453;
+  const int width = std::bit_width((std::uint64_t{1} << 52) - bits);  // 1 - u >= 2^(width - 54)
+  return (54 - width) * kLn2 + 1e-6;                                  // and what rounding may add
 }
 
 }  // namespace tern::engine

@@ -11,8 +11,12 @@ namespace tern::engine {
 std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
                                         std::array<std::uint32_t, 2> key);
 
-// A standard Gumbel variate for (seed, position, token).
-double gumbel(std::uint64_t seed, std::uint32_t position, std::int32_t token);
+// 52 random bits for (seed, position, token), and the standard Gumbel variate that they are.
+std::uint64_t gumbel_bits(std::uint64_t seed, std::uint32_t position, std::int32_t token);
+double gumbel(std::uint64_t bits);
+// At least that variate, without its two logarithms: -log(-log(u)) <= -log(1 - u), which the
+// leading bits of 1 - u bound.
+double gumbel_bound(std::uint64_t bits);
 
 // No gumbel() exceeds this: 52 random bits reach 53 ln 2.
 inline constexpr double kLargestGumbel = 37.5;

@@ -206,8 +206,10 @@ TokenId Sampler::largest_perturbed(std::uint32_t position) const {
   TokenId chosen = 0;
   for (const Candidate& candidate : candidates_) {
     const double score = static_cast<double>(candidate.logit) / options_.temperature;
-    if (score + kLargestGumbel < best) continue;  // cannot win: skip two logarithms
-    const double perturbed = score + gumbel(options_.seed, position, candidate.token);
+    if (score + kLargestGumbel < best) continue;  // cannot win
+    const std::uint64_t bits = gumbel_bits(options_.seed, position, candidate.token);
+    if (score + gumbel_bound(bits) < best) continue;
+    const double perturbed = score + gumbel(bits);
     const bool wins = perturbed > best || (perturbed == best && candidate.token < chosen);
     if (!wins) continue;
     best = perturbed;

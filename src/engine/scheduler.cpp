@@ -40,6 +40,9 @@ Result<std::unique_ptr<Scheduler>> Scheduler::create(const model::Model& model,
                        " tokens, found " + std::to_string(options.sequences),
                    "sequences");
   }
+  if (!(options.stretch > 1.0)) {
+    return refused("expected more than 1, found " + std::to_string(options.stretch), "stretch");
+  }
   if (options.beside < 1) return refused("expected at least 1 token, found 0", "beside");
   if (options.pages < 1) return refused("expected at least 1 page, found 0", "pages");
   TERN_ASSIGN(std::unique_ptr<Stepper> stepper,
@@ -57,7 +60,8 @@ Scheduler::Scheduler(const text::Tokenizer& tokenizer, const SchedulerOptions& o
     : tokenizer_(tokenizer),
       options_(options),
       stepper_(std::move(stepper)),
-      telemetry_(telemetry) {
+      telemetry_(telemetry),
+      pace_(options.stretch) {
   const std::uint32_t trained = stepper_->model().config().context;
   const std::uint64_t held = std::uint64_t{options.pages} * KvPool::kPageTokens;
   context_ = static_cast<std::uint32_t>(
@@ -80,7 +84,7 @@ Result<std::unique_ptr<Task>> Scheduler::prepare(Request request) const {
     return refused(
         "expected 0 to " + std::to_string(vocab - 1) + ", found " + std::to_string(token), "token");
   }
-  TERN_ASSIGN(Answer answer, Answer::create(tokenizer_, request.prompt, request.answer));
+  TERN_ASSIGN(Answer answer, Answer::create(tokenizer_, request.prompt, std::move(request.answer)));
   request.prompt = {};  // the answer holds it
   return std::make_unique<Task>(std::move(request), std::move(answer));
 }
@@ -131,11 +135,12 @@ void Scheduler::drop_ended(Tasks& tasks) {
   std::erase_if(tasks, [](const auto& task) { return task->over; });
 }
 
-// A page more for each that runs, so that it need not be set back at its next page.
+// What each that runs may take until the prompt is computed: else it would be set back then.
 bool Scheduler::has_room(const Task& task, std::size_t running, std::uint32_t free_pages) const {
   if (running == 0) return true;
-  return running < options_.sequences &&
-         KvPool::pages_for(task.tokens() + 1) + running <= free_pages;
+  const std::size_t steps = task.tokens() / options_.beside;  // of its prompt beside the others
+  const std::size_t spare = running * (1 + steps / KvPool::kPageTokens);
+  return running < options_.sequences && KvPool::pages_for(task.tokens() + 1) + spare <= free_pages;
 }
 
 void Scheduler::admit() {
@@ -192,12 +197,13 @@ void Scheduler::share_rows() {
   std::vector<Task*> prompts;
   std::uint32_t decoding = 0;
   for (const auto& task : running_) {
-    task->share = task->decodes() ? 1 : 0;
+    task->decoded = task->decodes();
+    task->share = task->decoded ? 1 : 0;
     decoding += task->share;
     if (!task->decodes()) prompts.push_back(task.get());
   }
   const std::uint32_t left = options_.rows - decoding;
-  std::uint32_t rows = decoding == 0 ? left : std::min(left, options_.beside);
+  std::uint32_t rows = decoding == 0 ? left : std::min(left, pace_.prompt_tokens(options_.beside));
   std::stable_sort(prompts.begin(), prompts.end(),
                    [](const Task* a, const Task* b) { return a->pending() < b->pending(); });
   for (std::size_t i = 0; i < prompts.size(); ++i) {
@@ -226,10 +232,12 @@ bool Scheduler::take_pages(std::size_t index) {
 void Scheduler::compute() {
   if (work_.empty()) return;
   telemetry_.counter("scheduler.steps").add();
+  const Clock::time_point start = Clock::now();
   if (const auto done = stepper_->step(work_); !done) {
     // Fewer next time; so it ends.
     return fail(*workers_.back(), done.error());
   }
+  note_pace(Clock::now() - start);
   for (std::size_t i = 0; i < work_.size(); ++i) {
     telemetry_.counter("scheduler.rows").add(work_[i].tokens.size());
     if (work_[i].failed) {
@@ -238,6 +246,16 @@ void Scheduler::compute() {
       take_piece(*workers_[i]);
     }
   }
+}
+
+void Scheduler::note_pace(Clock::duration took) {
+  std::uint32_t decoding = 0;
+  std::uint32_t of_prompts = 0;
+  for (std::size_t i = 0; i < work_.size(); ++i) {
+    const auto tokens = static_cast<std::uint32_t>(work_[i].tokens.size());
+    (workers_[i]->decoded ? decoding : of_prompts) += tokens;
+  }
+  if (decoding > 0) pace_.note(of_prompts, std::chrono::duration<double>(took).count());
 }
 
 void Scheduler::take_piece(Task& task) {
@@ -249,7 +267,6 @@ void Scheduler::take_piece(Task& task) {
 
 void Scheduler::end(Task& task, EndReason reason) {
   Update update;
-  update.piece.text = task.answer.finish();
   update.piece.end = reason;
   tell(task, std::move(update));
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "engine/step_pace.h"
 #include "engine/task.h"
 #include "telemetry/telemetry.h"
 #include "text/tokenizer.h"
@@ -23,7 +24,8 @@ namespace tern::engine {
 
 struct SchedulerOptions {
   std::uint32_t rows = 256;      // most tokens of a step
-  std::uint32_t beside = 32;     // most tokens of prompts in a step in which others wait for theirs
+  std::uint32_t beside = 64;     // most tokens of prompts in a step in which others wait for theirs
+  double stretch = 2.5;          // and how much longer than without them such a step may be
   std::uint32_t sequences = 64;  // that are computed at once; fewer than rows
   std::uint32_t pages = 0;       // for keys and values, of backend::KvPool::kPageTokens tokens each
   std::uint32_t context = 0;     // most tokens of a request; 0: what the model was trained for
@@ -73,6 +75,7 @@ class Scheduler {
   void share_rows();
   bool take_pages(std::size_t index);
   void compute();
+  void note_pace(Clock::duration took);
   void take_piece(Task& task);
   void end(Task& task, EndReason reason);
   void fail(Task& task, Error error);
@@ -88,6 +91,7 @@ class Scheduler {
   Tasks waiting_;
   std::vector<Advance> work_;   // of the step at hand
   std::vector<Task*> workers_;  // whose they are
+  StepPace pace_;
 };
 
 }  // namespace tern::engine

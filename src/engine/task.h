@@ -46,6 +46,7 @@ struct Task {
   std::uint64_t arrival = 0;
   std::optional<Sequence> sequence;  // while it runs
   std::uint32_t share = 0;           // of the tokens of the step at hand
+  bool decoded = false;              // in that step
   bool over = false;                 // its owner was told the end
   Clock::time_point arrived = Clock::now();
 

@@ -1,5 +1,7 @@
 #include "net/http_server.h"
 
+#include <poll.h>
+
 #include <boost/asio.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <condition_variable>
@@ -32,6 +34,7 @@ class ServerExchange final : public Exchange {
       : request_(std::move(request)), outbox_(std::move(outbox)) {}
   ~ServerExchange() override { outbox_->drop(); }
   const HttpRequest& request() const override { return request_; }
+  std::string take_body() override { return std::exchange(request_.body, {}); }
   void reply(HttpResponse response) override { outbox_->reply(response); }
   void begin(HttpResponse head) override { outbox_->begin(head); }
   void write(std::string bytes) override { outbox_->write(bytes); }
@@ -296,9 +299,18 @@ awaitable<void> HttpServer::Impl::watch(Connection& connection) {
     connection.ended = bool(code);
     connection.reader.feed(std::string_view(bytes.data(), size));
   }
-  if (connection.ended) connection.outbox->client_left();
-  asio::steady_timer forever(io_, std::chrono::steady_clock::time_point::max());
-  co_await forever.async_wait(kTuple);
+  // Behind more than is read, the end shows in poll() alone.
+  asio::steady_timer pause(io_);
+  while (!connection.ended) {
+    pause.expires_after(Milliseconds(250));
+    const auto [code] = co_await pause.async_wait(kTuple);
+    if (code) co_return;
+    pollfd poll{connection.socket.native_handle(), POLLRDHUP, 0};
+    connection.ended = ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLRDHUP | POLLHUP | POLLERR));
+  }
+  connection.outbox->client_left();
+  pause.expires_at(std::chrono::steady_clock::time_point::max());
+  co_await pause.async_wait(kTuple);
 }
 
 // `error` is a variable of the caller: GCC 12 destroys a temporary of a co_await twice.

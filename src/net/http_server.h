@@ -27,6 +27,8 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
   virtual const HttpRequest& request() const = 0;
+  // The request's body, once: it need not stay for as long as the reply takes.
+  virtual std::string take_body() = 0;
 
   // The whole reply.
   virtual void reply(HttpResponse response) = 0;

@@ -35,7 +35,7 @@ Call::Call(std::shared_ptr<net::Exchange> exchange, telemetry::Telemetry& teleme
     : exchange_(std::move(exchange)), telemetry_(telemetry), id_(id_of(exchange_->request())) {}
 
 Call::~Call() {
-  if (!replied_) fail({500, "the request was dropped", "server_error"});
+  if (!replied_) fail({503, "the server ends; ask another one", "server_error", "", "not_ready"});
 }
 
 void Call::send(net::HttpResponse response) {

@@ -17,12 +17,13 @@ namespace tern::serve {
 class Call {
  public:
   Call(std::shared_ptr<net::Exchange> exchange, telemetry::Telemetry& telemetry);
-  // Without a reply: a 500.
+  // Without a reply: a 503, since the server ends.
   ~Call();
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
   const net::HttpRequest& request() const { return exchange_->request(); }
+  std::string take_body() { return exchange_->take_body(); }
   const std::string& id() const { return id_; }
   std::chrono::steady_clock::time_point arrived() const { return arrived_; }
   std::stop_token gone() const { return exchange_->gone(); }

@@ -58,8 +58,12 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   const auto top = fields.integer("top_logprobs", 0, 20);
   if (logprobs) request.answer.logprobs = static_cast<std::uint32_t>(top.value_or(0));
   if (top && !logprobs) fields.fail("top_logprobs", "logprobs to be true beside it, found it not");
-  fields.refuse({"tools", "tool_choice", "functions", "function_call", "audio", "prediction",
-                 "reasoning_effort", "verbosity", "web_search_options"});
+  if (const json::value* choice = fields.find("tool_choice");
+      choice != nullptr && *choice != json::value("none")) {
+    fields.refuse({"tool_choice"});
+  }
+  fields.refuse({"tools", "functions", "function_call", "audio", "prediction", "reasoning_effort",
+                 "verbosity", "web_search_options"});
   read_format(fields);
   fields.accept({"parallel_tool_calls"});
   if (const json::array* wanted = fields.array("modalities")) {
@@ -81,7 +85,7 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   auto prompt = read_chat_prompt(*messages, model, options);
   if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);
   request.prompts.push_back(std::move(std::get<std::vector<text::TokenId>>(prompt)));
-  check_room(fields, request, "messages", defaults.context);
+  check_room(fields, request, "messages", defaults);
   if (auto error = fields.error()) return std::move(*error);
   return request;
 }

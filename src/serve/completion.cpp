@@ -26,6 +26,11 @@ std::string_view finish_reason(EndReason end) {
   return "stop";
 }
 
+ApiError draining() {
+  return {503, "the server ends; ask another one, or again when it is back", "server_error", "",
+          "not_ready"};
+}
+
 std::int64_t seconds_since_epoch() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -45,10 +50,12 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
       resume_(std::move(resume)),
       created_(seconds_since_epoch()),
       choices_(choice_count()) {
-  event_.completion =
-      resume_ ? resume_->completion : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(12);
+  event_.completion = resume_ ? resume_->completion
+                              : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(8) +
+                                    std::string(model_.mark());
   event_.seed = request_.answer.sampling.seed;
   event_.sent.assign(choices_.size(), 0);
+  for (Choice& choice : choices_) choice.columns = no_text_logprobs();
 }
 
 void Completion::start() {
@@ -57,6 +64,7 @@ void Completion::start() {
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     if (const auto taken = submit(i); !taken) {
       ApiError error = api_error(taken.error());
+      if (engine_.state().closed) error = draining();
       over_ = true;
       stop_.request_stop();
       if (error.status != 429) return call_->fail(error);
@@ -85,6 +93,10 @@ void Completion::take(std::size_t index, const engine::Update& update) {
   const std::lock_guard lock(mutex_);
   if (over_) return;
   if (update.failed) return fail(api_error(*update.failed));
+  // Nobody but the server cancels what a client still waits for.
+  if (update.piece.end == EndReason::kCancelled && !call_->gone().stop_requested()) {
+    return fail(draining());
+  }
   Choice& choice = choices_[index];
   if (update.piece.token) note_token(choice);
   choice.end = update.piece.end;
@@ -167,14 +179,16 @@ void Completion::send_first() {
 void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piece) {
   Choice& choice = choices_[index];
   json::value logprobs = logprobs_of(choice, piece);
-  if (is_new(index) && !(piece.text.empty() && logprobs.is_null())) {
+  const bool counts = piece.token || piece.end != EndReason::kDeadline;
+  if (counts && is_new(index) && !(piece.text.empty() && logprobs.is_null())) {
     json::object chunk = envelope(true);
     chunk["choices"] = {choice_chunk(index, piece.text, std::move(logprobs), std::nullopt)};
     send(std::move(chunk));
   }
   if (!piece.end) return;
-  // The end is an event of its own, as OpenAI's clients expect it.
-  if (!is_new(index)) return;
+  // The end is an event of its own, as OpenAI's clients expect it. A deadline is no part of the
+  // answer: who goes on after it finds what follows.
+  if (piece.end != EndReason::kDeadline && !is_new(index)) return;
   json::object chunk = envelope(true);
   chunk["choices"] = {choice_chunk(index, "", nullptr, piece.end)};
   send(std::move(chunk));
@@ -226,7 +240,7 @@ void Completion::finish() {
       json::object chunk = envelope(true);
       chunk["choices"] = json::array();
       chunk["usage"] = usage();
-      send(std::move(chunk));
+      call_->event("", json::serialize(chunk));
     }
     call_->event("", "[DONE]");
     return call_->end_events();

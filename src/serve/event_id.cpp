@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 
 #include "serve/completion_request.h"
@@ -34,6 +35,10 @@ std::optional<EventId> EventId::parse(std::string_view text) {
     return std::nullopt;
   }
   id.completion = std::string(text.substr(0, first));
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  };
+  if (!std::all_of(id.completion.begin(), id.completion.end(), plain)) return std::nullopt;
   if (!read_number(text.substr(first + 1, second - first - 1), id.seed)) return std::nullopt;
   for (std::string_view rest = text.substr(second + 1);;) {
     const std::size_t end = std::min(rest.find('-'), rest.size());

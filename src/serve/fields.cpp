@@ -130,7 +130,7 @@ void Fields::fail(std::string_view name, std::string expected) {
 std::optional<ApiError> Fields::error() {
   for (const auto& field : object_) {
     const std::string name(field.key());
-    if (!known_.contains(name)) {
+    if (!known_.contains(name) && !field.value().is_null()) {
       fail({400, full(name) + ": no such field; is it misspelled?", "invalid_request_error",
             full(name), "unknown_parameter"});
     }

@@ -38,6 +38,13 @@ json::object chat_logprobs(const text::Tokenizer& tokenizer, std::span<const Tok
   return entry;
 }
 
+json::object no_text_logprobs() {
+  return {{"tokens", json::array()},
+          {"token_logprobs", json::array()},
+          {"top_logprobs", json::array()},
+          {"text_offset", json::array()}};
+}
+
 json::object text_logprobs(const text::Tokenizer& tokenizer, std::span<const TokenLogprob> found,
                            json::object& columns, std::size_t& offset) {
   const std::string text = text_of(tokenizer, found[0].token);
@@ -53,7 +60,6 @@ json::object text_logprobs(const text::Tokenizer& tokenizer, std::span<const Tok
     return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   }));
   for (const auto& [key, value] : own) {
-    if (!columns.contains(key)) columns[key] = json::array();
     columns[key].as_array().push_back(value.as_array()[0]);
   }
   return own;

@@ -14,6 +14,8 @@ namespace tern::serve {
 boost::json::object chat_logprobs(const text::Tokenizer& tokenizer,
                                   std::span<const engine::TokenLogprob> found);
 
+// The four lists of a completion, empty.
+boost::json::object no_text_logprobs();
 // The lists of a completion, of this token alone; the same is added to `columns`, which has those
 // of all. `offset` is where the token's text begins, in characters, and grows by it.
 boost::json::object text_logprobs(const text::Tokenizer& tokenizer,

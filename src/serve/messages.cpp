@@ -74,7 +74,7 @@ std::optional<ApiError> read_message(const json::value& value, const std::string
   if (message.role == "developer") message.role = "system";  // its newer name
   if (auto error = read_content(fields, where, message.content)) return error;
   fields.accept({"name"});
-  fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id"});
+  fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id", "annotations"});
   return fields.error();
 }
 
@@ -104,11 +104,25 @@ std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
                     "with --chat-template",
                     "invalid_request_error", "messages", "no_chat_template"};
   }
+  std::size_t bytes = 0;
+  for (const text::ChatMessage& message : std::get<std::vector<text::ChatMessage>>(read)) {
+    bytes += message.content.size();
+  }
+  if (bytes > model.longest_text) {
+    return ApiError{400,
+                    "messages: " + std::to_string(bytes) +
+                        " bytes are more than the context can hold; shorten them",
+                    "invalid_request_error", "messages", "context_length_exceeded"};
+  }
   auto prompt = text::chat_prompt(*model.chat_template, model.tokenizer,
                                   std::get<std::vector<text::ChatMessage>>(read), options);
   if (prompt) return std::move(*prompt);
   ApiError error = api_error(prompt.error());
   error.param = "messages";
+  if (prompt.error().code == ErrorCode::kOutOfMemory) {  // a limit of templates
+    error.status = 400;
+    error.type = "invalid_request_error";
+  }
   return error;
 }
 

@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::int64_t kMostChoices = 16;
 constexpr std::size_t kMostStops = 16;
+constexpr std::size_t kMostStopBytes = 1024;
+constexpr std::size_t kMostBiases = 1024;
 constexpr std::int64_t kMostTokens = std::int64_t{1} << 31;
 
 void read_model(Fields& fields, const ServedModel& model) {
@@ -27,10 +29,14 @@ void read_stops(Fields& fields, std::vector<std::string>& stops) {
   const json::value* value = fields.find("stop");
   if (value == nullptr) return;
   const auto add = [&](const json::value& stop) {
-    if (stop.is_string() && !stop.get_string().empty()) {
+    if (stop.is_string() && !stop.get_string().empty() &&
+        stop.get_string().size() <= kMostStopBytes) {
       stops.emplace_back(stop.get_string());
     } else {
-      fields.fail("stop", "texts that are not empty, found " + kind_of(stop));
+      fields.fail("stop",
+                  "texts of 1 to " + std::to_string(kMostStopBytes) + " bytes, found " +
+                      (stop.is_string() ? "one of " + std::to_string(stop.get_string().size())
+                                        : kind_of(stop)));
     }
   };
   if (!value->is_array()) return add(*value);
@@ -44,6 +50,10 @@ void read_stops(Fields& fields, std::vector<std::string>& stops) {
 void read_bias(Fields& fields, const ServedModel& model, std::vector<engine::TokenBias>& bias) {
   const json::object* found = fields.object("logit_bias");
   if (found == nullptr) return;
+  if (found->size() > kMostBiases) {
+    return fields.fail("logit_bias", "at most " + std::to_string(kMostBiases) + " tokens, found " +
+                                         std::to_string(found->size()));
+  }
   for (const auto& [key, value] : *found) {
     std::uint32_t token = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token);
@@ -110,7 +120,8 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
   read_sampling(fields, model, defaults, request.answer);
   read_stream(fields, request);
   request.choices = static_cast<std::uint32_t>(fields.integer("n", 1, kMostChoices).value_or(1));
-  request.priority = static_cast<int>(fields.integer("priority", -100, 100).value_or(0));
+  request.priority =
+      static_cast<int>(fields.integer("priority", -100, defaults.most_priority).value_or(0));
   if (const auto deadline = fields.integer("deadline_ms", 1, 86'400'000)) {
     request.deadline = std::chrono::milliseconds(*deadline);
   }
@@ -119,7 +130,13 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
 }
 
 void check_room(Fields& fields, const CompletionRequest& request, const char* param,
-                std::uint32_t context) {
+                const CompletionDefaults& defaults) {
+  const std::uint32_t context = defaults.context;
+  const std::size_t answers = request.prompts.size() * request.choices;
+  if (answers > defaults.most_answers) {
+    fields.fail("n", "at most " + std::to_string(defaults.most_answers) +
+                         " answers in all, found " + std::to_string(answers));
+  }
   for (const auto& prompt : request.prompts) {
     const std::uint64_t wanted = prompt.size() + request.answer.max_tokens.value_or(1);
     if (wanted <= context) continue;

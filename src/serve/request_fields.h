@@ -14,8 +14,9 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
 
 std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name);
 
-// Refuses what the context has no room for, rather than cut it: who asks for it should know.
+// Refuses what the context or the queue has no room for, rather than cut it: who asks for it should
+// know.
 void check_room(Fields& fields, const CompletionRequest& request, const char* param,
-                std::uint32_t context);
+                const CompletionDefaults& defaults);
 
 }  // namespace tern::serve

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/result.h"
@@ -20,9 +21,14 @@ struct ServedModel {
   const model::Model& model;
   const text::Tokenizer& tokenizer;
   std::optional<text::ChatTemplate> chat_template;
-  std::int64_t created = 0;  // seconds since the epoch
-  std::string fingerprint;   // of what decides the bits: the file and the definition of numbers
+  std::int64_t created = 0;      // seconds since the epoch
+  std::string fingerprint;       // of what decides the bits: the file and the definition of numbers
+  std::size_t longest_text = 0;  // in bytes, that the context may hold
 
+  // What ids of completions end with, so that no other model goes on with them.
+  std::string_view mark() const {
+    return std::string_view(fingerprint).substr(fingerprint.size() - 8);
+  }
   bool answers_to(const std::string& name) const {
     return name == id || std::find(also.begin(), also.end(), name) != also.end();
   }

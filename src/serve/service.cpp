@@ -28,13 +28,14 @@ constexpr std::chrono::seconds kStalled{60};
 constexpr double kFirstToken[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 constexpr double kBetweenTokens[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1};
 
-std::variant<json::object, ApiError> read_body(const net::HttpRequest& request) {
-  const std::string_view type = request.header("content-type");
+std::variant<json::object, ApiError> read_body(Call& call) {
+  const std::string_view type = call.request().header("content-type");
   if (!type.empty() && type.substr(0, 16) != "application/json") {
-    return ApiError{415, "expected a body of application/json, found " + std::string(type)};
+    return ApiError{
+        415, "expected a body of application/json, found " + text::replace_invalid_utf8(type)};
   }
   json::error_code code;
-  json::value value = json::parse(request.body, code);
+  json::value value = json::parse(call.take_body(), code);
   if (code) {
     return ApiError{400, "the body is not JSON: " + code.message(), "invalid_request_error", "",
                     "invalid_json"};
@@ -63,6 +64,7 @@ class Service::Impl {
   void drain() { draining_ = true; }
   void close() {
     closed_ = true;
+    readers_.stop();  // what waits is told so by the end of its call
     readers_.join();
   }
 
@@ -103,7 +105,7 @@ class Service::Impl {
   const Latency latency_;
   std::atomic<bool> draining_{false};
   std::atomic<bool> closed_{false};
-  boost::asio::thread_pool readers_{1};
+  boost::asio::thread_pool readers_{2};
 };
 
 const std::array<Service::Impl::Route, 11> Service::Impl::kRoutes{{
@@ -138,7 +140,7 @@ void Service::Impl::handle(const CallPtr& call) {
                        "invalid_request_error", "", "method_not_allowed"},
                       {{"Allow", allowed}});
   }
-  if (closed_) return call->fail({503, "the server ends", "server_error", "", "draining"});
+  if (closed_) return call->fail({503, "the server ends", "server_error", "", "not_ready"});
   if (!found->reads) return (this->*found->action)(call);
   boost::asio::post(readers_, [this, call, action = found->action] { (this->*action)(call); });
 }
@@ -195,7 +197,7 @@ void Service::Impl::metrics(const CallPtr& call) {
 }
 
 std::optional<json::object> Service::Impl::body_of(const CallPtr& call) const {
-  auto body = read_body(call->request());
+  auto body = read_body(*call);
   if (auto* object = std::get_if<json::object>(&body)) return std::move(*object);
   call->fail(std::get<ApiError>(body));
   return std::nullopt;
@@ -205,8 +207,12 @@ template <typename Read>
 void Service::Impl::complete(const CallPtr& call, Read read) {
   const auto body = body_of(call);
   if (!body) return;
-  CompletionDefaults defaults{options_.default_max_tokens, engine_.context(),
-                              std::random_device{}()};
+  CompletionDefaults defaults;
+  defaults.max_tokens = options_.default_max_tokens;
+  defaults.context = engine_.context();
+  defaults.most_answers = std::min<std::size_t>(defaults.most_answers, options_.queue);
+  defaults.most_priority = options_.most_priority;
+  defaults.seed = std::random_device{}();
   std::optional<EventId> resume;
   if (const auto last = call->request().header("last-event-id"); !last.empty()) {
     resume = EventId::parse(last);
@@ -219,6 +225,11 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
   auto request = read(*body, model_, defaults);
   if (auto* error = std::get_if<ApiError>(&request)) return call->fail(*error);
   auto& good = std::get<CompletionRequest>(request);
+  const bool ours = !resume || resume->completion.ends_with(model_.mark());
+  if (!ours) {
+    return call->fail({400, "Last-Event-ID: another model, or another version, began this answer",
+                       "invalid_request_error", "Last-Event-ID"});
+  }
   const bool fits = !resume || (good.stream && resume->seed == good.answer.sampling.seed &&
                                 resume->sent.size() == good.prompts.size() * good.choices);
   if (!fits) {

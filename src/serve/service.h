@@ -15,8 +15,10 @@ namespace tern::serve {
 
 struct ServiceOptions {
   std::optional<std::uint32_t> default_max_tokens;  // of chats; else until the context is full
-  std::string build;                                // version and commit, for /metrics
-  std::string openapi;                              // the document
+  std::uint32_t queue = 256;  // of the engine: more answers than that cannot be asked for at once
+  int most_priority = 0;      // that a request may ask for
+  std::string build;          // version and commit, for /metrics
+  std::string openapi;        // the document
 };
 
 // Model, engine and telemetry outlive it.

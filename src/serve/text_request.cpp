@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "serve/request_fields.h"
+#include "text/utf8.h"
 
 namespace tern::serve {
 
@@ -37,6 +38,10 @@ class PromptReader {
   void add(const json::value& prompt) {
     if (prompt.is_string()) {
       const std::string text(prompt.get_string());
+      if (text.size() > model_.longest_text) {
+        return fail("a text of " + std::to_string(text.size()) +
+                    " bytes, more than the context can hold");
+      }
       request_.prompts.push_back(model_.tokenizer.encode(text, options_));
       request_.echoes.push_back(text);
       if (request_.prompts.back().empty()) fail("an empty one");
@@ -58,7 +63,7 @@ class PromptReader {
       tokens.push_back(static_cast<TokenId>(token));
     }
     if (tokens.empty()) return fail("an empty one");
-    request_.echoes.push_back(model_.tokenizer.decode(tokens));
+    request_.echoes.push_back(text::replace_invalid_utf8(model_.tokenizer.decode(tokens)));
     request_.prompts.push_back(std::move(tokens));
   }
   void fail(const std::string& found) {
@@ -84,6 +89,10 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
     request.answer.logprobs = static_cast<std::uint32_t>(*logprobs);
   }
   const bool echo = fields.boolean("echo").value_or(false);
+  if (echo && request.answer.logprobs) {
+    fields.fail({400, "echo: not supported by this server beside logprobs; leave one of them out",
+                 "invalid_request_error", "echo", "unsupported_parameter"});
+  }
   fields.refuse({"suffix"});
   if (const auto best_of = fields.integer("best_of", 1, 16); best_of.value_or(1) != 1) {
     fields.refuse({"best_of"});
@@ -94,7 +103,7 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
   } else {
     fields.fail("prompt", "a text or tokens, found nothing");
   }
-  check_room(fields, request, "prompt", defaults.context);
+  check_room(fields, request, "prompt", defaults);
   if (auto error = fields.error()) return std::move(*error);
   if (!echo) request.echoes.assign(request.prompts.size(), "");
   return request;

@@ -59,12 +59,12 @@ std::map<std::string, std::uint64_t> Telemetry::counters() const {
 }
 
 void Telemetry::add_sink(std::unique_ptr<EventSink> sink) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(sinks_mutex_);
   sinks_.push_back(std::move(sink));
 }
 
 void Telemetry::emit(const Event& event) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(sinks_mutex_);
   for (const auto& sink : sinks_) sink->receive(event);
 }
 

@@ -85,6 +85,7 @@ class Telemetry {
   mutable std::mutex mutex_;
   std::map<std::string, Counter, std::less<>> counters_;
   std::map<std::string, Histogram, std::less<>> histograms_;
+  std::mutex sinks_mutex_;  // not that of counters: a sink may be slow
   std::vector<std::unique_ptr<EventSink>> sinks_;
 };
 

@@ -50,12 +50,28 @@ TEST(Philox, KnownAnswers) {
             (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
+TEST(Gumbel, TheBoundHoldsAtTheEnds) {
+  constexpr std::uint64_t kAll = (std::uint64_t{1} << 52) - 1;
+  for (std::uint64_t i = 0; i < 2000; ++i) {
+    EXPECT_LE(gumbel(i), gumbel_bound(i));
+    EXPECT_LE(gumbel(kAll - i), gumbel_bound(kAll - i));
+  }
+  for (int bit = 0; bit < 52; ++bit) {
+    const std::uint64_t bits = kAll ^ ((std::uint64_t{1} << bit) - 1);
+    EXPECT_LE(gumbel(bits), gumbel_bound(bits));
+  }
+  EXPECT_LE(gumbel_bound(kAll), kLargestGumbel);
+}
+
 TEST(Gumbel, HasTheRightMeanAndStaysUnderItsBound) {
   double sum = 0.0;
   double squares = 0.0;
   constexpr int kDraws = 100000;
   for (int i = 0; i < kDraws; ++i) {
-    const double g = gumbel(7, static_cast<std::uint32_t>(i), i % 50);
+    const std::uint64_t bits = gumbel_bits(7, static_cast<std::uint32_t>(i), i % 50);
+    const double g = gumbel(bits);
+    ASSERT_LE(g, gumbel_bound(bits));
+    ASSERT_LE(gumbel_bound(bits), std::max(g, 0.0) + 2.1);  // worth asking
     ASSERT_LT(g, kLargestGumbel);
     sum += g;
     squares += g * g;
@@ -68,16 +84,16 @@ TEST(Gumbel, HasTheRightMeanAndStaysUnderItsBound) {
 // -log(-log((bits + 0.5) / 2^52)) of the first known answer, computed with fifty digits. Half a bit
 // less gives a number 43 steps away.
 TEST(Gumbel, IsThatOfTheMiddleOfItsBits) {
-  EXPECT_DOUBLE_EQ(gumbel(0, 0, 0), 0x1.5b6c7ad999346p-4);
+  EXPECT_DOUBLE_EQ(gumbel(gumbel_bits(0, 0, 0)), 0x1.5b6c7ad999346p-4);
 }
 
 TEST(Gumbel, DependsOnSeedPositionAndToken) {
-  const double g = gumbel(1, 2, 3);
-  EXPECT_EQ(g, gumbel(1, 2, 3));
-  EXPECT_NE(g, gumbel(2, 2, 3));
-  EXPECT_NE(g, gumbel(1ull << 32 | 1, 2, 3));
-  EXPECT_NE(g, gumbel(1, 3, 3));
-  EXPECT_NE(g, gumbel(1, 2, 4));
+  const double g = gumbel(gumbel_bits(1, 2, 3));
+  EXPECT_EQ(g, gumbel(gumbel_bits(1, 2, 3)));
+  EXPECT_NE(g, gumbel(gumbel_bits(2, 2, 3)));
+  EXPECT_NE(g, gumbel(gumbel_bits(1ull << 32 | 1, 2, 3)));
+  EXPECT_NE(g, gumbel(gumbel_bits(1, 3, 3)));
+  EXPECT_NE(g, gumbel(gumbel_bits(1, 2, 4)));
 }
 
 TEST(Sampler, GreedyTakesTheLargestAndTheLowestIdOfEquals) {

@@ -21,6 +21,8 @@ namespace {
 using ::testing::HasSubstr;
 using text::TokenId;
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
 template <typename T>
 T must(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().to_string());
@@ -142,7 +144,8 @@ TEST_F(SchedulerTest, AnswersAreTheSameOneAtATime) {
 }
 
 TEST_F(SchedulerTest, PromptsLeaveRoomForThoseThatDecode) {
-  const auto s = scheduler({.rows = 64, .beside = 5, .sequences = 4, .pages = 100});
+  const auto s =
+      scheduler({.rows = 64, .beside = 5, .stretch = kInfinity, .sequences = 4, .pages = 100});
   Heard first;
   Heard second;
   add(*s, request("Once", 100), first);
@@ -323,6 +326,7 @@ TEST_F(SchedulerTest, OptionsThatContradictEachOtherAreRefused) {
   EXPECT_EQ(refusal({.rows = 8, .sequences = 8, .pages = 2}), "sequences");
   EXPECT_EQ(refusal({.rows = 8, .sequences = 0, .pages = 2}), "sequences");
   EXPECT_EQ(refusal({.rows = 0, .sequences = 1, .pages = 2}), "sequences");
+  EXPECT_EQ(refusal({.rows = 8, .stretch = 1.0, .sequences = 2, .pages = 2}), "stretch");
   EXPECT_EQ(refusal({.rows = 8, .beside = 0, .sequences = 2, .pages = 2}), "beside");
   EXPECT_EQ(refusal({.rows = 8, .sequences = 2, .pages = 0}), "pages");
   EXPECT_EQ(refusal({.rows = 8, .sequences = 2, .pages = 2, .context = 1u << 30}), "context");

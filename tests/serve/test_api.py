@@ -134,6 +134,8 @@ class CompletionsTest(ServeTest):
             self.assertEqual(max(top, key=lambda t: top[t]), token)  # temperature 0
             offset = choice["logprobs"]["text_offset"][i]
             self.assertEqual(choice["text"][offset : offset + len(token)], token)
+        none = self.post("/v1/completions", ONCE | {"logprobs": 2, "max_tokens": 0}).json()
+        self.valid(none, "Completion")
         plain = self.post("/v1/completions", ONCE).json()["choices"][0]
         self.assertEqual(plain["text"], choice["text"])
         self.assertIsNone(plain["logprobs"])
@@ -179,7 +181,12 @@ class CompletionsTest(ServeTest):
             ({"suffix": "x"}, "unsupported_parameter", ("suffix",)),
             ({"best_of": 2}, "unsupported_parameter", ("best_of",)),
             ({"temprature": 1}, "unknown_parameter", ("temprature", "misspelled")),
-            ({"priority": 101}, None, ("priority",)),
+            ({"priority": 1}, None, ("priority", "-100 to 0")),
+            ({"stop": "x" * 1025}, None, ("stop", "1 to 1024 bytes")),
+            ({"logit_bias": dict.fromkeys(map(str, range(1025)), 1)}, None, ("at most 1024",)),
+            ({"prompt": ["x"] * 5, "n": 16}, None, ("at most 64 answers", "80")),
+            ({"prompt": "x" * 100000}, None, ("prompt", "more than the context can hold")),
+            ({"echo": True, "logprobs": 1}, "unsupported_parameter", ("echo",)),
             ({"deadline_ms": 0}, None, ("deadline_ms",)),
         ):
             with self.subTest(change=change):
@@ -280,7 +287,9 @@ class ChatTest(ServeTest):
         ):
             self.refused(self.path, HELLO | change, 400, "unsupported_parameter", "not supported")
         harmless = {"tools": [], "user": "me", "store": True, "response_format": {"type": "text"}}
-        self.post(self.path, HELLO | harmless)
+        self.post(self.path, HELLO | harmless | {"tool_choice": "none", "unheard_of": None})
+        history = [{"role": "user", "content": "Hello", "annotations": [], "audio": None}]
+        self.post(self.path, HELLO | {"messages": history})
         self.refused(self.path, HELLO | {"top_logprobs": 2}, 400, None, "logprobs to be true")
 
 

@@ -68,7 +68,16 @@ class StreamsTest(ServeTest):
         return json.dumps(chunk, sort_keys=True)
 
     def test_wrong_event_ids(self) -> None:
-        for last in ("x", "cmpl-1.2", "cmpl-1.x.0", "cmpl-1.5.", "cmpl-1.5.1-", "cmpl-1.5.1-2"):
+        ids = (
+            "x",
+            "cmpl-1.2",
+            "cmpl-1.x.0",
+            "cmpl-1.5.",
+            "cmpl-1.5.1-",
+            "cmpl-1.5.1-2",
+            "cmpl-A.5.1",
+        )
+        for last in ids:
             reply = self.server.ask("POST", "/v1/completions", TALE, {"Last-Event-ID": last})
             self.assertEqual(reply.status, 400, last)
             self.assertIn("Last-Event-ID", reply.json()["error"]["message"])
