@@ -30,7 +30,7 @@ constexpr const char* kExamples =
     "  tern verify -m model.gguf                    is it sound, and does it compute as it should\n"
     "  tern bench -m model.gguf                     how fast is it, and how fast could it be\n"
     "  tern tune -m model.gguf                      once: which way of reading is fastest here\n"
-    "  tern convert FOLDER -o model.gguf             a checkpoint of Hugging Face becomes such a "
+    "  tern convert FOLDER -o model.gguf            a checkpoint of Hugging Face becomes such a "
     "file\n"
     "  tern synth --shape 2b4t --type i2_s -o x.gguf   random weights, a real shape: to measure "
     "with\n"
