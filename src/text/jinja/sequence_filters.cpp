@@ -110,9 +110,7 @@ Result<Value> unique(Interpreter& interpreter, const Value& of, const Arguments&
   for (const Value& one : all) {
     TERN_ASSIGN(Value key, key_of(one, given.find(1, "attribute")));
     key = folded(key, flag(given, 0, "case_sensitive", false));
-    if (key.dict() || (key.list() && !key.list()->is_tuple)) {
-      return refused("expected items that Python can hash, found a '" + key.type_name() + "'");
-    }
+    TERN_TRY(check_hashable(key));
     TERN_TRY(interpreter.spend(seen.size() / 8));
     if (std::any_of(seen.begin(), seen.end(), [&](const Value& v) { return equal(v, key); }))
       continue;
@@ -153,8 +151,10 @@ Result<Value> sum(Interpreter& interpreter, const Value& of, const Arguments& gi
   return total;
 }
 
-// map(attribute=...), or map("filter", arguments of it...).
+// map(attribute=...), or map("filter", arguments of it...). As select and reject, it makes nothing
+// of a value that is not true, whatever its type.
 Result<Value> map(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  if (!of.truth()) return interpreter.made(std::vector<Value>{});
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   const Value* attribute = given.find(given.positional.size(), "attribute");
   const Value* otherwise = given.find(given.positional.size(), "default");
@@ -180,6 +180,7 @@ Result<Value> map(Interpreter& interpreter, const Value& of, const Arguments& gi
 // select, reject, and of an attribute: those items that a test lets pass; without one, their truth.
 template <bool kKeep, bool kOfAttribute>
 Result<Value> choose(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  if (!of.truth()) return interpreter.made(std::vector<Value>{});
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   Arguments rest = given;
   const auto take = [&rest] {
@@ -258,7 +259,10 @@ Result<Value> list(Interpreter& interpreter, const Value& of, const Arguments&) 
   return interpreter.made(std::move(all));
 }
 Result<Value> reverse(Interpreter& interpreter, const Value& of, const Arguments&) {
-  return slice(interpreter, of, std::nullopt, std::nullopt, -1);
+  if (of.string()) return slice(interpreter, of, std::nullopt, std::nullopt, -1);
+  TERN_ASSIGN(std::vector<Value> all, items_of(interpreter, of));
+  std::reverse(all.begin(), all.end());
+  return interpreter.made(std::move(all));
 }
 Result<Value> pairs(Interpreter& interpreter, const Value& of, const Arguments& given) {
   if (of.undefined()) return interpreter.made(std::vector<Value>{});

@@ -215,7 +215,7 @@ Result<int> compare(const Value& a, const Value& b) {
     return a.real() || b.real() ? sign(a.number(), b.number()) : sign(a.whole(), b.whole());
   }
   if (a.string() && b.string()) return sign(*a.string(), *b.string());
-  if (a.list() && b.list()) {
+  if (a.list() && b.list() && a.list()->is_tuple == b.list()->is_tuple) {
     const auto& x = a.list()->items;
     const auto& y = b.list()->items;
     for (std::size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
@@ -225,6 +225,15 @@ Result<int> compare(const Value& a, const Value& b) {
   }
   return refused("expected two values that have an order, found '" + a.type_name() + "' and '" +
                  b.type_name() + "'");
+}
+
+Result<void> check_hashable(const Value& value) {
+  if (value.dict() || (value.list() && !value.list()->is_tuple)) {
+    return refused("expected a value that Python can hash, found a '" + value.type_name() + "'");
+  }
+  if (value.list() == nullptr) return {};
+  for (const Value& item : value.list()->items) TERN_TRY(check_hashable(item));
+  return {};
 }
 
 std::vector<std::string_view> characters(std::string_view text) {
