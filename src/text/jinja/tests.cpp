@@ -97,8 +97,8 @@ Result<bool> apply_test(Interpreter& interpreter, const std::string& name, const
   if (found == tests().end()) return refused("expected a test that is known, found '" + name + "'");
   const auto& [wanted, check] = found->second;
   if (arguments.positional.size() != wanted) {
-    return refused("expected " + std::to_string(wanted) + " arguments of test '" + name +
-                   "', found " + std::to_string(arguments.positional.size()));
+    return refused("expected " + std::string(wanted == 0 ? "no argument" : "1 argument") +
+                   " of test '" + name + "', found " + std::to_string(arguments.positional.size()));
   }
   TERN_TRY(interpreter.spend_on_surface(of));
   if (wanted == 0) return check(interpreter, of, Value());
