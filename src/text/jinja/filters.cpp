@@ -249,8 +249,9 @@ Result<Value> round(Interpreter& interpreter, const Value& of, const Arguments& 
   if (!of.real() && method == "common" && digits >= 0) return Value(of.whole());
   const double factor = std::pow(10.0, static_cast<double>(digits));
   const double scaled = of.number() * factor;
-  if (method == "ceil") return Value(std::ceil(scaled) / factor);
-  if (method == "floor") return Value(std::floor(scaled) / factor);
+  // "+ 0.0" makes 0.0 of -0.0, for Python's are whole numbers, which have no sign of zero.
+  if (method == "ceil") return Value((std::ceil(scaled) + 0.0) / factor);
+  if (method == "floor") return Value((std::floor(scaled) + 0.0) / factor);
   if (method != "common") return refused("expected common, ceil or floor as method");
   if (digits < 0) {
     const double near = std::nearbyint(scaled) / factor;

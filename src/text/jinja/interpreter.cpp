@@ -361,15 +361,17 @@ Result<Value> Interpreter::run_macro(const Statement& macro, const Variables& ar
   scopes_.push_back({around, true});
   const Pop pop(*this);
   if (const Value* caller = given.find(given.positional.size(), "caller")) set("caller", *caller);
+  std::vector<const Statement::Parameter*> missing;
   for (std::size_t i = 0; i < macro.parameters.size(); ++i) {
-    const auto& [name, fallback] = macro.parameters[i];
-    Value value = Undefined{name};
-    if (const Value* found = given.find(i, name)) {
-      value = *found;
-    } else if (fallback != nullptr) {
-      TERN_ASSIGN(value, evaluate(*fallback));
-    }
-    set(name, std::move(value));
+    const std::string& name = macro.parameters[i].name;
+    const Value* found = given.find(i, name);
+    set(name, found != nullptr ? *found : Value(Undefined{name}));
+    if (found == nullptr) missing.push_back(&macro.parameters[i]);
+  }
+  for (const auto* parameter : missing) {  // a default sees the parameters, not the names around
+    if (parameter->fallback == nullptr) continue;
+    TERN_ASSIGN(Value value, evaluate(*parameter->fallback));
+    set(parameter->name, std::move(value));
   }
   return captured(macro.body);
 }
