@@ -259,11 +259,12 @@ Result<Value> binary(Interpreter& interpreter, std::string_view op, const Value&
                                 : of_whole(op, a.whole(), b.whole());
   }
   if (op == "+" && a.string() && b.string()) return interpreter.made(*a.string() + *b.string());
-  if (op == "+" && a.list() && b.list() && a.list()->is_tuple == b.list()->is_tuple) {
+  const auto adds = [](const Value& of) { return of.list() && !of.list()->is_iterator; };
+  if (op == "+" && adds(a) && adds(b) && a.list()->is_tuple == b.list()->is_tuple) {
     return sum_of_lists(interpreter, *a.list(), *b.list());
   }
-  const auto repeats = [](const Value& of, const Value& times) {
-    return (of.string() || of.list()) && (times.integer() || times.boolean());
+  const auto repeats = [&adds](const Value& of, const Value& times) {
+    return (of.string() || adds(of)) && (times.integer() || times.boolean());
   };
   if (op == "*" && repeats(a, b)) return repeated(interpreter, a, b.whole());
   if (op == "*" && repeats(b, a)) return repeated(interpreter, b, a.whole());
@@ -323,7 +324,7 @@ Result<Value> item(const Value& of, const Value& which) {
   }
   if (which.string()) return attribute(of, *which.string());
   if (!which.integer() && !which.boolean()) return absent;
-  if (const List* list = of.list()) {
+  if (const List* list = of.list(); list != nullptr && !list->is_iterator) {
     const auto size = static_cast<std::int64_t>(list->items.size());
     const std::int64_t index = from_end(which.whole(), size);
     return index >= 0 && index < size ? list->items[static_cast<std::size_t>(index)] : absent;
@@ -342,7 +343,7 @@ Result<Value> slice(Interpreter& interpreter, const Value& of,
                     const std::optional<std::int64_t>& end, std::int64_t step) {
   if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
   if (step == 0) return refused("expected a step of a slice other than zero");
-  if (of.string() == nullptr && of.list() == nullptr) {
+  if (of.string() == nullptr && (of.list() == nullptr || of.list()->is_iterator)) {
     return refused("expected a string or a list to slice, found a '" + of.type_name() + "'");
   }
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));

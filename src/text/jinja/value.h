@@ -34,6 +34,9 @@ struct List {
   std::vector<Value> items;
   bool is_tuple = false;  // shown with round brackets
   Measure measure = {};
+  // Of a filter that jinja2 makes an iterator of: true even where it is empty, to be gone through
+  // and nothing else.
+  bool is_iterator = false;
 };
 struct Dict {
   std::vector<std::pair<Value, Value>> items;  // in the order in which they were put in
