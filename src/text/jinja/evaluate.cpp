@@ -80,6 +80,7 @@ Result<Value> Interpreter::evaluate_dict(const Expression& e) {
   Dict dict;
   for (std::size_t i = 0; i < e.operands.size(); i += 2) {
     TERN_ASSIGN(const Value key, evaluate(*e.operands[i]));
+    TERN_TRY(check_hashable(key));
     TERN_ASSIGN(Value value, evaluate(*e.operands[i + 1]));
     TERN_TRY(spend(dict.items.size() / 16));
     dict.set(key, std::move(value));

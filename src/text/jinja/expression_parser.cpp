@@ -316,7 +316,7 @@ Result<ExpressionPtr> ExpressionParser::subscript(ExpressionPtr of) {
   }
   TERN_TRY(expect_operator("]"));
   if (colons == 0) {
-    if (part == nullptr) return unexpected("an index");
+    if (part == nullptr) part = make(Kind::kTuple);  // x[] is x[()], which jinja2 reads
     made->kind = Kind::kItem;
   }
   made->operands.push_back(std::move(part));

@@ -136,11 +136,18 @@ Result<Value> escape(Interpreter& interpreter, const Value& of, const Arguments&
   return interpreter.made(std::move(out));
 }
 
+// Runs of what "\w" of a regular expression takes, so that "it's" is two.
 Result<Value> word_count(Interpreter& interpreter, const Value& of, const Arguments&) {
   TERN_ASSIGN(const std::string shown, interpreter.shown(of));
-  TERN_ASSIGN(const Value function, attribute(shown, "split"));
-  TERN_ASSIGN(const Value parts, interpreter.call(function, {}));
-  return Value(parts.list()->items.size());
+  TERN_TRY(interpreter.spend(shown.size() / 16));
+  std::size_t count = 0;
+  bool inside = false;
+  for (const std::string_view c : characters(shown)) {
+    const bool of_word = c == "_" || is_alphanumeric(c);
+    if (of_word && !inside) ++count;
+    inside = of_word;
+  }
+  return Value(count);
 }
 
 }  // namespace
@@ -176,8 +183,9 @@ Result<Value> formatted(Interpreter& interpreter, const Value& of, const Argumen
     }
     TERN_TRY(interpreter.spend(1, out.size()));
   }
-  const bool is_open = given.positional.size() == 1 && !of_filter &&
-                       (given.positional[0].list() || given.positional[0].dict());
+  const bool is_open =
+      given.positional.size() == 1 && !of_filter &&
+      (given.positional[0].list() || given.positional[0].dict() || given.positional[0].undefined());
   if (next < given.positional.size() && !is_open) return refused("expected fewer values to format");
   return interpreter.made(std::move(out));
 }
@@ -194,17 +202,19 @@ Result<Value> absolute(Interpreter& interpreter, const Value& of, const Argument
   return of.whole() < 0 ? binary(interpreter, "-", Value(0), of) : Result<Value>(of.whole());
 }
 
-Result<Value> whole_part(double value, std::int64_t fallback) {
-  if (std::isnan(value)) return Value(fallback);
+Result<Value> whole_part(double value, const Value& fallback) {
+  if (std::isnan(value)) return fallback;
   if (std::fabs(value) < 9e18) return Value(static_cast<std::int64_t>(value));
   return refused("expected a whole number of 64 bits, found a larger one");
 }
 
 Result<Value> to_integer(Interpreter&, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const std::int64_t fallback, whole(given, 0, "default", 0));
+  if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
+  const Value* otherwise = given.find(0, "default");
+  const Value fallback = otherwise == nullptr ? Value(0) : *otherwise;
   if (of.real()) return whole_part(of.number(), fallback);
   if (of.is_number()) return Value(of.whole());
-  if (of.string() == nullptr) return Value(fallback);
+  if (of.string() == nullptr) return fallback;
   const std::string text = stripped(*of.string(), "", true, true);
   const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
   const char* const end = text.data() + text.size();
@@ -213,11 +223,12 @@ Result<Value> to_integer(Interpreter&, const Value& of, const Arguments& given) 
   if (outcome.ec == std::errc() && outcome.ptr == end) return Value(number);
   double real = 0.0;
   outcome = std::from_chars(begin, end, real);
-  if (outcome.ec != std::errc() || outcome.ptr != end) return Value(fallback);
-  return whole_part(real, fallback);
+  const bool is_real = outcome.ec == std::errc() && outcome.ptr == end && !std::isinf(real);
+  return is_real ? whole_part(real, fallback) : fallback;
 }
 
 Result<Value> to_real(Interpreter&, const Value& of, const Arguments& given) {
+  if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
   const Value* fallback = given.find(0, "default");
   if (of.is_number()) return Value(of.number());
   if (of.string()) {
@@ -238,8 +249,9 @@ Result<Value> round(Interpreter& interpreter, const Value& of, const Arguments& 
   if (!of.real() && method == "common" && digits >= 0) return Value(of.whole());
   const double factor = std::pow(10.0, static_cast<double>(digits));
   const double scaled = of.number() * factor;
-  if (method == "ceil") return Value(std::ceil(scaled) / factor);
-  if (method == "floor") return Value(std::floor(scaled) / factor);
+  // "+ 0.0" makes 0.0 of -0.0, for Python's are whole numbers, which have no sign of zero.
+  if (method == "ceil") return Value((std::ceil(scaled) + 0.0) / factor);
+  if (method == "floor") return Value((std::floor(scaled) + 0.0) / factor);
   if (method != "common") return refused("expected common, ceil or floor as method");
   if (digits < 0) {
     const double near = std::nearbyint(scaled) / factor;

@@ -165,11 +165,18 @@ Result<Interpreter::Flow> Interpreter::run_one(const Statement& s) {
       break;
     }
     case Kind::kWith: return run_with(s);
-    case Kind::kBlock: return run(s.body);
+    case Kind::kBlock: return run_apart(s.body);
     case Kind::kBreak: return Flow::kBreak;
     case Kind::kContinue: return Flow::kContinue;
   }
   return Flow::kOn;
+}
+
+// What it sets is gone behind it.
+Result<Interpreter::Flow> Interpreter::run_apart(const std::vector<Statement>& statements) {
+  scopes_.push_back({{}, false});
+  const Pop pop(*this);
+  return run(statements);
 }
 
 // The values are those of the names outside of it.
@@ -191,7 +198,7 @@ Result<void> Interpreter::write(const Value& value) {
   return {};
 }
 
-// The items that the loop's own condition lets pass.
+// The items that the loop's own condition lets pass, with tuples for what its names took apart.
 Result<std::vector<Value>> Interpreter::loop_items(const Statement& s, const Value& over) {
   TERN_ASSIGN(std::vector<Value> all, items_of(*this, over));
   if (s.condition == nullptr) return all;
@@ -200,9 +207,10 @@ Result<std::vector<Value>> Interpreter::loop_items(const Statement& s, const Val
     scopes_.push_back({{}, false});
     auto outcome = assign(s.target, item);
     Result<Value> wanted = outcome ? evaluate(*s.condition) : Result<Value>(outcome.error());
+    Value named = outcome ? held(s.target) : Value();
     scopes_.pop_back();
     if (!wanted) return std::move(wanted.error());
-    if (wanted->truth()) items.push_back(item);
+    if (wanted->truth()) items.push_back(std::move(named));
   }
   return items;
 }
@@ -214,7 +222,7 @@ Result<Interpreter::Flow> Interpreter::run_loop(const Statement& s) {
 
 Result<Interpreter::Flow> Interpreter::loop_over(const Statement& s, const Value& over, int depth) {
   TERN_ASSIGN(const std::vector<Value> items, loop_items(s, over));
-  if (items.empty()) return run(s.otherwise);
+  bool ended = false;  // a turn, without break or continue: else is for where none did
   const auto seen = std::make_shared<Value>(Undefined{"changed"});
   const auto runs = std::make_shared<bool>(true);
   const Ends ends(*runs);
@@ -230,8 +238,9 @@ Result<Interpreter::Flow> Interpreter::loop_over(const Statement& s, const Value
     scopes_.pop_back();
     if (!flow) return flow;
     if (*flow == Flow::kBreak) break;
+    ended = ended || *flow == Flow::kOn;
   }
-  return Flow::kOn;
+  return ended ? Flow::kOn : run_apart(s.otherwise);
 }
 
 // loop(items) within a recursive loop: what it writes for these. It sees the names around the loop
@@ -352,15 +361,17 @@ Result<Value> Interpreter::run_macro(const Statement& macro, const Variables& ar
   scopes_.push_back({around, true});
   const Pop pop(*this);
   if (const Value* caller = given.find(given.positional.size(), "caller")) set("caller", *caller);
+  std::vector<const Statement::Parameter*> missing;
   for (std::size_t i = 0; i < macro.parameters.size(); ++i) {
-    const auto& [name, fallback] = macro.parameters[i];
-    Value value = Undefined{name};
-    if (const Value* found = given.find(i, name)) {
-      value = *found;
-    } else if (fallback != nullptr) {
-      TERN_ASSIGN(value, evaluate(*fallback));
-    }
-    set(name, std::move(value));
+    const std::string& name = macro.parameters[i].name;
+    const Value* found = given.find(i, name);
+    set(name, found != nullptr ? *found : Value(Undefined{name}));
+    if (found == nullptr) missing.push_back(&macro.parameters[i]);
+  }
+  for (const auto* parameter : missing) {  // a default sees the parameters, not the names around
+    if (parameter->fallback == nullptr) continue;
+    TERN_ASSIGN(Value value, evaluate(*parameter->fallback));
+    set(parameter->name, std::move(value));
   }
   return captured(macro.body);
 }
@@ -394,14 +405,24 @@ Value Interpreter::find(const std::string& name) const {
   return Undefined{name};
 }
 
+// What the names of a target stand for.
+Value Interpreter::held(const Target& target) const {
+  if (target.parts.empty()) return find(target.name);
+  List all;
+  all.is_tuple = true;
+  for (const Target& part : target.parts) all.items.push_back(held(part));
+  return all;
+}
+
 void Interpreter::set(const std::string& name, Value value) {
-  for (auto& [known, old] : scopes_.back().variables) {
-    if (known == name) {
-      old = std::move(value);
-      return;
-    }
+  Variables& all = scopes_.back().variables;
+  const auto is_it = [&](const auto& variable) { return variable.first == name; };
+  const auto known = std::find_if(all.rbegin(), all.rend(), is_it);  // as find() looks
+  if (known == all.rend()) {
+    all.emplace_back(name, std::move(value));
+  } else {
+    known->second = std::move(value);
   }
-  scopes_.back().variables.emplace_back(name, std::move(value));
 }
 
 }  // namespace tern::text::jinja

@@ -69,6 +69,7 @@ class Interpreter {
 
   Result<Flow> run(const std::vector<Statement>& statements);
   Result<Flow> run_one(const Statement& statement);
+  Result<Flow> run_apart(const std::vector<Statement>& statements);
   Result<Flow> run_loop(const Statement& statement);
   Result<Flow> run_with(const Statement& statement);
   Result<Flow> loop_over(const Statement& statement, const Value& over, int depth);
@@ -86,6 +87,7 @@ class Interpreter {
   Result<Value> macro_of(const Statement& statement);
 
   Value find(const std::string& name) const;
+  Value held(const Target& target) const;
   void set(const std::string& name, Value value);
 
   Result<Value> evaluate_kind(const Expression& e);

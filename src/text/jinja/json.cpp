@@ -22,7 +22,7 @@ class JsonWriter {
       out_ += *b ? "true" : "false";
     } else if (value.is_number()) {
       out_ += number_text(value);
-    } else if (const List* list = value.list()) {
+    } else if (const List* list = value.list(); list != nullptr && !list->is_iterator) {
       return write_list(*list, depth);
     } else if (const Dict* dict = value.dict()) {
       return write_dict(*dict, depth);

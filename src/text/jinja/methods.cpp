@@ -202,9 +202,6 @@ bool is_digit(std::string_view character) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(code_point(character))) ==
          UTF8PROC_CATEGORY_ND;
 }
-bool is_alnum(std::string_view character) {
-  return is_letter(character) || char_class(code_point(character)) == CharClass::kNumber;
-}
 
 // Whether there are letters with a case, and all have this one.
 template <bool kUpper>
@@ -230,6 +227,7 @@ Result<Value> pairs(Interpreter& interpreter, const Value& of, const Arguments&)
 }
 Result<Value> get(Interpreter&, const Value& of, const Arguments& given) {
   if (given.positional.empty()) return refused("expected a key in get()");
+  TERN_TRY(check_hashable(given.positional[0]));
   const Value* found = of.dict()->find(given.positional[0]);
   if (found != nullptr) return *found;
   const Value* otherwise = given.find(1, "default");
@@ -278,7 +276,7 @@ const Methods& methods_of_strings() {
                                {"title", changed<titled>},
                                {"isdigit", all_are<is_digit>},
                                {"isalpha", all_are<is_letter>},
-                               {"isalnum", all_are<is_alnum>},
+                               {"isalnum", all_are<is_alphanumeric>},
                                {"isspace", all_are<is_space>},
                                {"isupper", has_case<true>},
                                {"islower", has_case<false>}};
@@ -380,6 +378,10 @@ std::string with_case(std::string_view text, bool upper) {
     }
   }
   return out;
+}
+
+bool is_alphanumeric(std::string_view character) {
+  return is_letter(character) || char_class(code_point(character)) == CharClass::kNumber;
 }
 
 // A character as a word begins with it.

@@ -56,6 +56,13 @@ Result<Value> of_whole(std::string_view op, std::int64_t a, std::int64_t b) {
   return Value(result);
 }
 
+// a // b from what is about it, as Python rounds it: 1000 // 0.1 is 9999, for 0.1 is a little more.
+Value whole_quotient(double a, double b, double near) {
+  if (near == 0.0) return std::copysign(0.0, a / b);
+  const double below = std::floor(near);
+  return near - below > 0.5 ? below + 1.0 : below;
+}
+
 Result<Value> of_real(std::string_view op, double a, double b) {
   if (op == "+") return Value(a + b);
   if (op == "-") return Value(a - b);
@@ -63,10 +70,11 @@ Result<Value> of_real(std::string_view op, double a, double b) {
   if (op == "**") return Value(std::pow(a, b));
   if (b == 0.0) return by_zero();
   if (op == "/") return Value(a / b);
-  if (op == "//") return Value(std::floor(a / b));
   const double rest = std::fmod(a, b);
+  const bool below = rest != 0.0 && (rest < 0.0) != (b < 0.0);
+  if (op == "//") return whole_quotient(a, b, (a - rest) / b - (below ? 1.0 : 0.0));
   if (rest == 0.0) return Value(std::copysign(0.0, b));
-  return Value((rest < 0.0) != (b < 0.0) ? rest + b : rest);
+  return Value(below ? rest + b : rest);
 }
 
 Result<Value> repeated(Interpreter& interpreter, const Value& of, std::int64_t times) {
@@ -239,26 +247,27 @@ Result<Value> binary(Interpreter& interpreter, std::string_view op, const Value&
     return interpreter.made(left + right);
   }
   if (const Undefined* missing = a.undefined()) return is_undefined(*missing);
+  if (op == "%" && a.string()) {  // of what is undefined, too
+    Arguments given;
+    const bool several = b.list() && b.list()->is_tuple;
+    given.positional = several ? b.list()->items : std::vector<Value>{b};
+    return formatted(interpreter, a, given, several);
+  }
   if (const Undefined* missing = b.undefined()) return is_undefined(*missing);
   if (a.is_number() && b.is_number()) {
     return a.real() || b.real() ? of_real(op, a.number(), b.number())
                                 : of_whole(op, a.whole(), b.whole());
   }
   if (op == "+" && a.string() && b.string()) return interpreter.made(*a.string() + *b.string());
-  if (op == "+" && a.list() && b.list() && a.list()->is_tuple == b.list()->is_tuple) {
+  const auto adds = [](const Value& of) { return of.list() && !of.list()->is_iterator; };
+  if (op == "+" && adds(a) && adds(b) && a.list()->is_tuple == b.list()->is_tuple) {
     return sum_of_lists(interpreter, *a.list(), *b.list());
   }
-  const auto repeats = [](const Value& of, const Value& times) {
-    return (of.string() || of.list()) && (times.integer() || times.boolean());
+  const auto repeats = [&adds](const Value& of, const Value& times) {
+    return (of.string() || adds(of)) && (times.integer() || times.boolean());
   };
   if (op == "*" && repeats(a, b)) return repeated(interpreter, a, b.whole());
   if (op == "*" && repeats(b, a)) return repeated(interpreter, b, a.whole());
-  if (op == "%" && a.string()) {
-    Arguments given;
-    const bool several = b.list() && b.list()->is_tuple;
-    given.positional = several ? b.list()->items : std::vector<Value>{b};
-    return formatted(interpreter, a, given, several);
-  }
   return wrong_types(op, a, b);
 }
 
@@ -278,7 +287,10 @@ Result<bool> contains(Interpreter& interpreter, const Value& all, const Value& i
     }
     return find_in(*text, *item.string()) != std::string::npos;
   }
-  if (const Dict* dict = all.dict()) return dict->find(item) != nullptr;
+  if (const Dict* dict = all.dict()) {
+    TERN_TRY(check_hashable(item));
+    return dict->find(item) != nullptr;
+  }
   TERN_ASSIGN(const std::vector<Value> items, items_of(interpreter, all));
   return std::any_of(items.begin(), items.end(), [&](const Value& v) { return equal(v, item); });
 }
@@ -312,7 +324,7 @@ Result<Value> item(const Value& of, const Value& which) {
   }
   if (which.string()) return attribute(of, *which.string());
   if (!which.integer() && !which.boolean()) return absent;
-  if (const List* list = of.list()) {
+  if (const List* list = of.list(); list != nullptr && !list->is_iterator) {
     const auto size = static_cast<std::int64_t>(list->items.size());
     const std::int64_t index = from_end(which.whole(), size);
     return index >= 0 && index < size ? list->items[static_cast<std::size_t>(index)] : absent;
@@ -331,7 +343,7 @@ Result<Value> slice(Interpreter& interpreter, const Value& of,
                     const std::optional<std::int64_t>& end, std::int64_t step) {
   if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
   if (step == 0) return refused("expected a step of a slice other than zero");
-  if (of.string() == nullptr && of.list() == nullptr) {
+  if (of.string() == nullptr && (of.list() == nullptr || of.list()->is_iterator)) {
     return refused("expected a string or a list to slice, found a '" + of.type_name() + "'");
   }
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));

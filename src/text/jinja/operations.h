@@ -45,6 +45,7 @@ Variables global_functions();
 // Text as Python's methods of strings have it.
 std::string stripped(std::string_view text, std::string_view what, bool left, bool right);
 std::string with_case(std::string_view text, bool upper);
+bool is_alphanumeric(std::string_view character);
 std::string capitalized(std::string_view text);
 std::string titled(std::string_view text);
 Result<Value> replaced(Interpreter& interpreter, std::string_view text, std::string_view from,

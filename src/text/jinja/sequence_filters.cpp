@@ -29,6 +29,13 @@ Result<Value> key_of(const Value& of, const Value* attribute) {
   return item(of, *attribute);
 }
 
+Result<Value> iterator(Interpreter& interpreter, std::vector<Value> items) {
+  TERN_TRY(interpreter.spend(0, items.size() * sizeof(Value)));
+  List made{std::move(items)};
+  made.is_iterator = true;
+  return Value(std::move(made));
+}
+
 Value folded(const Value& value, bool with_case_kept) {
   return value.string() && !with_case_kept ? Value(with_case(*value.string(), false)) : value;
 }
@@ -110,16 +117,14 @@ Result<Value> unique(Interpreter& interpreter, const Value& of, const Arguments&
   for (const Value& one : all) {
     TERN_ASSIGN(Value key, key_of(one, given.find(1, "attribute")));
     key = folded(key, flag(given, 0, "case_sensitive", false));
-    if (key.dict() || (key.list() && !key.list()->is_tuple)) {
-      return refused("expected items that Python can hash, found a '" + key.type_name() + "'");
-    }
+    TERN_TRY(check_hashable(key));
     TERN_TRY(interpreter.spend(seen.size() / 8));
     if (std::any_of(seen.begin(), seen.end(), [&](const Value& v) { return equal(v, key); }))
       continue;
     seen.push_back(std::move(key));
     kept.push_back(one);
   }
-  return interpreter.made(std::move(kept));
+  return iterator(interpreter, std::move(kept));
 }
 
 template <bool kLargest>
@@ -153,8 +158,10 @@ Result<Value> sum(Interpreter& interpreter, const Value& of, const Arguments& gi
   return total;
 }
 
-// map(attribute=...), or map("filter", arguments of it...).
+// map(attribute=...), or map("filter", arguments of it...). As select and reject, it makes nothing
+// of a value that is not true, whatever its type.
 Result<Value> map(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  if (!of.truth()) return iterator(interpreter, std::vector<Value>{});
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   const Value* attribute = given.find(given.positional.size(), "attribute");
   const Value* otherwise = given.find(given.positional.size(), "default");
@@ -174,12 +181,13 @@ Result<Value> map(Interpreter& interpreter, const Value& of, const Arguments& gi
     TERN_ASSIGN(Value value, key_of(one, attribute));
     mapped.push_back(value.undefined() && otherwise ? *otherwise : std::move(value));
   }
-  return interpreter.made(std::move(mapped));
+  return iterator(interpreter, std::move(mapped));
 }
 
 // select, reject, and of an attribute: those items that a test lets pass; without one, their truth.
 template <bool kKeep, bool kOfAttribute>
 Result<Value> choose(Interpreter& interpreter, const Value& of, const Arguments& given) {
+  if (!of.truth()) return iterator(interpreter, std::vector<Value>{});
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   Arguments rest = given;
   const auto take = [&rest] {
@@ -201,7 +209,7 @@ Result<Value> choose(Interpreter& interpreter, const Value& of, const Arguments&
     }
     if (holds == kKeep) kept.push_back(one);
   }
-  return interpreter.made(std::move(kept));
+  return iterator(interpreter, std::move(kept));
 }
 
 Result<Value> batch(Interpreter& interpreter, const Value& of, const Arguments& given) {
@@ -221,7 +229,7 @@ Result<Value> batch(Interpreter& interpreter, const Value& of, const Arguments& 
     }
     batches.emplace_back(std::move(one));
   }
-  return interpreter.made(std::move(batches));
+  return iterator(interpreter, std::move(batches));
 }
 
 Result<Value> join(Interpreter& interpreter, const Value& of, const Arguments& given) {
@@ -243,12 +251,13 @@ Result<Value> first(Interpreter& interpreter, const Value& of, const Arguments&)
   return all.empty() ? Value(Undefined{"an empty sequence has no first item"}) : all.front();
 }
 Result<Value> last(Interpreter& interpreter, const Value& of, const Arguments&) {
+  if (of.list() && of.list()->is_iterator) return refused("expected a list, found an iterator");
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   return all.empty() ? Value(Undefined{"an empty sequence has no last item"}) : all.back();
 }
 Result<Value> length(Interpreter&, const Value& of, const Arguments&) {
   if (of.string()) return Value(character_count(*of.string()));
-  if (of.list()) return Value(of.list()->items.size());
+  if (of.list() && !of.list()->is_iterator) return Value(of.list()->items.size());
   if (of.dict()) return Value(of.dict()->items.size());
   if (of.undefined()) return Value(0);
   return refused("expected something that has a length, found a '" + of.type_name() + "'");
@@ -258,13 +267,17 @@ Result<Value> list(Interpreter& interpreter, const Value& of, const Arguments&) 
   return interpreter.made(std::move(all));
 }
 Result<Value> reverse(Interpreter& interpreter, const Value& of, const Arguments&) {
-  return slice(interpreter, of, std::nullopt, std::nullopt, -1);
+  if (of.string()) return slice(interpreter, of, std::nullopt, std::nullopt, -1);
+  TERN_ASSIGN(std::vector<Value> all, items_of(interpreter, of));
+  std::reverse(all.begin(), all.end());
+  return iterator(interpreter, std::move(all));
 }
 Result<Value> pairs(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  if (of.undefined()) return interpreter.made(std::vector<Value>{});
+  if (of.undefined()) return iterator(interpreter, {});
   if (of.dict() == nullptr) return refused("expected a dictionary");
   TERN_ASSIGN(const Value function, attribute(of, "items"));
-  return interpreter.call(function, given);
+  TERN_ASSIGN(const Value all, interpreter.call(function, given));
+  return iterator(interpreter, all.list()->items);
 }
 
 }  // namespace

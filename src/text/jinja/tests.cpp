@@ -1,6 +1,4 @@
 // The tests of a template: "is defined" and its like.
-#include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "text/jinja/operations.h"
@@ -8,73 +6,72 @@
 namespace tern::text::jinja {
 namespace {
 
-using Test = Result<bool> (*)(const Value&, const Value&);  // the value, and what it is held to
+// Of the value, and what it is held to.
+using Check = Result<bool> (*)(Interpreter&, const Value&, const Value&);
+struct Test {
+  std::size_t arguments;
+  Check check;
+};
 
-template <typename Number>
-Result<bool> rest_is(const Value& of, Number rest) {
-  if (of.real()) return std::abs(std::fmod(of.number(), 2.0)) == static_cast<double>(rest);
-  if (!of.integer() && !of.boolean()) {
-    return refused("expected a number, found a '" + of.type_name() + "'");
-  }
-  return std::abs(of.whole() % 2) == rest;
+// Whether value % by is it, where "%" fills in a string, as in Python.
+Result<bool> rest_is(Interpreter& interpreter, const Value& of, const Value& by, int rest) {
+  TERN_ASSIGN(const Value found, binary(interpreter, "%", of, by));
+  return equal(found, rest);
 }
 
-Result<bool> divides(const Value& of, const Value& by) {
-  if (!of.integer() || !by.integer() || *by.integer() == 0) {
-    return refused("expected whole numbers, and a divisor other than zero");
-  }
-  return *by.integer() == -1 || *of.integer() % *by.integer() == 0;
-}
-
-bool has_case(const std::string& text, bool upper) {
-  return with_case(text, upper) == text && with_case(text, !upper) != text;
+template <bool kUpper>
+Result<bool> has_case(Interpreter& interpreter, const Value& of, const Value&) {
+  TERN_ASSIGN(const std::string text, interpreter.shown(of));
+  return with_case(text, kUpper) == text && with_case(text, !kUpper) != text;
 }
 
 // Whether the order of two values, negative, 0 or positive, is one of those wanted.
 template <bool kLess, bool kEqual, bool kMore>
-Result<bool> ordered(const Value& of, const Value& by) {
+Result<bool> ordered(Interpreter&, const Value& of, const Value& by) {
   TERN_ASSIGN(const int order, compare(of, by));
   return order < 0 ? kLess : order == 0 ? kEqual : kMore;
 }
 
-bool is_sequence(const Value& of) { return of.string() || of.list() || of.dict(); }
+// What is undefined has a length, and can be called: it fails when it is.
+bool is_sequence(const Value& of) {
+  return of.string() || of.list() || of.dict() || of.undefined();
+}
 
 const std::map<std::string, Test, std::less<>>& tests() {
-  constexpr auto kEqual = [](const Value& a, const Value& b) -> Result<bool> {
-    return equal(a, b);
-  };
-  constexpr auto kUnequal = [](const Value& a, const Value& b) -> Result<bool> {
-    return !equal(a, b);
-  };
-  constexpr Test kLess = ordered<true, false, false>;
-  constexpr Test kAtMost = ordered<true, true, false>;
-  constexpr Test kMore = ordered<false, false, true>;
-  constexpr Test kAtLeast = ordered<false, true, true>;
+  using I = Interpreter&;
   using V = const Value&;
   using R = Result<bool>;
+  constexpr Test kEqual{1, [](I, V a, V b) -> R { return equal(a, b); }};
+  constexpr Test kUnequal{1, [](I, V a, V b) -> R { return !equal(a, b); }};
+  constexpr Test kLess{1, ordered<true, false, false>};
+  constexpr Test kAtMost{1, ordered<true, true, false>};
+  constexpr Test kMore{1, ordered<false, false, true>};
+  constexpr Test kAtLeast{1, ordered<false, true, true>};
   static const std::map<std::string, Test, std::less<>> all{
-      {"defined", [](V a, V) -> R { return a.undefined() == nullptr; }},
-      {"undefined", [](V a, V) -> R { return a.undefined() != nullptr; }},
-      {"none", [](V a, V) -> R { return a.is_none(); }},
-      {"boolean", [](V a, V) -> R { return a.boolean() != nullptr; }},
-      {"true", [](V a, V) -> R { return a.boolean() && *a.boolean(); }},
-      {"false", [](V a, V) -> R { return a.boolean() && !*a.boolean(); }},
-      {"integer", [](V a, V) -> R { return a.integer() != nullptr; }},
-      {"float", [](V a, V) -> R { return a.real() != nullptr; }},
-      {"number", [](V a, V) -> R { return a.is_number(); }},
-      {"string", [](V a, V) -> R { return a.string() != nullptr; }},
-      {"mapping", [](V a, V) -> R { return a.dict() != nullptr; }},
-      {"sequence", [](V a, V) -> R { return is_sequence(a); }},
-      {"iterable", [](V a, V) -> R { return is_sequence(a) || a.undefined(); }},
-      {"callable", [](V a, V) -> R { return a.function() != nullptr; }},
-      {"sameas", [](V a, V b) -> R { return a.type_name() == b.type_name() && equal(a, b); }},
-      {"escaped", [](V, V) -> R { return false; }},
-      {"odd", [](V a, V) -> R { return rest_is(a, 1); }},
-      {"even", [](V a, V) -> R { return rest_is(a, 0); }},
-      {"divisibleby", divides},
-      {"lower", nullptr},  // by apply_test
-      {"upper", nullptr},
-      {"in", nullptr},
+      {"defined", {0, [](I, V a, V) -> R { return a.undefined() == nullptr; }}},
+      {"undefined", {0, [](I, V a, V) -> R { return a.undefined() != nullptr; }}},
+      {"none", {0, [](I, V a, V) -> R { return a.is_none(); }}},
+      {"boolean", {0, [](I, V a, V) -> R { return a.boolean() != nullptr; }}},
+      {"true", {0, [](I, V a, V) -> R { return a.boolean() && *a.boolean(); }}},
+      {"false", {0, [](I, V a, V) -> R { return a.boolean() && !*a.boolean(); }}},
+      {"integer", {0, [](I, V a, V) -> R { return a.integer() != nullptr; }}},
+      {"float", {0, [](I, V a, V) -> R { return a.real() != nullptr; }}},
+      {"number", {0, [](I, V a, V) -> R { return a.is_number(); }}},
+      {"string", {0, [](I, V a, V) -> R { return a.string() != nullptr; }}},
+      {"mapping", {0, [](I, V a, V) -> R { return a.dict() != nullptr; }}},
+      {"sequence",
+       {0, [](I, V a, V) -> R { return is_sequence(a) && !(a.list() && a.list()->is_iterator); }}},
+      {"iterable", {0, [](I, V a, V) -> R { return is_sequence(a); }}},
+      {"callable", {0, [](I, V a, V) -> R { return a.function() || a.undefined(); }}},
+      {"sameas",
+       {1, [](I, V a, V b) -> R { return a.type_name() == b.type_name() && equal(a, b); }}},
+      {"escaped", {0, [](I, V, V) -> R { return false; }}},
+      {"odd", {0, [](I i, V a, V) -> R { return rest_is(i, a, 2, 1); }}},
+      {"even", {0, [](I i, V a, V) -> R { return rest_is(i, a, 2, 0); }}},
+      {"divisibleby", {1, [](I i, V a, V b) -> R { return rest_is(i, a, b, 0); }}},
+      {"lower", {0, has_case<false>}},
+      {"upper", {0, has_case<true>}},
+      {"in", {1, [](I i, V a, V b) -> R { return contains(i, b, a); }}},
       {"eq", kEqual},
       {"equalto", kEqual},
       {"==", kEqual},
@@ -99,20 +96,16 @@ Result<bool> apply_test(Interpreter& interpreter, const std::string& name, const
                         const Arguments& arguments) {
   const auto found = tests().find(name);
   if (found == tests().end()) return refused("expected a test that is known, found '" + name + "'");
+  const auto& [wanted, check] = found->second;
+  if (arguments.positional.size() != wanted) {
+    return refused("expected " + std::string(wanted == 0 ? "no argument" : "1 argument") +
+                   " of test '" + name + "', found " + std::to_string(arguments.positional.size()));
+  }
   TERN_TRY(interpreter.spend_on_surface(of));
-  if (!arguments.positional.empty()) {  // compared
-    TERN_TRY(interpreter.spend_on(of));
-    TERN_TRY(interpreter.spend_on(arguments.positional[0]));
-  }
-  if (name == "lower" || name == "upper") {  // of what shows the value
-    TERN_ASSIGN(const std::string shown, interpreter.shown(of));
-    return has_case(shown, name == "upper");
-  }
-  if (name == "in")
-    return contains(interpreter, arguments.positional.empty() ? Value() : arguments.positional[0],
-                    of);
-  const Value nothing;
-  return found->second(of, arguments.positional.empty() ? nothing : arguments.positional[0]);
+  if (wanted == 0) return check(interpreter, of, Value());
+  TERN_TRY(interpreter.spend_on(of));  // compared
+  TERN_TRY(interpreter.spend_on(arguments.positional[0]));
+  return check(interpreter, of, arguments.positional[0]);
 }
 
 }  // namespace tern::text::jinja

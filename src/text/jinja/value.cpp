@@ -131,7 +131,7 @@ bool Value::truth() const {
   if (const auto* i = integer()) return *i != 0;
   if (const double* d = real()) return *d != 0.0;
   if (const auto* s = string()) return !s->empty();
-  if (const List* l = list()) return !l->items.empty();
+  if (const List* l = list()) return l->is_iterator || !l->items.empty();
   if (const Dict* d = dict()) return !d->items.empty();
   return true;
 }
@@ -154,7 +154,7 @@ std::string Value::type_name() const {
   if (integer()) return "int";
   if (real()) return "float";
   if (string()) return "str";
-  if (const List* l = list()) return l->is_tuple ? "tuple" : "list";
+  if (const List* l = list()) return l->is_iterator ? "iterator" : l->is_tuple ? "tuple" : "list";
   if (dict()) return "dict";
   return function() ? "function" : "Namespace";
 }
@@ -192,6 +192,7 @@ bool equal(const Value& a, const Value& b) {
   }
   if (a.string() && b.string()) return *a.string() == *b.string();
   if (a.list() && b.list()) {
+    if (a.list()->is_iterator || b.list()->is_iterator) return a.list() == b.list();
     const auto& x = a.list()->items;
     const auto& y = b.list()->items;
     return a.list()->is_tuple == b.list()->is_tuple &&
@@ -215,7 +216,7 @@ Result<int> compare(const Value& a, const Value& b) {
     return a.real() || b.real() ? sign(a.number(), b.number()) : sign(a.whole(), b.whole());
   }
   if (a.string() && b.string()) return sign(*a.string(), *b.string());
-  if (a.list() && b.list()) {
+  if (a.list() && b.list() && a.type_name() == b.type_name() && !a.list()->is_iterator) {
     const auto& x = a.list()->items;
     const auto& y = b.list()->items;
     for (std::size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
@@ -225,6 +226,15 @@ Result<int> compare(const Value& a, const Value& b) {
   }
   return refused("expected two values that have an order, found '" + a.type_name() + "' and '" +
                  b.type_name() + "'");
+}
+
+Result<void> check_hashable(const Value& value) {
+  if (value.dict() || (value.list() && !value.list()->is_tuple)) {
+    return refused("expected a value that Python can hash, found a '" + value.type_name() + "'");
+  }
+  if (value.list() == nullptr) return {};
+  for (const Value& item : value.list()->items) TERN_TRY(check_hashable(item));
+  return {};
 }
 
 std::vector<std::string_view> characters(std::string_view text) {

@@ -34,6 +34,9 @@ struct List {
   std::vector<Value> items;
   bool is_tuple = false;  // shown with round brackets
   Measure measure = {};
+  // Of a filter that jinja2 makes an iterator of: true even where it is empty, to be gone through
+  // and nothing else.
+  bool is_iterator = false;
 };
 struct Dict {
   std::vector<std::pair<Value, Value>> items;  // in the order in which they were put in
@@ -112,6 +115,9 @@ class Value {
 bool equal(const Value& a, const Value& b);
 // Negative, 0 or positive. Errors: kUsage for values that have no order.
 Result<int> compare(const Value& a, const Value& b);
+// What a dictionary may have as a key. Errors: kUsage for lists and dictionaries, and for tuples of
+// them.
+Result<void> check_hashable(const Value& value);
 // What a loop goes over: the items of a list, the keys of a dictionary, the characters of a string;
 // nothing of what is undefined. Counted before it is made. Errors: kUsage for other values,
 // kOutOfMemory for too many.
