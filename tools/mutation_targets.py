@@ -150,6 +150,7 @@ TARGETS = {
     "backend": Target(
         files=(
             "src/backend/cpu/attention.cpp",
+            "src/backend/cpu/attention_division.cpp",
             "src/backend/cpu/cpu_backend.cpp",
             "src/backend/cpu/execution.cpp",
             "src/backend/cpu/head_copy.cpp",
@@ -168,6 +169,7 @@ TARGETS = {
         equivalent=EQUIVALENT["backend"],
         first={
             "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:*/CpuBackendTest.*",
+            "src/backend/cpu/attention_division.cpp": "AttentionDivision.*:*/CpuAttentionTest.*",
             "src/backend/cpu/head_copy.cpp": "HeadCopy.*:CachedHeadCopy.*",
             "src/backend/cpu/head_search.cpp": "HeadSearch.*-*.Find*:*.Takes*:*.Near*:*.Adv*",
             "src/backend/cpu/kv_cache.cpp": "Kv*:CpuKv*:*/CpuBackendTest.*",
@@ -193,9 +195,16 @@ TARGETS = {
     ),
     "engine": Target(
         files=(
+            "src/engine/answer.cpp",
+            "src/engine/chat_session.cpp",
+            "src/engine/embedder.cpp",
+            "src/engine/engine.cpp",
             "src/engine/generate.cpp",
+            "src/engine/logprobs.cpp",
             "src/engine/philox.cpp",
+            "src/engine/pooler.cpp",
             "src/engine/sampler.cpp",
+            "src/engine/scheduler.cpp",
             "src/engine/sequence.cpp",
             "src/engine/stepper.cpp",
             "src/engine/stop_scanner.cpp",
@@ -203,8 +212,15 @@ TARGETS = {
         test="engine_test",
         program="tests/engine/engine_test",
         first={
+            "src/engine/answer.cpp": "GenerateTest.*",
+            "src/engine/chat_session.cpp": "*/ChatSessionTest.*",
+            "src/engine/embedder.cpp": "EmbedderTest.*",
+            "src/engine/engine.cpp": "EngineTest.*",
+            "src/engine/logprobs.cpp": "Logprobs.*",
             "src/engine/philox.cpp": "Philox.*:Gumbel.*",
+            "src/engine/pooler.cpp": "Pooler.*",
             "src/engine/sampler.cpp": "Sampler.*",
+            "src/engine/scheduler.cpp": "Scheduler*",
             "src/engine/sequence.cpp": "SequenceTest.*",
             "src/engine/stepper.cpp": "Stepper*",
             "src/engine/stop_scanner.cpp": "StopScanner.*",

@@ -143,6 +143,16 @@ TEST(AttentionDivision, OneShortRowIsDividedByHeads) {
   EXPECT_EQ(shares(plan_of(2, 1), Step({1}), 5).size(), 5u);
 }
 
+// Three calls a row, and one, and a share more for each worker.
+TEST(AttentionDivision, BytesAreThoseOfTheLists) {
+  const auto bytes = [](std::size_t units) {
+    return units * sizeof(AttentionUnit) + (units + 3) * sizeof(AttentionSection) +
+           4 * sizeof(std::size_t) + 3 * sizeof(Slice);
+  };
+  EXPECT_EQ(AttentionDivision::bytes(plan_of(66, 1), 2, 3), bytes(2 * 3 + 3));
+  EXPECT_EQ(AttentionDivision::bytes(plan_of(64, 2), 2, 3), bytes(2 * 2 + 3));
+}
+
 // Where the states of a part of a unit have no room, a unit stays whole.
 TEST(AttentionDivision, WithoutRoomUnitsStayWhole) {
   constexpr std::size_t kRoom = 320;
