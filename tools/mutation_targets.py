@@ -46,6 +46,9 @@ TARGETS = {
             "src/format/gguf/gguf_types.cpp",
             "src/format/gguf/gguf_file.cpp",
             "src/format/gguf/gguf_writer.cpp",
+            "src/format/safetensors/checkpoint.cpp",
+            "src/format/safetensors/safetensors_file.cpp",
+            "src/format/safetensors/safetensors_header.cpp",
             "src/format/ternary/i2_s.cpp",
             "src/format/ternary/tq.cpp",
             "src/format/ternary_matrix.cpp",
@@ -104,6 +107,18 @@ TARGETS = {
         test="text_test",
         program="tests/text/text_test",
         first={"*": "ChatTemplate.*-*.IsBounded:*.IsBoundedInWhatItsValuesHold"},
+    ),
+    # What else convert has, programs of tests/cli guard.
+    "convert": Target(
+        files=(
+            "src/convert/float_bits.cpp",
+            "src/convert/output_file.cpp",
+            "src/convert/sentence_piece_model.cpp",
+            "src/convert/tiktoken.cpp",
+            "src/convert/tokenizer_json.cpp",
+        ),
+        test="convert_test",
+        program="tests/convert/convert_test",
     ),
     "arch": Target(
         files=("src/arch/footprint.cpp", "src/arch/gguf_dialect.cpp"),

@@ -92,6 +92,7 @@ std::vector<std::uint64_t> shares(const Plan& plan, const Step& step, std::uint3
   }
   std::size_t listed = 0;
   for (std::size_t unit = 0; unit < division.shared_units(); ++unit) {
+    EXPECT_GT(division.shared(unit).size(), 1u);
     EXPECT_EQ(division.shared(unit).front().begin, 0u);
     EXPECT_EQ(division.shared(unit).back().end, division.shared(unit)[0].unit.calls());
     listed += division.shared(unit).size() - 1;
@@ -143,6 +144,21 @@ TEST(AttentionDivision, OneShortRowIsDividedByHeads) {
   EXPECT_EQ(shares(plan_of(2, 1), Step({1}), 5).size(), 5u);
 }
 
+TEST(AttentionDivision, EqualUnitsAreNotCut) {
+  EXPECT_EQ(shares(plan_of(20, 5), Step({300, 300}), 2), (std::vector<std::uint64_t>{6000, 6000}));
+}
+
+// The lists have room for the most units and cuts there can be.
+TEST(AttentionDivision, DividesWithoutNewMemory) {
+  const Plan plan = plan_of(66, 1);
+  const Step step({32768});
+  AttentionDivision division(plan, 1, 3);
+  division.divide(plan, Step({1}).rows(), 3, kMuchRoom);
+  const AttentionSection* place = division.sections(0).data();
+  division.divide(plan, step.rows(), 3, kMuchRoom);
+  EXPECT_EQ(division.sections(0).data(), place);
+}
+
 // Three calls a row, and one, and a share more for each worker.
 TEST(AttentionDivision, BytesAreThoseOfTheLists) {
   const auto bytes = [](std::size_t units) {
@@ -159,6 +175,9 @@ TEST(AttentionDivision, WithoutRoomUnitsStayWhole) {
   EXPECT_EQ(shares(plan_of(20, 5), Step({32768}), 2, kRoom),
             (std::vector<std::uint64_t>{20 * 32768, 0}));
   expect_even(shares(plan_of(20, 5), Step({4096}), 2, kRoom), 4);
+  // Just as many heads share keys and values as a call takes.
+  EXPECT_EQ(shares(plan_of(64, 2), Step({32768}), 2, kRoom),
+            (std::vector<std::uint64_t>{64 * 32768, 0}));
   // Rows of more heads than a call takes have a unit each call.
   EXPECT_EQ(shares(plan_of(66, 1), Step({32768}), 2, kRoom),
             (std::vector<std::uint64_t>{32 * 32768, 34 * 32768}));
