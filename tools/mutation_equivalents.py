@@ -252,6 +252,11 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
         ("attention_division.cpp", "bound", "at < before"): "both ways to 0",
         (
             "attention_division.cpp",
+            "sign",
+            "worker - 1 == workers",
+        ): "the share of the last worker ends where the last unit does",
+        (
+            "attention_division.cpp",
             "bound",
             "rows[0].position <= kChunkKeys",
         ): "a division by heads, as right and as even",
@@ -272,6 +277,11 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             ),
             "work on nothing; with none running there is room; penalties of zero",
         ),
+        (
+            "scheduler.cpp",
+            "clause",
+            "static_cast<std::uint32_t>(token) < vocab",
+        ): "a negative token lies beyond every vocabulary as well",
         (
             "scheduler.cpp",
             "bound",

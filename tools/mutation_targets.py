@@ -184,7 +184,7 @@ TARGETS = {
         equivalent=EQUIVALENT["backend"],
         first={
             "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:*/CpuBackendTest.*",
-            "src/backend/cpu/attention_division.cpp": "AttentionDivision.*:*/CpuAttentionTest.*",
+            "src/backend/cpu/attention_division.cpp": "AttentionDivision.*",
             "src/backend/cpu/head_copy.cpp": "HeadCopy.*:CachedHeadCopy.*",
             "src/backend/cpu/head_search.cpp": "HeadSearch.*-*.Find*:*.Takes*:*.Near*:*.Adv*",
             "src/backend/cpu/kv_cache.cpp": "Kv*:CpuKv*:*/CpuBackendTest.*",

@@ -169,18 +169,35 @@ TEST(AttentionDivision, BytesAreThoseOfTheLists) {
   EXPECT_EQ(AttentionDivision::bytes(plan_of(64, 2), 2, 3), bytes(2 * 2 + 3));
 }
 
+// Eight rows of four heads are what a call takes: five runs of rows, each with five units.
+TEST(AttentionDivision, RowsOfASequenceShareCalls) {
+  const Step step({900}, 40);
+  AttentionDivision division;
+  division.divide(plan_of(20, 5), step.rows(), 1, kMuchRoom);
+  EXPECT_EQ(division.sections(0).size(), 25u);
+  EXPECT_EQ(shares(plan_of(20, 5), step, 1).size(), 1u);
+}
+
 // Where the states of a part of a unit have no room, a unit stays whole.
 TEST(AttentionDivision, WithoutRoomUnitsStayWhole) {
   constexpr std::size_t kRoom = 320;
   EXPECT_EQ(shares(plan_of(20, 5), Step({32768}), 2, kRoom),
             (std::vector<std::uint64_t>{20 * 32768, 0}));
   expect_even(shares(plan_of(20, 5), Step({4096}), 2, kRoom), 4);
+  // Whose half has no room, with what rounding adds; and one that just has room.
+  EXPECT_EQ(shares(plan_of(20, 5), Step({8448}), 2, kRoom),
+            (std::vector<std::uint64_t>{20 * 8448, 0}));
+  EXPECT_EQ(shares(plan_of(20, 5), Step({4096, 4096, 4096}), 2, kRoom),
+            (std::vector<std::uint64_t>{30 * 4096, 30 * 4096}));
   // Just as many heads share keys and values as a call takes.
   EXPECT_EQ(shares(plan_of(64, 2), Step({32768}), 2, kRoom),
             (std::vector<std::uint64_t>{64 * 32768, 0}));
   // Rows of more heads than a call takes have a unit each call.
   EXPECT_EQ(shares(plan_of(66, 1), Step({32768}), 2, kRoom),
             (std::vector<std::uint64_t>{32 * 32768, 34 * 32768}));
+  // Who has half of the second has all of it, and none of the third.
+  EXPECT_EQ(shares(plan_of(96, 1), Step({32768}), 2, kRoom),
+            (std::vector<std::uint64_t>{64 * 32768, 32 * 32768}));
 }
 
 }  // namespace
