@@ -308,6 +308,16 @@ TEST_F(SchedulerTest, NobodyIsSetBackInVain) {
   EXPECT_EQ(big.tokens.size(), 2u);
 }
 
+// It comes to its third page first, and there is none.
+TEST_F(SchedulerTest, TheMostJuniorWaitsForAPage) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 4, .pages = 4});
+  Heard heard[2];
+  const Request requests[] = {request("Once", 80), request("Once upon a time there was a", 80)};
+  for (int i : {0, 1}) add(*s, requests[i], heard[i]);
+  for (int step = 0; step < 300 && !s->idle(); ++step) s->step();
+  for (int i : {0, 1}) EXPECT_EQ(heard[i].tokens, alone(requests[i]).tokens);
+}
+
 TEST_F(SchedulerTest, CancelledRequestsEndAndGiveBackTheirPages) {
   const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 20});
   std::stop_source stop_running;
