@@ -238,6 +238,28 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "bound",
             "bounds[r] > threshold",
         ): "no logit reaches its bound, which has margins",
+        ("workspace.cpp", "bound", "mine <= seen"): "replaces a number by its equal",
+        (
+            "workspace.cpp",
+            "bound",
+            "worker <= threads_",
+        ): "slots of a worker that is not there: memory that nobody looks at",
+        (
+            "attention_division.cpp",
+            "sign",
+            "std::size_t{workers} - 1",
+        ): "room that a list makes for itself where it has none",
+        ("attention_division.cpp", "bound", "at < before"): "both ways to 0",
+        (
+            "attention_division.cpp",
+            "sign",
+            "worker - 1 == workers",
+        ): "the share of the last worker ends where the last unit does",
+        (
+            "attention_division.cpp",
+            "bound",
+            "rows[0].position <= kChunkKeys",
+        ): "a division by heads, as right and as even",
     },
     "model": dict.fromkeys(
         (
@@ -247,6 +269,32 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
         "other values to try a tier with, as good",
     ),
     "engine": {
+        **dict.fromkeys(
+            (
+                ("scheduler.cpp", "never", "running_.empty()"),
+                ("scheduler.cpp", "bound", "running >= 0"),
+                ("sampler.cpp", "never", "!counts_answer()"),
+            ),
+            "work on nothing; with none running there is room; penalties of zero",
+        ),
+        (
+            "scheduler.cpp",
+            "clause",
+            "static_cast<std::uint32_t>(token) < vocab",
+        ): "a negative token lies beyond every vocabulary as well",
+        (
+            "scheduler.cpp",
+            "bound",
+            "*task->request.deadline < now",
+        ): "no test meets the nanosecond of a clock",
+        **dict.fromkeys(
+            (
+                ("scheduler.cpp", "never", "index == 0"),
+                ("scheduler.cpp", "never", "work_.empty()"),
+                ("scheduler.cpp", "never", "!done"),
+            ),
+            "no test can tell when the system has no memory for a page",
+        ),
         (
             "sequence.cpp",
             "bound",
@@ -271,6 +319,8 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             (
                 ("sampler.cpp", "bound", "a.logit >= b.logit"),
                 ("sampler.cpp", "bound", "a.token <= b.token"),
+                ("logprobs.cpp", "bound", "x >= y"),
+                ("logprobs.cpp", "bound", "a <= b"),
                 ("sampler.cpp", "bound", "candidate.token <= chosen"),
             ),
             "the two differ where they are compared",

@@ -46,6 +46,9 @@ TARGETS = {
             "src/format/gguf/gguf_types.cpp",
             "src/format/gguf/gguf_file.cpp",
             "src/format/gguf/gguf_writer.cpp",
+            "src/format/safetensors/checkpoint.cpp",
+            "src/format/safetensors/safetensors_file.cpp",
+            "src/format/safetensors/safetensors_header.cpp",
             "src/format/ternary/i2_s.cpp",
             "src/format/ternary/tq.cpp",
             "src/format/ternary_matrix.cpp",
@@ -105,6 +108,18 @@ TARGETS = {
         program="tests/text/text_test",
         first={"*": "ChatTemplate.*-*.IsBounded:*.IsBoundedInWhatItsValuesHold"},
     ),
+    # What else convert has, programs of tests/cli guard.
+    "convert": Target(
+        files=(
+            "src/convert/float_bits.cpp",
+            "src/convert/output_file.cpp",
+            "src/convert/sentence_piece_model.cpp",
+            "src/convert/tiktoken.cpp",
+            "src/convert/tokenizer_json.cpp",
+        ),
+        test="convert_test",
+        program="tests/convert/convert_test",
+    ),
     "arch": Target(
         files=("src/arch/footprint.cpp", "src/arch/gguf_dialect.cpp"),
         test="arch_test",
@@ -150,6 +165,7 @@ TARGETS = {
     "backend": Target(
         files=(
             "src/backend/cpu/attention.cpp",
+            "src/backend/cpu/attention_division.cpp",
             "src/backend/cpu/cpu_backend.cpp",
             "src/backend/cpu/execution.cpp",
             "src/backend/cpu/head_copy.cpp",
@@ -168,6 +184,7 @@ TARGETS = {
         equivalent=EQUIVALENT["backend"],
         first={
             "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:*/CpuBackendTest.*",
+            "src/backend/cpu/attention_division.cpp": "AttentionDivision.*",
             "src/backend/cpu/head_copy.cpp": "HeadCopy.*:CachedHeadCopy.*",
             "src/backend/cpu/head_search.cpp": "HeadSearch.*-*.Find*:*.Takes*:*.Near*:*.Adv*",
             "src/backend/cpu/kv_cache.cpp": "Kv*:CpuKv*:*/CpuBackendTest.*",
@@ -193,9 +210,16 @@ TARGETS = {
     ),
     "engine": Target(
         files=(
+            "src/engine/answer.cpp",
+            "src/engine/chat_session.cpp",
+            "src/engine/embedder.cpp",
+            "src/engine/engine.cpp",
             "src/engine/generate.cpp",
+            "src/engine/logprobs.cpp",
             "src/engine/philox.cpp",
+            "src/engine/pooler.cpp",
             "src/engine/sampler.cpp",
+            "src/engine/scheduler.cpp",
             "src/engine/sequence.cpp",
             "src/engine/stepper.cpp",
             "src/engine/stop_scanner.cpp",
@@ -203,8 +227,15 @@ TARGETS = {
         test="engine_test",
         program="tests/engine/engine_test",
         first={
+            "src/engine/answer.cpp": "GenerateTest.*",
+            "src/engine/chat_session.cpp": "*/ChatSessionTest.*",
+            "src/engine/embedder.cpp": "EmbedderTest.*",
+            "src/engine/engine.cpp": "EngineTest.*",
+            "src/engine/logprobs.cpp": "Logprobs.*",
             "src/engine/philox.cpp": "Philox.*:Gumbel.*",
+            "src/engine/pooler.cpp": "Pooler.*",
             "src/engine/sampler.cpp": "Sampler.*",
+            "src/engine/scheduler.cpp": "Scheduler*",
             "src/engine/sequence.cpp": "SequenceTest.*",
             "src/engine/stepper.cpp": "Stepper*",
             "src/engine/stop_scanner.cpp": "StopScanner.*",

@@ -92,6 +92,7 @@ std::vector<std::uint64_t> shares(const Plan& plan, const Step& step, std::uint3
   }
   std::size_t listed = 0;
   for (std::size_t unit = 0; unit < division.shared_units(); ++unit) {
+    EXPECT_GT(division.shared(unit).size(), 1u);
     EXPECT_EQ(division.shared(unit).front().begin, 0u);
     EXPECT_EQ(division.shared(unit).back().end, division.shared(unit)[0].unit.calls());
     listed += division.shared(unit).size() - 1;
@@ -143,15 +144,60 @@ TEST(AttentionDivision, OneShortRowIsDividedByHeads) {
   EXPECT_EQ(shares(plan_of(2, 1), Step({1}), 5).size(), 5u);
 }
 
+TEST(AttentionDivision, EqualUnitsAreNotCut) {
+  EXPECT_EQ(shares(plan_of(20, 5), Step({300, 300}), 2), (std::vector<std::uint64_t>{6000, 6000}));
+}
+
+// The lists have room for the most units and cuts there can be.
+TEST(AttentionDivision, DividesWithoutNewMemory) {
+  const Plan plan = plan_of(66, 1);
+  const Step step({32768});
+  AttentionDivision division(plan, 1, 3);
+  division.divide(plan, Step({1}).rows(), 3, kMuchRoom);
+  const AttentionSection* place = division.sections(0).data();
+  division.divide(plan, step.rows(), 3, kMuchRoom);
+  EXPECT_EQ(division.sections(0).data(), place);
+}
+
+// Three calls a row, and one, and a share more for each worker.
+TEST(AttentionDivision, BytesAreThoseOfTheLists) {
+  const auto bytes = [](std::size_t units) {
+    return units * sizeof(AttentionUnit) + (units + 3) * sizeof(AttentionSection) +
+           4 * sizeof(std::size_t) + 3 * sizeof(Slice);
+  };
+  EXPECT_EQ(AttentionDivision::bytes(plan_of(66, 1), 2, 3), bytes(2 * 3 + 3));
+  EXPECT_EQ(AttentionDivision::bytes(plan_of(64, 2), 2, 3), bytes(2 * 2 + 3));
+}
+
+// Eight rows of four heads are what a call takes: five runs of rows, each with five units.
+TEST(AttentionDivision, RowsOfASequenceShareCalls) {
+  const Step step({900}, 40);
+  AttentionDivision division;
+  division.divide(plan_of(20, 5), step.rows(), 1, kMuchRoom);
+  EXPECT_EQ(division.sections(0).size(), 25u);
+  EXPECT_EQ(shares(plan_of(20, 5), step, 1).size(), 1u);
+}
+
 // Where the states of a part of a unit have no room, a unit stays whole.
 TEST(AttentionDivision, WithoutRoomUnitsStayWhole) {
   constexpr std::size_t kRoom = 320;
   EXPECT_EQ(shares(plan_of(20, 5), Step({32768}), 2, kRoom),
             (std::vector<std::uint64_t>{20 * 32768, 0}));
   expect_even(shares(plan_of(20, 5), Step({4096}), 2, kRoom), 4);
+  // Whose half has no room, with what rounding adds; and one that just has room.
+  EXPECT_EQ(shares(plan_of(20, 5), Step({8448}), 2, kRoom),
+            (std::vector<std::uint64_t>{20 * 8448, 0}));
+  EXPECT_EQ(shares(plan_of(20, 5), Step({4096, 4096, 4096}), 2, kRoom),
+            (std::vector<std::uint64_t>{30 * 4096, 30 * 4096}));
+  // Just as many heads share keys and values as a call takes.
+  EXPECT_EQ(shares(plan_of(64, 2), Step({32768}), 2, kRoom),
+            (std::vector<std::uint64_t>{64 * 32768, 0}));
   // Rows of more heads than a call takes have a unit each call.
   EXPECT_EQ(shares(plan_of(66, 1), Step({32768}), 2, kRoom),
             (std::vector<std::uint64_t>{32 * 32768, 34 * 32768}));
+  // Who has half of the second has all of it, and none of the third.
+  EXPECT_EQ(shares(plan_of(96, 1), Step({32768}), 2, kRoom),
+            (std::vector<std::uint64_t>{64 * 32768, 32 * 32768}));
 }
 
 }  // namespace

@@ -125,6 +125,37 @@ TEST(CpuWorkspace, WidthsAndStrides) {
   EXPECT_EQ(q.sums + 3, slots.sum(3, 3));
 }
 
+// The sum of all parts, written out for two plans: one that everything is rounded up for, and one
+// that needs no rounding.
+TEST(CpuWorkspace, BytesAreTheSumOfTheParts) {
+  constexpr std::uint32_t kRows = 2;
+  constexpr std::uint32_t kThreads = 3;
+  constexpr std::size_t kQuery = sizeof(kernels::AttentionQuery) + sizeof(kernels::Int8Query);
+  constexpr std::size_t kState = sizeof(kernels::AttentionState);
+  Plan plan = unfriendly_plan();
+  std::uint64_t slots = 832 + 512 + 64 + 512 + 512 + 512 + 448;  // the last for the positions
+  std::uint64_t thread = 256 + 528 * 4;                          // of a position, and scratch
+  thread += 32 * (kQuery + 64) + 576;                            // queries and digits
+  thread += (32 + 32 + 256 * 2) * (64 * 4 + kState);             // states of attention
+  std::uint64_t head = 2 * (77 + 3 * 256 + 1) * 4 + 16;          // to whole lines
+  const std::uint64_t counts = kRows * (kThreads + 1) * 4;
+  EXPECT_EQ(
+      CpuWorkspace::bytes(plan, kRows, kThreads),
+      slots + head + kThreads * thread + counts + AttentionDivision::bytes(plan, kRows, kThreads));
+
+  plan.slots = {{128, false}, {128, true}};
+  plan.head_dim = 64;
+  plan.vocab = 95;
+  slots = 1024 + 512 + 512;
+  thread = 256 + 512 * 4;
+  thread += 32 * (kQuery + 64) + 512;
+  thread += (32 + 32 + 256 * 2) * (64 * 4 + kState);
+  head = 2 * (95 + 3 * 256 + 1) * 4;
+  EXPECT_EQ(
+      CpuWorkspace::bytes(plan, kRows, kThreads),
+      slots + head + kThreads * thread + counts + AttentionDivision::bytes(plan, kRows, kThreads));
+}
+
 // What the allocator really gave to each part: at least what was announced, and no more than its
 // own rounding above it.
 TEST(CpuWorkspace, BytesAreThoseAllocated) {

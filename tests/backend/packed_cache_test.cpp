@@ -97,6 +97,14 @@ TEST_F(PackedCacheTest, GivesBackWhatWasStored) {
   EXPECT_TRUE(take(other, "large", kLarge).empty());
 }
 
+TEST_F(PackedCacheTest, AnEntryShorterThanItsFooterIsNotRead) {
+  CacheDir directory = must(CacheDir::open(path_, std::uint64_t{1} << 30));
+  CacheWriter writer = must(directory.begin("key", {"model", "layout"}, 8));
+  must(writer.write(std::span(small_).first(8)));
+  must(writer.commit());
+  EXPECT_THAT(open().trouble(), HasSubstr("the size"));
+}
+
 // Blobs end where parts do, or hold nothing, or there are none.
 TEST_F(PackedCacheTest, KeepsBlobsOfWholePartsAndOfNone) {
   must(open().store(no_progress));

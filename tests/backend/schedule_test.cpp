@@ -85,6 +85,13 @@ TEST(Schedule, RowsAreNotRewrittenWhileALinearReadsThem) {
   EXPECT_EQ(places(schedule_rows(plan).barriers), (std::vector<std::size_t>{2, 3}));
 }
 
+// As many slots as a word of bits has: none behind them is looked at.
+TEST(Schedule, SlotsFillAWord) {
+  Plan plan = block();
+  plan.slots.resize(64, {64, false});
+  EXPECT_EQ(must(schedule_one_row(plan)).own.size(), 64u);
+}
+
 TEST(Schedule, ASlotOfBothKindsIsRefused) {
   Plan plan = block();
   plan.ops[6].out = 3;  // rotated in place

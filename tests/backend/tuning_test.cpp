@@ -42,6 +42,8 @@ TEST(TuningBytes, GiveBackThePlans) {
   const Tuning plans = two_plans();
   EXPECT_EQ(must(read_tuning(tuning_bytes(plans, "here"), "here", table())), plans);
   EXPECT_EQ(must(read_tuning(tuning_bytes({}, ""), "", table())), Tuning{});
+  const std::string text(40, 'x');  // as long as a row and more
+  EXPECT_EQ(must(read_tuning(tuning_bytes(plans, text), text, table())), plans);
 }
 
 TEST(TuningBytes, AnyDamageIsSeen) {
@@ -75,6 +77,7 @@ TEST(TuningBytes, WhatTheTierCannotIsRefused) {
   EXPECT_EQ(with(kFirstRow + 20, 2), "");  // another number of streams
   EXPECT_THAT(with(0, 2), HasSubstr("expected version 1, found 2"));
   EXPECT_THAT(with(8, 5), HasSubstr("size"));       // bytes of the text
+  EXPECT_THAT(with(8, 3), HasSubstr("size"));       // a byte that is no row
   EXPECT_THAT(with(8, 4 + 32), HasSubstr("size"));  // as if a row were text
   EXPECT_THAT(with(8, 1u << 30), HasSubstr("size"));
   EXPECT_THAT(with(16, 3), HasSubstr("size"));  // rows
@@ -83,7 +86,17 @@ TEST(TuningBytes, WhatTheTierCannotIsRefused) {
   for (const std::uint32_t streams : {0u, 3u, 8u}) {
     EXPECT_THAT(with(kFirstRow + 20, streams), HasSubstr("streams")) << streams;
   }
+  EXPECT_EQ(with(kFirstRow + 24, 1u << 20), "");
   EXPECT_THAT(with(kFirstRow + 24, (1u << 20) + 1), HasSubstr("bytes of prefetch"));
+}
+
+// Numbers whose differences wrap around to what the rows would need, and less than a head.
+TEST(TuningBytes, NothingBeyondTheEndIsRead) {
+  auto bytes = tuning_bytes(two_plans(), "here");
+  const std::uint64_t sizes[] = {4 + 2 * 32 + 32, (std::uint64_t{1} << 59) - 1};  // text, rows
+  std::memcpy(bytes.data() + 8, sizes, sizeof sizes);
+  EXPECT_THAT(refused(hashed(bytes)), HasSubstr("size"));
+  EXPECT_THAT(refused(hashed(std::vector<std::byte>(24))), HasSubstr("cut short"));
 }
 
 TEST(TuningBytes, FiveTritsAreForTiersThatHaveThem) {

@@ -343,6 +343,8 @@ TEST(Sampler, RefusesOptionsOutOfRange) {
   EXPECT_TRUE(refused({.temperature = 100.1f}));
   EXPECT_TRUE(refused({.repeat_penalty = 100.1f}));
   EXPECT_FALSE(refused({.temperature = 100.0f, .min_p = 1.0f, .repeat_penalty = 100.0f}));
+  EXPECT_FALSE(refused({.presence_penalty = 100.0f, .frequency_penalty = -100.0f}));
+  EXPECT_FALSE(refused({.bias = {{1, 1000.0f}}}));
   EXPECT_FALSE(refused({}));
 }
 

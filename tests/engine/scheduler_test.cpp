@@ -65,6 +65,13 @@ class SchedulerTest : public ::testing::Test {
     r.answer.ignore_end = true;
     return r;
   }
+  // One of so many tokens, whatever they say.
+  Request sized(std::size_t tokens, int priority = 0) {
+    Request r = request("Once", 1);
+    r.prompt.assign(tokens, 5);
+    r.priority = priority;
+    return r;
+  }
   // Adds a request whose owner is `heard`.
   void add(Scheduler& scheduler, Request request, Heard& heard) {
     request.on_update = [&heard](const Update& update) { heard.hear(update); };
@@ -141,6 +148,86 @@ TEST_F(SchedulerTest, BeingSetBackChangesNoAnswer) {
 
 TEST_F(SchedulerTest, AnswersAreTheSameOneAtATime) {
   expect_solo_answers({.rows = 7, .beside = 1, .sequences = 1, .pages = 8});
+}
+
+// Steps with fewer rows for prompts than there are prompts.
+TEST_F(SchedulerTest, APromptMayHaveToWaitForAStep) {
+  expect_solo_answers({.rows = 7, .beside = 1, .sequences = 4, .pages = 100}, 0);
+}
+
+TEST_F(SchedulerTest, PromptsShareAllRowsAndTheSeniorHasTheOddOne) {
+  const auto s = scheduler({.rows = 9, .beside = 32, .sequences = 4, .pages = 100});
+  Heard senior;
+  Heard junior;
+  add(*s, sized(5), senior);
+  add(*s, sized(5), junior);
+  s->step();
+  EXPECT_EQ(count("scheduler.rows"), 9u);
+  EXPECT_EQ(senior.tokens.size(), 1u);
+  EXPECT_TRUE(junior.tokens.empty());
+}
+
+TEST_F(SchedulerTest, AStepHasNoMoreThanItsRows) {
+  const auto s = scheduler({.rows = 8, .beside = 32, .sequences = 4, .pages = 100});
+  Heard decodes;
+  Heard prompt;
+  add(*s, request("Once", 100), decodes);
+  s->step();
+  ASSERT_EQ(decodes.tokens.size(), 1u);
+  const std::uint64_t rows = count("scheduler.rows");
+  add(*s, sized(50), prompt);
+  s->step();
+  EXPECT_EQ(count("scheduler.rows") - rows, 8u);
+  EXPECT_FALSE(prompt.failed);
+}
+
+// Who starts leaves a page for each that runs, and what they have been promised.
+TEST_F(SchedulerTest, ARequestStartsWhereItsPagesAreFree) {
+  for (const bool computed : {false, true}) {
+    for (const std::size_t tokens : {63u, 64u}) {
+      const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 4, .pages = 4});
+      Heard first;
+      Heard second;
+      Request small = sized(10);
+      small.answer.max_tokens = 5;
+      add(*s, std::move(small), first);
+      if (computed) s->step();
+      add(*s, sized(tokens), second);
+      s->admit();
+      EXPECT_EQ(s->running(), tokens == 63 ? 2u : 1u) << computed;
+    }
+  }
+}
+
+// Pages that the one to be set back was promised are free then, those of the others are not.
+TEST_F(SchedulerTest, RoomIsMadeWithThePagesOfWhoIsSetBack) {
+  for (const std::size_t tokens : {70u, 100u}) {
+    const std::uint64_t before = count("scheduler.set_back");
+    const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 4, .pages = 5});
+    Heard heard[3];
+    add(*s, sized(10, 2), heard[0]);
+    add(*s, sized(64, 0), heard[1]);
+    s->admit();
+    ASSERT_EQ(s->running(), 2u);
+    add(*s, sized(tokens, 1), heard[2]);
+    s->admit();
+    EXPECT_EQ(count("scheduler.set_back") - before, tokens == 70 ? 1u : 0u);
+  }
+}
+
+// It has all tokens of the pool and its last one is still to be computed: no page would be spare.
+TEST_F(SchedulerTest, WhoFillsThePoolCanBeSetBack) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 4, .pages = 2});
+  Heard low;
+  Heard high;
+  const Request full = request("Once", 1000);
+  add(*s, full, low);
+  while (full.prompt.size() + low.tokens.size() < 64) s->step();
+  add(*s, sized(3, 1), high);
+  for (int step = 0; step < 100 && !s->idle(); ++step) s->step();
+  EXPECT_EQ(count("scheduler.set_back"), 1u);
+  EXPECT_EQ(high.tokens.size(), 1u);
+  EXPECT_EQ(low.end, EndReason::kContextFull);
 }
 
 TEST_F(SchedulerTest, PromptsLeaveRoomForThoseThatDecode) {
@@ -222,6 +309,16 @@ TEST_F(SchedulerTest, NobodyIsSetBackInVain) {
   EXPECT_EQ(count("scheduler.set_back"), 0u);
   while (!s->idle()) s->step();
   EXPECT_EQ(big.tokens.size(), 2u);
+}
+
+// It comes to its third page first, and there is none.
+TEST_F(SchedulerTest, TheMostJuniorWaitsForAPage) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 4, .pages = 4});
+  Heard heard[2];
+  const Request requests[] = {request("Once", 80), request("Once upon a time there was a", 80)};
+  for (int i : {0, 1}) add(*s, requests[i], heard[i]);
+  for (int step = 0; step < 300 && !s->idle(); ++step) s->step();
+  for (int i : {0, 1}) EXPECT_EQ(heard[i].tokens, alone(requests[i]).tokens);
 }
 
 TEST_F(SchedulerTest, CancelledRequestsEndAndGiveBackTheirPages) {
@@ -308,10 +405,14 @@ TEST_F(SchedulerTest, WhatCannotBeComputedIsRefusedAtOnce) {
   EXPECT_THAT(refusal(r).message, HasSubstr("fewer than 64 tokens"));
   r.prompt.assign(63, 5);
   EXPECT_TRUE(s->prepare(r).ok());
+  r.prompt = {0};
+  EXPECT_TRUE(s->prepare(r).ok());
   r.prompt = {5, -1};
   EXPECT_EQ(refusal(r).code, ErrorCode::kUsage);
   r.prompt = {static_cast<TokenId>(model_->config().vocab)};
   EXPECT_EQ(refusal(r).context, "token");
+  EXPECT_THAT(refusal(r).message,
+              HasSubstr("0 to " + std::to_string(model_->config().vocab - 1) + ","));
   r.prompt.clear();
   EXPECT_EQ(refusal(r).context, "prompt");
   r = request("Once", 1);
@@ -330,6 +431,14 @@ TEST_F(SchedulerTest, OptionsThatContradictEachOtherAreRefused) {
   EXPECT_EQ(refusal({.rows = 8, .beside = 0, .sequences = 2, .pages = 2}), "beside");
   EXPECT_EQ(refusal({.rows = 8, .sequences = 2, .pages = 0}), "pages");
   EXPECT_EQ(refusal({.rows = 8, .sequences = 2, .pages = 2, .context = 1u << 30}), "context");
+  EXPECT_THAT(
+      Scheduler::create(*model_, *tokenizer_, {.rows = 8, .sequences = 8, .pages = 2}, telemetry_)
+          .error()
+          .message,
+      HasSubstr("1 to 7 sequences"));
+  EXPECT_EQ(scheduler({.sequences = 1, .pages = 1})->context(), 32u);
+  const std::uint32_t trained = model_->config().context;
+  EXPECT_EQ(scheduler({.sequences = 1, .pages = 1u << 10, .context = trained})->context(), trained);
   EXPECT_EQ(Scheduler::create(*model_, *tokenizer_,
                               {.sequences = 2, .pages = 2, .available_memory = 1000}, telemetry_)
                 .error()
@@ -347,6 +456,7 @@ TEST_F(SchedulerTest, ReportsWhatEnded) {
   EXPECT_THAT(lines.str(), HasSubstr(R"("event":"request.finished")"));
   EXPECT_THAT(lines.str(), HasSubstr(R"("reason":"max_tokens")"));
   EXPECT_THAT(lines.str(), HasSubstr(R"("generated_tokens":3)"));
+  EXPECT_EQ(count("engine.generated_tokens"), 3u);
 }
 
 // A token whose embedding is no number ends its own request alone.

@@ -56,7 +56,7 @@ AttentionDivision::AttentionDivision(const Plan& plan, std::uint32_t rows, std::
   const std::size_t units = most_units(plan, rows, workers);
   units_.reserve(units);
   sections_.reserve(units + workers);
-  first_.reserve(workers + std::size_t{1});
+  first_.reserve(std::size_t{workers} + 1);
   shared_.reserve(workers);
 }
 
