@@ -11,6 +11,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "core/cpu_features.h"
 #include "engine/generate.h"
+#include "engine/heard.h"
 #include "kernels/registry.h"
 #include "support/temporary_directory.h"
 #include "support/tiny_model.h"
@@ -28,23 +29,6 @@ T must(Result<T> result) {
   if (!result) throw std::runtime_error(result.error().to_string());
   return std::move(*result);
 }
-
-// What the owner of a request has been told.
-struct Heard {
-  std::string text;
-  std::vector<TokenId> tokens;
-  std::optional<EndReason> end;
-  std::optional<Error> failed;
-  int after_the_end = 0;
-
-  void hear(const Update& update) {
-    after_the_end += end || failed ? 1 : 0;
-    text += update.piece.text;
-    if (update.piece.token) tokens.push_back(*update.piece.token);
-    end = update.piece.end;
-    failed = update.failed;
-  }
-};
 
 class SchedulerTest : public ::testing::Test {
  protected:
