@@ -153,10 +153,12 @@ TEST(TuningOfABackend, ThePatternReachesTheKernel) {
   backend.use_tuning({{{48, 256}, {Packing::kTwoBits, {kernels::kMostStreams, 1024}}}});
   const auto matrix = test::make_ternary("planned", test::random_trits(48 * 256, 1), 256, 0.5f);
   const WeightId id = must(backend.load_ternary(matrix.tensor));
-  std::vector<float> x(256, 1.0f);
-  std::vector<float> y(16);
-  must(backend.ternary_rows(id, 16, 1, x, y));
+  std::vector<float> x(2 * 256, 1.0f);
+  std::vector<float> y(2 * 16);
+  must(backend.ternary_rows(id, 16, 1, std::span(x).first(256), std::span(y).first(16)));
   EXPECT_EQ(noted_streams, kernels::kMostStreams);
+  must(backend.ternary_rows(id, 16, 2, x, y));
+  EXPECT_EQ(noted_streams, 0u);  // the tier's own: the plan is of one row
 }
 
 }  // namespace

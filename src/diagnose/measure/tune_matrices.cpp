@@ -70,7 +70,7 @@ Result<MatrixSet> MatrixSet::make(const backend::MatrixShape& shape, kernels::Pa
 
 kernels::TernaryTiles MatrixSet::rows_from(std::uint64_t copy, std::uint64_t row,
                                            const kernels::ReadPattern& read) const {
-  kernels::TernaryTiles tiles = first_.from(row);
+  kernels::TernaryTiles tiles = first_.from(row, 1);
   tiles.codes = reinterpret_cast<const std::uint8_t*>(copies_[copy].data()) +
                 row / kernels::kTileRows * tiles.tiles * kernels::kTileBytes;
   tiles.read = read;
