@@ -90,7 +90,7 @@ class Groups {
   void multiply(const backend::TernaryWeight& w, const ThreadPool::Worker& worker) {
     const Slice rows = slice_of(w.rows, kernels::kTileRows, worker.index(), worker.count());
     if (rows.begin == rows.end) return;
-    tier_.ternary_linear(w.from(rows.begin), rows.end - rows.begin,
+    tier_.ternary_linear(w.from(rows.begin, 1), rows.end - rows.begin,
                          {x_.data(), x_.size(), &scale_, &sum_}, 1, y_.data() + rows.begin,
                          y_.size());
   }

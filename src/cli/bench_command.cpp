@@ -48,10 +48,11 @@ Result<ExitCode> bench(const BenchCommandOptions& chosen, Output& output) {
   options.tiers = tiers;
   options.open = [&] { return open_model(chosen.model); };
   options.path = chosen.model;
-  options.threads = threads_of(chosen.compute);
   TERN_ASSIGN(const format::GgufFile file, open_model(chosen.model));
-  TERN_ASSIGN(MachineTuning tuning,
-              tuning_for(chosen.compute.tune, {options.tier, options.threads}, file, progress));
+  TERN_ASSIGN(
+      MachineTuning tuning,
+      tuning_for(chosen.compute.tune, {options.tier, chosen.compute.threads}, file, progress));
+  options.threads = tuning.threads;
   options.tuning = std::move(tuning.plans);
   options.head = chosen.head;
   options.kv_type = chosen.compute.kv;

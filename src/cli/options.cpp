@@ -8,7 +8,6 @@
 #include "cli/one_of.h"
 #include "cli/streams.h"
 #include "core/cpu_features.h"
-#include "core/machine.h"
 #include "kernels/registry.h"
 #include "models/embedded_model.h"
 
@@ -40,7 +39,8 @@ void add_team_options(CLI::App& parser, ComputeOptions& options) {
   constexpr std::uint32_t kMostThreads = 1024;
   parser
       .add_option("-t,--threads", options.threads,
-                  "Threads; without it one for each core that may be used")
+                  "Threads; without it as many as `tern tune` found fastest for the model, else\n"
+                  "one for each core that may be used")
       ->type_name("N")
       ->check(CLI::Range(1u, kMostThreads).description(""));
   parser
@@ -121,10 +121,6 @@ void add_tune_option(CLI::App& parser, TuneUse& use) {
       ->type_name("HOW")
       ->transform(one_of(kNames))
       ->default_str(name_of(use, kNames));
-}
-
-std::uint32_t threads_of(const ComputeOptions& options) {
-  return options.threads == 0 ? usable_cores() : options.threads;
 }
 
 Result<format::GgufFile> open_model(const std::string& path) {

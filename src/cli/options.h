@@ -25,7 +25,7 @@ enum class TuneUse { kOff, kLoad, kAuto, kFull };
 
 struct ComputeOptions {
   std::string tier;           // empty: the environment's, else the best of this machine
-  std::uint32_t threads = 0;  // 0: the cores that this process may use
+  std::uint32_t threads = 0;  // 0: as tuned, else the cores that may be used
   CacheUse cache = CacheUse::kAuto;
   TuneUse tune = TuneUse::kLoad;
   format::KvType kv = format::KvType::kF16;
@@ -41,9 +41,6 @@ void add_head_option(CLI::App& parser, model::HeadMode& mode);
 // For commands that load a model once; what `use` holds is the default.
 void add_cache_option(CLI::App& parser, CacheUse& use);
 void add_tune_option(CLI::App& parser, TuneUse& use);
-
-// As many as asked for, or as cores may be used.
-std::uint32_t threads_of(const ComputeOptions& options);
 
 // The file at `path`, or the embedded model where it is empty. Errors: those of GgufFile.
 Result<format::GgufFile> open_model(const std::string& path);

@@ -98,6 +98,7 @@ std::string to_json(const RunReport& report, const telemetry::Telemetry& telemet
   object["architecture"] = runtime.model.config().architecture;
   object["tier"] = runtime.backend->tier();
   object["threads"] = runtime.backend->threads();
+  object["threads_from"] = runtime.threads_from;
   object["proved"] = runtime.model.proof().proved;
   object["cache"] = runtime.cache;
   object["tuning"] = runtime.tuning;

@@ -31,10 +31,10 @@ Result<Runtime> load_once(const std::string& path, const ComputeOptions& compute
   TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(compute.tier));
   TERN_ASSIGN(format::GgufFile file, open_model(path));
   TERN_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
-  const std::uint32_t threads = threads_of(compute);
-  TERN_ASSIGN(MachineTuning tuning, tuning_for(compute.tune, {tier, threads}, file, progress));
+  TERN_ASSIGN(MachineTuning tuning,
+              tuning_for(compute.tune, {tier, compute.threads}, file, progress));
   TERN_ASSIGN(std::unique_ptr<backend::CpuBackend> backend,
-              backend::CpuBackend::create(*tier, threads));
+              backend::CpuBackend::create(*tier, tuning.threads));
   backend->use_tuning(std::move(tuning.plans));
   PackedWeights packed(compute.cache, file, *backend);
   if (stale) packed.discard();
@@ -51,8 +51,9 @@ Result<Runtime> load_once(const std::string& path, const ComputeOptions& compute
   TERN_TRY(require_embeddings(model, tokenizer));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   packed.finish(model.proof().proved, progress);
-  return Runtime{std::move(backend), std::move(model), std::move(tokenizer),
-                 seconds.count(),    packed.outcome(), std::move(tuning.outcome)};
+  return Runtime{
+      std::move(backend), std::move(model),          std::move(tokenizer),          seconds.count(),
+      packed.outcome(),   std::move(tuning.outcome), std::move(tuning.threads_from)};
 }
 
 }  // namespace

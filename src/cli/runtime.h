@@ -20,6 +20,7 @@ struct Runtime {
   double load_seconds = 0.0;  // the self-proof included
   std::string cache;          // PackedWeights::outcome()
   std::string tuning;         // MachineTuning::outcome
+  std::string threads_from;   // MachineTuning::threads_from
 };
 
 // Errors: those of open_model, choose_tier, Tokenizer and Model::load.

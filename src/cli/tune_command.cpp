@@ -25,8 +25,8 @@ Result<ExitCode> tune(const TuneCommandOptions& options, Output& output) {
   Progress progress;
   TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(options.compute.tier));
   TERN_ASSIGN(const format::GgufFile file, open_model(options.model));
-  TERN_ASSIGN(auto report, measure_tuning({tier, threads_of(options.compute)}, file,
-                                          stop.get_token(), progress));
+  TERN_ASSIGN(auto report,
+              measure_tuning({tier, options.compute.threads}, file, stop.get_token(), progress));
   if (!report) return ExitCode::kInterrupted;
   report->made_by = printable(report->made_by);
   report->kept_in =
@@ -42,9 +42,10 @@ Command add_tune_command(CLI::App& tern) {
   CLI::App* parser = tern.add_subcommand(
       "tune",
       "Measure how this machine reads the matrices of a model fastest.\n"
-      "Packings, streams and prefetching of each shape, in turns, in seconds; only what is clearly "
-      "faster\nthan the tier's own way is kept, on disk, where every command finds it. It changes "
-      "no result.\n");
+      "How many threads, unless -t says so; packings, streams and prefetching of each shape; in "
+      "turns, in\nseconds. Only what is clearly faster than one thread a core and the tier's own "
+      "way "
+      "is kept, on disk,\nwhere every command finds it. It changes no result.\n");
   parser->footer(
       "Examples:\n"
       "  tern tune -m model.gguf\n"

@@ -35,9 +35,9 @@ struct Place {
   std::string made_by;  // with the program's version, which another key would hide
 };
 
-Place place_of(const TuneTarget& target) {
+Place place_of(const kernels::KernelTable& tier, std::uint32_t threads) {
   const std::string tier_and_threads =
-      std::string(target.tier->name) + ", " + std::to_string(target.threads) + " threads";
+      std::string(tier.name) + ", " + std::to_string(threads) + " threads";
   const std::string machine = cpu_model() + ", " + describe_cpu_caches(cpu_caches()) + ", " +
                               std::to_string(usable_cores()) + " cores, " + tier_and_threads;
   Sha256 hash;
@@ -49,30 +49,52 @@ Place place_of(const TuneTarget& target) {
 
 // What is kept at the place; nothing where nothing is, or where there is no directory that could
 // hold it: a look makes none.
-Result<std::optional<backend::Tuning>> kept(const Place& place, const TuneTarget& target) {
+Result<std::optional<backend::KeptTuning>> kept(const Place& place,
+                                                const kernels::KernelTable& tier) {
   const auto path = cache_path();
   std::error_code error;
   if (!path || !std::filesystem::is_directory(*path, error)) {
-    return std::optional<backend::Tuning>();
+    return std::optional<backend::KeptTuning>();
   }
   const auto cache = open_cache_dir();
-  if (!cache) return std::optional<backend::Tuning>();
+  if (!cache) return std::optional<backend::KeptTuning>();
   TERN_ASSIGN(const std::optional<CacheReader> entry, cache->find(place.key));
-  if (!entry) return std::optional<backend::Tuning>();
+  if (!entry) return std::optional<backend::KeptTuning>();
   std::vector<std::byte> bytes(std::min(entry->size(), kMostTuningBytes));
   TERN_TRY(entry->read(0, bytes));
-  TERN_ASSIGN(backend::Tuning plans, backend::read_tuning(bytes, place.made_by, *target.tier));
-  return std::optional(std::move(plans));
+  TERN_ASSIGN(backend::KeptTuning found, backend::read_tuning(bytes, place.made_by, tier));
+  return std::optional(std::move(found));
 }
 
-// The path of the entry.
-Result<std::string> keep(const Place& place, const backend::Tuning& plans) {
-  const std::vector<std::byte> bytes = backend::tuning_bytes(plans, place.made_by);
+// Beside what is kept there of other shapes and models. The path of the directory.
+Result<std::string> keep(const Place& place, const kernels::KernelTable& tier,
+                         backend::KeptTuning found) {
+  if (auto others = kept(place, tier); others && *others) {
+    found.plans.merge((*others)->plans);
+    found.teams.merge((*others)->teams);
+  }
+  const std::vector<std::byte> bytes = backend::tuning_bytes(found, place.made_by);
   TERN_ASSIGN(CacheDir cache, open_cache_dir());
   TERN_ASSIGN(CacheWriter writer, cache.begin(place.key, place.label, bytes.size()));
   TERN_TRY(writer.write(bytes));
   TERN_TRY(writer.commit());
   return cache.path().string();
+}
+
+// Plans belong to their number of threads. The number itself is kept where one who does not know it
+// looks: with that of the cores.
+Result<std::string> keep(const diagnose::TuneReport& report, std::uint64_t model,
+                         const kernels::KernelTable& tier) {
+  backend::KeptTuning found{diagnose::kept_plans(report.shapes), {}};
+  backend::KeptTuning of_cores;
+  if (report.team) of_cores.teams[model] = report.threads;
+  const std::uint32_t cores = usable_cores();
+  if (report.threads == cores) {
+    found.teams = std::move(of_cores.teams);
+  } else if (report.team) {
+    TERN_TRY(keep(place_of(tier, cores), tier, std::move(of_cores)));
+  }
+  return keep(place_of(tier, report.threads), tier, std::move(found));
 }
 
 void notice(const std::string& message) {
@@ -86,62 +108,104 @@ std::uint64_t set_bytes(std::uint64_t model_bytes) {
   return std::min(std::clamp(kCacheFactor * last, kLeastSetBytes, kMostSetBytes), model_bytes);
 }
 
+std::string count_text(std::uint32_t threads) {
+  return std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+}
+
+// What is kept for the model. Whether a number of threads is, too, or is not wanted, in `team`.
+MachineTuning load(const TuneTarget& target, std::uint64_t model, bool& team) {
+  const std::uint32_t cores = usable_cores();
+  const bool asked = target.threads != 0;
+  MachineTuning tuning{asked ? target.threads : cores, asked ? "asked" : "cores", {}, "none"};
+  const auto of_cores = kept(place_of(*target.tier, cores), *target.tier);
+  team = asked;
+  if (of_cores && *of_cores && (*of_cores)->teams.contains(model)) {
+    const std::uint32_t found = (*of_cores)->teams.at(model);
+    if (!asked) {
+      tuning.threads = found;
+      tuning.threads_from = "tuned";
+      team = true;
+    } else if (found != target.threads) {
+      notice(count_text(target.threads) + " as asked; `tern tune` found " + count_text(found) +
+             " faster");
+    }
+  }
+  const auto found = tuning.threads == cores
+                         ? of_cores
+                         : kept(place_of(*target.tier, tuning.threads), *target.tier);
+  if (!found) {
+    tuning.outcome = found.error().to_string();
+    notice(tuning.outcome + "; ignored, `tern tune` makes it again");
+  } else if (*found) {
+    tuning.plans = (*found)->plans;
+    tuning.outcome = "loaded";
+  }
+  return tuning;
+}
+
 }  // namespace
 
 Result<std::optional<diagnose::TuneReport>> measure_tuning(const TuneTarget& target,
                                                            const format::GgufFile& file,
                                                            std::stop_token stop,
                                                            Progress& progress) {
+  using Report = std::optional<diagnose::TuneReport>;
   const auto start = std::chrono::steady_clock::now();
   const diagnose::TernaryShapes ternary = diagnose::ternary_shapes(file, *target.tier);
+  diagnose::TuneReport report;
+  report.tier = target.tier->name;
+  report.threads = target.threads;
   diagnose::TuneOptions options;
   options.tier = target.tier;
-  options.threads = target.threads;
   options.set_bytes = set_bytes(ternary.bytes);
   options.available_memory = available_memory();
   options.stop = std::move(stop);
+  if (target.threads == 0) {
+    options.threads = usable_cores();
+    options.progress = [&](std::uint64_t done, std::uint64_t total) {
+      progress.show("tune threads", done, total);
+    };
+    TERN_ASSIGN(report.team, diagnose::tune_team(ternary, options));
+    progress.clear();
+    if (!report.team) return Report();
+    report.threads = report.team->threads();
+  }
+  options.threads = report.threads;
   options.progress = [&](std::uint64_t done, std::uint64_t total) {
     progress.show("tune", done, total);
   };
   TERN_ASSIGN(auto shapes, diagnose::tune(ternary.shapes, options));
   progress.clear();
-  if (!shapes) return std::optional<diagnose::TuneReport>();
-  const Place place = place_of(target);
-  diagnose::TuneReport report{target.tier->name, target.threads, place.made_by, "", 0.0,
-                              std::move(*shapes)};
-  backend::Tuning plans = diagnose::kept_plans(report.shapes);
-  if (auto others = kept(place, target); others && *others) plans.merge(**others);
-  if (auto path = keep(place, plans)) {
+  if (!shapes) return Report();
+  report.shapes = std::move(*shapes);
+  report.made_by = place_of(*target.tier, report.threads).made_by;
+  if (auto path = keep(report, ternary.hash, *target.tier)) {
     report.kept_in = *path;
   } else {
     notice(path.error().to_string() + "; what was measured is not kept");
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   report.seconds = seconds.count();
-  return std::optional(std::move(report));
+  return Report(std::move(report));
 }
 
 Result<MachineTuning> tuning_for(TuneUse use, const TuneTarget& target,
                                  const format::GgufFile& file, Progress& progress) {
-  if (use == TuneUse::kOff) return MachineTuning{{}, "off"};
-  MachineTuning tuning{{}, "none"};
+  const bool asked = target.threads != 0;
+  const diagnose::TernaryShapes ternary = diagnose::ternary_shapes(file, *target.tier);
+  MachineTuning tuning{
+      asked ? target.threads : usable_cores(), asked ? "asked" : "cores", {}, "off"};
+  if (use == TuneUse::kOff) return tuning;
+  bool complete = false;
   if (use != TuneUse::kFull) {
-    auto found = kept(place_of(target), target);
-    if (!found) {
-      tuning.outcome = found.error().to_string();
-      notice(tuning.outcome + "; ignored, `tern tune` makes it again");
-    } else if (*found) {
-      tuning = {std::move(**found), "loaded"};
-    }
+    tuning = load(target, ternary.hash, complete);
+    for (const auto& shape : ternary.shapes) complete &= tuning.plans.contains(shape);
   }
-  const auto shapes = diagnose::ternary_shapes(file, *target.tier).shapes;
-  const bool complete = std::all_of(shapes.begin(), shapes.end(), [&](const auto& shape) {
-    return tuning.plans.contains(shape);
-  });
   if (use == TuneUse::kLoad || complete) return tuning;
   TERN_ASSIGN(auto report, measure_tuning(target, file, {}, progress));
-  if (report) tuning = {diagnose::kept_plans(report->shapes), "measured"};
-  return tuning;
+  if (!report) return tuning;
+  return MachineTuning{report->threads, asked ? "asked" : "tuned",
+                       diagnose::kept_plans(report->shapes), "measured"};
 }
 
 }  // namespace tern::cli

@@ -94,7 +94,7 @@ TEST(TernaryWeight, FromSkipsGroupsOfRows) {
   const auto trits = random_trits(std::size_t{128} * 64, 3);
   const auto owned = make_ternary("w", trits, 128, 1.0f);
   const TernaryWeight weight = must(make(owned.tensor));
-  const kernels::TernaryTiles last = weight.from(48);
+  const kernels::TernaryTiles last = weight.from(48, 1);
   EXPECT_EQ(last.scale, 1.0f);
   for (std::size_t c = 0; c < 128; ++c) {
     EXPECT_EQ(trit_at(last, 15, c), trits[std::size_t{63} * 128 + c]);

@@ -21,9 +21,10 @@ using ::testing::HasSubstr;
 
 const kernels::KernelTable& table() { return kernels::best_table(detect_cpu_features()); }
 
-Tuning two_plans() {
-  return {{{640, 2560}, {Packing::kTwoBits, {1, 16384}}},
-          {{2560, 6912}, {Packing::kTwoBits, {4, 0}}}};
+KeptTuning two_plans() {
+  return {
+      {{{640, 2560}, {Packing::kTwoBits, {1, 16384}}}, {{2560, 6912}, {Packing::kTwoBits, {4, 0}}}},
+      {{77, 6}}};
 }
 
 std::string refused(std::span<const std::byte> bytes, std::string_view made_by = "here") {
@@ -39,9 +40,9 @@ std::vector<std::byte> hashed(std::vector<std::byte> bytes) {
 }
 
 TEST(TuningBytes, GiveBackThePlans) {
-  const Tuning plans = two_plans();
+  const KeptTuning plans = two_plans();
   EXPECT_EQ(must(read_tuning(tuning_bytes(plans, "here"), "here", table())), plans);
-  EXPECT_EQ(must(read_tuning(tuning_bytes({}, ""), "", table())), Tuning{});
+  EXPECT_EQ(must(read_tuning(tuning_bytes({}, ""), "", table())), KeptTuning{});
   const std::string text(40, 'x');  // as long as a row and more
   EXPECT_EQ(must(read_tuning(tuning_bytes(plans, text), text, table())), plans);
 }
@@ -73,14 +74,20 @@ TEST(TuningBytes, WhatTheTierCannotIsRefused) {
     std::memcpy(changed.data() + offset, &value, sizeof value);
     return refused(hashed(changed));
   };
-  constexpr std::size_t kFirstRow = 24 + 4;
+  constexpr std::size_t kFirstRow = 32 + 4;
+  constexpr std::size_t kTeam = kFirstRow + 2 * 32;
   EXPECT_EQ(with(kFirstRow + 20, 2), "");  // another number of streams
-  EXPECT_THAT(with(0, 2), HasSubstr("expected version 1, found 2"));
+  EXPECT_THAT(with(0, 1), HasSubstr("expected version 2, found 1"));
   EXPECT_THAT(with(8, 5), HasSubstr("size"));       // bytes of the text
   EXPECT_THAT(with(8, 3), HasSubstr("size"));       // a byte that is no row
   EXPECT_THAT(with(8, 4 + 32), HasSubstr("size"));  // as if a row were text
   EXPECT_THAT(with(8, 1u << 30), HasSubstr("size"));
   EXPECT_THAT(with(16, 3), HasSubstr("size"));  // rows
+  EXPECT_THAT(with(24, 2), HasSubstr("size"));  // teams
+  EXPECT_THAT(with(24, 0), HasSubstr("size"));
+  EXPECT_EQ(with(kTeam + 8, 1024), "");
+  EXPECT_THAT(with(kTeam + 8, 0), HasSubstr("threads, found 0"));
+  EXPECT_THAT(with(kTeam + 8, 1025), HasSubstr("threads, found 1025"));
   EXPECT_THAT(with(kFirstRow + 16, 2), HasSubstr("packing 2"));
   EXPECT_THAT(with(kFirstRow + 16, 256), HasSubstr("packing 256"));  // its last byte is a packing
   for (const std::uint32_t streams : {0u, 3u, 8u}) {
@@ -100,7 +107,7 @@ TEST(TuningBytes, NothingBeyondTheEndIsRead) {
 }
 
 TEST(TuningBytes, FiveTritsAreForTiersThatHaveThem) {
-  const Tuning plans{{{16, 128}, {Packing::kFiveTrits, {1, 0}}}};
+  const KeptTuning plans{{{{16, 128}, {Packing::kFiveTrits, {1, 0}}}}, {}};
   const auto bytes = tuning_bytes(plans, "here");
   for (const kernels::KernelTable* tier : kernels::all_tables()) {
     EXPECT_EQ(read_tuning(bytes, "here", *tier).ok(), tier->five_trits) << tier->name;
@@ -159,10 +166,12 @@ TEST(TuningOfABackend, ThePatternReachesTheKernel) {
   backend.use_tuning({{{48, 256}, {Packing::kTwoBits, {kernels::kMostStreams, 1024}}}});
   const auto matrix = test::make_ternary("planned", test::random_trits(48 * 256, 1), 256, 0.5f);
   const WeightId id = must(backend.load_ternary(matrix.tensor));
-  std::vector<float> x(256, 1.0f);
-  std::vector<float> y(16);
-  must(backend.ternary_rows(id, 16, 1, x, y));
+  std::vector<float> x(2 * 256, 1.0f);
+  std::vector<float> y(2 * 16);
+  must(backend.ternary_rows(id, 16, 1, std::span(x).first(256), std::span(y).first(16)));
   EXPECT_EQ(noted_streams, kernels::kMostStreams);
+  must(backend.ternary_rows(id, 16, 2, x, y));
+  EXPECT_EQ(noted_streams, 0u);  // the tier's own: the plan is of one row
 }
 
 }  // namespace

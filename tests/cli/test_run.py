@@ -21,6 +21,7 @@ DOCUMENTED_KEYS = [
     "architecture",
     "tier",
     "threads",
+    "threads_from",
     "proved",
     "cache",
     "tuning",

@@ -38,6 +38,7 @@ class CommandTest(TuneTest):
     def test_says_what_was_tried_kept_and_why_and_changes_no_logit(self) -> None:
         found = self.tune("-t", "2")
         self.assertEqual(found["threads"], 2)
+        self.assertIsNone(found["team"])
         self.assertIn(found["tier"], found["made_by"])
         self.assertEqual(found["kept_in"], str(self.cache))
         self.assertEqual({(s["rows"], s["columns"]) for s in found["shapes"]}, SHAPES)
@@ -63,6 +64,7 @@ class CommandTest(TuneTest):
 
     def test_text(self) -> None:
         text = self.tuned("tune", *SCALAR).stdout.decode()
+        self.assertRegex(text, r"\nthreads: kept \d+: there is no other number\n  \* \d+\n")
         for rows, columns in SHAPES:
             self.assertIn(f"{rows} x {columns}: 1 candidates", text)
         self.assertIn("all exact; kept two-bits", text)
@@ -112,6 +114,46 @@ class LoadingTest(TuneTest):
         self.tune(*SCALAR, "-t", "3")
         self.assertEqual(len(self.entries()), 2)
 
+    def check_team(self, found: dict[str, Any]) -> None:
+        team = found["team"]
+        self.assertEqual(team["kept"], found["threads"])
+        candidates = team["candidates"]
+        counts = [candidate["threads"] for candidate in candidates]
+        self.assertEqual(counts, sorted(set(counts), reverse=True))
+        self.assertIn(team["kept"], counts)
+        self.assertTrue(all(candidate["exact"] for candidate in candidates))
+        self.assertIsNone(candidates[0]["decode_ratio"])
+        for candidate in candidates[1:]:
+            self.assertEqual(candidate["decode_ratio"]["rounds"], 25)
+            if candidate["threads"] == team["kept"]:
+                self.assertLessEqual(candidate["decode_ratio"]["median"], 0.97)
+                self.assertLessEqual(candidate["prompts_ratio"]["median"], 1.03)
+
+    def test_the_number_of_threads_is_used_unless_another_is_asked_for(self) -> None:
+        report = self.run_model()
+        self.assertEqual(report["threads_from"], "cores")
+        cores = report["threads"]
+        found = self.tune()
+        kept = found["threads"]
+        self.check_team(found)
+        report = self.run_model()
+        where = (report["threads"], report["threads_from"], report["tuning"])
+        self.assertEqual(where, (kept, "tuned", "loaded"))
+        other = kept + 1
+        report = self.run_model("-t", str(other), notice=f"{other} threads as asked; `tern tune`")
+        self.assertEqual((report["threads"], report["threads_from"]), (other, "asked"))
+        report = self.run_model("-t", str(kept))
+        self.assertEqual((report["threads"], report["threads_from"]), (kept, "asked"))
+        report = self.run_model("--tune", "off")
+        self.assertEqual((report["threads"], report["threads_from"]), (cores, "cores"))
+
+    def test_the_number_of_threads_is_the_model_s(self) -> None:
+        other = self.folder / "other.gguf"
+        self.succeed("synth", "--shape", "large", "--layers", "1", "--type", "i2_s", "-o", other)
+        self.tune(*SCALAR)
+        self.assertEqual(self.run_model(*SCALAR)["threads_from"], "tuned")
+        self.assertEqual(self.run_model(*SCALAR, "-m", other)["threads_from"], "cores")
+
     def test_damage_is_said_and_ignored(self) -> None:
         self.tune(*SCALAR)
         (entry,) = self.entries()
@@ -122,7 +164,7 @@ class LoadingTest(TuneTest):
             damaged[offset] ^= 1
             entry.write_bytes(damaged)
             report = self.run_model(*SCALAR, notice="ignored, `tern tune` makes it again")
-            self.assertEqual(report["text"], text)
+            self.assertEqual((report["text"], report["threads_from"]), (text, "cores"))
         entry.write_bytes(content[:-5])
         self.run_model(*SCALAR, notice="ignored")
         report = self.run_model(*SCALAR, "--tune", "auto", notice="ignored")

@@ -258,6 +258,7 @@ TEST(TernaryShapes, AreThoseOfTheTernaryMatricesAndEachOnce) {
   // Key and value; query and output; gate and up; down: of two layers.
   EXPECT_EQ(found.shapes,
             (std::vector<MatrixShape>{{64, 128}, {128, 128}, {128, 384}, {384, 128}}));
+  EXPECT_EQ(found.counts, (std::vector<std::uint64_t>{4, 4, 4, 2}));
   EXPECT_EQ(found.bytes, 2u * (2 * 64 * 128 + 2 * 128 * 128 + 3 * 128 * 384) / 4);
 }
 
@@ -307,7 +308,7 @@ TEST(ClearlyFaster, WantsAMarginAndMostRounds) {
 }
 
 TEST(TuneReport, SaysWhatWasTriedKeptAndWhy) {
-  TuneReport report{"avx2", 2, "tern 1 on x", "dir", 1.5, {}};
+  TuneReport report{"avx2", 2, std::nullopt, "tern 1 on x", "dir", 1.5, {}};
   report.shapes.push_back({{640, 2560},
                            3,
                            {{kOwn, true, 2e-6, std::nullopt},
@@ -327,6 +328,25 @@ TEST(TuneReport, SaysWhatWasTriedKeptAndWhy) {
   const std::string text = to_text(report);
   EXPECT_NE(text.find("4096 bytes ahead: nothing is clearly faster\n"), std::string::npos);
   EXPECT_NE(text.find("1.5 s; not kept\n"), std::string::npos);
+}
+
+TEST(TuneReport, SaysHowManyThreadsWereKeptAndWhy) {
+  TuneReport report{"avx2", 4, std::nullopt, "tern 1 on x", "dir", 1.5, {}};
+  report.team = TeamTuning{{{8, true, std::nullopt, std::nullopt},
+                            {7, false, std::nullopt, std::nullopt},
+                            {4, true, Quartiles{0.8, 0.9, 0.95, 25}, Quartiles{0.9, 1.0, 1.1, 25}}},
+                           2};
+  EXPECT_EQ(to_text(report),
+            "tern 1 on x\n"
+            "threads: kept 4: clearly faster than one for each core\n"
+            "    8\n"
+            "    7, NOT EXACT\n"
+            "  * 4, decode 0.900 [0.800, 0.950], prompts 1.000 [0.900, 1.100] of the first\n"
+            "1.5 s; kept in dir\n");
+  report.team->kept = 0;
+  EXPECT_NE(to_text(report).find("kept 8: what is faster makes prompts slower"), std::string::npos);
+  report.team->candidates[2].prompts.reset();
+  EXPECT_NE(to_text(report).find("kept 8: nothing is clearly faster"), std::string::npos);
 }
 
 }  // namespace

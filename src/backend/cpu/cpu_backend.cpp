@@ -206,7 +206,7 @@ Result<void> CpuBackend::ternary_rows(WeightId weight, std::uint64_t first_row, 
   const std::uint64_t skipped = first_row % kernels::kTileRows;  // the kernels start at a group
   const std::size_t computed = rows + skipped;
   std::vector<float> outputs(tokens * computed);
-  table_.ternary_linear(ternary.from(first_row - skipped), computed,
+  table_.ternary_linear(ternary.from(first_row - skipped, tokens), computed,
                         {q.data(), padded, d.data(), sums.data()}, tokens, outputs.data(),
                         computed);
   for (std::size_t t = 0; t < tokens; ++t) {

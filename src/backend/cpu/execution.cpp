@@ -154,7 +154,7 @@ void Execution::linear(const Op& op, const Part& part) {
   const Slice slice = slice_of(weight.rows, one_row() ? kRowGrain : kBatchRowGrain,
                                part.worker.index(), part.worker.count());
   if (slice.begin == slice.end) return;
-  table_.ternary_linear(weight.from(slice.begin), slice.end - slice.begin,
+  table_.ternary_linear(weight.from(slice.begin, batch_.rows.size()), slice.end - slice.begin,
                         part.slots.quantized(op.in), batch_.rows.size(),
                         part.slots.row(op.out, 0) + slice.begin, part.slots.width(op.out));
 }

@@ -9,14 +9,16 @@ namespace tern::backend {
 namespace {
 
 // Another meaning of the rows, or kernels that read otherwise, are another version.
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kVersion = 2;
+constexpr std::uint64_t kMostThreads = 1024;
 constexpr std::uint32_t kMostPrefetchBytes = 1u << 20;
 
-// The bytes: a Head, the text, the rows, and the hash of all before it.
+// The bytes: a Head, the text, the rows, the teams, and the hash of all before it.
 struct Head {
   std::uint64_t version;
   std::uint64_t text_bytes;
   std::uint64_t rows;
+  std::uint64_t teams;
 };
 
 struct Row {
@@ -26,6 +28,11 @@ struct Row {
   std::uint32_t streams;
   std::uint32_t prefetch_bytes;
   std::uint32_t unused;
+};
+
+struct Team {
+  std::uint64_t model;  // the hash of its shapes
+  std::uint64_t threads;
 };
 
 Error malformed(std::string message) {
@@ -77,10 +84,10 @@ MatrixPlan plan_for(const Tuning& tuning, const format::Tensor& tensor,
   return found == tuning.end() ? default_plan(table) : found->second;
 }
 
-std::vector<std::byte> tuning_bytes(const Tuning& tuning, std::string_view made_by) {
-  const Head head{kVersion, made_by.size(), tuning.size()};
-  std::vector<std::byte> bytes(sizeof head + made_by.size() + tuning.size() * sizeof(Row) +
-                               sizeof(std::uint64_t));
+std::vector<std::byte> tuning_bytes(const KeptTuning& tuning, std::string_view made_by) {
+  const Head head{kVersion, made_by.size(), tuning.plans.size(), tuning.teams.size()};
+  std::vector<std::byte> bytes(sizeof head + made_by.size() + tuning.plans.size() * sizeof(Row) +
+                               tuning.teams.size() * sizeof(Team) + sizeof(std::uint64_t));
   std::byte* at = bytes.data();
   const auto put = [&at](const void* from, std::size_t size) {
     std::memcpy(at, from, size);
@@ -88,7 +95,7 @@ std::vector<std::byte> tuning_bytes(const Tuning& tuning, std::string_view made_
   };
   put(&head, sizeof head);
   put(made_by.data(), made_by.size());
-  for (const auto& [shape, plan] : tuning) {
+  for (const auto& [shape, plan] : tuning.plans) {
     const Row row{shape.rows,
                   shape.columns,
                   static_cast<std::uint32_t>(plan.packing),
@@ -97,14 +104,18 @@ std::vector<std::byte> tuning_bytes(const Tuning& tuning, std::string_view made_
                   0};
     put(&row, sizeof row);
   }
+  for (const auto& [model, threads] : tuning.teams) {
+    const Team team{model, threads};
+    put(&team, sizeof team);
+  }
   const std::uint64_t hash =
       fast_hash(std::span(bytes).first(bytes.size() - sizeof(std::uint64_t)));
   put(&hash, sizeof hash);
   return bytes;
 }
 
-Result<Tuning> read_tuning(std::span<const std::byte> bytes, std::string_view made_by,
-                           const kernels::KernelTable& table) {
+Result<KeptTuning> read_tuning(std::span<const std::byte> bytes, std::string_view made_by,
+                               const kernels::KernelTable& table) {
   if (bytes.size() < sizeof(Head) + sizeof(std::uint64_t)) return malformed("it is cut short");
   std::span<const std::byte> end = bytes.last(sizeof(std::uint64_t));
   bytes = bytes.first(bytes.size() - end.size());
@@ -114,9 +125,14 @@ Result<Tuning> read_tuning(std::span<const std::byte> bytes, std::string_view ma
     return malformed("expected version " + std::to_string(kVersion) + ", found " +
                      std::to_string(head.version));
   }
-  if (head.text_bytes > bytes.size() ||
-      head.rows != (bytes.size() - head.text_bytes) / sizeof(Row) ||
-      (bytes.size() - head.text_bytes) % sizeof(Row) != 0) {
+  std::uint64_t left = bytes.size();
+  const auto holds = [&left](std::uint64_t count, std::uint64_t size) {
+    if (count > left / size) return false;
+    left -= count * size;
+    return true;
+  };
+  if (!holds(head.text_bytes, 1) || !holds(head.rows, sizeof(Row)) ||
+      !holds(head.teams, sizeof(Team)) || left != 0) {
     return malformed("its size is not what its head says");
   }
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), head.text_bytes);
@@ -125,11 +141,19 @@ Result<Tuning> read_tuning(std::span<const std::byte> bytes, std::string_view ma
                      std::string(text));
   }
   bytes = bytes.subspan(head.text_bytes);
-  Tuning tuning;
-  while (!bytes.empty()) {
+  KeptTuning tuning;
+  for (std::uint64_t i = 0; i < head.rows; ++i) {
     const Row row = take<Row>(bytes);
     TERN_ASSIGN(const MatrixPlan plan, plan_of(row, table));
-    tuning.insert_or_assign({row.rows, row.columns}, plan);
+    tuning.plans.insert_or_assign({row.rows, row.columns}, plan);
+  }
+  for (std::uint64_t i = 0; i < head.teams; ++i) {
+    const Team team = take<Team>(bytes);
+    if (team.threads == 0 || team.threads > kMostThreads) {
+      return malformed("expected 1 to " + std::to_string(kMostThreads) + " threads, found " +
+                       std::to_string(team.threads));
+    }
+    tuning.teams.insert_or_assign(team.model, static_cast<std::uint32_t>(team.threads));
   }
   return tuning;
 }

@@ -42,14 +42,22 @@ bool supports(const kernels::KernelTable& table, const MatrixPlan& plan);
 // Shapes without a plan have the tier's.
 using Tuning = std::map<MatrixShape, MatrixPlan>;
 
+// What is kept of a machine and a tier.
+struct KeptTuning {
+  Tuning plans;
+  // How many threads decode a model fastest, by a hash of its shapes, where that was measured.
+  std::map<std::uint64_t, std::uint32_t> teams;
+  bool operator==(const KeptTuning&) const = default;
+};
+
 MatrixPlan plan_for(const Tuning& tuning, const format::Tensor& tensor,
                     const kernels::KernelTable& table);
 
 // `made_by` says by what and where it was measured.
-std::vector<std::byte> tuning_bytes(const Tuning& tuning, std::string_view made_by);
+std::vector<std::byte> tuning_bytes(const KeptTuning& tuning, std::string_view made_by);
 // Errors: kMalformed for bytes that are damaged, of another version, made elsewhere, or that ask
 // for what the tier cannot.
-Result<Tuning> read_tuning(std::span<const std::byte> bytes, std::string_view made_by,
-                           const kernels::KernelTable& table);
+Result<KeptTuning> read_tuning(std::span<const std::byte> bytes, std::string_view made_by,
+                               const kernels::KernelTable& table);
 
 }  // namespace tern::backend

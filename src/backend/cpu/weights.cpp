@@ -104,9 +104,10 @@ Result<void> pack(const format::TernaryMatrix& matrix, Packing packing, std::byt
 
 }  // namespace
 
-kernels::TernaryTiles TernaryWeight::from(std::uint64_t first) const {
+kernels::TernaryTiles TernaryWeight::from(std::uint64_t first, std::size_t tokens) const {
   kernels::TernaryTiles part = tiles;
   part.codes += first / kTileRows * tiles.tiles * kTileBytes;
+  if (tokens > 1) part.read = {0, 0};
   return part;
 }
 

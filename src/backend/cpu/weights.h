@@ -23,8 +23,10 @@ struct TernaryWeight {
   std::optional<std::uint64_t> invalid;  // see Backend::invalid_element
 
   std::uint64_t packed_bytes() const { return kernels::packed_bytes(rows, columns, tiles.packing); }
-  // Rows from `first` on, a multiple of kTileRows.
-  kernels::TernaryTiles from(std::uint64_t first) const;
+  // Rows from `first` on, a multiple of kTileRows, to be read for that many tokens. The pattern is
+  // that of one: several are read in the tier's own. What is best for one can be a third slower for
+  // four, while none was found clearly faster for several than the tier's.
+  kernels::TernaryTiles from(std::uint64_t first, std::size_t tokens) const;
 };
 
 // A float matrix in the file's own blocks, and its int8 copy where one was made.

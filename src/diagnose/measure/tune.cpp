@@ -6,15 +6,14 @@
 #include <cstring>
 #include <map>
 #include <memory>
-#include <random>
 #include <span>
 #include <string>
 
-#include "backend/cpu/weights.h"
-#include "core/arena.h"
+#include "core/fast_hash.h"
 #include "core/fp_env.h"
 #include "core/machine.h"
 #include "core/thread_pool.h"
+#include "diagnose/measure/tune_matrices.h"
 #include "format/ternary_matrix.h"
 #include "kernels/packing.h"
 #include "kernels/registry.h"
@@ -28,89 +27,12 @@ using kernels::kTileRows;
 using kernels::Packing;
 
 constexpr std::array<std::uint32_t, 4> kPrefetchBytes{0, 1024, 4096, 16384};
-constexpr float kScale = 0.02f;
-
-std::string text_of(const MatrixShape& shape) {
-  return std::to_string(shape.rows) + " x " + std::to_string(shape.columns);
-}
-
-// The bytes of an i2_s matrix of random trits: sums of two random bits, so no code is 3.
-std::vector<std::byte> random_matrix(const MatrixShape& shape) {
-  std::mt19937 random(1);
-  std::vector<std::byte> bytes(shape.rows * shape.columns / 4);
-  for (std::byte& byte : bytes) {
-    const auto bits = static_cast<unsigned>(random());
-    byte = static_cast<std::byte>((bits & 0x55u) + ((bits >> 8) & 0x55u));
-  }
-  format::end_trits(format::TensorType::kI2_S, kScale, bytes);
-  return bytes;
-}
-
-// One quantised row of random activations.
-class Activations {
- public:
-  explicit Activations(std::uint64_t columns) : values_(kernels::padded_columns(columns)) {
-    std::mt19937 random(2);
-    for (std::uint64_t c = 0; c < columns; ++c) {
-      values_[c] = static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
-      sum_ += values_[c];
-    }
-  }
-  kernels::QuantizedRows row() const { return {values_.data(), values_.size(), &scale_, &sum_}; }
-
- private:
-  std::vector<std::int8_t> values_;
-  float scale_ = kScale;
-  std::int32_t sum_ = 0;
-};
-
-// Many equal matrices in one packing, side by side in memory as weights are, and each worker's rows
-// in pages that it touched first.
-class MatrixSet {
- public:
-  static Result<MatrixSet> make(const format::Tensor& tensor, Packing packing, std::uint64_t count,
-                                ThreadPool& pool) {
-    MatrixSet set;
-    TERN_ASSIGN(set.first_, backend::make_ternary_weight(tensor, packing, set.memory_, pool));
-    const std::uint64_t bytes = set.first_.packed_bytes();
-    const std::uint64_t group = set.first_.tiles.tiles * kernels::kTileBytes;
-    for (std::uint64_t i = 0; i < count; ++i) {
-      TERN_ASSIGN(const std::span<std::byte> copy,
-                  set.memory_.allocate(bytes, "matrices to tune with"));
-      set.copies_.push_back(copy);
-    }
-    pool.run([&](ThreadPool::Worker& worker) {
-      const Slice groups = slice_of(bytes / group, 1, worker.index(), worker.count());
-      const std::uint64_t first = groups.begin * group;
-      for (const std::span<std::byte> copy : set.copies_) {
-        std::memcpy(copy.data() + first, set.first_.tiles.codes + first,
-                    groups.end * group - first);
-      }
-    });
-    return set;
-  }
-
-  // Rows of a copy from `row` on, a multiple of kTileRows.
-  kernels::TernaryTiles rows_from(std::uint64_t copy, std::uint64_t row,
-                                  const kernels::ReadPattern& read) {
-    kernels::TernaryTiles tiles = first_.from(row);
-    tiles.codes = reinterpret_cast<const std::uint8_t*>(copies_[copy].data()) +
-                  row / kTileRows * tiles.tiles * kernels::kTileBytes;
-    tiles.read = read;
-    return tiles;
-  }
-
- private:
-  Arena memory_;
-  backend::TernaryWeight first_{};
-  std::vector<std::span<std::byte>> copies_;
-};
 
 // All about one shape.
 class ShapeTuner {
  public:
   ShapeTuner(const MatrixShape& shape, const TuneOptions& options, ThreadPool& pool)
-      : options_(options), pool_(pool), x_(shape.columns), y_(shape.rows) {
+      : options_(options), pool_(pool), x_(shape.columns, 1), y_(shape.rows) {
     found_.shape = shape;
     for (const MatrixPlan& plan : tuning_candidates(*options.tier)) {
       found_.candidates.push_back({plan, false, 0.0, std::nullopt});
@@ -127,13 +49,10 @@ class ShapeTuner {
     const std::uint64_t most = kernels::packed_bytes(shape.rows, shape.columns, Packing::kTwoBits);
     TERN_TRY(require_memory("tuning of " + text_of(shape), 2 * (found_.matrices + 1) * most,
                             options_.available_memory));
-    const std::vector<std::byte> bytes = random_matrix(shape);
-    format::Tensor tensor{
-        "tuning", format::TensorType::kI2_S, {shape.columns, shape.rows, 1, 1}, 2, bytes};
     for (const TuneCandidate& candidate : found_.candidates) {
       const Packing packing = candidate.plan.packing;
       if (sets_.contains(packing)) continue;
-      TERN_ASSIGN(MatrixSet set, MatrixSet::make(tensor, packing, found_.matrices, pool_));
+      TERN_ASSIGN(MatrixSet set, MatrixSet::make(shape, packing, found_.matrices, pool_));
       sets_.emplace(packing, std::move(set));
     }
     return prove();
@@ -173,7 +92,7 @@ class ShapeTuner {
     const Slice rows = slice_of(y_.size(), kTileRows, worker.index(), worker.count());
     if (rows.begin == rows.end) return;
     table.ternary_linear(sets_.at(plan.packing).rows_from(copy, rows.begin, plan.read),
-                         rows.end - rows.begin, x_.row(), 1, y_.data() + rows.begin, y_.size());
+                         rows.end - rows.begin, x_.rows(), 1, y_.data() + rows.begin, y_.size());
   }
 
   std::vector<float> outputs(const kernels::KernelTable& table, const MatrixPlan& plan) {
@@ -273,13 +192,19 @@ class ShapeTuner {
 
 TernaryShapes ternary_shapes(const format::GgufFile& file, const kernels::KernelTable& tier) {
   TernaryShapes found;
+  std::map<MatrixShape, std::uint64_t> counts;
   for (const format::Tensor& tensor : file.tensors()) {
     if (!format::is_ternary(tensor.type)) continue;
-    found.shapes.push_back({tensor.rows(), tensor.columns()});
+    ++counts[{tensor.rows(), tensor.columns()}];
     found.bytes += kernels::packed_bytes(tensor.rows(), tensor.columns(), tier.packing);
   }
-  std::sort(found.shapes.begin(), found.shapes.end());
-  found.shapes.erase(std::unique(found.shapes.begin(), found.shapes.end()), found.shapes.end());
+  std::vector<std::uint64_t> numbers;
+  for (const auto& [shape, count] : counts) {
+    found.shapes.push_back(shape);
+    found.counts.push_back(count);
+    numbers.insert(numbers.end(), {shape.rows, shape.columns, count});
+  }
+  found.hash = fast_hash(std::as_bytes(std::span(numbers)));
   return found;
 }
 

@@ -60,7 +60,9 @@ struct ShapeTuning {
 // The shapes of a file's ternary matrices, and the bytes of all of these in the tier's packing.
 struct TernaryShapes {
   std::vector<backend::MatrixShape> shapes;  // each once, ascending
+  std::vector<std::uint64_t> counts;         // matrices of each
   std::uint64_t bytes = 0;
+  std::uint64_t hash = 0;  // of shapes and counts: models that are alike for a team of threads
 };
 TernaryShapes ternary_shapes(const format::GgufFile& file, const kernels::KernelTable& tier);
 

@@ -42,6 +42,54 @@ std::string shape_text(const ShapeTuning& shape) {
   return text;
 }
 
+std::string_view reason(const TeamTuning& team) {
+  if (team.kept != 0) return "clearly faster than one for each core";
+  if (team.candidates.size() == 1) return "there is no other number";
+  const auto slows = [](const TeamCandidate& c) { return c.prompts.has_value(); };
+  return std::any_of(team.candidates.begin(), team.candidates.end(), slows)
+             ? "what is faster makes prompts slower"
+             : "nothing is clearly faster";
+}
+
+std::string ratio_text(std::string_view of, const Quartiles& ratio) {
+  return fmt::format(", {} {:.3f} [{:.3f}, {:.3f}]", of, ratio.median, ratio.lower, ratio.upper);
+}
+
+std::string team_text(const TeamTuning& team) {
+  std::string text = fmt::format("threads: kept {}: {}\n", team.threads(), reason(team));
+  for (const TeamCandidate& candidate : team.candidates) {
+    const bool kept = &candidate == &team.candidates[team.kept];
+    text += fmt::format("  {} {}", kept ? '*' : ' ', candidate.threads);
+    if (!candidate.exact) text += ", NOT EXACT";
+    if (candidate.decode) text += ratio_text("decode", *candidate.decode);
+    if (candidate.prompts) text += ratio_text("prompts", *candidate.prompts);
+    if (candidate.decode) text += " of the first";
+    text += "\n";
+  }
+  return text;
+}
+
+json::value ratio_value(const std::optional<Quartiles>& ratio) {
+  if (!ratio) return nullptr;
+  return {{"median", ratio->median},
+          {"lower_quartile", ratio->lower},
+          {"upper_quartile", ratio->upper},
+          {"rounds", ratio->count}};
+}
+
+json::value team_value(const std::optional<TeamTuning>& team) {
+  if (!team) return nullptr;
+  json::array candidates;
+  for (const TeamCandidate& candidate : team->candidates) {
+    candidates.push_back({{"threads", candidate.threads},
+                          {"exact", candidate.exact},
+                          {"decode_ratio", ratio_value(candidate.decode)},
+                          {"prompts_ratio", ratio_value(candidate.prompts)}});
+  }
+  return {
+      {"kept", team->threads()}, {"reason", reason(*team)}, {"candidates", std::move(candidates)}};
+}
+
 json::object plan_object(const backend::MatrixPlan& plan) {
   return {{"packing", backend::name(plan.packing)},
           {"streams", plan.read.streams},
@@ -52,13 +100,7 @@ json::object candidate_object(const TuneCandidate& candidate) {
   json::object object = plan_object(candidate.plan);
   object["exact"] = candidate.exact;
   object["seconds"] = candidate.exact ? json::value(candidate.seconds) : nullptr;
-  object["ratio"] = nullptr;
-  if (const auto& ratio = candidate.ratio) {
-    object["ratio"] = {{"median", ratio->median},
-                       {"lower_quartile", ratio->lower},
-                       {"upper_quartile", ratio->upper},
-                       {"rounds", ratio->count}};
-  }
+  object["ratio"] = ratio_value(candidate.ratio);
   return object;
 }
 
@@ -86,6 +128,7 @@ std::string to_text(const backend::MatrixPlan& plan) {
 
 std::string to_text(const TuneReport& report) {
   std::string text = report.made_by + "\n";
+  if (report.team) text += team_text(*report.team);
   for (const ShapeTuning& shape : report.shapes) text += shape_text(shape);
   return text + fmt::format("{:.1f} s; {}\n", report.seconds,
                             report.kept_in.empty() ? "not kept" : "kept in " + report.kept_in);
@@ -97,6 +140,7 @@ std::string to_json(const TuneReport& report) {
   json::object object;
   object["tier"] = report.tier;
   object["threads"] = report.threads;
+  object["team"] = team_value(report.team);
   object["made_by"] = report.made_by;
   object["kept_in"] = report.kept_in.empty() ? json::value(nullptr) : json::value(report.kept_in);
   object["seconds"] = report.seconds;

@@ -2,18 +2,20 @@
 // stay.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "diagnose/measure/tune.h"
+#include "diagnose/measure/tune_team.h"
 
 namespace tern::diagnose {
 
 struct TuneReport {
   std::string tier;
   std::uint32_t threads = 0;
-  std::string made_by;  // the program and the machine, as the tuning names them
-  std::string kept_in;  // the file; empty: it could not be written
+  std::optional<TeamTuning> team;  // none: the number was given
+  std::string made_by;             // the program and the machine, as the tuning names them
+  std::string kept_in;             // the file; empty: it could not be written
   double seconds = 0.0;
   std::vector<ShapeTuning> shapes;
 };
