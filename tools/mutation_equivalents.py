@@ -238,6 +238,10 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "bound",
             "bounds[r] > threshold",
         ): "no logit reaches its bound, which has margins",
+        **dict.fromkeys(
+            (("kv_cache.cpp", "shift", "z << 30"), ("kv_cache.cpp", "shift", "z << 31")),
+            "other random numbers to fill pages with, as good",
+        ),
         ("workspace.cpp", "bound", "mine <= seen"): "replaces a number by its equal",
         (
             "workspace.cpp",
