@@ -102,9 +102,8 @@ Command add_convert_command(CLI::App& tern) {
   CLI::App* parser = tern.add_subcommand(
       "convert",
       "Convert a checkpoint of Hugging Face to a GGUF file.\n"
-      "Safetensors with packed, ternary or master weights, the tokenizer, the chat template. "
-      "Memory "
-      "does not\ngrow with the model; what was interrupted goes on with the same command.\n");
+      "Safetensors with packed, ternary or master weights, the tokenizer, the chat template.\n"
+      "Memory does not grow with the model; what was interrupted goes on with the same command.\n");
   parser->footer(
       "Examples:\n"
       "  tern convert bitnet-b1.58-2B-4T -o 2b4t.gguf && tern verify -m 2b4t.gguf\n"

@@ -39,8 +39,8 @@ void add_team_options(CLI::App& parser, ComputeOptions& options) {
   constexpr std::uint32_t kMostThreads = 1024;
   parser
       .add_option("-t,--threads", options.threads,
-                  "Threads; without it as many as `tern tune` found fastest for the model, else\n"
-                  "one for each core that may be used")
+                  "Threads; without it as many as `tern tune` found fastest for the\n"
+                  "model, else one for each core that may be used")
       ->type_name("N")
       ->check(CLI::Range(1u, kMostThreads).description(""));
   parser

@@ -8,7 +8,8 @@ namespace {
 
 constexpr const char* kAbout =
     "Serve a model over HTTP, in the form of OpenAI's API.\n"
-    "It ends with SIGTERM or Ctrl-C. Many clients share each pass over the weights; nobody's answer\n"
+    "It ends with SIGTERM or Ctrl-C. Many clients share each pass over the weights; nobody's "
+    "answer\n"
     "depends on who else asks.\n";
 
 constexpr const char* kExamples =

@@ -8,8 +8,8 @@
 
 namespace tern::cli {
 
-// Make it before other threads, which inherit its signal mask. Until take_over(), SIGINT and SIGTERM
-// end the process at once, as they do without it.
+// Make it before other threads, which inherit its signal mask. Until take_over(), SIGINT and
+// SIGTERM end the process at once, as they do without it.
 class Signals {
  public:
   Signals();

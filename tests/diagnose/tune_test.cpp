@@ -255,10 +255,10 @@ TEST(TernaryShapes, AreThoseOfTheTernaryMatricesAndEachOnce) {
   const auto file = format::GgufFile::open(test::write_tiny_model(directory.path(), {}));
   ASSERT_TRUE(file.ok());
   const TernaryShapes found = ternary_shapes(*file, kernels::scalar_table());
-  // Key and value; query and output; gate and up; down: of two layers.
+  // Key and value; query and output; down; gate and up: of two layers.
   EXPECT_EQ(found.shapes,
             (std::vector<MatrixShape>{{64, 128}, {128, 128}, {128, 384}, {384, 128}}));
-  EXPECT_EQ(found.counts, (std::vector<std::uint64_t>{4, 4, 4, 2}));
+  EXPECT_EQ(found.counts, (std::vector<std::uint64_t>{4, 4, 2, 4}));
   EXPECT_EQ(found.bytes, 2u * (2 * 64 * 128 + 2 * 128 * 128 + 3 * 128 * 384) / 4);
 }
 
