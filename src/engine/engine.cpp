@@ -22,7 +22,7 @@ Result<std::unique_ptr<Engine>> Engine::create(const model::Model& model,
 Engine::Engine(const EngineOptions& options, std::unique_ptr<Scheduler> scheduler)
     : options_(options), scheduler_(std::move(scheduler)) {
   publish();
-  thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
 Engine::~Engine() { stop(); }
@@ -91,7 +91,7 @@ void Engine::note_pace(std::size_t answered) {
   since_answer_ = {};
 }
 
-void Engine::run(std::stop_token stop) {
+void Engine::run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   for (;;) {
     for (auto& task : inbox_) scheduler_->add(std::move(task));

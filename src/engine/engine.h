@@ -61,7 +61,7 @@ class Engine {
  private:
   Engine(const EngineOptions& options, std::unique_ptr<Scheduler> scheduler);
 
-  void run(std::stop_token stop);
+  void run(const std::stop_token& stop);
   void publish();                        // mutex_ held, as for
   void note_pace(std::size_t answered);  // after a step
 

@@ -17,7 +17,7 @@ std::string text_of(double value) {
              : json::serialize(json::value(value));
 }
 
-std::string range(std::string kind, double least, double most) {
+std::string range(const std::string& kind, double least, double most) {
   return kind + " from " + text_of(least) + " to " + text_of(most);
 }
 
@@ -123,7 +123,7 @@ void Fields::fail(ApiError error) {
   if (!error_) error_ = std::move(error);
 }
 
-void Fields::fail(std::string_view name, std::string expected) {
+void Fields::fail(std::string_view name, const std::string& expected) {
   fail({400, full(name) + ": expected " + expected, "invalid_request_error", full(name)});
 }
 

@@ -38,7 +38,7 @@ class Fields {
   void refuse(std::initializer_list<std::string_view> names);
   // The first error is kept.
   void fail(ApiError error);
-  void fail(std::string_view name, std::string expected);
+  void fail(std::string_view name, const std::string& expected);
 
   // The first error; one for a field that nobody has asked for.
   std::optional<ApiError> error();
