@@ -2,10 +2,10 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 
 #include "format/gguf_builder.h"
 #include "format/malformed_gguf.h"
+#include "write_seed.h"
 
 namespace {
 
@@ -37,12 +37,6 @@ std::vector<std::byte> more_types() {
       .file(320);
 }
 
-void write(const std::filesystem::path& path, const std::vector<std::byte>& bytes) {
-  std::ofstream out(path, std::ios::binary);
-  out.exceptions(std::ios::failbit | std::ios::badbit);
-  for (const std::byte byte : bytes) out.put(static_cast<char>(byte));
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -52,11 +46,11 @@ int main(int argc, char** argv) try {
   }
   const std::filesystem::path directory = argv[1];
   std::filesystem::create_directories(directory);
-  write(directory / "well_formed", well_formed());
-  write(directory / "more_types", more_types());
-  write(directory / "empty_model", GgufBuilder().version(2).head());
+  tern::fuzz::write(directory / "well_formed", well_formed());
+  tern::fuzz::write(directory / "more_types", more_types());
+  tern::fuzz::write(directory / "empty_model", GgufBuilder().version(2).head());
   for (const MalformedGguf& file : malformed_gguf_files()) {
-    if (file.bytes.size() <= kLargestSeed) write(directory / file.name, file.bytes);
+    if (file.bytes.size() <= kLargestSeed) tern::fuzz::write(directory / file.name, file.bytes);
   }
   return 0;
 } catch (const std::exception& error) {

@@ -2,21 +2,11 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 
 #include "format/malformed_safetensors.h"
-
-namespace {
+#include "write_seed.h"
 
 using namespace tern::test;
-
-void write(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-  std::ofstream out(path, std::ios::binary);
-  out.exceptions(std::ios::failbit | std::ios::badbit);
-  for (const std::byte byte : bytes) out.put(static_cast<char>(byte));
-}
-
-}  // namespace
 
 int main(int argc, char** argv) try {
   if (argc != 2) {
@@ -25,16 +15,16 @@ int main(int argc, char** argv) try {
   }
   const std::filesystem::path directory = argv[1];
   std::filesystem::create_directories(directory);
-  write(
+  tern::fuzz::write(
       directory / "well_formed",
       safetensors(R"({"__metadata__":{"format":"pt"},"a":{"dtype":"BF16","shape":[2,3],)"
                   R"("data_offsets":[4,16]},"b":{"dtype":"F32","shape":[],"data_offsets":[0,4]}})",
                   16));
   constexpr std::string_view kIndex =
       R"({"metadata":{"total_size":4},"weight_map":{"a":"model-1.safetensors","b":"model-2"}})";
-  write(directory / "index", std::as_bytes(std::span(kIndex)));
+  tern::fuzz::write(directory / "index", std::as_bytes(std::span(kIndex)));
   for (const auto& file : malformed_safetensors_files()) {
-    write(directory / file.name, file.bytes);
+    tern::fuzz::write(directory / file.name, file.bytes);
   }
   return 0;
 } catch (const std::exception& error) {

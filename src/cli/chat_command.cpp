@@ -2,16 +2,15 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <filesystem>
 #include <memory>
 
 #include "cli/chat.h"
+#include "cli/chosen_template.h"
 #include "cli/command.h"
 #include "cli/generation_options.h"
 #include "cli/printable.h"
 #include "cli/runtime.h"
 #include "core/machine.h"
-#include "text/named_templates.h"
 
 namespace tern::cli {
 namespace {
@@ -34,42 +33,6 @@ struct ChatOptions : GenerationOptions {
   ColorUse color = ColorUse::kAuto;
 };
 
-struct ChosenTemplate {
-  text::ChatTemplate chat;
-  std::string name;
-  std::vector<std::string> stops;
-};
-
-std::string choices() {
-  std::string all;
-  for (const auto& named : text::named_templates()) all += std::string(named.name) + ", ";
-  return all + "or a file";
-}
-
-Result<ChosenTemplate> choose_template(const std::string& wanted, const Runtime& runtime) {
-  if (wanted.empty()) {
-    auto own = text::ChatTemplate::from_gguf(runtime.model.file());
-    if (own) return ChosenTemplate{std::move(*own), "of the model", {}};
-    Error error = std::move(own.error());
-    if (error.code == ErrorCode::kUsage)
-      error.message += "; choose one: --chat-template " + choices();
-    return error;
-  }
-  if (const text::NamedTemplate* named = text::find_named_template(wanted)) {
-    TERN_TRY(check_tokens(*named, runtime.tokenizer));
-    TERN_ASSIGN(text::ChatTemplate chat, text::ChatTemplate::parse(named->source));
-    return ChosenTemplate{std::move(chat), wanted, named->stops};
-  }
-  if (!std::filesystem::exists(wanted)) {
-    return Error{ErrorCode::kUsage, "expected " + choices() + ", found no file of that name",
-                 "--chat-template " + wanted};
-  }
-  TERN_ASSIGN(const std::string source, read_all(wanted));
-  auto chat = text::ChatTemplate::parse(source);
-  if (!chat) return in_context(wanted, std::move(chat.error()));
-  return ChosenTemplate{std::move(*chat), wanted, {}};
-}
-
 void greet(const ChatConsole& console, const Runtime& runtime, const ChosenTemplate& chosen,
            const engine::ChatSession& session, std::uint64_t seed) {
   console.note(fmt::format(
@@ -87,7 +50,8 @@ Result<ExitCode> chat(const ChatOptions& options, Output& output) {
   TERN_ASSIGN(const Runtime runtime,
               load_runtime(options.model, options.compute, options.verify, head, progress));
   report_head(runtime.model, progress);
-  TERN_ASSIGN(const ChosenTemplate chosen, choose_template(options.chat_template, runtime));
+  TERN_ASSIGN(const ChosenTemplate chosen,
+              choose_template(options.chat_template, runtime.model.file(), runtime.tokenizer));
   TERN_ASSIGN(engine::ChatSession session,
               engine::ChatSession::create(
                   runtime.model, runtime.tokenizer, chosen.chat,
@@ -110,7 +74,7 @@ Command add_chat_command(CLI::App& tern) {
       ->type_name("TEXT");
   parser
       ->add_option("--chat-template", options->chat_template,
-                   "Instead of the model's own: " + choices())
+                   "Instead of the model's own: " + template_choices())
       ->type_name("NAME");
   add_generation_options(*parser, *options);
   add_color_option(*parser, options->color);

@@ -6,6 +6,7 @@
 
 #include "cli/streams.h"
 #include "core/atomic_file.h"
+#include "core/json.h"
 
 namespace tern::cli {
 namespace {
@@ -69,11 +70,7 @@ Result<ChatMessage> message_of(const json::value& value, const std::string& wher
 }
 
 Result<std::vector<ChatMessage>> parse(std::string_view source) {
-  boost::system::error_code failure;
-  const json::value document = json::parse(source, failure);
-  if (failure) {
-    return Error{ErrorCode::kMalformed, "expected JSON, found: " + failure.message(), ""};
-  }
+  TERN_ASSIGN(const json::value document, parse_json(source));
   static constexpr std::array<std::string_view, 1> kKeys{"messages"};
   TERN_ASSIGN(const json::object* object, object_of(document, "document", kKeys));
   const json::value& list = object->at("messages");

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/json.h"
 #include "format/npy.h"
 
 namespace tern::cli {
@@ -13,11 +14,10 @@ namespace {
 
 // Of a line of JSON Lines.
 std::optional<std::string> text_of(std::string_view line) {
-  boost::system::error_code failed;
-  const boost::json::value value = boost::json::parse(line, failed);
-  if (failed) return std::nullopt;
-  const boost::json::value* text = &value;
-  if (const auto* object = value.if_object()) text = object->if_contains("text");
+  const auto value = parse_json(line);
+  if (!value) return std::nullopt;
+  const boost::json::value* text = &*value;
+  if (const auto* object = value->if_object()) text = object->if_contains("text");
   const auto* string = text == nullptr ? nullptr : text->if_string();
   if (string == nullptr) return std::nullopt;
   return std::string(std::string_view(*string));

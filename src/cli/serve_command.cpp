@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "cli/build_info.h"
+#include "cli/chosen_template.h"
 #include "cli/command.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
@@ -16,9 +17,10 @@
 #include "cli/serve_options.h"
 #include "cli/signals.h"
 #include "core/machine.h"
-#include "core/sha256.h"
+#include "format/gguf/fingerprint.h"
 #include "schemas/embedded_schemas.h"
 #include "serve/api_error.h"
+#include "serve/call.h"
 #include "serve/service.h"
 
 namespace tern::cli {
@@ -65,18 +67,16 @@ Result<std::unique_ptr<engine::Engine>> make_engine(const Runtime& runtime,
   return engine::Engine::create(runtime.model, runtime.tokenizer, wanted, telemetry);
 }
 
-Result<std::optional<text::ChatTemplate>> chat_template(const Runtime& runtime,
-                                                        const ServeOptions& options) {
-  if (!options.chat_template.empty()) {
-    TERN_ASSIGN(const std::string source, read_all(options.chat_template));
-    auto parsed = text::ChatTemplate::parse(source);
-    if (!parsed) return in_context(options.chat_template, std::move(parsed.error()));
-    return std::optional(std::move(*parsed));
+// What --chat-template says, or the model's own, where it has one: not every model can chat.
+Result<std::optional<ChosenTemplate>> chat_template(const Runtime& runtime,
+                                                    const ServeOptions& options) {
+  const format::GgufFile& file = runtime.model.file();
+  if (options.chat_template.empty() && file.find("tokenizer.chat_template") == nullptr) {
+    return std::optional<ChosenTemplate>();
   }
-  auto own = text::ChatTemplate::from_gguf(runtime.model.file());
-  if (own) return std::optional(std::move(*own));
-  if (own.error().code != ErrorCode::kUsage) return std::move(own.error());
-  return std::optional<text::ChatTemplate>();
+  TERN_ASSIGN(ChosenTemplate chosen,
+              choose_template(options.chat_template, file, runtime.tokenizer));
+  return std::optional(std::move(chosen));
 }
 
 bool is_loopback(const std::string& address) {
@@ -121,13 +121,8 @@ void drain(Signals& signals, net::HttpServer& server, engine::Engine& engine,
 
 // Of what decides the bits of an answer: the program, the file and the type of keys.
 std::string fingerprint(const Runtime& runtime, format::KvType kv) {
-  const auto bytes = runtime.model.file().bytes();
-  Sha256 hash;
-  hash.update(bytes.first(std::min<std::size_t>(bytes.size(), std::size_t{1} << 20)));
-  const std::string rest =
-      fmt::format("{} {} {}", bytes.size(), kv == format::KvType::kF16 ? "f16" : "int8", kVersion);
-  hash.update(std::as_bytes(std::span(rest)));
-  return fmt::format("tern-{}-{}", kVersion, hash.finish().substr(0, 12));
+  return fmt::format("tern-{}-{}-{}", kVersion, kv == format::KvType::kF16 ? "f16" : "int8",
+                     format::content_fingerprint(runtime.model.file()).substr(0, 12));
 }
 
 std::size_t longest_token(const text::Tokenizer& tokenizer) {
@@ -170,10 +165,12 @@ Result<ExitCode> serve(const ServeOptions& options) {
                            .chat_template = std::nullopt,
                            .fingerprint = fingerprint(runtime, options.compute.kv)};
   model.longest_text = std::size_t{engine->context()} * longest_token(runtime.tokenizer);
-  TERN_ASSIGN(model.chat_template, chat_template(runtime, options));
-  model.created = std::chrono::duration_cast<std::chrono::seconds>(
-                      std::chrono::system_clock::now().time_since_epoch())
-                      .count();
+  TERN_ASSIGN(std::optional<ChosenTemplate> chosen, chat_template(runtime, options));
+  if (chosen) {
+    model.chat_template = std::move(chosen->chat);
+    model.chat_stops = std::move(chosen->stops);
+  }
+  model.created = serve::seconds_since_epoch();
   serve::ServiceOptions wanted;
   if (options.max_tokens != 0) wanted.default_max_tokens = options.max_tokens;
   wanted.queue = options.queue;

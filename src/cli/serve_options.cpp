@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <limits>
 
+#include "cli/chosen_template.h"
+
 namespace tern::cli {
 namespace {
 
@@ -79,8 +81,8 @@ CLI::App* add_serve_options(CLI::App& tern, ServeOptions& options) {
       ->type_name("NAME");
   parser
       ->add_option("--chat-template", options.chat_template,
-                   "A file with a chat template, instead of the model's own")
-      ->type_name("FILE");
+                   "Instead of the model's own: " + template_choices())
+      ->type_name("NAME");
   add_engine_options(*parser, options);
   parser
       ->add_option("--drain", options.drain_seconds,

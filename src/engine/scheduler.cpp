@@ -61,6 +61,9 @@ Scheduler::Scheduler(const text::Tokenizer& tokenizer, const SchedulerOptions& o
       options_(options),
       stepper_(std::move(stepper)),
       telemetry_(telemetry),
+      steps_(telemetry.counter("scheduler.steps")),
+      rows_(telemetry.counter("scheduler.rows")),
+      generated_tokens_(telemetry.counter("engine.generated_tokens")),
       pace_(options.stretch) {
   const std::uint32_t trained = stepper_->model().config().context;
   const std::uint64_t held = std::uint64_t{options.pages} * KvPool::kPageTokens;
@@ -146,21 +149,17 @@ bool Scheduler::has_room(const Task& task, std::size_t running, std::uint32_t fr
 void Scheduler::admit() {
   drop_ended(running_);
   drop_ended(waiting_);
-  std::uint32_t promised = 0;
-  for (const auto& task : running_) promised += task->missing_pages();
   while (!waiting_.empty()) {
     Task& next = *waiting_.front();
-    const std::uint32_t free_pages = stepper_->pool().free_pages();
-    if (!has_room(next, running_.size(), free_pages - std::min(promised, free_pages))) {
+    const std::uint32_t free_pages =
+        unpromised_pages(running_.size(), stepper_->pool().free_pages());
+    if (!has_room(next, running_.size(), free_pages)) {
       if (!make_room(next)) return;
-      promised = 0;
-      for (const auto& task : running_) promised += task->missing_pages();
       continue;
     }
     auto sequence = Sequence::create(*stepper_, context_);
     if (sequence) {
       next.sequence.emplace(std::move(*sequence));
-      promised += next.missing_pages();
       insert_by_seniority(running_, std::move(waiting_.front()));
     } else {
       fail(next, std::move(sequence.error()));
@@ -175,13 +174,19 @@ bool Scheduler::make_room(const Task& task) {
   std::size_t running = running_.size();
   while (running > 0 && running_[running - 1]->request.priority < task.request.priority) {
     free_pages += running_[--running]->pages();
-    std::uint32_t promised = 0;
-    for (std::size_t i = 0; i < running; ++i) promised += running_[i]->missing_pages();
-    if (!has_room(task, running, free_pages - std::min(promised, free_pages))) continue;
+    if (!has_room(task, running, unpromised_pages(running, free_pages))) continue;
     set_back_most_junior();
     return true;
   }
   return false;
+}
+
+// What is left of free pages once the most senior that run have what their tokens need.
+std::uint32_t Scheduler::unpromised_pages(std::size_t running, std::uint32_t free_pages) const {
+  for (std::size_t i = 0; i < running; ++i) {
+    free_pages -= std::min(free_pages, running_[i]->missing_pages());
+  }
+  return free_pages;
 }
 
 void Scheduler::set_back_most_junior() {
@@ -231,7 +236,7 @@ bool Scheduler::take_pages(std::size_t index) {
 
 void Scheduler::compute() {
   if (work_.empty()) return;
-  telemetry_.counter("scheduler.steps").add();
+  steps_.add();
   const Clock::time_point start = Clock::now();
   if (const auto done = stepper_->step(work_); !done) {
     // Fewer next time; so it ends.
@@ -239,7 +244,7 @@ void Scheduler::compute() {
   }
   note_pace(Clock::now() - start);
   for (std::size_t i = 0; i < work_.size(); ++i) {
-    telemetry_.counter("scheduler.rows").add(work_[i].tokens.size());
+    rows_.add(work_[i].tokens.size());
     if (work_[i].failed) {
       fail(*workers_[i], std::move(*work_[i].failed));
     } else if (workers_[i]->pending() == 0) {
@@ -261,7 +266,7 @@ void Scheduler::note_pace(Clock::duration took) {
 void Scheduler::take_piece(Task& task) {
   auto piece = task.answer.next(*task.sequence);
   if (!piece) return fail(task, std::move(piece.error()));
-  if (piece->token) telemetry_.counter("engine.generated_tokens").add();
+  if (piece->token) generated_tokens_.add();
   tell(task, {std::move(*piece)});
 }
 

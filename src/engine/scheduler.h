@@ -71,6 +71,7 @@ class Scheduler {
   void drop_ended(Tasks& tasks);
   bool has_room(const Task& task, std::size_t running, std::uint32_t free_pages) const;
   bool make_room(const Task& task);
+  std::uint32_t unpromised_pages(std::size_t running, std::uint32_t free_pages) const;
   void set_back_most_junior();
   void share_rows();
   bool take_pages(std::size_t index);
@@ -86,6 +87,9 @@ class Scheduler {
   std::uint32_t context_;
   std::unique_ptr<Stepper> stepper_;
   telemetry::Telemetry& telemetry_;
+  telemetry::Counter& steps_;
+  telemetry::Counter& rows_;
+  telemetry::Counter& generated_tokens_;
   std::uint64_t arrivals_ = 0;
   Tasks running_;
   Tasks waiting_;

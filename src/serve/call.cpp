@@ -24,6 +24,12 @@ std::string id_of(const net::HttpRequest& request) {
 
 }  // namespace
 
+std::int64_t seconds_since_epoch() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
 std::string random_hex(std::size_t bytes) {
   thread_local std::random_device device;
   std::string text;

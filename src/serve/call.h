@@ -4,6 +4,7 @@
 
 #include <boost/json/value.hpp>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -47,6 +48,7 @@ class Call {
   bool replied_ = false;
 };
 
+std::int64_t seconds_since_epoch();
 // Letters and digits that nobody can guess: `bytes` of them in hexadecimal.
 std::string random_hex(std::size_t bytes);
 

@@ -85,6 +85,8 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   auto prompt = read_chat_prompt(*messages, model, options);
   if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);
   request.prompts.push_back(std::move(std::get<std::vector<text::TokenId>>(prompt)));
+  request.answer.stops.insert(request.answer.stops.end(), model.chat_stops.begin(),
+                              model.chat_stops.end());
   check_room(fields, request, "messages", defaults);
   if (auto error = fields.error()) return std::move(*error);
   return request;

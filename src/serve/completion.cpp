@@ -31,12 +31,6 @@ ApiError draining() {
           "not_ready"};
 }
 
-std::int64_t seconds_since_epoch() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 }  // namespace
 
 Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, engine::Engine& engine,
@@ -55,7 +49,7 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
                                     std::string(model_.mark());
   event_.seed = request_.answer.sampling.seed;
   event_.sent.assign(choices_.size(), 0);
-  for (Choice& choice : choices_) choice.columns = no_text_logprobs();
+  for (Choice& choice : choices_) choice.logprobs = no_logprobs(request_.chat);
 }
 
 void Completion::start() {
@@ -104,7 +98,7 @@ void Completion::take(std::size_t index, const engine::Update& update) {
     send_piece(index, update.piece);
   } else {
     choice.text += update.piece.text;
-    logprobs_of(choice, update.piece);
+    if (!update.piece.logprobs.empty()) keep_logprobs(choice, update.piece);
   }
   if (update.piece.end && ++ended_ == choices_.size()) finish();
 }
@@ -206,13 +200,18 @@ void Completion::send(json::object body) {
 
 json::value Completion::logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const {
   if (piece.logprobs.empty()) return nullptr;
-  if (request_.chat) {
-    json::object entry = chat_logprobs(model_.tokenizer, piece.logprobs);
-    json::array content{entry};
-    choice.logprobs.push_back(std::move(entry));
-    return json::object{{"content", std::move(content)}, {"refusal", nullptr}};
+  if (!request_.chat) return text_logprobs(model_.tokenizer, piece.logprobs, choice.offset);
+  return json::object{{"content", json::array{chat_logprobs(model_.tokenizer, piece.logprobs)}},
+                      {"refusal", nullptr}};
+}
+
+void Completion::keep_logprobs(Choice& choice, const engine::Answer::Piece& piece) const {
+  json::value found = logprobs_of(choice, piece);
+  json::object& own = found.get_object();
+  for (auto& field : choice.logprobs) {
+    if (!field.value().is_array()) continue;
+    field.value().get_array().push_back(std::move(own.at(field.key()).get_array()[0]));
   }
-  return text_logprobs(model_.tokenizer, piece.logprobs, choice.columns, choice.offset);
 }
 
 json::object Completion::whole_choice(std::size_t index) {
@@ -220,15 +219,11 @@ json::object Completion::whole_choice(std::size_t index) {
   json::object body{{"index", index}};
   if (request_.chat) {
     body["message"] = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
-    body["logprobs"] = nullptr;
-    if (request_.answer.logprobs) {
-      body["logprobs"] = {{"content", std::move(choice.logprobs)}, {"refusal", nullptr}};
-    }
   } else {
     body["text"] = request_.echoes[index / request_.choices] + choice.text;
-    body["logprobs"] = nullptr;
-    if (request_.answer.logprobs) body["logprobs"] = std::move(choice.columns);
   }
+  body["logprobs"] = nullptr;
+  if (request_.answer.logprobs) body["logprobs"] = std::move(choice.logprobs);
   body["finish_reason"] = finish_reason(*choice.end);
   return body;
 }

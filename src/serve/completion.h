@@ -41,9 +41,8 @@ class Completion : public std::enable_shared_from_this<Completion> {
     std::uint32_t tokens = 0;
     std::chrono::steady_clock::time_point last_token{};
     std::optional<engine::EndReason> end;
-    boost::json::array logprobs;  // of a chat: an entry a token
-    boost::json::object columns;  // of a completion: its four lists
-    std::size_t offset = 0;       // in characters, of the next token's text
+    boost::json::object logprobs;  // of all tokens, where the answer is sent whole
+    std::size_t offset = 0;        // in characters, of the next token's text
   };
 
   std::size_t choice_count() const { return request_.prompts.size() * request_.choices; }
@@ -60,6 +59,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   boost::json::object envelope(bool chunk) const;
   boost::json::object usage() const;
   boost::json::value logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const;
+  void keep_logprobs(Choice& choice, const engine::Answer::Piece& piece) const;
   boost::json::object choice_chunk(std::size_t index, std::string_view text,
                                    boost::json::value logprobs,
                                    std::optional<engine::EndReason> end) const;

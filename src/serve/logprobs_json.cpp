@@ -38,15 +38,8 @@ json::object chat_logprobs(const text::Tokenizer& tokenizer, std::span<const Tok
   return entry;
 }
 
-json::object no_text_logprobs() {
-  return {{"tokens", json::array()},
-          {"token_logprobs", json::array()},
-          {"top_logprobs", json::array()},
-          {"text_offset", json::array()}};
-}
-
 json::object text_logprobs(const text::Tokenizer& tokenizer, std::span<const TokenLogprob> found,
-                           json::object& columns, std::size_t& offset) {
+                           std::size_t& offset) {
   const std::string text = text_of(tokenizer, found[0].token);
   json::object top;
   for (const TokenLogprob& other : found.subspan(1)) {
@@ -59,10 +52,15 @@ json::object text_logprobs(const text::Tokenizer& tokenizer, std::span<const Tok
   offset += static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   }));
-  for (const auto& [key, value] : own) {
-    columns[key].as_array().push_back(value.as_array()[0]);
-  }
   return own;
+}
+
+json::object no_logprobs(bool chat) {
+  if (chat) return {{"content", json::array()}, {"refusal", nullptr}};
+  return {{"tokens", json::array()},
+          {"token_logprobs", json::array()},
+          {"top_logprobs", json::array()},
+          {"text_offset", json::array()}};
 }
 
 }  // namespace tern::serve

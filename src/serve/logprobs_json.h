@@ -14,12 +14,12 @@ namespace tern::serve {
 boost::json::object chat_logprobs(const text::Tokenizer& tokenizer,
                                   std::span<const engine::TokenLogprob> found);
 
-// The four lists of a completion, empty.
-boost::json::object no_text_logprobs();
-// The lists of a completion, of this token alone; the same is added to `columns`, which has those
-// of all. `offset` is where the token's text begins, in characters, and grows by it.
+// The four lists of a completion, of this token alone. `offset` is where the token's text begins,
+// in characters, and grows by it.
 boost::json::object text_logprobs(const text::Tokenizer& tokenizer,
-                                  std::span<const engine::TokenLogprob> found,
-                                  boost::json::object& columns, std::size_t& offset);
+                                  std::span<const engine::TokenLogprob> found, std::size_t& offset);
+
+// The lists of no token, of a chat or of a completion.
+boost::json::object no_logprobs(bool chat);
 
 }  // namespace tern::serve

@@ -129,6 +129,20 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
                  "prompt_cache_key", "prompt_cache_retention"});
 }
 
+std::optional<std::vector<TokenId>> read_tokens(const json::array& values,
+                                                const text::Tokenizer& tokenizer) {
+  std::vector<TokenId> tokens;
+  for (const json::value& value : values) {
+    json::error_code code;
+    const auto token = value.is_number() ? value.to_number<std::int64_t>(code) : -1;
+    if (code || token < 0 || token >= static_cast<std::int64_t>(tokenizer.vocab_size())) {
+      return std::nullopt;
+    }
+    tokens.push_back(static_cast<TokenId>(token));
+  }
+  return tokens;
+}
+
 void check_room(Fields& fields, const CompletionRequest& request, const char* param,
                 const CompletionDefaults& defaults) {
   const std::uint32_t context = defaults.context;

@@ -1,7 +1,9 @@
 // The fields that requests for completions share.
 #pragma once
 
+#include <boost/json/array.hpp>
 #include <optional>
+#include <vector>
 
 #include "serve/completion_request.h"
 #include "serve/fields.h"
@@ -13,6 +15,10 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
                  CompletionRequest& request);
 
 std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name);
+
+// The ids of tokens; no value where one is none of the vocabulary.
+std::optional<std::vector<text::TokenId>> read_tokens(const boost::json::array& values,
+                                                      const text::Tokenizer& tokenizer);
 
 // Refuses what the context or the queue has no room for, rather than cut it: who asks for it should
 // know.

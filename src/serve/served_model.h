@@ -21,7 +21,8 @@ struct ServedModel {
   const model::Model& model;
   const text::Tokenizer& tokenizer;
   std::optional<text::ChatTemplate> chat_template;
-  std::int64_t created = 0;      // seconds since the epoch
+  std::vector<std::string> chat_stops = {};  // that end an answer where no token does
+  std::int64_t created = 0;                  // seconds since the epoch
   std::string fingerprint;       // of what decides the bits: the file and the definition of numbers
   std::size_t longest_text = 0;  // in bytes, that the context may hold
 

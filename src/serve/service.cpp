@@ -4,14 +4,14 @@
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <boost/json/parse.hpp>
 #include <chrono>
 #include <random>
 #include <utility>
 
+#include "core/json.h"
 #include "serve/call.h"
 #include "serve/completion.h"
-#include "serve/fields.h"
+#include "serve/request_fields.h"
 #include "telemetry/prometheus.h"
 #include "text/utf8.h"
 
@@ -34,16 +34,15 @@ std::variant<json::object, ApiError> read_body(Call& call) {
     return ApiError{
         415, "expected a body of application/json, found " + text::replace_invalid_utf8(type)};
   }
-  json::error_code code;
-  json::value value = json::parse(call.take_body(), code);
-  if (code) {
-    return ApiError{400, "the body is not JSON: " + code.message(), "invalid_request_error", "",
+  auto value = parse_json(call.take_body(), {.depth = 32});
+  if (!value) {
+    return ApiError{400, "the body: " + value.error().to_string(), "invalid_request_error", "",
                     "invalid_json"};
   }
-  if (!value.is_object()) {
-    return ApiError{400, "expected a body that is an object, found " + kind_of(value)};
+  if (!value->is_object()) {
+    return ApiError{400, "expected a body that is an object, found " + kind_of(*value)};
   }
-  return std::move(value.get_object());
+  return std::move(value->get_object());
 }
 
 }  // namespace
@@ -174,9 +173,8 @@ void Service::Impl::model(const CallPtr& call) {
 void Service::Impl::ready(const CallPtr& call) {
   const engine::EngineState state = engine_.state();
   const char* status = draining_ ? "draining" : state.since_step > kStalled ? "stalled" : "ready";
-  const bool good = !draining_ && state.since_step <= kStalled;
   call->reply({{"status", status}, {"running", state.running}, {"waiting", state.waiting}},
-              good ? 200 : 503);
+              status == std::string_view("ready") ? 200 : 503);
 }
 
 void Service::Impl::metrics(const CallPtr& call) {
@@ -269,18 +267,12 @@ void Service::Impl::detokenize(const CallPtr& call) {
   Fields fields(*body);
   const json::array* given = fields.array("tokens");
   if (given == nullptr) fields.fail("tokens", "an array, found nothing");
-  std::vector<text::TokenId> tokens;
-  for (const json::value& value : given != nullptr ? *given : json::array()) {
-    json::error_code code;
-    const auto token = value.is_number() ? value.to_number<std::int64_t>(code) : -1;
-    if (code || token < 0 || token >= static_cast<std::int64_t>(model_.tokenizer.vocab_size())) {
-      fields.fail("tokens", "ids of 0 to " + std::to_string(model_.tokenizer.vocab_size() - 1));
-      break;
-    }
-    tokens.push_back(static_cast<text::TokenId>(token));
+  const auto tokens = given == nullptr ? std::nullopt : read_tokens(*given, model_.tokenizer);
+  if (given != nullptr && !tokens) {
+    fields.fail("tokens", "ids of 0 to " + std::to_string(model_.tokenizer.vocab_size() - 1));
   }
   if (auto error = fields.error()) return call->fail(*error);
-  call->reply({{"content", text::replace_invalid_utf8(model_.tokenizer.decode(tokens, true))}});
+  call->reply({{"content", text::replace_invalid_utf8(model_.tokenizer.decode(*tokens, true))}});
 }
 
 void Service::Impl::apply_template(const CallPtr& call) {

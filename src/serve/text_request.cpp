@@ -8,7 +8,6 @@
 namespace tern::serve {
 
 namespace json = boost::json;
-using text::TokenId;
 
 namespace {
 
@@ -52,19 +51,14 @@ class PromptReader {
     }
   }
   void add_tokens(const json::array& items) {
-    std::vector<TokenId> tokens;
-    for (const json::value& item : items) {
-      json::error_code code;
-      const auto token = item.is_number() ? item.to_number<std::int64_t>(code) : -1;
-      if (code || token < 0 || token >= static_cast<std::int64_t>(model_.tokenizer.vocab_size())) {
-        return fail("a token that is none of 0 to " +
-                    std::to_string(model_.tokenizer.vocab_size() - 1));
-      }
-      tokens.push_back(static_cast<TokenId>(token));
+    auto tokens = read_tokens(items, model_.tokenizer);
+    if (!tokens) {
+      return fail("a token that is none of 0 to " +
+                  std::to_string(model_.tokenizer.vocab_size() - 1));
     }
-    if (tokens.empty()) return fail("an empty one");
-    request_.echoes.push_back(text::replace_invalid_utf8(model_.tokenizer.decode(tokens)));
-    request_.prompts.push_back(std::move(tokens));
+    if (tokens->empty()) return fail("an empty one");
+    request_.echoes.push_back(text::replace_invalid_utf8(model_.tokenizer.decode(*tokens)));
+    request_.prompts.push_back(std::move(*tokens));
   }
   void fail(const std::string& found) {
     fields_.fail("prompt", "a text, tokens, or 1 to " + std::to_string(kMostPrompts) +

@@ -85,6 +85,24 @@ TEST_F(FingerprintTest, KnowsOtherContentOfTheSameSizeAndTimes) {
   }
 }
 
+TEST_F(FingerprintTest, OfContentIsThatOfACopyAndOfNoOtherContent) {
+  const auto file = GgufFile::open(path_);
+  ASSERT_TRUE(file.ok());
+  const std::string first = content_fingerprint(*file);
+  EXPECT_EQ(first.size(), 64u);
+  const fs::path copy = directory_ / "copy";
+  fs::copy_file(path_, copy);
+  const auto other = GgufFile::open(copy);
+  ASSERT_TRUE(other.ok());
+  EXPECT_EQ(content_fingerprint(*other), first);
+  const std::uint64_t size = fs::file_size(path_);
+  for (const std::uint64_t offset : {std::uint64_t{0x60}, size / 2, size - 1}) {
+    const auto before = content_fingerprint(*file);
+    patch(offset);
+    EXPECT_NE(content_fingerprint(*file), before) << offset;
+  }
+}
+
 TEST_F(FingerprintTest, BytesThatAreNoFileHaveNone) {
   std::ifstream in(path_, std::ios::binary);
   const std::string content{std::istreambuf_iterator<char>(in), {}};

@@ -50,10 +50,11 @@ class Server:
         self.directory = tempfile.TemporaryDirectory()
         template = Path(self.directory.name) / "template.jinja"
         template.write_text(TEMPLATE, encoding="utf-8")
+        own = () if "--chat-template" in arguments else ("--chat-template", str(template))
         self.log = Path(self.directory.name) / "log.jsonl"
         self.process = subprocess.Popen(
             [
-                *(TERN, "serve", "--listen", "127.0.0.1:0", "--chat-template", str(template)),
+                *(TERN, "serve", "--listen", "127.0.0.1:0", *own),
                 *("--access-log", str(self.log), *arguments),
             ],
             stderr=subprocess.PIPE,

@@ -197,6 +197,7 @@ class CompletionsTest(ServeTest):
         path = "/v1/completions"
         self.refused(path, b"", 400, "invalid_json")
         self.refused(path, b'{"prompt":', 400, "invalid_json")
+        self.refused(path, b'{"prompt": "a", "prompt": "b"}', 400, "invalid_json", "prompt")
         self.refused(path, b'{"prompt": "\xff"}', 400, "invalid_json")
         self.refused(path, b"[" * 10000, 400, "invalid_json")
         self.refused(path, [1], 400, None, "an array")

@@ -112,6 +112,12 @@ class OperationTest(unittest.TestCase):
                 self.assertEqual(server.ask("GET", "/ready").status, 200)
             stop.set()
 
+    def test_templates_by_name(self) -> None:
+        server = self.server("--chat-template", "plain")
+        messages = [{"role": "user", "content": "Hello"}]
+        prompt = server.ask("POST", "/apply-template", {"messages": messages}).json()["prompt"]
+        self.assertTrue(prompt.endswith("User: Hello\nAssistant:"), prompt)
+
     def test_others_are_warned_of(self) -> None:
         server = self.server("--listen", "0.0.0.0:0")
         self.assertIn("warning: anybody", "".join(server.said))
@@ -122,7 +128,7 @@ class OperationTest(unittest.TestCase):
             (("--listen", "127.0.0.1:99999"), 2, "ADDRESS:PORT"),
             (("--listen", "192.0.2.1:0"), 3, "192.0.2.1:0"),
             (("-c", "100000"), 2, "trained for"),
-            (("--chat-template", "/nowhere"), 3, "/nowhere"),
+            (("--chat-template", "/nowhere"), 2, "/nowhere"),
             (("-m", "/nowhere"), 3, "/nowhere"),
         ):
             with self.subTest(arguments=arguments):

@@ -20,16 +20,7 @@ std::uint64_t header_bytes(const GgufFile& file) {
   return begin;
 }
 
-}  // namespace
-
-std::optional<std::string> fingerprint(const GgufFile& file) {
-  const auto identity = file.identity();
-  if (!identity) return std::nullopt;
-  const std::array<std::uint64_t, 4> numbers{identity->inode, identity->size,
-                                             static_cast<std::uint64_t>(identity->modified),
-                                             static_cast<std::uint64_t>(identity->changed)};
-  Sha256 hash;
-  hash.update(std::as_bytes(std::span(numbers)));
+void add_content(Sha256& hash, const GgufFile& file) {
   const std::uint64_t begin = header_bytes(file);
   hash.update(file.bytes().first(begin));
   const auto tensors = file.bytes().subspan(begin);
@@ -39,6 +30,27 @@ std::optional<std::string> fingerprint(const GgufFile& file) {
     hash.update(tensors.subspan(i + 1 == kSamples ? tensors.size() - sample : at, sample));
   }
   for (const Tensor& tensor : file.tensors()) file.release(tensor);  // samples bring in large pages
+}
+
+}  // namespace
+
+std::string content_fingerprint(const GgufFile& file) {
+  const std::array<std::uint64_t, 1> size{file.bytes().size()};
+  Sha256 hash;
+  hash.update(std::as_bytes(std::span(size)));
+  add_content(hash, file);
+  return hash.finish();
+}
+
+std::optional<std::string> fingerprint(const GgufFile& file) {
+  const auto identity = file.identity();
+  if (!identity) return std::nullopt;
+  const std::array<std::uint64_t, 4> numbers{identity->inode, identity->size,
+                                             static_cast<std::uint64_t>(identity->modified),
+                                             static_cast<std::uint64_t>(identity->changed)};
+  Sha256 hash;
+  hash.update(std::as_bytes(std::span(numbers)));
+  add_content(hash, file);
   return hash.finish();
 }
 

@@ -10,6 +10,10 @@
 
 namespace tern::format {
 
+// Of what the file holds alone: the same for a copy, and for bytes that are no file. Size, header
+// and those blocks. 64 hexadecimal digits.
+std::string content_fingerprint(const GgufFile& file);
+
 // 64 hexadecimal digits; no value for bytes that are no file.
 std::optional<std::string> fingerprint(const GgufFile& file);
 
