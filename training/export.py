@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +138,18 @@ def hf_config(c: ModelConfig) -> dict[str, object]:
     }
 
 
+def bos_before_each_text() -> dict[str, object]:
+    """The post-processor of tokenizer.json that does what add_bos_token does in the GGUF file."""
+    bos = {"SpecialToken": {"id": BOS, "type_id": 0}}
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    return {
+        "type": "TemplateProcessing",
+        "single": [bos, first],
+        "pair": [bos, first, second],
+        "special_tokens": {BOS: {"id": BOS, "ids": [BOS_ID], "tokens": [BOS]}},
+    }
+
+
 def write_hf(folder: Path, c: ModelConfig, tensors: dict[str, np.ndarray], tokens: Path) -> None:
     """Write model.safetensors, config.json and the tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +162,9 @@ def write_hf(folder: Path, c: ModelConfig, tensors: dict[str, np.ndarray], token
     }
     for name, value in (("config.json", hf_config(c)), ("tokenizer_config.json", settings)):
         (folder / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    shutil.copyfile(tokens, folder / "tokenizer.json")
+    tokenizer = json.loads(tokens.read_text(encoding="utf-8"))
+    tokenizer["post_processor"] = bos_before_each_text()
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
 
 
 def main() -> None:

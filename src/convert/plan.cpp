@@ -59,6 +59,10 @@ class Planner {
     TERN_ASSIGN(plan.checkpoint, format::Checkpoint::open(options_.source));
     TERN_ASSIGN(config_text_, format::read_text_file(options_.source / "config.json", kMostConfig));
     plan.files.emplace_back("config.json");
+    std::error_code ignored;
+    if (std::filesystem::exists(options_.source / format::kSafetensorsIndex, ignored)) {
+      plan.files.emplace_back(format::kSafetensorsIndex);
+    }
     auto config = parse_json(config_text_);
     if (!config) return in_context(config_source_, std::move(config.error()));
     if (!config->is_object()) {
@@ -67,7 +71,6 @@ class Planner {
     config_ = config->get_object();
     TERN_ASSIGN(plan.model, arch::read_hf_config(config_, config_source_));
     TERN_ASSIGN(plan.model.config.pooling, read_pooling(options_.source, plan.files));
-    std::error_code ignored;
     plan.model.config.name =
         std::filesystem::weakly_canonical(options_.source, ignored).filename().string();
     return plan;

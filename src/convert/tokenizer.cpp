@@ -218,9 +218,12 @@ class TokenizerAdder {
       }
       *habit = set;
     }
-    // Without either, a byte-level tokenizer adds nothing, SentencePiece a BOS.
+    // Without either, SentencePiece's own files and the classes that read them add a BOS.
     const bool pieces = vocabulary.model != text::TokenizerModel::kByteLevelBpe;
-    if (!vocabulary.add_bos) vocabulary.add_bos = pieces && vocabulary.bos.has_value();
+    TERN_ASSIGN(const std::string name, all.text_or("tokenizer_class", ""));
+    const bool adds = pieces && (has("tokenizer.model") || name.starts_with("Llama") ||
+                                 name.starts_with("Gemma"));
+    if (!vocabulary.add_bos) vocabulary.add_bos = adds && vocabulary.bos.has_value();
     if (!vocabulary.add_eos) vocabulary.add_eos = false;
     return {};
   }

@@ -1,4 +1,4 @@
-// tokenizer.json of Hugging Face, as far as byte-level BPE has it.
+// tokenizer.json of Hugging Face: byte-level BPE here, SentencePiece's models in pieces_json.
 #include <algorithm>
 #include <array>
 #include <boost/json/array.hpp>
@@ -6,6 +6,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "arch/json_settings.h"
+#include "convert/pieces_json.h"
 #include "convert/vocabulary.h"
 #include "format/gguf/gguf_text.h"
 
@@ -24,29 +25,6 @@ constexpr std::string_view kLlama3 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kQwen2 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-// A part of a pipeline as text with everything that changes no token left out: two that do the same
-// give the same text.
-std::string essence(const json::value& part) {
-  const json::object* object = part.if_object();
-  if (object == nullptr) return json::serialize(part);
-  std::vector<std::string> members;
-  for (const auto& member : *object) {
-    const std::string_view key(member.key().data(), member.key().size());
-    if (key == "trim_offsets") continue;  // of offsets into the text alone
-    std::string value;
-    if (const json::array* list = member.value().if_array()) {
-      for (const json::value& element : *list) value += essence(element) + ";";
-    } else {
-      value = essence(member.value());
-    }
-    members.push_back(std::string(key) + "=" + value);
-  }
-  std::ranges::sort(members);
-  std::string out;
-  for (const std::string& member : members) out += "(" + member + ")";
-  return out;
-}
 
 std::string byte_level(bool regex) {
   json::object part{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", regex}};
@@ -96,13 +74,13 @@ class TokenizerReader {
 
   Result<HfVocabulary> read() {
     TERN_ASSIGN(const json::object* model, object(file_, "model"));
-    const JsonSettings bpe(*model, file_.source() + ": model");
-    TERN_TRY(check_model(bpe));
-    TERN_TRY(find_pre_tokenizer(bpe));
-    TERN_TRY(read_tokens(bpe));
-    TERN_TRY(read_merges(bpe));
+    const JsonSettings settings(*model, file_.source() + ": model");
+    TERN_TRY(read_model(settings));
     TERN_TRY(read_added_tokens());
     TERN_TRY(read_special_names());
+    if (vocabulary_.model != text::TokenizerModel::kByteLevelBpe) {
+      TERN_TRY(make_pieces(file_, settings, vocabulary_));
+    }
     if (const json::value* post = file_.find("post_processor")) TERN_TRY(read_post(*post));
     return std::move(vocabulary_);
   }
@@ -119,18 +97,25 @@ class TokenizerReader {
     return settings.malformed(key, "expected a list, found " + settings.shown(key));
   }
 
-  static Result<void> check_model(const JsonSettings& model) {
+  // Bytes as tokens of their own are SentencePiece's; byte-level BPE has no need of them.
+  Result<void> read_model(const JsonSettings& model) {
     TERN_ASSIGN(const std::string type, model.text("type"));
+    if (type == "Unigram") return read_unigram(model, vocabulary_);
     if (type != "BPE") {
-      return model.unsupported("type", "expected 'BPE', found " + in_quotes(type) +
-                                           "; of SentencePiece bring its tokenizer.model");
+      return model.unsupported("type", "expected 'BPE' or 'Unigram', found " + in_quotes(type));
     }
-    TERN_ASSIGN(const bool fallback, model.flag_or("byte_fallback", false));
-    if (fallback) {
-      return model.unsupported("byte_fallback",
-                               "this is SentencePiece's BPE without its scores; bring the "
-                               "tokenizer.model that it was made from");
+    TERN_TRY(check_bpe(model));
+    TERN_ASSIGN(const bool pieces, model.flag_or("byte_fallback", false));
+    if (pieces) {
+      vocabulary_.model = text::TokenizerModel::kSentencePiece;
+    } else {
+      TERN_TRY(find_pre_tokenizer(model));
     }
+    TERN_TRY(read_tokens(model));
+    return read_merges(model);
+  }
+
+  static Result<void> check_bpe(const JsonSettings& model) {
     for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
       const json::value* value = model.find(key);
       if (value == nullptr || (value->is_string() && value->get_string().empty())) continue;

@@ -36,13 +36,14 @@ struct HfVocabulary {
   void put(std::uint32_t id, std::string token, text::TokenKind kind);
 };
 
-// tokenizer.json with byte-level BPE. The pre-tokenizer is known by its content; what is not known
-// is refused. `special_name` is the BOS or EOS token by name, empty: none, for what the
-// post-processor adds. Errors: kMalformed, kUnsupported, with `source`.
+// The BOS and EOS tokens by name, empty: none, for what the post-processor adds.
 struct SpecialNames {
   std::string bos;
   std::string eos;
 };
+// tokenizer.json with byte-level BPE, whose pre-tokenizer is known by its content, or with
+// SentencePiece's BPE or unigram; what is not known is refused. Errors: kMalformed, kUnsupported,
+// with `source`.
 Result<HfVocabulary> read_tokenizer_json(const boost::json::object& file, const SpecialNames& names,
                                          const std::string& source);
 

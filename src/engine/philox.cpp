@@ -35,8 +35,8 @@ double gumbel(std::uint64_t bits) {
 
 double gumbel_bound(std::uint64_t bits) {
   constexpr double kLn2 = 0.6931471805599453;
-  const int width = std::bit_width((std::uint64_t{1} << 52) - bits);  // 1 - u >= 2^(width - 54)
-  return (54 - width) * kLn2 + 1e-6;                                  // and what rounding may add
+  const auto width = static_cast<int>(std::bit_width((std::uint64_t{1} << 52) - bits));
+  return (54 - width) * kLn2 + 1e-6;  // 1 - u >= 2^(width - 54), and what rounding may add
 }
 
 }  // namespace tern::engine

@@ -128,7 +128,7 @@ class ConvertTest(CliTest):
         self.assertEqual(manifest["output"]["sha256"], sha256(file))
         self.assertEqual(
             {entry["file"]: entry["sha256"] for entry in manifest["inputs"]},
-            {path.name: sha256(path) for path in folder.iterdir() if "index" not in path.name},
+            {path.name: sha256(path) for path in folder.iterdir()},
         )
         keys = Gguf(file).keys
         self.assertEqual(keys["tokenizer.chat_template"], "{{ messages }}")

@@ -21,7 +21,6 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 
 constexpr const char* kSingle = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr std::size_t kMostIndex = std::size_t{64} << 20;
 constexpr std::size_t kMostShards = 4096;
 
@@ -157,7 +156,7 @@ Result<Checkpoint> Checkpoint::open(const fs::path& folder) {
   if (!fs::is_directory(folder, ignored)) {
     return Error{ErrorCode::kIo, "expected the folder of a checkpoint", folder.string()};
   }
-  const bool has_index = fs::exists(folder / kIndex, ignored);
+  const bool has_index = fs::exists(folder / kSafetensorsIndex, ignored);
   const bool has_single = fs::exists(folder / kSingle, ignored);
   if (has_index && has_single) {
     return malformed(
@@ -170,8 +169,8 @@ Result<Checkpoint> Checkpoint::open(const fs::path& folder) {
     return checkpoint;
   }
   if (!has_index) return no_weights(folder);
-  const std::string source = (folder / kIndex).string();
-  TERN_ASSIGN(const std::string text, read_text_file(folder / kIndex, kMostIndex));
+  const std::string source = (folder / kSafetensorsIndex).string();
+  TERN_ASSIGN(const std::string text, read_text_file(folder / kSafetensorsIndex, kMostIndex));
   TERN_ASSIGN(const auto index, parse_safetensors_index(text, source));
   std::set<std::string> shards;
   for (const auto& [tensor, file] : index) shards.insert(file);

@@ -14,6 +14,8 @@
 
 namespace tern::format {
 
+inline constexpr const char* kSafetensorsIndex = "model.safetensors.index.json";
+
 // The weight_map of an index: (tensor, file), in the order of the names. Errors: kMalformed, with
 // `source` as their context.
 Result<std::vector<std::pair<std::string, std::string>>> parse_safetensors_index(
