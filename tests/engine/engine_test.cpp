@@ -85,7 +85,8 @@ TEST_F(EngineTest, AnswersRequestsOfManyThreads) {
   constexpr std::size_t kThreads = 6;
   std::vector<Owner> owners(kThreads * 3);
   const auto make = [&](std::size_t i) {
-    Request r = request(i % 2 == 0 ? "Once upon a time" : "The king", 4 + i % 7);
+    Request r = request(i % 2 == 0 ? "Once upon a time" : "The king",
+                        static_cast<std::uint32_t>(4 + i % 7));
     r.answer.sampling.seed = i;
     return r;
   };

@@ -156,7 +156,9 @@ TEST_F(GenerateTest, ProbabilitiesComeWithEachTokenAndChangeNone) {
       EXPECT_EQ(piece->logprobs[0].token, *piece->token);
       EXPECT_LE(piece->logprobs[0].logprob, piece->logprobs[1].logprob);
       EXPECT_LT(piece->logprobs[1].logprob, 0.0);
-      if (!end) ASSERT_TRUE(sequence->append({&*piece->token, 1}).ok());
+      if (!end) {
+        ASSERT_TRUE(sequence->append({&*piece->token, 1}).ok());
+      }
     }
     EXPECT_EQ(std::vector(answer->generated().begin(), answer->generated().end()), plain.tokens);
   }
