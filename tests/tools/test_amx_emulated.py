@@ -49,13 +49,16 @@ class VerdictTest(unittest.TestCase):
         self.assertIn("skipped", amx_emulated.all_ran(outcome(skipped)))
 
     def test_two_processes_have_to_take_turns(self) -> None:
-        passed, switches = "[  PASSED  ] 3 tests.\n", "\tInvoluntary context switches: "
-        both = f"{switches}300\n{passed}{switches}20\n"
-        self.assertEqual(amx_emulated.took_turns(outcome(passed + both)), "")
-        self.assertIn("turns", amx_emulated.took_turns(outcome(f"{passed}{switches}300\n")))
-        rare = f"{passed}{switches}300\n{switches}19\n"
-        self.assertIn("turns", amx_emulated.took_turns(outcome(rare)))
-        self.assertIn("status", amx_emulated.took_turns(outcome(passed + both, status=1)))
+        verdict = amx_emulated.took_turns("sha256 abc")
+        first, second = (
+            f"logits sha256 abc\n\tInvoluntary context switches: {count}\n" for count in (300, 20)
+        )
+        self.assertEqual(verdict(outcome(first + second)), "")
+        self.assertIn("sha256 abc", verdict(outcome(first)))
+        self.assertIn("sha256 abc", verdict(outcome(first + second.replace("abc", "abd"))))
+        self.assertIn("turns", verdict(outcome(first + second.replace("20", "19"))))
+        self.assertIn("turns", verdict(outcome(first + "logits sha256 abc\n")))
+        self.assertIn("status", verdict(outcome(first + second, status=1)))
 
     def test_every_word_has_to_be_said(self) -> None:
         verdict = amx_emulated.says("tier    amx,", "sha256 abc", status=5)
@@ -82,7 +85,7 @@ class GuestTest(ToolTest):
     def test_the_console_is_read_command_by_command(self) -> None:
         script = guest.init_script({"good": "echo yes", "bad": "echo no; exit 3"})
         start = script.index("echo '@@ begin")  # no mounts
-        lines = script[start:].replace("poweroff -f", "")
+        lines = script[start:].replace("sleep 5", "").replace("poweroff -f", "")
         run = subprocess.run(["sh", "-c", lines], capture_output=True, text=True, check=True)
         found = dict(guest.outcomes(iter(["booting", *run.stdout.splitlines()])))
         self.assertEqual(found["good"][:2], (0, ["yes"]))
