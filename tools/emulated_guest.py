@@ -115,6 +115,7 @@ def archive(files: Mapping[str, bytes | Path]) -> bytes:
 def init_script(commands: Mapping[str, str]) -> str:
     lines = [
         "#!/bin/busybox sh",
+        "set -o pipefail",  # the cat tells programs that this is no terminal
         "/bin/busybox mkdir -p /proc /sys /dev /tmp /root",
         "/bin/busybox mount -t proc proc /proc",
         "/bin/busybox mount -t sysfs sys /sys",
@@ -124,7 +125,7 @@ def init_script(commands: Mapping[str, str]) -> str:
         "export PATH=/bin HOME=/root TERM=dumb",
     ]
     for name, command in commands.items():
-        lines += [f"echo '@@ begin {name}'", f"({command}) 2>&1", f'echo "@@ end {name} $?"']
+        lines += [f"echo '@@ begin {name}'", f"({command}) 2>&1 | cat", f'echo "@@ end {name} $?"']
     return "\n".join([*lines, f"echo '{END}'", "sleep 5", "poweroff -f", ""])
 
 
