@@ -25,14 +25,10 @@ inline bool refuse_amx() {
   };
   constexpr auto give = [](unsigned value) { return sock_filter{BPF_RET | BPF_K, 0, 0, value}; };
   std::array filter{
-      load(offsetof(seccomp_data, arch)),
-      skip_unless(AUDIT_ARCH_X86_64, 5),
-      load(offsetof(seccomp_data, nr)),
-      skip_unless(SYS_arch_prctl, 3),
-      load(offsetof(seccomp_data, args)),
-      skip_unless(kRequestPermission, 1),
-      give(SECCOMP_RET_ERRNO | EPERM),
-      give(SECCOMP_RET_ALLOW),
+      load(offsetof(seccomp_data, arch)), skip_unless(AUDIT_ARCH_X86_64, 5),
+      load(offsetof(seccomp_data, nr)),   skip_unless(SYS_arch_prctl, 3),
+      load(offsetof(seccomp_data, args)), skip_unless(kRequestPermission, 1),
+      give(SECCOMP_RET_ERRNO | EPERM),    give(SECCOMP_RET_ALLOW),
   };
   const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&

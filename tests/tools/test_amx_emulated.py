@@ -10,7 +10,7 @@ from pathlib import Path
 from tool import TOOLS, ToolTest
 
 sys.path.insert(0, str(TOOLS))
-import emulated_guest as guest  # noqa: E402
+import emulated_guest as guest
 
 LOADER = importlib.machinery.SourceFileLoader("amx_emulated", str(TOOLS / "amx_emulated"))
 SPEC = importlib.util.spec_from_loader("amx_emulated", LOADER)
@@ -86,7 +86,9 @@ class GuestTest(ToolTest):
         script = guest.init_script({"good": "echo yes", "bad": "echo no; exit 3"})
         start = script.index("echo '@@ begin")  # no mounts
         lines = script[start:].replace("sleep 5", "").replace("poweroff -f", "")
-        run = subprocess.run(["bash", "-o", "pipefail", "-c", lines], capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", lines], capture_output=True, text=True, check=True
+        )
         found = dict(guest.outcomes(iter(["booting", *run.stdout.splitlines()])))
         self.assertEqual(found["good"][:2], (0, ["yes"]))
         self.assertEqual(found["bad"][:2], (3, ["no"]))
