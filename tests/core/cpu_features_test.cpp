@@ -6,6 +6,14 @@
 #include <iterator>
 #include <string>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/amx_refusal.h"
+#endif
+
 namespace tern {
 namespace {
 
@@ -38,14 +46,40 @@ TEST(CpuFeatures, AreThoseThatTheCompilerDetects) {
 }
 #endif
 
+#if defined(__x86_64__)
+// What the CPU says of itself; a system that hides AMX leaves it out of /proc/cpuinfo.
 TEST(CpuFeatures, AmxIsEitherFoundOrRefusedOrNotThere) {
-  std::ifstream file("/proc/cpuinfo");
-  const std::string text(std::istreambuf_iterator<char>(file), {});
-  const bool has_amx = text.find(" amx_int8") != std::string::npos;
+  constexpr unsigned kTileAndInt8 = 3u << 24;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool has_amx =
+      __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kTileAndInt8) == kTileAndInt8;
   const bool found = (detect_cpu_features() & kCpuAmxInt8) != 0;
   EXPECT_EQ(found || amx_is_refused(), has_amx);
   EXPECT_FALSE(found && amx_is_refused());
+  std::ifstream file("/proc/cpuinfo");
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  if (found) EXPECT_NE(text.find(" amx_int8"), std::string::npos);
 }
+
+// In a child, for there is no way back from the filter.
+TEST(CpuFeatures, AmxThatTheSystemRefusesIsNotFound) {
+  const std::uint32_t found = detect_cpu_features();
+  const bool has_amx = (found & kCpuAmxInt8) != 0 || amx_is_refused();
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (!test::refuse_amx()) _exit(2);
+    const bool right = detect_cpu_features() == (found & ~std::uint32_t{kCpuAmxInt8}) &&
+                       amx_is_refused() == has_amx;
+    _exit(right ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 2) GTEST_SKIP() << "the system lets no process filter its calls";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+#endif
 
 TEST(CpuFeatures, TheModelHasAName) { EXPECT_FALSE(cpu_model().empty()); }
 
