@@ -25,9 +25,9 @@ bool wants_colour(ColorUse use, const Output& output) {
 void add_color_option(CLI::App& parser, ColorUse& use) {
   const std::map<std::string, ColorUse> names{
       {"auto", ColorUse::kAuto}, {"always", ColorUse::kAlways}, {"never", ColorUse::kNever}};
-  parser.add_option("--color", use, "auto: on a terminal, unless NO_COLOR is set; always; never")
+  add_one_of(parser, "--color", use, names,
+             "auto: on a terminal, unless NO_COLOR is set; always; never")
       ->type_name("WHEN")
-      ->transform(one_of(names))
       ->default_str("auto");
 }
 

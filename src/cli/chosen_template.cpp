@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cli/streams.h"
+#include "core/sha256.h"
 #include "text/named_templates.h"
 
 namespace tern::cli {
@@ -18,7 +19,10 @@ Result<ChosenTemplate> choose_template(const std::string& wanted, const format::
                                        const text::Tokenizer& tokenizer) {
   if (wanted.empty()) {
     auto own = text::ChatTemplate::from_gguf(file);
-    if (own) return ChosenTemplate{std::move(*own), "of the model", {}};
+    if (own) {
+      TERN_ASSIGN(const std::string_view source, file.get_string("tokenizer.chat_template"));
+      return ChosenTemplate{std::move(*own), "of the model", {}, sha256_of(source)};
+    }
     Error error = std::move(own.error());
     if (error.code == ErrorCode::kUsage)
       error.message += "; choose one: --chat-template " + template_choices();
@@ -27,7 +31,7 @@ Result<ChosenTemplate> choose_template(const std::string& wanted, const format::
   if (const text::NamedTemplate* named = text::find_named_template(wanted)) {
     TERN_TRY(check_tokens(*named, tokenizer));
     TERN_ASSIGN(text::ChatTemplate chat, text::ChatTemplate::parse(named->source));
-    return ChosenTemplate{std::move(chat), wanted, named->stops};
+    return ChosenTemplate{std::move(chat), wanted, named->stops, sha256_of(named->source)};
   }
   if (!std::filesystem::exists(wanted)) {
     return Error{ErrorCode::kUsage,
@@ -37,7 +41,7 @@ Result<ChosenTemplate> choose_template(const std::string& wanted, const format::
   TERN_ASSIGN(const std::string source, read_all(wanted));
   auto chat = text::ChatTemplate::parse(source);
   if (!chat) return in_context(wanted, std::move(chat.error()));
-  return ChosenTemplate{std::move(*chat), wanted, {}};
+  return ChosenTemplate{std::move(*chat), wanted, {}, sha256_of(source)};
 }
 
 }  // namespace tern::cli

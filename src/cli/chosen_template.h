@@ -15,6 +15,7 @@ struct ChosenTemplate {
   text::ChatTemplate chat;
   std::string name;
   std::vector<std::string> stops;
+  std::string sha256;  // of its text
 };
 
 // "bitnet, chatml, ..., or a file", for help and messages.

@@ -7,20 +7,22 @@
 
 namespace tern::cli {
 
-// Takes a name of the map and nothing else, and says so where it is another.
-template <typename Value>
-CLI::Validator one_of(const std::map<std::string, Value>& names) {
+// An option that takes a name of the map and nothing else, and says so where it is another. What
+// the option keeps is the name: a file of settings reads it back.
+template <typename Target, typename Value>
+CLI::Option* add_one_of(CLI::App& parser, const std::string& flag, Target& target,
+                        const std::map<std::string, Value>& names, const std::string& about) {
   CLI::Validator validator("");
   validator.operation([names](std::string& text) -> std::string {
-    if (const auto found = names.find(text); found != names.end()) {
-      text = std::to_string(static_cast<int>(found->second));  // as which enumerations are read
-      return "";
-    }
+    if (names.contains(text)) return "";
     std::string known;
     for (const auto& [name, value] : names) known += (known.empty() ? "" : ", ") + name;
     return "expected one of " + known + ", found " + text;
   });
-  return validator;
+  return parser
+      .add_option_function<std::string>(
+          flag, [&target, names](const std::string& name) { target = names.at(name); }, about)
+      ->check(std::move(validator));
 }
 
 }  // namespace tern::cli

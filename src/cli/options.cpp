@@ -52,12 +52,10 @@ void add_team_options(CLI::App& parser, ComputeOptions& options) {
 
 void add_compute_options(CLI::App& parser, ComputeOptions& options) {
   add_team_options(parser, options);
-  parser
-      .add_option("--kv", options.kv,
-                  "Type of the cached keys and values, f16 or int8; int8 takes half of\n"
-                  "the memory and changes the results a little")
+  add_one_of(parser, "--kv", options.kv, kv_types(),
+             "Type of the cached keys and values, f16 or int8; int8 takes half of\n"
+             "the memory and changes the results a little")
       ->type_name("TYPE")
-      ->transform(one_of(kv_types()))
       ->default_str(std::string(name(options.kv)));
 }
 
@@ -66,12 +64,10 @@ void add_pooling_option(CLI::App& parser, std::optional<arch::Pooling>& pooling)
   for (const auto known : {arch::Pooling::kMean, arch::Pooling::kCls, arch::Pooling::kLast}) {
     names.emplace(name(known), known);
   }
-  parser
-      .add_option("--pooling", pooling,
-                  "The hidden state of the last token, the mean of all, or the first\n"
-                  "token's: last, mean or cls; without it as the file says")
-      ->type_name("HOW")
-      ->transform(one_of(names));
+  add_one_of(parser, "--pooling", pooling, names,
+             "The hidden state of the last token, the mean of all, or the first\n"
+             "token's: last, mean or cls; without it as the file says")
+      ->type_name("HOW");
 }
 
 std::string_view name(arch::Pooling pooling) {
@@ -87,24 +83,20 @@ void add_head_option(CLI::App& parser, model::HeadMode& mode) {
   using enum model::HeadMode;
   const std::map<std::string, model::HeadMode> names{
       {"auto", kAuto}, {"certified", kCertified}, {"exact", kExact}};
-  parser
-      .add_option("--head", mode,
-                  "auto, certified: find the largest logits by an int8 copy of the head, or\n"
-                  "exact: compute all, without the copy's memory. Changes no result")
+  add_one_of(parser, "--head", mode, names,
+             "auto, certified: find the largest logits by an int8 copy of the head, or\n"
+             "exact: compute all, without the copy's memory. Changes no result")
       ->type_name("MODE")
-      ->transform(one_of(names))
       ->default_str("auto");
 }
 
 void add_cache_option(CLI::App& parser, CacheUse& use) {
   const std::map<std::string, CacheUse> kNames{
       {"auto", CacheUse::kAuto}, {"on", CacheUse::kOn}, {"off", CacheUse::kOff}};
-  parser
-      .add_option("--cache", use,
-                  "Keep packed weights on disk for the next start: on, off, or auto: of\n"
-                  "models that take long to pack")
+  add_one_of(parser, "--cache", use, kNames,
+             "Keep packed weights on disk for the next start: on, off, or auto: of\n"
+             "models that take long to pack")
       ->type_name("WHEN")
-      ->transform(one_of(kNames))
       ->default_str(name_of(use, kNames));
 }
 
@@ -113,13 +105,11 @@ void add_tune_option(CLI::App& parser, TuneUse& use) {
                                               {"load", TuneUse::kLoad},
                                               {"auto", TuneUse::kAuto},
                                               {"full", TuneUse::kFull}};
-  parser
-      .add_option("--tune", use,
-                  "How matrices are read: load: as `tern tune` found, where it was run; auto:\n"
-                  "run it where it was not; full: run it again; off: the tier's own way.\n"
-                  "Changes no result")
+  add_one_of(parser, "--tune", use, kNames,
+             "How matrices are read: load: as `tern tune` found, where it was run; auto:\n"
+             "run it where it was not; full: run it again; off: the tier's own way.\n"
+             "Changes no result")
       ->type_name("HOW")
-      ->transform(one_of(kNames))
       ->default_str(name_of(use, kNames));
 }
 

@@ -1,6 +1,7 @@
 #include "cli/serve_options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <limits>
 
 #include "cli/chosen_template.h"
@@ -18,12 +19,14 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  tern serve -m model.gguf\n"
     "  tern serve -m model.gguf --listen 0.0.0.0:8080 --listen unix:/run/tern.sock\n"
+    "  tern serve --make-key alice >> keys.toml     and then --api-keys keys.toml\n"
+    "  tern serve --config tern.toml --print-config\n"
     "  curl localhost:8080/v1/chat/completions -d '{\"messages\":[{\"role\":\"user\",\n"
     "       \"content\":\"Hello\"}]}' -H 'Content-Type: application/json'\n";
 
-void add_number(CLI::App& parser, const char* name, std::uint32_t& value, std::uint32_t least,
-                const char* about) {
-  parser.add_option(name, value, about)
+CLI::Option* add_number(CLI::App& parser, const char* name, std::uint32_t& value,
+                        std::uint32_t least, const char* about) {
+  return parser.add_option(name, value, about)
       ->type_name("N")
       ->check(CLI::Range(least, std::uint32_t{1} << 24).description(""))
       ->capture_default_str();
@@ -34,13 +37,6 @@ void add_engine_options(CLI::App& parser, ServeOptions& options) {
              "Requests that are computed at once; others wait");
   add_number(parser, "--queue", options.queue, 1,
              "Requests that may wait; more are told to come again (429)");
-  parser
-      .add_option("--priority", options.priority,
-                  "The highest priority that a request may ask for: it goes before others,\n"
-                  "which can wait for ever")
-      ->type_name("N")
-      ->check(CLI::Range(-100, 100).description(""))
-      ->capture_default_str();
   add_number(parser, "-c,--ctx-size", options.context, 0,
              "Most tokens of a request, prompt and answer together; 0: what the\n"
              "model was trained for");
@@ -58,9 +54,92 @@ void add_engine_options(CLI::App& parser, ServeOptions& options) {
       ->type_name("X")
       ->check(CLI::Range(1.01, 1000.0).description(""))
       ->capture_default_str();
-  add_number(parser, "--max-tokens", options.max_tokens, 0,
+}
+
+// Who may ask, and what is kept of it.
+void add_access_options(CLI::App& parser, LiveOptions& live) {
+  const auto add = [&](const char* name, auto& value, const char* type, const char* about) {
+    return parser.add_option(name, value, about)->type_name(type);
+  };
+  add("--api-keys", live.api_keys, "FILE",
+      "Keys, one of which each request must come with, and their limits; see\n"
+      "--make-key. Without it everybody may ask");
+  add("--tls-cert", live.tls_cert, "FILE",
+      "For addresses with https://: the certificate in PEM, and those that\n"
+      "vouch for it");
+  add("--tls-key", live.tls_key, "FILE", "Its private key in PEM, without a passphrase");
+  add("--cors-origin", live.cors_origins, "ORIGIN",
+      "An origin whose web pages may ask, as in https://app.example.com; *: all;\n"
+      "can be given repeatedly");
+  add("--access-log", live.access_log, "FILE",
+      "Write a line of JSON for each request, without its content, to a file;\n"
+      "-: standard error");
+  parser.add_flag("--log-prompts", live.log_prompts,
+                  "Have what is asked and answered in it as well");
+  add("--priority", live.priority, "N",
+      "The highest priority that a request may ask for: it goes before others,\n"
+      "which can wait for ever")
+      ->check(CLI::Range(-100, 100).description(""))
+      ->capture_default_str();
+  add_number(parser, "--max-tokens", live.max_tokens, 0,
              "Most tokens of a chat's answer where the request names none; 0: until\n"
              "the context is full");
+}
+
+void add_limit_options(CLI::App& parser, LiveOptions& live) {
+  add_number(parser, "--max-connections", live.connections, 1, "Connections at once");
+  add_number(parser, "--max-body", live.body_mib, 1, "MiB of a request's body");
+  add_number(parser, "--max-bodies", live.bodies_mib, 1,
+             "MiB of the bodies of all requests that are not looked at yet");
+  add_number(parser, "--max-head", live.head_kib, 1, "KiB of a request's headers, at most 58")
+      ->check(CLI::Range(1u, 58u).description(""));
+  add_number(parser, "--max-headers", live.headers, 1, "Headers of a request");
+  add_number(parser, "--max-unread", live.unread_mib, 1,
+             "MiB of an answer that a client leaves unread before it is cut off");
+  add_number(parser, "--head-time", live.head_seconds, 1,
+             "Seconds for a request's headers, and for a handshake of TLS");
+  add_number(parser, "--body-time", live.body_seconds, 1, "Seconds for a request's body");
+  add_number(parser, "--idle-time", live.idle_seconds, 1,
+             "Seconds that a connection may wait for its next request");
+  add_number(parser, "--write-time", live.write_seconds, 1,
+             "Seconds that a client may read nothing of its answer");
+  add_number(parser, "--drain", live.drain_seconds, 0,
+             "Seconds that running answers have to end after SIGTERM")
+      ->check(CLI::Range(0u, 86400u).description(""));
+}
+
+Result<void> check_tls(const ServeOptions& options) {
+  const LiveOptions& live = options.live;
+  std::vector<std::string> addresses = options.listen;
+  addresses.push_back(options.admin_listen);
+  const bool has_tls = std::any_of(addresses.begin(), addresses.end(), is_https);
+  if (live.tls_cert.empty() != live.tls_key.empty()) {
+    const bool key = live.tls_key.empty();
+    return Error{ErrorCode::kUsage,
+                 std::string("expected ") + (key ? "--tls-key" : "--tls-cert") + " beside it",
+                 key ? "--tls-cert" : "--tls-key"};
+  }
+  if (has_tls && live.tls_cert.empty()) {
+    return Error{ErrorCode::kUsage, "https:// needs --tls-cert and --tls-key", "--listen"};
+  }
+  if (!has_tls && !live.tls_cert.empty()) {
+    return Error{ErrorCode::kUsage,
+                 "expected an address that uses it, as in --listen https://0.0.0.0:8443",
+                 "--tls-cert"};
+  }
+  return {};
+}
+
+// "https://app.example.com:8443", as a browser sends it.
+bool is_origin(std::string_view text) {
+  const std::size_t scheme = text.find("://");
+  if (text == "*") return true;
+  if (scheme == 0 || scheme == std::string_view::npos) return false;
+  const auto wrong = [](char c) {
+    return c == '/' || c == '*' || c == '@' || c <= ' ' || c > '~' || (c >= 'A' && c <= 'Z');
+  };
+  const std::string_view host = text.substr(scheme + 3);
+  return !host.empty() && std::none_of(host.begin(), host.end(), wrong);
 }
 
 }  // namespace
@@ -71,10 +150,15 @@ CLI::App* add_serve_options(CLI::App& tern, ServeOptions& options) {
   add_model_option(*parser, options.model);
   parser
       ->add_option("--listen", options.listen,
-                   "Where: ADDRESS:PORT, [IPV6]:PORT (port 0: a free one) or unix:PATH;\n"
-                   "can be given repeatedly. Without it this machine alone can connect")
+                   "Where: ADDRESS:PORT, [IPV6]:PORT (port 0: a free one), https:// before\n"
+                   "them for TLS, or unix:PATH; can be given repeatedly. Without it this\n"
+                   "machine alone can connect")
       ->type_name("WHERE")
-      ->capture_default_str();
+      ->default_str(options.listen.front());
+  parser
+      ->add_option("--admin-listen", options.admin_listen,
+                   "Where /metrics and /ready are, without a key, instead of beside all else")
+      ->type_name("WHERE");
   parser
       ->add_option("--model-id", options.id,
                    "What requests call the model; without it, its own name")
@@ -84,22 +168,37 @@ CLI::App* add_serve_options(CLI::App& tern, ServeOptions& options) {
                    "Instead of the model's own: " + template_choices())
       ->type_name("NAME");
   add_engine_options(*parser, options);
-  parser
-      ->add_option("--drain", options.drain_seconds,
-                   "Seconds that running answers have to end after SIGTERM")
-      ->type_name("N")
-      ->check(CLI::Range(std::uint32_t{0}, std::uint32_t{86400}).description(""))
-      ->capture_default_str();
-  parser
-      ->add_option("--access-log", options.access_log,
-                   "Write a line of JSON for each request, without its content, to a file;\n"
-                   "-: standard error")
-      ->type_name("FILE");
   add_compute_options(*parser, options.compute);
   add_head_option(*parser, options.head);
   add_cache_option(*parser, options.compute.cache);
   add_tune_option(*parser, options.compute.tune);
+  const std::size_t before = parser->get_options().size();
+  add_access_options(*parser, options.live);
+  add_limit_options(*parser, options.live);
+  const std::vector<CLI::Option*> all =
+      parser->get_options([](const CLI::Option*) { return true; });
+  for (std::size_t i = before; i < all.size(); ++i) all[i]->group(std::string(kLiveGroup));
   return parser;
+}
+
+Result<void> check(const ServeOptions& options) {
+  const LiveOptions& live = options.live;
+  TERN_TRY(check_tls(options));
+  if (live.log_prompts && live.access_log.empty()) {
+    return Error{ErrorCode::kUsage, "expected --access-log beside it", "--log-prompts"};
+  }
+  if (live.bodies_mib < live.body_mib) {
+    return Error{ErrorCode::kUsage, "expected at least as much as --max-body", "--max-bodies"};
+  }
+  for (const std::string& origin : live.cors_origins) {
+    if (is_origin(origin)) continue;
+    return Error{ErrorCode::kUsage,
+                 "expected * or an origin in lower case without a path, as in "
+                 "https://app.example.com, found " +
+                     origin,
+                 "--cors-origin"};
+  }
+  return {};
 }
 
 }  // namespace tern::cli

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace tern {
 
@@ -23,5 +24,10 @@ class Sha256 {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// Of a short text, such as a key.
+std::string sha256_of(std::string_view text);
+// In a time that does not tell where two texts of one length differ.
+bool equal_in_constant_time(std::string_view a, std::string_view b);
 
 }  // namespace tern

@@ -10,31 +10,36 @@
 #include <thread>
 
 #include "net/listen.h"
+#include "net/memory_share.h"
 #include "net/outbox.h"
+#include "net/stream.h"
+#include "net/tls_context.h"
 
 namespace tern::net {
 
 namespace asio = boost::asio;
 using namespace asio::experimental::awaitable_operators;  // NOLINT: its only use
-using Socket = asio::generic::stream_protocol::socket;
+using Socket = Stream::Socket;
 using asio::awaitable;
 using boost::system::error_code;
 using Milliseconds = std::chrono::milliseconds;
 
 namespace {
 
-constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 // What a client may still send once its last reply is out.
 constexpr Milliseconds kLastRead{500};
 constexpr std::size_t kMostDrained = 1u << 20;
 
 class ServerExchange final : public Exchange {
  public:
-  ServerExchange(HttpRequest request, std::shared_ptr<Outbox> outbox)
-      : request_(std::move(request)), outbox_(std::move(outbox)) {}
+  ServerExchange(HttpRequest request, MemoryShare share, std::shared_ptr<Outbox> outbox)
+      : request_(std::move(request)), share_(std::move(share)), outbox_(std::move(outbox)) {}
   ~ServerExchange() override { outbox_->drop(); }
   const HttpRequest& request() const override { return request_; }
-  std::string take_body() override { return std::exchange(request_.body, {}); }
+  std::string take_body() override {
+    share_.give_back();
+    return std::exchange(request_.body, {});
+  }
   void reply(HttpResponse response) override { outbox_->reply(response); }
   void begin(HttpResponse head) override { outbox_->begin(head); }
   void write(std::string bytes) override { outbox_->write(bytes); }
@@ -43,6 +48,7 @@ class ServerExchange final : public Exchange {
 
  private:
   HttpRequest request_;
+  MemoryShare share_;  // of its body
   std::shared_ptr<Outbox> outbox_;
 };
 
@@ -51,7 +57,9 @@ class ServerExchange final : public Exchange {
 class HttpServer::Impl {
  public:
   Impl(const HttpServerOptions& options, Handler handler)
-      : options_(options), handler_(std::move(handler)) {}
+      : options_(options),
+        handler_(std::move(handler)),
+        bodies_(std::make_shared<MemoryPot>(options.all_body_bytes)) {}
   ~Impl() {
     io_.stop();
     if (thread_.joinable()) thread_.join();
@@ -62,8 +70,12 @@ class HttpServer::Impl {
   }
 
   Result<void> listen() {
+    TERN_ASSIGN(tls_, tls_of(options_));
     for (const std::string& address : options_.listen) {
       TERN_ASSIGN(Listener listener, net::listen(io_, address));
+      if (listener.tls && !options_.tls) {
+        return Error{ErrorCode::kUsage, "TLS needs a certificate and a key", address};
+      }
       addresses_.push_back(listener.address);
       listeners_.push_back(std::make_unique<Listener>(std::move(listener)));
     }
@@ -71,6 +83,17 @@ class HttpServer::Impl {
       asio::co_spawn(io_, accept(*listener), asio::detached);
     }
     thread_ = std::thread([this] { io_.run(); });
+    return {};
+  }
+  Result<void> reconfigure(HttpServerOptions options) {
+    TERN_ASSIGN(auto tls, tls_of(options));
+    asio::post(io_, [this, options = std::move(options), tls = std::move(tls)]() mutable {
+      options.listen = std::move(options_.listen);
+      options.refuse = std::move(options_.refuse);
+      options_ = std::move(options);
+      bodies_->most = options_.all_body_bytes;
+      tls_ = std::move(tls);
+    });
     return {};
   }
   const std::vector<std::string>& addresses() const { return addresses_; }
@@ -86,7 +109,7 @@ class HttpServer::Impl {
         if (connection->outbox) {
           connection->outbox->close_after();
         } else {
-          connection->socket.close(ignored_);
+          connection->stream.socket().close(ignored_);
         }
       }
     });
@@ -97,10 +120,18 @@ class HttpServer::Impl {
   }
 
  private:
+  using Tls = std::shared_ptr<asio::ssl::context>;
   struct Connection {
-    Socket socket;
+    Connection(Socket socket, Tls tls, const HttpLimits& limits, std::shared_ptr<MemoryPot> bodies)
+        : peer(peer_of(socket)),
+          stream(std::move(socket), std::move(tls)),
+          reader(limits),
+          share(std::move(bodies)) {}
+
     std::string peer;
+    Stream stream;
     RequestReader reader;
+    MemoryShare share;   // of what the reader keeps
     bool ended = false;  // the client sends no more; Asio says so once, and then waits forever
     std::shared_ptr<Outbox> outbox = nullptr;  // of the request at hand
   };
@@ -108,26 +139,33 @@ class HttpServer::Impl {
   enum class Sent { kNotAll, kAll, kAllAndKeep };
 
   awaitable<void> accept(Listener& listener);
-  awaitable<void> serve(Socket socket, std::string peer);
+  awaitable<void> serve(Socket socket, Tls tls);
+  awaitable<bool> shake_hands(Connection& connection);
   awaitable<bool> read_request(Connection& connection);
   awaitable<bool> read_some(Connection& connection, std::chrono::steady_clock::time_point until);
   awaitable<bool> answer(Connection& connection);
   awaitable<Sent> send(Connection& connection, asio::steady_timer& wake);
-  awaitable<bool> write(Socket& socket, const std::string& bytes);
+  awaitable<bool> write(Stream& stream, const std::string& bytes);
   awaitable<void> watch(Connection& connection);
   awaitable<void> refuse(Connection& connection, const HttpError& error);
   awaitable<void> finish(Connection& connection);
   static void leave(Outbox& outbox);
+  static Result<Tls> tls_of(const HttpServerOptions& options) {
+    if (!options.tls) return Tls();
+    return make_tls_context(*options.tls);
+  }
   void count(int change);
 
-  HttpServerOptions options_;
+  HttpServerOptions options_;  // the server's thread's, as are tls_ and connections_
   Handler handler_;
+  std::shared_ptr<MemoryPot> bodies_;
+  Tls tls_;
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::string> addresses_;
-  std::set<Connection*> connections_;  // the server's thread's, as is
-  bool closing_ = false;
+  std::set<Connection*> connections_;
+  bool closing_ = false;  // the server's thread's, too
   error_code ignored_;
   mutable std::mutex mutex_;
   std::condition_variable all_gone_;
@@ -150,28 +188,45 @@ awaitable<void> HttpServer::Impl::accept(Listener& listener) {
       co_await pause.async_wait(kTuple);
       continue;
     }
-    std::string peer = peer_of(socket);
-    asio::co_spawn(io_, serve(std::move(socket), std::move(peer)), asio::detached);
+    asio::co_spawn(io_, serve(std::move(socket), listener.tls ? tls_ : nullptr), asio::detached);
   }
 }
 
-awaitable<void> HttpServer::Impl::serve(Socket socket, std::string peer) {
+awaitable<void> HttpServer::Impl::serve(Socket socket, Tls tls) {
   socket.set_option(asio::ip::tcp::no_delay(true), ignored_);  // fails for those of UNIX
-  Connection connection{std::move(socket), std::move(peer), RequestReader(options_.limits)};
+  const bool is_tls = tls != nullptr;
+  Connection connection(std::move(socket), std::move(tls), options_.limits, bodies_);
   if (connections_.size() >= options_.connections) {
     const HttpError error{503, "too many connections; come again later"};
-    co_await refuse(connection, error);
+    if (!is_tls) co_await refuse(connection, error);  // a handshake is more than it is worth
     co_return;
   }
   count(1);
   connections_.insert(&connection);
-  while (!closing_) {
-    if (!co_await read_request(connection)) break;
-    if (!co_await answer(connection)) break;
+  bool goes_on = true;
+  if (is_tls) goes_on = co_await shake_hands(connection);
+  while (goes_on && !closing_) {
+    goes_on = co_await read_request(connection);
+    if (goes_on) goes_on = co_await answer(connection);
   }
   connections_.erase(&connection);
-  connection.socket.close(ignored_);
+  connection.stream.socket().close(ignored_);
   count(-1);
+}
+
+// False where the connection is to end: what comes is no TLS, or not in time.
+awaitable<bool> HttpServer::Impl::shake_hands(Connection& connection) {
+  asio::steady_timer timer(io_, options_.head_time);
+  const auto outcome = co_await (connection.stream.handshake() || timer.async_wait(kTuple));
+  if (outcome.index() == 1) co_return false;
+  const error_code code = std::get<0>(std::get<0>(outcome));
+  if (!code) co_return true;
+  if (is_plain_http(code)) {
+    connection.stream.give_up_tls();
+    const HttpError error{400, "expected TLS here, found plain HTTP: ask for https://"};
+    co_await refuse(connection, error);
+  }
+  co_return false;
 }
 
 // False where there is no request and the connection is to end.
@@ -189,7 +244,7 @@ awaitable<bool> HttpServer::Impl::read_request(Connection& connection) {
     }
     if (connection.reader.expects_continue()) {
       const std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-      if (!co_await write(connection.socket, go_on)) co_return false;
+      if (!co_await write(connection.stream, go_on)) co_return false;
     }
     const bool had_begun = connection.reader.has_begun();
     if (!co_await read_some(connection, until)) co_return false;
@@ -206,8 +261,8 @@ awaitable<bool> HttpServer::Impl::read_some(Connection& connection,
   asio::steady_timer timer(io_, until);
   std::size_t size = 0;
   if (!connection.ended) {
-    const auto outcome = co_await (connection.socket.async_read_some(asio::buffer(bytes), kTuple) ||
-                                   timer.async_wait(kTuple));
+    const auto outcome =
+        co_await (connection.stream.read_some(asio::buffer(bytes)) || timer.async_wait(kTuple));
     if (outcome.index() == 1) {
       const HttpError error{408, "the request did not come in time"};
       if (connection.reader.has_begun()) co_await refuse(connection, error);
@@ -222,6 +277,11 @@ awaitable<bool> HttpServer::Impl::read_some(Connection& connection,
     co_return false;
   }
   connection.reader.feed(std::string_view(bytes.data(), size));
+  if (!connection.share.resize(connection.reader.kept_bytes())) {
+    const HttpError error{503, "too many bodies at once; come again later"};
+    co_await refuse(connection, error);
+    co_return false;
+  }
   co_return true;
 }
 
@@ -240,7 +300,8 @@ awaitable<bool> HttpServer::Impl::answer(Connection& connection) {
       });
   if (!keep) outbox->close_after();
   connection.outbox = outbox;
-  handler_(std::make_shared<ServerExchange>(std::move(request), outbox));
+  MemoryShare share = std::move(connection.share);
+  handler_(std::make_shared<ServerExchange>(std::move(request), std::move(share), outbox));
   const auto outcome =
       co_await (send(connection, *wake) || overflow->async_wait(kTuple) || watch(connection));
   const Sent sent = outcome.index() == 0 ? std::get<0>(outcome) : Sent::kNotAll;
@@ -267,19 +328,19 @@ awaitable<HttpServer::Impl::Sent> HttpServer::Impl::send(Connection& connection,
   for (;;) {
     const Outbox::Taken taken = connection.outbox->take();
     if (taken.overflowed) co_return Sent::kNotAll;
-    if (!co_await write(connection.socket, taken.bytes)) co_return Sent::kNotAll;
+    if (!co_await write(connection.stream, taken.bytes)) co_return Sent::kNotAll;
     if (taken.ended) co_return taken.close ? Sent::kAll : Sent::kAllAndKeep;
     if (taken.bytes.empty()) co_await wake.async_wait(kTuple);
   }
 }
 
-awaitable<bool> HttpServer::Impl::write(Socket& socket, const std::string& bytes) {
+awaitable<bool> HttpServer::Impl::write(Stream& stream, const std::string& bytes) {
   std::size_t sent = 0;
   while (sent < bytes.size()) {
     asio::steady_timer timer(io_, options_.write_time);
-    const auto outcome = co_await (
-        socket.async_write_some(asio::buffer(bytes.data() + sent, bytes.size() - sent), kTuple) ||
-        timer.async_wait(kTuple));
+    const auto outcome =
+        co_await (stream.write_some(asio::buffer(bytes.data() + sent, bytes.size() - sent)) ||
+                  timer.async_wait(kTuple));
     if (outcome.index() == 1) co_return false;
     const auto& [code, size] = std::get<0>(outcome);
     if (code) co_return false;
@@ -293,8 +354,7 @@ awaitable<bool> HttpServer::Impl::write(Socket& socket, const std::string& bytes
 awaitable<void> HttpServer::Impl::watch(Connection& connection) {
   std::array<char, 4096> bytes;
   while (!connection.ended && connection.reader.kept_bytes() <= options_.limits.head_bytes) {
-    const auto [code, size] =
-        co_await connection.socket.async_read_some(asio::buffer(bytes), kTuple);
+    const auto [code, size] = co_await connection.stream.read_some(asio::buffer(bytes));
     if (code == asio::error::operation_aborted) co_return;  // the reply was sent
     connection.ended = bool(code);
     connection.reader.feed(std::string_view(bytes.data(), size));
@@ -305,7 +365,7 @@ awaitable<void> HttpServer::Impl::watch(Connection& connection) {
     pause.expires_after(Milliseconds(250));
     const auto [code] = co_await pause.async_wait(kTuple);
     if (code) co_return;
-    pollfd poll{connection.socket.native_handle(), POLLRDHUP, 0};
+    pollfd poll{connection.stream.socket().native_handle(), POLLRDHUP, 0};
     connection.ended = ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLRDHUP | POLLHUP | POLLERR));
   }
   connection.outbox->client_left();
@@ -320,15 +380,18 @@ awaitable<void> HttpServer::Impl::refuse(Connection& connection, const HttpError
                       : HttpResponse{error.status, "text/plain", error.message + "\n"};
   const std::string bytes =
       format_head(response, {.length = response.body.size(), .close = true}) + response.body;
-  if (co_await write(connection.socket, bytes)) co_await finish(connection);
+  if (co_await write(connection.stream, bytes)) co_await finish(connection);
 }
 
 // Ends a connection: closed with bytes unread, the reply would be lost at the other side.
 awaitable<void> HttpServer::Impl::finish(Connection& connection) {
-  Socket& socket = connection.socket;
+  asio::steady_timer timer(io_, kLastRead);
+  if (connection.stream.is_tls()) {
+    co_await (connection.stream.say_goodbye() || timer.async_wait(kTuple));
+  }
+  Socket& socket = connection.stream.socket();
   socket.shutdown(Socket::shutdown_send, ignored_);
   std::array<char, 4096> rest;
-  asio::steady_timer timer(io_, kLastRead);
   for (std::size_t drained = 0; !connection.ended && drained < kMostDrained;) {
     const auto outcome =
         co_await (socket.async_read_some(asio::buffer(rest), kTuple) || timer.async_wait(kTuple));
@@ -348,6 +411,9 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpServerOptions& o
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() = default;
+Result<void> HttpServer::reconfigure(const HttpServerOptions& options) {
+  return impl_->reconfigure(options);
+}
 const std::vector<std::string>& HttpServer::addresses() const { return impl_->addresses(); }
 std::size_t HttpServer::connections() const { return impl_->connections(); }
 void HttpServer::close() { impl_->close(); }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -44,12 +45,23 @@ class Exchange {
   virtual std::stop_token gone() const = 0;
 };
 
+// Files in PEM: the server's certificate and those that vouch for it, and its private key.
+struct TlsFiles {
+  std::string certificates;
+  std::string key;
+};
+
 struct HttpServerOptions {
-  std::vector<std::string> listen;  // "127.0.0.1:8080", "[::1]:0" (a free port), "unix:/run/t.sock"
+  // "127.0.0.1:8080", "[::1]:0" (a free port), "unix:/run/t.sock"; https:// before the first two
+  // for TLS, which needs `tls`
+  std::vector<std::string> listen;
+  std::optional<TlsFiles> tls;
   HttpLimits limits;
   std::size_t connections = 1024;
+  std::size_t all_body_bytes = 256u << 20;       // of requests that are read or not yet looked at
   std::size_t unread_bytes = 4u << 20;           // of a reply that a client does not read
-  std::chrono::milliseconds head_time{10'000};   // for the head of a request, once it began
+  std::chrono::milliseconds head_time{10'000};   // for the head of a request, once it began; for
+                                                 // the handshake of TLS as well
   std::chrono::milliseconds body_time{30'000};   // for its body
   std::chrono::milliseconds idle_time{75'000};   // between requests of a connection
   std::chrono::milliseconds write_time{30'000};  // for a client to read on
@@ -61,13 +73,18 @@ class HttpServer {
  public:
   using Handler = std::function<void(std::shared_ptr<Exchange>)>;
 
-  // Errors: kUsage for an address that is none, kIo where one cannot be listened on.
+  // Errors: kUsage for an address that is none, and for one of TLS without certificates; kIo where
+  // one cannot be listened on; those of make_tls_context.
   static Result<std::unique_ptr<HttpServer>> start(const HttpServerOptions& options,
                                                    Handler handler);
   // Closes all connections at once; see close().
   ~HttpServer();
 
-  // Where it listens, with the ports that were found: "127.0.0.1:41234".
+  // Takes new limits, times and certificates, for connections to come; those of `options` that stay
+  // as they are: listen and refuse. Errors: those of make_tls_context; then nothing changes.
+  Result<void> reconfigure(const HttpServerOptions& options);
+
+  // Where it listens, with the ports that were found: "127.0.0.1:41234", "https://[::1]:41235".
   const std::vector<std::string>& addresses() const;
   std::size_t connections() const;
 

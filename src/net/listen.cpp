@@ -18,6 +18,8 @@ using boost::system::error_code;
 
 namespace {
 
+constexpr std::string_view kHttps = "https://";
+
 Error failed(const std::string& address, const char* doing, const error_code& code) {
   return {ErrorCode::kIo, std::string("cannot ") + doing + ": " + code.message(), address};
 }
@@ -28,21 +30,23 @@ std::string text_of(const tcp::endpoint& endpoint) {
          std::to_string(endpoint.port());
 }
 
-Result<tcp::endpoint> tcp_endpoint(const std::string& address) {
+// Of `where`, the part of `address` behind https://.
+Result<tcp::endpoint> tcp_endpoint(std::string_view where, const std::string& address) {
   const Error malformed{ErrorCode::kUsage,
-                        "expected ADDRESS:PORT, [IPV6]:PORT or unix:PATH, as in 127.0.0.1:8080",
+                        "expected ADDRESS:PORT, [IPV6]:PORT, https:// before one of them, or "
+                        "unix:PATH, as in 127.0.0.1:8080",
                         address};
-  const std::size_t colon = address.rfind(':');
-  if (colon == std::string::npos) return malformed;
-  std::string host = address.substr(0, colon);
+  const std::size_t colon = where.rfind(':');
+  if (colon == std::string_view::npos) return malformed;
+  std::string host(where.substr(0, colon));
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   } else if (host.find(':') != std::string::npos) {
     return malformed;
   }
   unsigned port = 0;
-  const char* first = address.data() + colon + 1;
-  const char* last = address.data() + address.size();
+  const char* first = where.data() + colon + 1;
+  const char* last = where.data() + where.size();
   const auto [end, error] = std::from_chars(first, last, port);
   error_code code;
   const auto parsed = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, code);
@@ -66,7 +70,9 @@ Result<void> begin_to_listen(Listener& listener, const std::string& address) {
 }
 
 Result<void> listen_tcp(Listener& listener, const std::string& address) {
-  TERN_ASSIGN(const tcp::endpoint endpoint, tcp_endpoint(address));
+  listener.tls = address.starts_with(kHttps);
+  const std::string_view where = std::string_view(address).substr(listener.tls ? kHttps.size() : 0);
+  TERN_ASSIGN(const tcp::endpoint endpoint, tcp_endpoint(where, address));
   error_code code;
   listener.acceptor.open(Generic(endpoint.protocol()), code);
   if (code) return failed(address, "open a socket", code);
@@ -80,7 +86,7 @@ Result<void> listen_tcp(Listener& listener, const std::string& address) {
   tcp::endpoint found;
   found.resize(bound.size());
   std::memcpy(found.data(), bound.data(), bound.size());
-  listener.address = text_of(found);
+  listener.address = (listener.tls ? std::string(kHttps) : "") + text_of(found);
   return {};
 }
 

@@ -14,6 +14,7 @@ namespace tern::net {
 struct Listener {
   boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol> acceptor;
   std::string address;  // as it came to be: with the port that was free
+  bool tls = false;
   std::string unix_path = {};
 
   Listener(boost::asio::io_context& io) : acceptor(io) {}
@@ -21,7 +22,8 @@ struct Listener {
   ~Listener();
 };
 
-// "HOST:PORT" with an address of IPv4, "[HOST]:PORT" with one of IPv6, or "unix:PATH". Errors:
+// "HOST:PORT" with an address of IPv4, "[HOST]:PORT" with one of IPv6, "https://" and one of both,
+// or "unix:PATH". Errors:
 // kUsage for anything else, kIo where it cannot be listened on.
 Result<Listener> listen(boost::asio::io_context& io, const std::string& address);
 

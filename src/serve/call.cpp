@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <iterator>
 #include <random>
 #include <utility>
+
+#include "text/utf8.h"
 
 namespace tern::serve {
 
@@ -44,8 +47,39 @@ Call::~Call() {
   if (!replied_) fail({503, "the server ends; ask another one", "server_error", "", "not_ready"});
 }
 
+std::string Call::take_body() {
+  std::string body = exchange_->take_body();
+  note("request_bytes", std::uint64_t{body.size()});
+  if (!logs_content_) return body;
+  note("body", text::replace_invalid_utf8(body));
+  if (const auto last = request().header("last-event-id"); !last.empty()) {
+    note("last_event_id", text::replace_invalid_utf8(last));
+  }
+  return body;
+}
+
+void Call::charge_prompt(std::uint64_t tokens) {
+  if (account_) account_->charge_prompt(tokens);
+}
+
+void Call::charge_generated(std::uint64_t tokens) {
+  if (account_) account_->charge_generated(tokens);
+}
+
+void Call::note(std::string_view name, telemetry::FieldValue value) {
+  notes_.emplace_back(name, std::move(value));
+}
+
+void Call::complete(std::vector<net::HttpHeader>& headers) const {
+  headers.push_back({"x-request-id", id_});
+  if (account_) {
+    for (net::HttpHeader& header : account_->headers()) headers.push_back(std::move(header));
+  }
+  headers.insert(headers.end(), headers_.begin(), headers_.end());
+}
+
 void Call::send(net::HttpResponse response) {
-  response.headers.push_back({"x-request-id", id_});
+  complete(response.headers);
   log(response.status);
   exchange_->reply(std::move(response));
 }
@@ -54,13 +88,12 @@ void Call::log(unsigned status) {
   replied_ = true;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - arrived_;
   telemetry_.counter("http.responses_" + std::to_string(status / 100) + "xx").add();
-  telemetry_.emit({"http.request",
-                   {{"request_id", id_},
-                    {"method", request().method},
-                    {"path", request().path},
-                    {"peer", request().peer},
-                    {"status", std::uint64_t{status}},
-                    {"seconds", seconds.count()}}});
+  std::vector<std::pair<std::string_view, telemetry::FieldValue>> fields{
+      {"request_id", id_},      {"method", request().method},      {"path", request().path},
+      {"peer", request().peer}, {"status", std::uint64_t{status}}, {"seconds", seconds.count()}};
+  if (account_) fields.emplace_back("key_id", account_->name());
+  std::move(notes_.begin(), notes_.end(), std::back_inserter(fields));
+  telemetry_.emit({"http.request", std::move(fields)});
 }
 
 void Call::reply(const boost::json::value& body, unsigned status) {
@@ -79,10 +112,10 @@ void Call::fail(const ApiError& error, std::vector<net::HttpHeader> headers) {
 
 void Call::begin_events() {
   replied_ = true;
-  exchange_->begin({200,
-                    "text/event-stream; charset=utf-8",
-                    "",
-                    {{"Cache-Control", "no-cache"}, {"x-request-id", id_}}});
+  net::HttpResponse head{200, "text/event-stream; charset=utf-8", "", {}};
+  head.headers.push_back({"Cache-Control", "no-cache"});
+  complete(head.headers);
+  exchange_->begin(std::move(head));
 }
 
 void Call::event(const std::string& id, std::string_view data) {

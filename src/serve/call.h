@@ -7,9 +7,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "net/http_server.h"
 #include "serve/api_error.h"
+#include "serve/api_keys.h"
 #include "telemetry/telemetry.h"
 
 namespace tern::serve {
@@ -23,14 +26,28 @@ class Call {
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
+  // Before anything else: whose it is, what each reply says beside its own headers, and whether the
+  // log may have what was asked and answered.
+  void belongs_to(std::shared_ptr<Account> account) { account_ = std::move(account); }
+  void add_headers(std::vector<net::HttpHeader> headers) { headers_ = std::move(headers); }
+  void log_content(bool wanted) { logs_content_ = wanted; }
+  bool logs_content() const { return logs_content_; }
+
   const net::HttpRequest& request() const { return exchange_->request(); }
-  std::string take_body() { return exchange_->take_body(); }
+  std::string take_body();
   const std::string& id() const { return id_; }
   std::chrono::steady_clock::time_point arrived() const { return arrived_; }
   std::stop_token gone() const { return exchange_->gone(); }
 
+  // Tokens that it takes, of the budget of its key.
+  void charge_prompt(std::uint64_t tokens);
+  void charge_generated(std::uint64_t tokens);
+  // A field of its line in the log. One thread at a time, before the reply is complete.
+  void note(std::string_view name, telemetry::FieldValue value);
+
   void reply(const boost::json::value& body, unsigned status = 200);
   void reply_text(std::string content_type, std::string body);
+  void reply(net::HttpResponse response) { send(std::move(response)); }
   void fail(const ApiError& error, std::vector<net::HttpHeader> headers = {});
   // Server-sent events (WHATWG HTML, 9.2).
   void begin_events();
@@ -40,11 +57,17 @@ class Call {
  private:
   void send(net::HttpResponse response);
   void log(unsigned status);
+  // x-request-id, the limits of the key, and what add_headers() was given.
+  void complete(std::vector<net::HttpHeader>& headers) const;
 
   std::shared_ptr<net::Exchange> exchange_;
   telemetry::Telemetry& telemetry_;
   std::string id_;
   std::chrono::steady_clock::time_point arrived_ = std::chrono::steady_clock::now();
+  std::shared_ptr<Account> account_;  // nothing where there are no keys
+  std::vector<net::HttpHeader> headers_;
+  bool logs_content_ = false;
+  std::vector<std::pair<std::string_view, telemetry::FieldValue>> notes_;
   bool replied_ = false;
 };
 

@@ -66,6 +66,7 @@ void Completion::start() {
       return call_->fail(error, {{"Retry-After", std::to_string(seconds)}});
     }
   }
+  call_->charge_prompt(prompt_tokens());
   if (request_.stream) send_first();
 }
 
@@ -94,11 +95,12 @@ void Completion::take(std::size_t index, const engine::Update& update) {
   Choice& choice = choices_[index];
   if (update.piece.token) note_token(choice);
   choice.end = update.piece.end;
+  if (!request_.stream || call_->logs_content()) choice.text += update.piece.text;
+  if (call_->logs_content() && update.piece.token) choice.ids.push_back(*update.piece.token);
   if (request_.stream) {
     send_piece(index, update.piece);
-  } else {
-    choice.text += update.piece.text;
-    if (!update.piece.logprobs.empty()) keep_logprobs(choice, update.piece);
+  } else if (!update.piece.logprobs.empty()) {
+    keep_logprobs(choice, update.piece);
   }
   if (update.piece.end && ++ended_ == choices_.size()) finish();
 }
@@ -110,11 +112,32 @@ void Completion::note_token(Choice& choice) {
   (choice.tokens == 0 ? latency_.first_token : latency_.between_tokens).observe(seconds.count());
   choice.last_token = now;
   ++choice.tokens;
+  call_->charge_generated(1);
+}
+
+// For the log: how much it was and, where the operator asked for it, what.
+void Completion::note_answer() {
+  call_->note("prompt_tokens", prompt_tokens());
+  call_->note("generated_tokens", generated_tokens());
+  if (!call_->logs_content()) return;
+  json::array answers;
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    const Choice& choice = choices_[i];
+    json::array ids;
+    for (const text::TokenId id : choice.ids) ids.push_back(id);
+    answers.push_back({{"index", i},
+                       {"tokens", std::move(ids)},
+                       {"text", choice.text},
+                       {"finish_reason", choice.end ? json::value(finish_reason(*choice.end))
+                                                    : json::value(nullptr)}});
+  }
+  call_->note("choices", telemetry::JsonText{json::serialize(answers)});
 }
 
 void Completion::fail(const ApiError& error) {
   over_ = true;
   stop_.request_stop();
+  note_answer();
   if (!request_.stream) return call_->fail(error);
   call_->event("", json::serialize(to_json(error)));
   call_->end_events();
@@ -132,11 +155,21 @@ json::object Completion::envelope(bool chunk) const {
           {"seed", event_.seed}};
 }
 
+std::uint64_t Completion::prompt_tokens() const {
+  std::uint64_t count = 0;
+  for (const auto& tokens : request_.prompts) count += tokens.size();
+  return count;
+}
+
+std::uint64_t Completion::generated_tokens() const {
+  std::uint64_t count = 0;
+  for (const Choice& choice : choices_) count += choice.tokens;
+  return count;
+}
+
 json::object Completion::usage() const {
-  std::uint64_t prompt = 0;
-  std::uint64_t completion = 0;
-  for (const auto& tokens : request_.prompts) prompt += tokens.size();
-  for (const Choice& choice : choices_) completion += choice.tokens;
+  const std::uint64_t prompt = prompt_tokens();
+  const std::uint64_t completion = generated_tokens();
   return {{"prompt_tokens", prompt},
           {"completion_tokens", completion},
           {"total_tokens", prompt + completion}};
@@ -230,12 +263,13 @@ json::object Completion::whole_choice(std::size_t index) {
 
 void Completion::finish() {
   over_ = true;
+  note_answer();
   if (request_.stream) {
     if (request_.include_usage) {
       json::object chunk = envelope(true);
       chunk["choices"] = json::array();
       chunk["usage"] = usage();
-      call_->event("", json::serialize(chunk));
+      call_->event(event_.to_string(), json::serialize(chunk));
     }
     call_->event("", "[DONE]");
     return call_->end_events();

@@ -37,7 +37,8 @@ class Completion : public std::enable_shared_from_this<Completion> {
 
  private:
   struct Choice {
-    std::string text;
+    std::string text;                // where the answer is sent whole, or logged
+    std::vector<text::TokenId> ids;  // where it is logged
     std::uint32_t tokens = 0;
     std::chrono::steady_clock::time_point last_token{};
     std::optional<engine::EndReason> end;
@@ -49,6 +50,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   Result<void> submit(std::size_t index);
   void take(std::size_t index, const engine::Update& update);
   void note_token(Choice& choice);
+  void note_answer();
   void fail(const ApiError& error);
   void send_first();
   void send_piece(std::size_t index, const engine::Answer::Piece& piece);
@@ -57,6 +59,8 @@ class Completion : public std::enable_shared_from_this<Completion> {
   void send(boost::json::object body);
 
   boost::json::object envelope(bool chunk) const;
+  std::uint64_t prompt_tokens() const;
+  std::uint64_t generated_tokens() const;
   boost::json::object usage() const;
   boost::json::value logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const;
   void keep_logprobs(Choice& choice, const engine::Answer::Piece& piece) const;

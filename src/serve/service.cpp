@@ -5,12 +5,14 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
+#include <mutex>
 #include <random>
 #include <utility>
 
 #include "core/json.h"
 #include "serve/call.h"
 #include "serve/completion.h"
+#include "serve/gate.h"
 #include "serve/request_fields.h"
 #include "telemetry/prometheus.h"
 #include "text/utf8.h"
@@ -59,7 +61,10 @@ class Service::Impl {
                  telemetry.histogram("http.between_tokens_seconds", kBetweenTokens)} {}
   ~Impl() { close(); }
 
-  void handle(const CallPtr& call);
+  void set_policy(const ServicePolicy& policy);
+  void handle(const CallPtr& call, Door door);
+  net::HttpResponse refuse(const net::HttpError& error) { return refusal(error, telemetry_); }
+  bool is_alive() const { return engine_.state().since_step <= kStalled; }
   void drain() { draining_ = true; }
   void close() {
     closed_ = true;
@@ -74,8 +79,22 @@ class Service::Impl {
     std::string_view path;
     Action action;
     bool reads = false;  // a body, for which there is time on another thread
+    bool open = false;   // to everybody, without a key
+    bool admin = false;  // where there is an address for administrators, there alone
   };
   static const std::array<Route, 11> kRoutes;
+
+  // A policy in force, with the keys as they are looked for.
+  struct Rules {
+    ServicePolicy policy;
+    KeyRing keys;
+  };
+  std::shared_ptr<const Rules> rules() const {
+    const std::lock_guard lock(rules_mutex_);
+    return rules_;
+  }
+  const Route* route_of(const CallPtr& call, Door door) const;
+  void note_model(const CallPtr& call, const CompletionRequest& request) const;
 
   void models(const CallPtr& call) {
     call->reply({{"object", "list"}, {"data", json::array{model_card()}}});
@@ -102,16 +121,18 @@ class Service::Impl {
   telemetry::Telemetry& telemetry_;
   const ServiceOptions options_;
   const Latency latency_;
+  mutable std::mutex rules_mutex_;
+  std::shared_ptr<const Rules> rules_ = std::make_shared<Rules>();
   std::atomic<bool> draining_{false};
   std::atomic<bool> closed_{false};
   boost::asio::thread_pool readers_{2};
 };
 
 const std::array<Service::Impl::Route, 11> Service::Impl::kRoutes{{
-    {"GET", "/health", &Impl::health},
-    {"GET", "/ready", &Impl::ready},
-    {"GET", "/metrics", &Impl::metrics},
-    {"GET", "/openapi.json", &Impl::openapi},
+    {.method = "GET", .path = "/health", .action = &Impl::health, .open = true},
+    {.method = "GET", .path = "/ready", .action = &Impl::ready, .open = true, .admin = true},
+    {.method = "GET", .path = "/metrics", .action = &Impl::metrics, .admin = true},
+    {.method = "GET", .path = "/openapi.json", .action = &Impl::openapi, .open = true},
     {"GET", "/v1/models", &Impl::models},
     {"GET", "/v1/models/", &Impl::model},
     {"POST", "/v1/chat/completions", &Impl::chat, true},
@@ -121,27 +142,54 @@ const std::array<Service::Impl::Route, 11> Service::Impl::kRoutes{{
     {"POST", "/apply-template", &Impl::apply_template, true},
 }};
 
-void Service::Impl::handle(const CallPtr& call) {
+void Service::Impl::set_policy(const ServicePolicy& policy) {
+  const auto before = rules();
+  const auto next =
+      std::make_shared<const Rules>(Rules{policy, KeyRing(policy.keys, before->keys)});
+  const std::lock_guard lock(rules_mutex_);
+  rules_ = next;
+}
+
+// The route, or nothing where the call has failed.
+const Service::Impl::Route* Service::Impl::route_of(const CallPtr& call, Door door) const {
   const net::HttpRequest& request = call->request();
   const std::string method = request.method == "HEAD" ? "GET" : request.method;
   const Route* found = nullptr;
   for (const Route& route : kRoutes) {
     const bool prefix = route.path.ends_with('/');
-    if (prefix ? request.path.starts_with(route.path) : request.path == route.path) found = &route;
+    const bool is_here =
+        door == Door::kAdmin ? route.admin || route.open : !(route.admin && options_.own_admin);
+    const bool fits = prefix ? request.path.starts_with(route.path) : request.path == route.path;
+    if (is_here && fits) found = &route;
   }
   if (found == nullptr) {
-    return call->fail({404, "no such path: " + request.path + "; /openapi.json lists them",
-                       "not_found_error", "", "not_found"});
+    call->fail({404, "no such path: " + request.path + "; /openapi.json lists them",
+                "not_found_error", "", "not_found"});
+    return nullptr;
   }
-  if (method != found->method) {
-    const std::string allowed = found->method == "GET" ? "GET, HEAD" : "POST";
-    return call->fail({405, "expected " + allowed + ", found " + request.method,
-                       "invalid_request_error", "", "method_not_allowed"},
-                      {{"Allow", allowed}});
+  if (method == found->method) return found;
+  const std::string allowed = found->method == "GET" ? "GET, HEAD" : "POST";
+  call->fail({405, "expected " + allowed + ", found " + request.method, "invalid_request_error", "",
+              "method_not_allowed"},
+             {{"Allow", allowed}});
+  return nullptr;
+}
+
+void Service::Impl::handle(const CallPtr& call, Door door) {
+  const auto rules = this->rules();
+  const Origins& origins = rules->policy.cors_origins;
+  if (door == Door::kPublic) {
+    call->add_headers(cors_headers(call->request(), origins));
+    if (auto allowed = preflight(call->request(), origins)) return call->reply(std::move(*allowed));
   }
+  const Route* route = route_of(call, door);
+  if (route == nullptr) return;
+  const bool asks_for_key = door == Door::kPublic && !route->open;
+  if (asks_for_key && !admit(*call, rules->keys, route->reads)) return;
   if (closed_) return call->fail({503, "the server ends", "server_error", "", "not_ready"});
-  if (!found->reads) return (this->*found->action)(call);
-  boost::asio::post(readers_, [this, call, action = found->action] { (this->*action)(call); });
+  call->log_content(rules->policy.log_content);
+  if (!route->reads) return (this->*route->action)(call);
+  boost::asio::post(readers_, [this, call, action = route->action] { (this->*action)(call); });
 }
 
 json::object Service::Impl::model_card() const {
@@ -181,7 +229,7 @@ void Service::Impl::metrics(const CallPtr& call) {
   const engine::EngineState state = engine_.state();
   const auto number = [](auto value) { return static_cast<double>(value); };
   const double used = number(state.pages - state.free_pages) / number(state.pages);
-  const std::vector<telemetry::Gauge> gauges{
+  std::vector<telemetry::Gauge> gauges{
       {"engine.running", "Requests that are being computed.", number(state.running)},
       {"engine.waiting", "Requests that wait to be computed.", number(state.waiting)},
       {"engine.kv_pages", "Pages for keys and values.", number(state.pages)},
@@ -190,6 +238,7 @@ void Service::Impl::metrics(const CallPtr& call) {
        std::chrono::duration<double>(state.since_step).count()},
       {"build_info", "What answers.", 1.0, {{"version", options_.build}, {"model", model_.id}}},
   };
+  add_key_metrics(gauges, rules()->keys);
   call->reply_text("text/plain; version=0.0.4; charset=utf-8",
                    telemetry::prometheus_text(telemetry_, gauges));
 }
@@ -201,15 +250,29 @@ std::optional<json::object> Service::Impl::body_of(const CallPtr& call) const {
   return std::nullopt;
 }
 
+// For a log with content: all that decides the answer and is not in the body.
+void Service::Impl::note_model(const CallPtr& call, const CompletionRequest& request) const {
+  if (!call->logs_content()) return;
+  call->note("version", options_.build);
+  call->note("model", model_.id);
+  call->note("system_fingerprint", model_.fingerprint);
+  call->note("context", std::uint64_t{engine_.context()});
+  call->note("seed", request.answer.sampling.seed);
+  if (request.answer.max_tokens)
+    call->note("max_tokens", std::uint64_t{*request.answer.max_tokens});
+  if (request.chat) call->note("chat_template", "sha256:" + model_.chat_template_sha256);
+}
+
 template <typename Read>
 void Service::Impl::complete(const CallPtr& call, Read read) {
   const auto body = body_of(call);
   if (!body) return;
+  const auto rules = this->rules();
   CompletionDefaults defaults;
-  defaults.max_tokens = options_.default_max_tokens;
+  defaults.max_tokens = rules->policy.default_max_tokens;
   defaults.context = engine_.context();
   defaults.most_answers = std::min<std::size_t>(defaults.most_answers, options_.queue);
-  defaults.most_priority = options_.most_priority;
+  defaults.most_priority = rules->policy.most_priority;
   defaults.seed = std::random_device{}();
   std::optional<EventId> resume;
   if (const auto last = call->request().header("last-event-id"); !last.empty()) {
@@ -234,6 +297,7 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
     return call->fail({400, "Last-Event-ID: expected the same request as before",
                        "invalid_request_error", "Last-Event-ID"});
   }
+  note_model(call, good);
   std::make_shared<Completion>(call, model_, engine_, latency_, std::move(good), std::move(resume))
       ->start();
 }
@@ -296,10 +360,15 @@ Service::Service(ServedModel model, engine::Engine& engine, telemetry::Telemetry
       telemetry_(telemetry) {}
 Service::~Service() = default;
 
-void Service::handle(std::shared_ptr<net::Exchange> exchange) {
-  impl_->handle(std::make_shared<Call>(std::move(exchange), telemetry_));
+void Service::set_policy(const ServicePolicy& policy) { impl_->set_policy(policy); }
+
+void Service::handle(std::shared_ptr<net::Exchange> exchange, Door door) {
+  impl_->handle(std::make_shared<Call>(std::move(exchange), telemetry_), door);
 }
 
+net::HttpResponse Service::refuse(const net::HttpError& error) { return impl_->refuse(error); }
+
+bool Service::is_alive() const { return impl_->is_alive(); }
 void Service::drain() { impl_->drain(); }
 void Service::close() { impl_->close(); }
 

@@ -5,21 +5,35 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/engine.h"
 #include "net/http_server.h"
+#include "serve/api_keys.h"
+#include "serve/cors.h"
 #include "serve/served_model.h"
 #include "telemetry/telemetry.h"
 
 namespace tern::serve {
 
 struct ServiceOptions {
-  std::optional<std::uint32_t> default_max_tokens;  // of chats; else until the context is full
   std::uint32_t queue = 256;  // of the engine: more answers than that cannot be asked for at once
-  int most_priority = 0;      // that a request may ask for
-  std::string build;          // version and commit, for /metrics
+  bool own_admin = false;     // /metrics and /ready are for the administrators' address alone
+  std::string build;          // version and commit, for /metrics and the log
   std::string openapi;        // the document
 };
+
+// What may change while the service runs.
+struct ServicePolicy {
+  std::optional<std::uint32_t> default_max_tokens;  // of chats; else until the context is full
+  int most_priority = 0;                            // that a request may ask for
+  std::vector<ApiKey> keys;                         // none: everybody may ask
+  Origins cors_origins;                             // none: no page of another origin may
+  bool log_content = false;                         // what is asked and answered, too
+};
+
+// Where a request came in.
+enum class Door { kPublic, kAdmin };
 
 // Model, engine and telemetry outlive it.
 class Service {
@@ -28,8 +42,15 @@ class Service {
           ServiceOptions options);
   ~Service();
 
-  // Answers at once or later; any thread.
-  void handle(std::shared_ptr<net::Exchange> exchange);
+  // For requests from now on.
+  void set_policy(const ServicePolicy& policy);
+  // Answers at once or later; any thread. Administrators need no key: who reaches their address is
+  // one.
+  void handle(std::shared_ptr<net::Exchange> exchange, Door door = Door::kPublic);
+  // The reply to what is no request; the server's thread.
+  net::HttpResponse refuse(const net::HttpError& error);
+  // Whether the engine makes progress, or has nothing to do.
+  bool is_alive() const;
   // From now on /ready says that the server takes no more.
   void drain();
   // Waits for requests that are being read, and reads no more; the engine is of no more use to it.

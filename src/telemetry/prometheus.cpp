@@ -39,9 +39,13 @@ void add_histogram(std::string& text, const std::string& name, const Histogram::
   text += fmt::format("{}_sum {}\n{}_count {}\n", name, found.sum, name, count);
 }
 
-void add_gauge(std::string& text, const Gauge& gauge) {
-  const std::string name = metric(gauge.name);
-  text += fmt::format("# HELP {} {}\n# TYPE {} gauge\n{}", name, gauge.help, name, name);
+void add_gauge(std::string& text, const Gauge& gauge, bool is_first) {
+  const std::string name = metric(gauge.name) + (gauge.counter ? "_total" : "");
+  if (is_first) {
+    text += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, gauge.help, name,
+                        gauge.counter ? "counter" : "gauge");
+  }
+  text += name;
   for (std::size_t i = 0; i < gauge.labels.size(); ++i) {
     const auto& [key, value] = gauge.labels[i];
     text += fmt::format("{}{}=\"{}\"", i == 0 ? "{" : ",", key, escaped(value));
@@ -60,7 +64,9 @@ std::string prometheus_text(const Telemetry& telemetry, std::span<const Gauge> g
   for (const auto& [name, found] : telemetry.histograms()) {
     add_histogram(text, metric(name), found);
   }
-  for (const Gauge& gauge : gauges) add_gauge(text, gauge);
+  for (std::size_t i = 0; i < gauges.size(); ++i) {
+    add_gauge(text, gauges[i], i == 0 || gauges[i - 1].name != gauges[i].name);
+  }
   return text;
 }
 

@@ -9,6 +9,11 @@ namespace {
 
 boost::json::value to_json(std::uint64_t value) { return value; }
 boost::json::value to_json(const std::string& value) { return boost::json::string(value); }
+boost::json::value to_json(const JsonText& json) {
+  boost::json::error_code code;
+  auto value = boost::json::parse(json.text, code);
+  return code ? boost::json::value(json.text) : value;  // wrong, but whole
+}
 // JSON has no NaN and no infinity.
 boost::json::value to_json(double value) {
   if (!std::isfinite(value)) return nullptr;
@@ -68,7 +73,7 @@ void Telemetry::emit(const Event& event) {
   for (const auto& sink : sinks_) sink->receive(event);
 }
 
-void JsonLinesSink::receive(const Event& event) {
+std::string json_line(const Event& event) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   boost::json::object object;
   object["event"] = event.name;
@@ -76,7 +81,9 @@ void JsonLinesSink::receive(const Event& event) {
   for (const auto& field : event.fields) {
     std::visit([&](const auto& value) { object[field.first] = to_json(value); }, field.second);
   }
-  out_ << boost::json::serialize(object) << '\n' << std::flush;
+  return boost::json::serialize(object) + "\n";
 }
+
+void JsonLinesSink::receive(const Event& event) { out_ << json_line(event) << std::flush; }
 
 }  // namespace tern::telemetry

@@ -21,7 +21,12 @@
 
 namespace tern::telemetry {
 
-using FieldValue = std::variant<std::uint64_t, double, std::string>;
+// JSON as it stands: an array or an object, well-formed.
+struct JsonText {
+  std::string text;
+};
+
+using FieldValue = std::variant<std::uint64_t, double, std::string, JsonText>;
 
 struct Event {
   std::string_view name;  // "sequence.finished"
@@ -89,8 +94,11 @@ class Telemetry {
   std::vector<std::unique_ptr<EventSink>> sinks_;
 };
 
-// Writes an event a line: {"event": name, "time": seconds since the epoch, fields...}. A
-// number that JSON lacks (NaN, infinity) is null. The stream outlives the sink.
+// {"event": name, "time": seconds since the epoch, fields...} and a line break. A number that JSON
+// lacks (NaN, infinity) is null.
+std::string json_line(const Event& event);
+
+// Writes an event a line. The stream outlives the sink.
 class JsonLinesSink final : public EventSink {
  public:
   explicit JsonLinesSink(std::ostream& out) : out_(out) {}

@@ -45,5 +45,19 @@ TEST(Sha256, MovesWithItsState) {
   EXPECT_EQ(second.finish(), hash_of("abc"));
 }
 
+TEST(Sha256, OfAText) {
+  EXPECT_EQ(sha256_of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_NE(sha256_of("abd"), sha256_of("abc"));
+}
+
+TEST(EqualInConstantTime, IsEquality) {
+  EXPECT_TRUE(equal_in_constant_time("", ""));
+  EXPECT_TRUE(equal_in_constant_time("abc", "abc"));
+  EXPECT_FALSE(equal_in_constant_time("abc", "abd"));
+  EXPECT_FALSE(equal_in_constant_time("abc", "bbc"));
+  EXPECT_FALSE(equal_in_constant_time("abc", "ab"));
+  EXPECT_FALSE(equal_in_constant_time("ab", "abc"));
+}
+
 }  // namespace
 }  // namespace tern

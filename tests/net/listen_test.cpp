@@ -46,13 +46,31 @@ class Listen : public HttpServerTest {
 };
 
 TEST_F(Listen, RefusesWhatIsNoAddress) {
-  for (const char* address :
-       {"", "127.0.0.1", "127.0.0.1:", ":80", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1",
-        "127.0.0.1: 1", "127.0.0.1:1x", "::1:80", "[::1]", "[::1]80", "[]:80", "256.0.0.1:80",
-        "example.org:80", "unix", "127.0.0.1:99999999999999999999"}) {
+  for (const char* address : {"",
+                              "127.0.0.1",
+                              "127.0.0.1:",
+                              ":80",
+                              "127.0.0.1:65536",
+                              "127.0.0.1:-1",
+                              "127.0.0.1:+1",
+                              "127.0.0.1: 1",
+                              "127.0.0.1:1x",
+                              "::1:80",
+                              "[::1]",
+                              "[::1]80",
+                              "[]:80",
+                              "256.0.0.1:80",
+                              "example.org:80",
+                              "unix",
+                              "127.0.0.1:99999999999999999999",
+                              "https://",
+                              "https://:1",
+                              "https://unix:/a",
+                              "https://https://127.0.0.1:1",
+                              "http://127.0.0.1:1"}) {
     const Error error = refused({address});
     EXPECT_EQ(error.code, ErrorCode::kUsage) << address;
-    EXPECT_THAT(error.message, StartsWith("expected ADDRESS:PORT, [IPV6]:PORT or unix:PATH"));
+    EXPECT_THAT(error.message, StartsWith("expected ADDRESS:PORT, [IPV6]:PORT, https://"));
     EXPECT_EQ(error.context, address);
   }
   for (const std::string& path : {std::string(), std::string(108, 'a')}) {

@@ -214,6 +214,77 @@ TEST_F(HttpServerTest, EndsWithConnectionsOpen) {
   left->write("to nobody");
 }
 
+TEST_F(HttpServerTest, BodiesOfAllTogetherHaveABound) {
+  HttpServerOptions options = patient();
+  options.all_body_bytes = 150'000;
+  start(shelf_.handler(), options);
+  const std::string head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n";
+  const std::string body(100'000, 'x');
+  Client first = connect();
+  first.send(head + body);
+  auto held = shelf_.take();
+  Client second = connect();
+  second.send(head + body);
+  EXPECT_THAT(second.read_all(), StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
+  // A body that is taken is no longer the server's.
+  EXPECT_EQ(held->take_body().size(), 100'000u);
+  Client third = connect();
+  third.send(head + body);
+  auto dropped = shelf_.take();
+  dropped->reply(text("done"));
+  dropped.reset();  // and so is that of an exchange that has gone
+  Client fourth = connect();
+  fourth.send(head + body);
+  shelf_.take()->reply(text("done"));
+  EXPECT_EQ(fourth.read_reply(), reply_of("done"));
+}
+
+TEST_F(HttpServerTest, TakesNewLimitsForConnectionsToCome) {
+  HttpServerOptions options = patient();
+  options.limits.body_bytes = 10;
+  start(echo, options);
+  Client before = connect();
+  before.send(get("/"));
+  EXPECT_EQ(before.read_reply(), reply_of("GET / "));
+  options.limits.body_bytes = 5;
+  options.connections = 2;
+  ASSERT_TRUE(server_->reconfigure(options));
+  const std::string six = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabcdef";
+  Client after = connect();
+  after.send(six);
+  EXPECT_THAT(after.read_all(), StartsWith("HTTP/1.1 413 "));
+  before.send(six);
+  EXPECT_EQ(before.read_reply(), reply_of("POST / abcdef"));
+  Client third = connect();
+  ASSERT_TRUE(eventually([&] { return server_->connections() == 2; }));
+  Client fourth = connect();
+  EXPECT_THAT(fourth.read_all(), StartsWith("HTTP/1.1 503 "));
+  EXPECT_EQ(server_->addresses().size(), 1u);
+}
+
+TEST_F(HttpServerTest, WrongCertificatesChangeNothing) {
+  HttpServerOptions options = patient();
+  start(echo, options);
+  options.limits.body_bytes = 1;
+  options.tls = TlsFiles{"/nowhere/a", "/nowhere/b"};
+  const auto taken = server_->reconfigure(options);
+  ASSERT_FALSE(taken);
+  EXPECT_THAT(taken.error().to_string(), HasSubstr("/nowhere/a"));
+  Client client = connect();
+  client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab");
+  EXPECT_EQ(client.read_reply(), reply_of("POST / ab"));
+}
+
+TEST_F(HttpServerTest, TlsNeedsACertificate) {
+  HttpServerOptions options;
+  options.listen = {"https://127.0.0.1:0"};
+  const auto started = HttpServer::start(options, echo);
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, ErrorCode::kUsage);
+  options.tls = TlsFiles{"/nowhere/a", "/nowhere/b"};
+  EXPECT_EQ(HttpServer::start(options, echo).error().code, ErrorCode::kIo);
+}
+
 TEST_F(HttpServerTest, RepliesRaceWithItsEnd) {
   for (int round = 0; round < 20; ++round) {
     start(shelf_.handler(), patient());

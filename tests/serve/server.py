@@ -1,21 +1,21 @@
 """Starts `tern serve` for a test, and speaks HTTP to it."""
 
 import http.client
+import itertools
 import json
 import os
 import re
 import signal
+import ssl
 import subprocess
-import sys
 import tempfile
+import time
 import unittest
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "support"))
-from json_schema import Document, load  # noqa: E402
+from exchange import OPENAPI, ROOT, errors_of, load
 
 TERN = os.environ["TERN"]
 TEMPLATE = (
@@ -23,7 +23,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
 SECONDS = 120.0  # for anything; a busy machine is not a failure
-OPENAPI = Document(load(ROOT / "schemas" / "openapi.json"))
+__all__ = ["OPENAPI", "ROOT", "SECONDS", "TEMPLATE", "TERN", "Reply", "ServeTest", "Server", "load"]
 
 
 class Reply:
@@ -46,19 +46,30 @@ class Reply:
 
 
 class Server:
-    def __init__(self, *arguments: str) -> None:
+    """`tern serve` on a free port; `environment` comes on top of this one's."""
+
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        self.tls: ssl.SSLContext | None = None  # to speak TLS with
+        self.key = ""  # what it is asked with
         self.directory = tempfile.TemporaryDirectory()
         template = Path(self.directory.name) / "template.jinja"
         template.write_text(TEMPLATE, encoding="utf-8")
-        own = () if "--chat-template" in arguments else ("--chat-template", str(template))
         self.log = Path(self.directory.name) / "log.jsonl"
+        options = {
+            "--listen": "127.0.0.1:0",
+            "--chat-template": str(template),
+            "--access-log": str(self.log),
+        }
+        # What a test gives itself stands in for these, but for sockets of UNIX.
+        for name, given in itertools.pairwise(arguments):
+            if not given.startswith("unix:"):
+                options.pop(name, None)
+        own = [word for pair in options.items() for word in pair]
         self.process = subprocess.Popen(
-            [
-                *(TERN, "serve", "--listen", "127.0.0.1:0", *own),
-                *("--access-log", str(self.log), *arguments),
-            ],
+            [TERN, "serve", *own, *arguments],
             stderr=subprocess.PIPE,
             text=True,
+            env={**os.environ, **(environment or {})},
         )
         assert self.process.stderr is not None
         self.said = []
@@ -66,25 +77,36 @@ class Server:
             self.said.append(line)
             if "tokens a request" in line:  # the last line of the greeting
                 break
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", "".join(self.said))
+        found = re.findall(r"https?://(?:127\.0\.0\.1|0\.0\.0\.0):(\d+)", "".join(self.said))
         assert found, self.said
-        self.port = int(found.group(1))
+        self.ports = [int(port) for port in found]
+        self.port = self.ports[0]
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        if self.tls is None:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=SECONDS, context=self.tls
+        )
+
+    def headers(self, more: dict[str, str] | None = None) -> dict[str, str]:
+        key = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return {"Content-Type": "application/json", **key, **(more or {})}
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Reply:
+        """The reply to one request, which fits the OpenAPI document."""
         connection = self.connect()
         try:
             data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-            connection.request(
-                method, path, data, {"Content-Type": "application/json", **(headers or {})}
-            )
-            reply = connection.getresponse()
-            headers = {k.lower(): v for k, v in reply.getheaders()}
-            return Reply(reply.status, headers, reply.read())
+            connection.request(method, path, data, self.headers(headers))
+            found = connection.getresponse()
+            names = {k.lower(): v for k, v in found.getheaders()}
+            reply = Reply(found.status, names, found.read())
+            errors = errors_of(method, path, reply.status, reply.headers, reply.body)
+            assert errors == [], (errors, reply.status, reply.headers, reply.body[:500])
+            return reply
         finally:
             connection.close()
 
@@ -92,15 +114,36 @@ class Server:
         """The lines of a reply as they come; closing the generator closes the connection."""
         connection = self.connect()
         try:
-            connection.request(
-                "POST", path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-            )
+            connection.request("POST", path, json.dumps(body).encode(), self.headers())
             reply = connection.getresponse()
             assert reply.status == 200, reply.read()
             while line := reply.readline():
                 yield line
         finally:
             connection.close()
+
+    def logged(self, count: int = 1) -> list[dict[str, Any]]:
+        """The requests in the log, once there are so many."""
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
+            found = [e for e in map(json.loads, lines) if e["event"] == "http.request"]
+            if len(found) >= count:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"expected {count} requests in the log")
+
+    def hang_up(self) -> str:
+        """Sends SIGHUP; what the server says of it."""
+        self.process.send_signal(signal.SIGHUP)
+        said = ""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line)
+            said += line
+            if "reload: done" in line or ("stays as it was\n" in line and "all" in line):
+                break
+        return said
 
     def metric(self, name: str) -> float:
         text = self.ask("GET", "/metrics").body.decode()

@@ -120,7 +120,7 @@ class OperationTest(unittest.TestCase):
 
     def test_others_are_warned_of(self) -> None:
         server = self.server("--listen", "0.0.0.0:0")
-        self.assertIn("warning: anybody", "".join(server.said))
+        self.assertIn("WARNING: anybody", "".join(server.said))
 
     def test_what_cannot_be_served_is_refused(self) -> None:
         for arguments, code, words in (

@@ -50,5 +50,16 @@ TEST(Prometheus, WritesCountersHistogramsAndGauges) {
             "tern_build_info{model=\"a\\\"b\\\\c\\n\"} 1\n");
 }
 
+TEST(Prometheus, SamplesOfOneNameStandTogether) {
+  const Telemetry telemetry;
+  const std::vector<Gauge> gauges{{"key.requests", "Of a key.", 3, {{"key", "a"}}, true},
+                                  {"key.requests", "Of a key.", 4, {{"key", "b"}}, true}};
+  EXPECT_EQ(prometheus_text(telemetry, gauges),
+            "# HELP tern_key_requests_total Of a key.\n"
+            "# TYPE tern_key_requests_total counter\n"
+            "tern_key_requests_total{key=\"a\"} 3\n"
+            "tern_key_requests_total{key=\"b\"} 4\n");
+}
+
 }  // namespace
 }  // namespace tern::telemetry

@@ -1,0 +1,290 @@
+#include "cli/serve_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <utility>
+
+#include "cli/build_info.h"
+#include "cli/key_file.h"
+#include "cli/printable.h"
+#include "cli/progress.h"
+#include "cli/runtime.h"
+#include "cli/serve_setup.h"
+#include "cli/service_manager.h"
+#include "cli/signals.h"
+#include "cli/streams.h"
+#include "core/file_descriptor.h"
+#include "schemas/embedded_schemas.h"
+#include "serve/service.h"
+#include "telemetry/line_log.h"
+
+namespace tern::cli {
+namespace {
+
+using std::chrono::steady_clock;
+using LogFile = std::shared_ptr<FileDescriptor>;
+
+// A reader of standard error that has stopped stops no server.
+void say(const std::string& line) {
+  pollfd look{STDERR_FILENO, POLLOUT, 0};
+  if (::poll(&look, 1, 1000) > 0) write_stderr("tern: " + printable(line) + "\n");
+}
+
+bool is_loopback(std::string_view address) {
+  if (is_https(address)) address.remove_prefix(std::string_view("https://").size());
+  return address.starts_with("127.") || address.starts_with("[::1]") ||
+         address.starts_with("unix:");
+}
+
+std::string url(const std::string& address) {
+  return address.starts_with("unix:") || is_https(address) ? address : "http://" + address;
+}
+
+// What strangers could do there, if anything.
+void warn(const std::string& address, bool has_keys) {
+  if (is_loopback(address)) return;
+  if (!has_keys && !is_https(address)) {
+    say("WARNING: anybody who reaches " + address +
+        " can use this model and see what others ask it: there are no keys (--api-keys) and no "
+        "encryption (https://)");
+  } else if (!has_keys) {
+    say("warning: anybody who reaches " + address +
+        " can use this model: there are no keys (--api-keys)");
+  } else if (!is_https(address)) {
+    say("warning: keys, questions and answers pass " + address +
+        " in the clear: there is no encryption (https://)");
+  }
+}
+
+Result<LogFile> open_log(const std::string& path) {
+  if (path.empty()) return LogFile();
+  const int fd = path == "-" ? ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)  // NOLINT: variadic
+                             : ::open(path.c_str(),                        // NOLINT: variadic
+                                      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+  if (fd < 0) return io_error(path, "cannot open for writing", errno);
+  return std::make_shared<FileDescriptor>(fd);
+}
+
+Result<serve::ServicePolicy> policy_of(const LiveOptions& live) {
+  serve::ServicePolicy policy;
+  if (live.max_tokens != 0) policy.default_max_tokens = live.max_tokens;
+  policy.most_priority = live.priority;
+  policy.cors_origins = live.cors_origins;
+  policy.log_content = live.log_prompts;
+  if (!live.api_keys.empty()) {
+    TERN_ASSIGN(policy.keys, read_key_file(live.api_keys));
+  }
+  return policy;
+}
+
+net::HttpServerOptions http_options(const LiveOptions& live) {
+  constexpr std::size_t kMiB = 1u << 20;
+  using std::chrono::seconds;
+  net::HttpServerOptions http;
+  if (!live.tls_cert.empty()) http.tls = net::TlsFiles{live.tls_cert, live.tls_key};
+  http.limits = {.head_bytes = std::size_t{live.head_kib} << 10,
+                 .headers = live.headers,
+                 .body_bytes = live.body_mib * kMiB};
+  http.connections = live.connections;
+  http.all_body_bytes = live.bodies_mib * kMiB;
+  http.unread_bytes = live.unread_mib * kMiB;
+  http.head_time = seconds(live.head_seconds);
+  http.body_time = seconds(live.body_seconds);
+  http.idle_time = seconds(live.idle_seconds);
+  http.write_time = seconds(live.write_seconds);
+  return http;
+}
+
+// Built in the order of its members: each stands on those before it.
+class ServeProcess {
+ public:
+  ServeProcess(ServeConfig config, const GivenOptions& command_line, const std::string& file)
+      : config_(std::move(config)), command_line_(command_line), file_(file) {}
+
+  Result<void> start();
+  void run();
+
+ private:
+  const ServeOptions& options() const { return config_.options; }
+  const LiveOptions& live() const { return config_.options.live; }
+  Result<std::unique_ptr<net::HttpServer>> listen(std::vector<std::string> where, serve::Door door);
+  void greet(const serve::ServedModel& model) const;
+  void reload();
+  Result<void> take_settings();
+  void drain();
+  void tell_of_life() const;
+
+  Signals signals_;  // before threads are made
+  const ServiceManager manager_;
+  ServeConfig config_;
+  const GivenOptions& command_line_;
+  const std::string& file_;
+  telemetry::Telemetry telemetry_;
+  telemetry::LineLog* log_ = nullptr;  // telemetry_'s
+  std::unique_ptr<Runtime> runtime_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<serve::Service> service_;
+  std::unique_ptr<net::HttpServer> admin_;  // none: what it has is where all else is
+  std::unique_ptr<net::HttpServer> server_;
+};
+
+Result<void> ServeProcess::start() {
+  TERN_ASSIGN(const serve::ServicePolicy policy, policy_of(live()));
+  TERN_ASSIGN(const LogFile log_file, open_log(live().access_log));
+  auto log = std::make_unique<telemetry::LineLog>(telemetry::LineLog::Bounds(),
+                                                  telemetry_.counter("log.dropped_lines"));
+  log_ = log.get();
+  log_->write_to(log_file);
+  telemetry_.add_sink(std::move(log));
+  Progress progress;
+  TERN_ASSIGN(Runtime runtime,
+              load_runtime(options().model, options().compute, true, options().head, progress));
+  progress.clear();
+  runtime_ = std::make_unique<Runtime>(std::move(runtime));
+  TERN_ASSIGN(engine_, make_engine(*runtime_, options(), telemetry_));
+  TERN_ASSIGN(const serve::ServedModel model, make_served_model(*runtime_, options(), *engine_));
+  serve::ServiceOptions wanted;
+  wanted.queue = options().queue;
+  wanted.own_admin = !options().admin_listen.empty();
+  wanted.openapi = schemas::openapi_json();
+  wanted.build = std::string(kVersion) + "+" + kGitCommit;
+  service_ = std::make_unique<serve::Service>(model, *engine_, telemetry_, wanted);
+  service_->set_policy(policy);
+  if (wanted.own_admin) {
+    TERN_ASSIGN(admin_, listen({options().admin_listen}, serve::Door::kAdmin));
+  }
+  TERN_ASSIGN(server_, listen(options().listen, serve::Door::kPublic));
+  signals_.take_over();
+  greet(model);
+  return {};
+}
+
+Result<std::unique_ptr<net::HttpServer>> ServeProcess::listen(std::vector<std::string> where,
+                                                              serve::Door door) {
+  net::HttpServerOptions http = http_options(live());
+  http.listen = std::move(where);
+  http.refuse = [this](const net::HttpError& error) { return service_->refuse(error); };
+  return net::HttpServer::start(http, [this, door](std::shared_ptr<net::Exchange> exchange) {
+    service_->handle(std::move(exchange), door);
+  });
+}
+
+void ServeProcess::greet(const serve::ServedModel& model) const {
+  const engine::EngineState state = engine_->state();
+  for (const std::string& address : server_->addresses()) {
+    say(fmt::format("serving {} on {}", model.id, url(address)));
+    warn(address, !live().api_keys.empty());
+  }
+  if (admin_) {
+    const std::string& address = admin_->addresses().front();
+    say(fmt::format("for administrators: {}/metrics, /ready", url(address)));
+    if (!is_loopback(address)) {
+      say("warning: anybody who reaches " + address + " can read them: they ask for no key");
+    }
+  }
+  say(fmt::format("{} tokens a request, {} for all at once; {}", engine_->context(),
+                  std::uint64_t{state.pages} * backend::KvPool::kPageTokens,
+                  model.chat_template ? "with a chat template" : "without a chat template"));
+}
+
+void ServeProcess::reload() {
+  manager_.reloading();
+  const auto taken = take_settings();
+  if (!taken) say("reload: " + taken.error().to_string() + "; all stays as it was");
+  manager_.ready();
+}
+
+// All of what is new, or nothing of it.
+Result<void> ServeProcess::take_settings() {
+  TERN_ASSIGN(ServeConfig next, make_config(command_line_, file_));
+  std::vector<std::string> changed;
+  std::vector<std::string> fixed;
+  for (std::size_t i = 0; i < next.lines.size(); ++i) {
+    ConfigLine& line = next.lines[i];
+    if (line.text == config_.lines[i].text) continue;
+    (line.is_live ? changed : fixed).push_back(line.name);
+    if (!line.is_live) line = config_.lines[i];
+  }
+  ServeOptions options = config_.options;
+  options.live = next.options.live;
+  TERN_TRY(check(options));  // beside what stays
+  TERN_ASSIGN(const serve::ServicePolicy policy, policy_of(options.live));
+  TERN_ASSIGN(LogFile log_file, open_log(options.live.access_log));
+  const net::HttpServerOptions http = http_options(options.live);
+  TERN_TRY(server_->reconfigure(http));
+  if (admin_) TERN_TRY(admin_->reconfigure(http));
+  service_->set_policy(policy);
+  log_->write_to(std::move(log_file));
+  config_ = {std::move(options), std::move(next.lines)};
+  for (const std::string& name : fixed) {
+    say("reload: " + name + " stays as it was: it takes a new start");
+  }
+  say(changed.empty() ? "reload: done; keys, certificates and the log were opened again"
+                      : fmt::format("reload: done; new: {}", fmt::join(changed, ", ")));
+  return {};
+}
+
+void ServeProcess::tell_of_life() const {
+  if (service_->is_alive()) manager_.lives();
+}
+
+void ServeProcess::run() {
+  manager_.ready();
+  for (;;) {
+    std::optional<steady_clock::time_point> until;
+    if (const auto pause = manager_.watchdog()) until = steady_clock::now() + *pause;
+    const auto signal = signals_.wait(until);
+    if (!signal) {
+      tell_of_life();
+    } else if (*signal == SIGHUP) {
+      reload();
+    } else {
+      break;
+    }
+  }
+  manager_.stopping();
+  drain();
+  service_->close();
+  engine_->stop();  // its last words go to clients that are still there
+  server_->wait_closed(steady_clock::now() + std::chrono::seconds(1));
+}
+
+// Answers what runs, at most so long; a second signal ends it at once. Who is not answered then is
+// told so.
+void ServeProcess::drain() {
+  const std::uint32_t seconds = live().drain_seconds;
+  say(fmt::format("ending: no new requests; those at hand have {} s", seconds));
+  service_->drain();
+  engine_->close();
+  server_->close();
+  const auto until = steady_clock::now() + std::chrono::seconds(seconds);
+  while (steady_clock::now() < until) {
+    const auto next = std::min(until, steady_clock::now() + std::chrono::milliseconds(50));
+    if (engine_->wait_idle(next) && server_->wait_closed(next)) break;
+    const auto signal = signals_.wait(steady_clock::now());
+    if (signal && *signal != SIGHUP) break;
+    tell_of_life();
+  }
+  const engine::EngineState state = engine_->state();
+  const std::size_t left = state.running + state.waiting;
+  if (left > 0) say(fmt::format("ended {} answers early", left));
+}
+
+}  // namespace
+
+Result<void> serve(ServeConfig config, const GivenOptions& command_line, const std::string& file) {
+  ServeProcess process(std::move(config), command_line, file);
+  TERN_TRY(process.start());
+  process.run();
+  return {};
+}
+
+}  // namespace tern::cli

@@ -1,0 +1,49 @@
+// A bound on the memory that the requests of all connections hold together.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+namespace tern::net {
+
+struct MemoryPot {
+  explicit MemoryPot(std::size_t bytes) : most(bytes) {}
+
+  std::atomic<std::size_t> most;
+  std::atomic<std::size_t> used{0};
+};
+
+// What one request has of it; given back at the end. One thread at a time; the pot may be used by
+// many.
+class MemoryShare {
+ public:
+  explicit MemoryShare(std::shared_ptr<MemoryPot> pot) : pot_(std::move(pot)) {}
+  MemoryShare(MemoryShare&& other) noexcept
+      : pot_(other.pot_), bytes_(std::exchange(other.bytes_, 0)) {}
+  MemoryShare& operator=(MemoryShare&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~MemoryShare() { give_back(); }
+
+  // False where all together would be more than there is; then nothing changes.
+  bool resize(std::size_t bytes) {
+    const std::size_t more = bytes > bytes_ ? bytes - bytes_ : 0;
+    if (more > 0 && pot_->used.fetch_add(more) + more > pot_->most) {
+      pot_->used -= more;
+      return false;
+    }
+    if (more == 0) pot_->used -= bytes_ - bytes;
+    bytes_ = bytes;
+    return true;
+  }
+  void give_back() { pot_->used -= std::exchange(bytes_, 0); }
+
+ private:
+  std::shared_ptr<MemoryPot> pot_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace tern::net

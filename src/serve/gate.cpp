@@ -1,0 +1,59 @@
+#include "serve/gate.h"
+
+#include <string>
+#include <utility>
+
+#include "serve/api_error.h"
+
+namespace tern::serve {
+
+bool admit(Call& call, const KeyRing& keys, bool counts) {
+  if (keys.empty()) return true;
+  const auto key = bearer_key(call.request());
+  const std::shared_ptr<Account> account = key ? keys.find(*key) : nullptr;
+  if (!account) {
+    const char* found = key ? "the API key is not known"
+                            : "expected \"Authorization: Bearer\" and an API key, found none";
+    call.fail({401, found, "authentication_error", "", "invalid_api_key"},
+              {{"WWW-Authenticate", "Bearer"}});
+    return false;
+  }
+  call.belongs_to(account);
+  if (!counts) return true;
+  const auto refusal = account->admit();
+  if (!refusal) return true;
+  call.fail({429, refusal->message, "rate_limit_error", "", "rate_limit_exceeded"},
+            {{"Retry-After", std::to_string(refusal->retry_after.count())}});
+  return false;
+}
+
+net::HttpResponse refusal(const net::HttpError& error, telemetry::Telemetry& telemetry) {
+  net::HttpResponse response = to_response(api_error(error));
+  response.headers.push_back({"x-request-id", "req-" + random_hex(12)});
+  if (error.status == 503) response.headers.push_back({"Retry-After", "1"});
+  telemetry.counter("http.responses_" + std::to_string(error.status / 100) + "xx").add();
+  return response;
+}
+
+void add_key_metrics(std::vector<telemetry::Gauge>& gauges, const KeyRing& keys) {
+  using Used = Account::Used;
+  struct Part {
+    const char* name;
+    const char* help;
+    std::uint64_t Used::*value;
+  };
+  constexpr Part kParts[] = {
+      {"key.requests", "Requests that a key was let in with.", &Used::requests},
+      {"key.refused", "Requests beyond the limits of a key.", &Used::refused},
+      {"key.prompt_tokens", "Tokens of its prompts.", &Used::prompt_tokens},
+      {"key.generated_tokens", "Tokens of its answers.", &Used::generated_tokens}};
+  const auto accounts = keys.accounts();
+  for (const Part& part : kParts) {
+    for (const auto& account : accounts) {
+      const auto value = static_cast<double>(account->used().*part.value);
+      gauges.push_back({part.name, part.help, value, {{"key", account->name()}}, true});
+    }
+  }
+}
+
+}  // namespace tern::serve

@@ -1,0 +1,24 @@
+// Who may come in, how often, and what those are told who may not.
+#pragma once
+
+#include <vector>
+
+#include "net/http_message.h"
+#include "serve/api_keys.h"
+#include "serve/call.h"
+#include "telemetry/prometheus.h"
+#include "telemetry/telemetry.h"
+
+namespace tern::serve {
+
+// Whether the request may go on; else it has been answered: 401 without a key that is known, 429
+// beyond the limits of the key. `counts`: it is one of the requests that the limits are of.
+bool admit(Call& call, const KeyRing& keys, bool counts);
+
+// The reply to what was never a request of the API: malformed, too large, too late, too much.
+net::HttpResponse refusal(const net::HttpError& error, telemetry::Telemetry& telemetry);
+
+// What each key has used, for /metrics.
+void add_key_metrics(std::vector<telemetry::Gauge>& gauges, const KeyRing& keys);
+
+}  // namespace tern::serve

@@ -1,0 +1,98 @@
+#include "telemetry/line_log.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+namespace tern::telemetry {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr int kLookMs = 50;  // how often a writer that waits looks whether it is to end
+constexpr std::chrono::seconds kLastWords{1};
+
+}  // namespace
+
+LineLog::LineLog(const Bounds& bounds, Counter& dropped)
+    : bounds_(bounds), dropped_(dropped), thread_([this] { run(); }) {}
+
+LineLog::~LineLog() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+  dropped_.add(lines_.size());
+}
+
+void LineLog::write_to(std::shared_ptr<FileDescriptor> file) {
+  const std::lock_guard lock(mutex_);
+  file_ = std::move(file);
+}
+
+void LineLog::receive(const Event& event) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!file_) return;
+  }
+  std::string line = json_line(event);
+  const std::lock_guard lock(mutex_);
+  if (lines_.size() >= bounds_.lines || bytes_ + line.size() > bounds_.bytes) {
+    return dropped_.add();
+  }
+  bytes_ += line.size();
+  lines_.push_back(std::move(line));
+  changed_.notify_all();
+}
+
+void LineLog::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return ending_ || !lines_.empty(); });
+    if (lines_.empty()) return;
+    const std::string line = std::move(lines_.front());
+    lines_.pop_front();
+    const std::shared_ptr<FileDescriptor> file = file_;
+    lock.unlock();
+    const bool written = file && write(file->get(), line);
+    lock.lock();
+    bytes_ -= line.size();
+    if (written) continue;
+    dropped_.add();
+    if (ending_) return;
+  }
+}
+
+// A pipe that can be written to takes PIPE_BUF bytes without waiting, a file all of them.
+bool LineLog::write(int file, std::string_view line) {
+  std::optional<steady_clock::time_point> until;
+  while (!line.empty()) {
+    pollfd look{file, POLLOUT, 0};
+    if (::poll(&look, 1, kLookMs) > 0) {
+      const ssize_t count =
+          ::write(file, line.data(), std::min<std::size_t>(line.size(), PIPE_BUF));
+      if (count < 0 && errno != EINTR && errno != EAGAIN) return false;
+      if (count > 0) {
+        line.remove_prefix(static_cast<std::size_t>(count));
+        until.reset();
+      }
+      continue;
+    }
+    const std::lock_guard lock(mutex_);
+    if (!ending_) continue;
+    if (!until) until = steady_clock::now() + kLastWords;
+    if (steady_clock::now() >= *until) return false;
+  }
+  return true;
+}
+
+}  // namespace tern::telemetry

@@ -1,0 +1,137 @@
+#include "serve/api_keys.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "core/sha256.h"
+
+namespace tern::serve {
+namespace {
+
+using std::chrono::seconds;
+
+const Clock::time_point kBegin = Clock::now() + std::chrono::hours(1);
+
+TEST(ApiKeys, AreLongAndRandom) {
+  std::set<std::string> keys;
+  for (int i = 0; i < 100; ++i) keys.insert(make_api_key());
+  EXPECT_EQ(keys.size(), 100u);
+  for (const std::string& key : keys) {
+    EXPECT_EQ(key.size(), 8u + 64u);
+    EXPECT_TRUE(key.starts_with("sk-tern-"));
+  }
+}
+
+TEST(Budget, ComesBackEvenlyUpToAMinutesWorth) {
+  Budget budget(60);
+  EXPECT_DOUBLE_EQ(budget.left(kBegin), 60);
+  budget.spend(60, kBegin);
+  EXPECT_DOUBLE_EQ(budget.left(kBegin), 0);
+  EXPECT_DOUBLE_EQ(budget.left(kBegin + seconds(10)), 10);
+  EXPECT_DOUBLE_EQ(budget.left(kBegin + seconds(3600)), 60);
+}
+
+TEST(Budget, ADebtIsWaitedFor) {
+  Budget budget(60);
+  budget.spend(90, kBegin);
+  EXPECT_DOUBLE_EQ(budget.left(kBegin), -30);
+  EXPECT_DOUBLE_EQ(budget.until(1, kBegin).count(), 31);
+  EXPECT_DOUBLE_EQ(budget.left(kBegin + seconds(31)), 1);
+}
+
+TEST(Budget, TimeThatGoesBackGivesNothing) {
+  Budget budget(60);
+  budget.spend(60, kBegin + seconds(5));
+  EXPECT_DOUBLE_EQ(budget.left(kBegin), 0);
+  EXPECT_DOUBLE_EQ(budget.left(kBegin + seconds(6)), 1);
+}
+
+TEST(Budget, ANewLimitNeitherForgivesNorGives) {
+  Budget budget(60);
+  budget.spend(50, kBegin);
+  budget.set(600, kBegin);
+  EXPECT_DOUBLE_EQ(budget.left(kBegin), 10);
+  budget.set(5, kBegin);
+  EXPECT_DOUBLE_EQ(budget.left(kBegin), 5);
+}
+
+TEST(Account, IsLetInUpToItsLimits) {
+  Account account({.name = "a", .sha256 = "", .requests_per_minute = 2, .tokens_per_minute = 0});
+  EXPECT_FALSE(account.admit(kBegin));
+  EXPECT_FALSE(account.admit(kBegin));
+  const auto refusal = account.admit(kBegin);
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->retry_after, seconds(30));
+  EXPECT_TRUE(account.admit(kBegin + seconds(29)));
+  EXPECT_FALSE(account.admit(kBegin + seconds(30)));
+  EXPECT_EQ(account.used().requests, 3u);
+  EXPECT_EQ(account.used().refused, 2u);
+}
+
+TEST(Account, WithoutLimitsSaysNothingOfThem) {
+  Account account({.name = "a", .sha256 = ""});
+  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(account.admit(kBegin));
+  account.charge_generated(1'000'000);
+  EXPECT_FALSE(account.admit(kBegin));
+  EXPECT_TRUE(account.headers(kBegin).empty());
+}
+
+std::string value(const std::vector<net::HttpHeader>& headers, std::string_view name) {
+  return std::string(net::find_header(headers, name));
+}
+
+TEST(Account, HeadersSayWhatIsLeft) {
+  Account account({.name = "a", .sha256 = "", .requests_per_minute = 4, .tokens_per_minute = 60});
+  EXPECT_FALSE(account.admit(kBegin));
+  auto headers = account.headers(kBegin);
+  EXPECT_EQ(value(headers, "x-ratelimit-limit-requests"), "4");
+  EXPECT_EQ(value(headers, "x-ratelimit-remaining-requests"), "3");
+  EXPECT_EQ(value(headers, "x-ratelimit-reset-requests"), "15s");
+  EXPECT_EQ(value(headers, "x-ratelimit-limit-tokens"), "60");
+  EXPECT_EQ(value(headers, "x-ratelimit-reset-tokens"), "0ms");
+  account.charge_prompt(100);
+  headers = account.headers(kBegin);
+  EXPECT_EQ(value(headers, "x-ratelimit-remaining-tokens"), "0");
+  EXPECT_EQ(value(headers, "x-ratelimit-reset-tokens"), "1m40s");
+}
+
+TEST(KeyRing, KnowsItsKeysByTheirHashes) {
+  const KeyRing ring(
+      {{.name = "a", .sha256 = sha256_of("one")}, {.name = "b", .sha256 = sha256_of("two")}},
+      KeyRing());
+  EXPECT_EQ(ring.find("one")->name(), "a");
+  EXPECT_EQ(ring.find("two")->name(), "b");
+  EXPECT_EQ(ring.find("three"), nullptr);
+  EXPECT_EQ(ring.find(""), nullptr);
+  EXPECT_EQ(ring.find(sha256_of("one")), nullptr);
+}
+
+TEST(KeyRing, AccountsGoOnUnderTheirNames) {
+  const KeyRing before({{.name = "a", .sha256 = sha256_of("one")}}, KeyRing());
+  before.find("one")->charge_prompt(7);
+  const KeyRing after({{.name = "a", .sha256 = sha256_of("new"), .requests_per_minute = 1}},
+                      before);
+  EXPECT_EQ(after.find("one"), nullptr);
+  EXPECT_EQ(after.find("new")->used().prompt_tokens, 7u);
+  EXPECT_FALSE(after.find("new")->admit());
+  EXPECT_TRUE(after.find("new")->admit());
+}
+
+TEST(BearerKey, IsFoundInItsHeaderAlone) {
+  const auto key = [](std::string authorization) {
+    net::HttpRequest request;
+    if (!authorization.empty()) request.headers = {{"Authorization", std::move(authorization)}};
+    const auto found = bearer_key(request);
+    return found ? std::string(*found) : std::string("-");
+  };
+  EXPECT_EQ(key(""), "-");
+  EXPECT_EQ(key("Bearer"), "-");
+  EXPECT_EQ(key("Basic abc"), "-");
+  EXPECT_EQ(key("Bearerabc"), "-");
+  EXPECT_EQ(key("Bearer abc"), "abc");
+  EXPECT_EQ(key("bEARER   abc"), "abc");
+}
+
+}  // namespace
+}  // namespace tern::serve

@@ -1,0 +1,295 @@
+"""Who may ask, how much, and from which pages: API keys, their limits, CORS, and the address of
+administrators."""
+
+import hashlib
+import http.client
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from server import SECONDS, TERN, Server
+
+ONCE = {"prompt": "Once upon a time", "max_tokens": 4, "temperature": 0}
+ORIGIN = "https://app.example.com"
+
+
+class Keys:
+    """A file of keys, some with limits."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp()) / "keys.toml"
+        self.text = ""
+
+    def make(self, name: str, limits: str = "") -> str:
+        made = subprocess.run(
+            [TERN, "serve", "--make-key", name], capture_output=True, text=True, check=True
+        )
+        key = made.stderr.rstrip("\n").rsplit(" ", 1)[1]
+        assert hashlib.sha256(key.encode()).hexdigest() in made.stdout
+        assert key not in made.stdout
+        self.write(self.text + made.stdout + limits)
+        return key
+
+    def write(self, text: str) -> None:
+        self.text = text
+        self.path.write_text(text, encoding="utf-8")
+        self.path.chmod(0o640)
+
+
+class KeysTest(unittest.TestCase):
+    def server(self, keys: Keys, *arguments: str) -> Server:
+        server = Server("--api-keys", str(keys.path), *arguments)
+        self.addCleanup(server.close)
+        return server
+
+    def test_only_who_has_a_key_may_ask(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice")
+        keys.make("bob")
+        server = self.server(keys)
+        for path in ("/health", "/ready", "/openapi.json"):
+            self.assertEqual(server.ask("GET", path).status, 200)
+        for header in (
+            {},
+            {"Authorization": ""},
+            {"Authorization": "Bearer"},
+            {"Authorization": "Bearer "},
+            {"Authorization": alice},
+            {"Authorization": f"Basic {alice}"},
+            {"Authorization": f"Bearer {alice[:-1]}"},
+            {"Authorization": f"Bearer {alice}0"},
+            {"Authorization": "Bearer " + hashlib.sha256(alice.encode()).hexdigest()},
+        ):
+            for method, path in (
+                ("GET", "/v1/models"),
+                ("GET", "/metrics"),
+                ("POST", "/v1/completions"),
+                ("POST", "/tokenize"),
+            ):
+                with self.subTest(header=header, path=path):
+                    reply = server.ask(method, path, ONCE if method == "POST" else None, header)
+                    self.assertEqual(reply.status, 401)
+                    self.assertEqual(reply.headers["www-authenticate"], "Bearer")
+                    self.assertEqual(reply.json()["error"]["code"], "invalid_api_key")
+        for scheme in ("Bearer", "bearer", "BEARER "):
+            reply = server.ask("GET", "/v1/models", None, {"Authorization": f"{scheme} {alice}"})
+            self.assertEqual(reply.status, 200)
+
+    def test_names_of_keys_are_told_and_keys_are_not(self) -> None:
+        keys = Keys()
+        alice, bob = keys.make("alice"), keys.make("bob-2")
+        server = self.server(keys, "--log-prompts")
+        server.key = bob
+        usage = server.ask("POST", "/v1/completions", ONCE).json()["usage"]
+        server.ask("POST", "/v1/completions", ONCE, {"Authorization": f"Bearer {bob}x"})
+        log = server.logged(2)
+        self.assertEqual(log[0]["key_id"], "bob-2")
+        self.assertNotIn("key_id", log[1])
+        text = server.ask("GET", "/metrics").body.decode()
+        for line in (
+            'tern_key_requests_total{key="bob-2"} 1',
+            'tern_key_requests_total{key="alice"} 0',
+            f'tern_key_prompt_tokens_total{{key="bob-2"}} {usage["prompt_tokens"]}',
+            'tern_key_generated_tokens_total{key="bob-2"} 4',
+        ):
+            self.assertIn(line, text)
+        self.assertEqual(text.count("# TYPE tern_key_requests_total counter"), 1)
+        for secret in (alice, bob):
+            self.assertNotIn(secret, server.log.read_text() + text)
+
+    def test_requests_beyond_the_limit_of_a_key(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice", "requests-per-minute = 3\n")
+        server = self.server(keys)
+        server.key = alice
+        for left in (2, 1, 0):
+            reply = server.ask("POST", "/v1/completions", ONCE)
+            self.assertEqual(reply.status, 200)
+            self.assertEqual(reply.headers["x-ratelimit-limit-requests"], "3")
+            self.assertLessEqual(int(reply.headers["x-ratelimit-remaining-requests"]), left + 1)
+            self.assertNotIn("x-ratelimit-limit-tokens", reply.headers)
+        replies = [server.ask("POST", "/v1/completions", ONCE) for _ in range(3)]
+        refused = [reply for reply in replies if reply.status == 429]
+        self.assertTrue(refused)  # even where the machine is slow
+        for reply in refused:
+            self.assertTrue(1 <= int(reply.headers["retry-after"]) <= 20)
+            self.assertEqual(reply.headers["x-ratelimit-remaining-requests"], "0")
+            self.assertEqual(reply.json()["error"]["code"], "rate_limit_exceeded")
+        self.assertEqual(server.ask("GET", "/v1/models").status, 200)  # computes nothing
+        self.assertGreaterEqual(server.metric("tern_key_refused_total"), 1)
+
+    def test_tokens_beyond_the_limit_of_a_key(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice", "tokens-per-minute = 12\n")
+        bob = keys.make("bob")
+        server = self.server(keys)
+        server.key = alice
+        long = ONCE | {"max_tokens": 30, "ignore_eos": True}
+        first = server.ask("POST", "/v1/completions", long)
+        self.assertEqual(first.status, 200)  # what is left is enough to begin
+        refused = server.ask("POST", "/v1/completions", ONCE)
+        self.assertEqual(refused.status, 429)
+        self.assertIn("12 tokens", refused.json()["error"]["message"])
+        # 36 tokens of 12: it takes two minutes for the debt.
+        self.assertTrue(60 < int(refused.headers["retry-after"]) <= 130)
+        self.assertEqual(refused.headers["x-ratelimit-remaining-tokens"], "0")
+        self.assertRegex(refused.headers["x-ratelimit-reset-tokens"], r"\A[23]m\d+s\Z")
+        server.key = bob
+        self.assertEqual(server.ask("POST", "/v1/completions", ONCE).status, 200)
+
+    def test_a_place_comes_back_with_time(self) -> None:
+        keys = Keys()
+        server_keys = keys.make("alice", "requests-per-minute = 60\n")
+        server = self.server(keys)
+        server.key = server_keys
+        until = time.monotonic() + SECONDS
+        while server.ask("POST", "/tokenize", {"content": "a"}).status != 429:
+            self.assertLess(time.monotonic(), until)
+        time.sleep(1.1)
+        self.assertEqual(server.ask("POST", "/tokenize", {"content": "a"}).status, 200)
+
+    def test_keys_come_and_go_at_sighup(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice", "requests-per-minute = 1\n")
+        server = self.server(keys)
+        server.key = alice
+        self.assertEqual(server.ask("POST", "/v1/completions", ONCE).status, 200)
+        bob = keys.make("bob")
+        server.hang_up()
+        self.assertEqual(server.ask("POST", "/v1/completions", ONCE).status, 429)  # still
+        server.key = bob
+        self.assertEqual(server.ask("GET", "/v1/models").status, 200)
+        keys.write("")
+        self.assertIn("at least one key", server.hang_up())
+        self.assertEqual(server.ask("GET", "/v1/models").status, 200)
+        only = Keys()
+        carol = only.make("carol")
+        keys.write(only.text)
+        server.hang_up()
+        self.assertEqual(server.ask("GET", "/v1/models").status, 401)
+        server.key = carol
+        self.assertEqual(server.ask("GET", "/v1/models").status, 200)
+
+    def test_wrong_files_of_keys(self) -> None:
+        hash_line = f'hash = "sha256:{"0" * 64}"\n'
+        for text, words in (
+            ("", ("at least one key",)),
+            (hash_line, (":1:1:", "before the first")),
+            ("[alice]\n", (":1:1:", "a hash")),
+            ('[alice]\nhash = "sha256:00"\n', (":2:1:", "64 hexadecimal digits")),
+            (f'[alice]\nhash = "sha256:{"A" * 64}"\n', ("lower case",)),
+            (f'[alice]\nhash = "{"0" * 64}"\n', ("sha256:",)),
+            ("[alice]\nhash = 3\n", ("sha256:",)),
+            (f"[alice]\n{hash_line}request-per-minute = 3\n", (":3:1:", "requests-per-minute?")),
+            (f"[alice]\n{hash_line}requests-per-minute = 0\n", (":3:1:", "found 0")),
+            (f"[alice]\n{hash_line}tokens-per-minute = 'x'\n", (":3:1:", "found a text")),
+            (f"[alice]\n{hash_line}[bob]\n{hash_line}", (":3:1:", "alice")),
+            (f'["a b"]\n{hash_line}', (":1:1:", '"a b"')),
+            (f"[{'a' * 65}]\n{hash_line}", ("1 to 64",)),
+            (f"[alice]\n{hash_line}[alice.x]\ny = 1\n", ("table",)),
+        ):
+            keys = Keys()
+            keys.write(text)
+            with self.subTest(text=text):
+                self.assert_refused(keys, *words)
+        keys = Keys()
+        keys.make("alice")
+        keys.path.chmod(0o644)
+        self.assert_refused(keys, "chmod o-rw")
+        named = subprocess.run(
+            [TERN, "serve", "--make-key", "a b"], capture_output=True, text=True, check=False
+        )
+        self.assertEqual(named.returncode, 2)
+
+    def assert_refused(self, keys: Keys, *words: str) -> None:
+        outcome = subprocess.run(
+            [TERN, "serve", "--api-keys", str(keys.path), "--listen", "127.0.0.1:0"],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        self.assertIn(outcome.returncode, (2, 4), outcome.stderr)
+        for word in words:
+            self.assertIn(word, outcome.stderr)
+
+
+class AdminTest(unittest.TestCase):
+    def test_administrators_have_an_address_of_their_own(self) -> None:
+        keys = Keys()
+        keys.make("alice")
+        server = Server("--api-keys", str(keys.path), "--admin-listen", "127.0.0.1:0")
+        self.addCleanup(server.close)
+        public, admin = server.ports
+        for path, on_public, on_admin in (
+            ("/health", 200, 200),
+            ("/ready", 404, 200),
+            ("/metrics", 404, 200),
+            ("/v1/models", 401, 404),
+            ("/openapi.json", 200, 200),
+        ):
+            for port, status in ((public, on_public), (admin, on_admin)):
+                with self.subTest(path=path, port=port):
+                    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+                    connection.request("GET", path)
+                    self.assertEqual(connection.getresponse().status, status)
+                    connection.close()
+
+
+class CorsTest(unittest.TestCase):
+    def test_pages_of_listed_origins_may_ask(self) -> None:
+        keys = Keys()
+        key = keys.make("alice")
+        server = Server("--cors-origin", ORIGIN, "--api-keys", str(keys.path))
+        self.addCleanup(server.close)
+        beforehand = {
+            "Origin": ORIGIN,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type,x-stainless-os",
+        }
+        reply = server.ask("OPTIONS", "/v1/chat/completions", None, beforehand)
+        self.assertEqual((reply.status, reply.body), (204, b""))
+        self.assertEqual(reply.headers["access-control-allow-origin"], ORIGIN)
+        self.assertIn("POST", reply.headers["access-control-allow-methods"])
+        self.assertIn("x-stainless-os", reply.headers["access-control-allow-headers"])
+        self.assertEqual(reply.headers["vary"], "Origin")
+        server.key = key
+        for status, headers in ((200, {}), (401, {"Authorization": "Bearer x"})):
+            reply = server.ask("POST", "/v1/completions", ONCE, headers | {"Origin": ORIGIN})
+            self.assertEqual(reply.status, status)
+            self.assertEqual(reply.headers["access-control-allow-origin"], ORIGIN)
+            self.assertIn("x-request-id", reply.headers["access-control-expose-headers"])
+        stream = server.ask("POST", "/v1/completions", ONCE | {"stream": True}, {"Origin": ORIGIN})
+        self.assertEqual(stream.headers["access-control-allow-origin"], ORIGIN)
+
+    def test_pages_of_others_may_not(self) -> None:
+        server = Server("--cors-origin", ORIGIN)
+        self.addCleanup(server.close)
+        for origin in ("https://evil.example", ORIGIN + ".evil.example", ORIGIN + ":444", "null"):
+            with self.subTest(origin=origin):
+                headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+                reply = server.ask("OPTIONS", "/v1/completions", None, headers)
+                self.assertEqual(reply.status, 405)
+                self.assertNotIn("access-control-allow-origin", reply.headers)
+                reply = server.ask("POST", "/v1/completions", ONCE, {"Origin": origin})
+                self.assertNotIn("access-control-allow-origin", reply.headers)
+                self.assertEqual(reply.headers["vary"], "Origin")
+        reply = server.ask("OPTIONS", "/v1/completions", None, {"Origin": ORIGIN})
+        self.assertEqual(reply.status, 405)  # no question of a browser
+
+    def test_without_a_list_nothing_is_said_of_origins(self) -> None:
+        server = Server()
+        self.addCleanup(server.close)
+        reply = server.ask("GET", "/health", None, {"Origin": ORIGIN})
+        self.assertNotIn("vary", reply.headers)
+        self.assertNotIn("access-control-allow-origin", reply.headers)
+        any_origin = Server("--cors-origin", "*")
+        self.addCleanup(any_origin.close)
+        reply = any_origin.ask("GET", "/health", None, {"Origin": ORIGIN})
+        self.assertEqual(reply.headers["access-control-allow-origin"], ORIGIN)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,258 @@
+"""A server as a service: its log, what it tells systemd, and what it bears in all."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+from typing import Any
+
+from server import ROOT, SECONDS, TERN, Server
+
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+from json_schema import Document, load
+
+TELEMETRY = Document(load(ROOT / "schemas" / "telemetry-v1.json"))
+TALE = {"prompt": "Once upon a time", "max_tokens": 9, "seed": 7, "temperature": 1}
+CHAT = {"messages": [{"role": "user", "content": "Hello there"}], "max_tokens": 5, "n": 2}
+
+
+class ServiceTest(unittest.TestCase):
+    def server(self, *arguments: str, environment: dict[str, str] | None = None) -> Server:
+        server = Server(*arguments, environment=environment)
+        self.addCleanup(server.close)
+        return server
+
+
+class LogTest(ServiceTest):
+    def test_lines_fit_their_schema_and_hold_no_content(self) -> None:
+        server = self.server()
+        server.ask("POST", "/v1/completions", TALE)
+        server.ask("POST", "/v1/chat/completions", CHAT | {"stream": True})
+        server.ask("POST", "/v1/completions", {"prompt": 3})
+        server.ask("GET", "/v1/models")
+        for event in server.logged(4):
+            self.assertEqual(TELEMETRY.errors(event), [])
+            self.assertNotIn("body", event)
+            self.assertNotIn("choices", event)
+        tale = server.logged(4)[0]
+        self.assertEqual((tale["prompt_tokens"], tale["generated_tokens"]), (6, 9))
+        self.assertNotIn("Once", server.log.read_text())
+        self.assertNotIn("Hello", server.log.read_text())
+
+    def test_with_prompts_it_has_all_that_is_needed_to_ask_again(self) -> None:
+        server = self.server("--log-prompts", "--max-tokens", "4", "--parallel", "8")
+        answers: list[Any] = []
+        bodies = [
+            ("/v1/completions", TALE),
+            ("/v1/completions", {k: v for k, v in TALE.items() if k != "seed"} | {"n": 3}),
+            ("/v1/completions", TALE | {"stream": True}),
+            ("/v1/chat/completions", CHAT),
+            ("/v1/chat/completions", {k: v for k, v in CHAT.items() if k != "max_tokens"}),
+        ]
+        for path, body in bodies:
+            reply = server.ask("POST", path, body)
+            answers.append(reply.chunks() if "stream" in body else reply.json())
+        events = server.logged(len(bodies))
+        for (path, body), answer, event in zip(bodies, answers, events, strict=True):
+            with self.subTest(path=path, body=body):
+                self.assertEqual(TELEMETRY.errors(event), [])
+                self.assertEqual(json.loads(event["body"]), body)
+                self.assertEqual(event["path"], path)
+                self.assertEqual(event["context"], 512)
+                self.assertEqual(event["max_tokens"], body.get("max_tokens", 4))
+                self.assertEqual("chat_template" in event, "chat" in path)
+                first = answer[0] if isinstance(answer, list) else answer
+                for name in ("seed", "system_fingerprint", "model"):
+                    self.assertEqual(event[name], first[name])
+                self.assert_same(event, answer)
+                again = dict(json.loads(event["body"]), seed=event["seed"], stream=False)
+                self.assert_same(event, server.ask("POST", path, again).json())
+        chosen = events[0]["choices"][0]
+        text = server.ask("POST", "/detokenize", {"tokens": chosen["tokens"]}).json()["content"]
+        self.assertEqual(text, chosen["text"])
+
+    def assert_same(self, event: dict[str, Any], answer: Any) -> None:
+        if isinstance(answer, list):
+            texts = ["".join(c["choices"][0]["text"] for c in answer)]
+        else:
+            texts = [c.get("text", c.get("message", {}).get("content")) for c in answer["choices"]]
+        self.assertEqual([choice["text"] for choice in event["choices"]], texts)
+        self.assertEqual({choice["finish_reason"] for choice in event["choices"]}, {"length"})
+        self.assertEqual(
+            sum(len(choice["tokens"]) for choice in event["choices"]), event["generated_tokens"]
+        )
+
+    def test_what_was_refused_or_broken_off_is_in_it(self) -> None:
+        server = self.server("--log-prompts")
+        server.ask("POST", "/v1/completions", b'{"prompt": "\xff"}')
+        server.ask("POST", "/v1/completions", b"\xff{")
+        lines = server.stream("/v1/completions", TALE | {"max_tokens": 500, "stream": True})
+        next(lines)
+        lines.close()
+        events = server.logged(3)
+        for event in events:
+            self.assertEqual(TELEMETRY.errors(event), [])
+        self.assertEqual([event["status"] for event in events[:2]], [400, 400])
+        self.assertIn(events[2]["choices"][0]["finish_reason"], ("cancelled", "length"))
+        self.assertEqual(len(events[2]["choices"][0]["tokens"]), events[2]["generated_tokens"])
+        reply = server.ask("POST", "/v1/completions", TALE | {"stream": True})
+        last = reply.events()[2][0]
+        server.ask("POST", "/v1/completions", TALE | {"stream": True}, {"Last-Event-ID": last})
+        self.assertEqual(server.logged(5)[4]["last_event_id"], last)
+
+    def test_a_reader_that_stops_stops_nobody(self) -> None:
+        reading, writing = os.pipe()
+        process = subprocess.Popen(
+            [
+                *(TERN, "serve", "--listen", "127.0.0.1:0", "--listen", "unix:" + self.path()),
+                *("--access-log", "-"),
+            ],
+            stderr=writing,
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        os.close(writing)
+        said = b""
+        while b"tokens a request" not in said:
+            said += os.read(reading, 4096)
+        # Nobody reads from now on: 64 kB of lines fill the pipe, and more must be answered.
+        for _ in range(200):
+            self.assertIn(b" 404 ", self.get("/" + "x" * 1000))
+        body = json.dumps(TALE | {"max_tokens": 100}).encode()
+        self.assertIn(b'"finish_reason"', self.send(b"POST /v1/completions", body))
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(SECONDS), 0)
+        self.assertLess(time.monotonic() - begun, 30)
+        os.close(reading)
+
+    def path(self) -> str:
+        self.folder = tempfile.mkdtemp()
+        return f"{self.folder}/tern.sock"
+
+    def get(self, path: str) -> bytes:
+        return self.send(b"GET " + path.encode(), b"")
+
+    def send(self, line: bytes, body: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(SECONDS)
+            client.connect(f"{self.folder}/tern.sock")
+            length = b"Content-Length: %d\r\n" % len(body) if body else b""
+            client.sendall(line + b" HTTP/1.0\r\n" + length + b"\r\n" + body)
+            found = b""
+            while part := client.recv(65536):
+                found += part
+            return found
+
+    def test_lines_that_cannot_be_written_are_counted(self) -> None:
+        server = self.server("--access-log", "/dev/full")
+        server.ask("GET", "/health")
+        until = time.monotonic() + SECONDS
+        while server.metric("tern_log_dropped_lines_total") < 1:
+            self.assertLess(time.monotonic(), until)
+
+
+class SystemdTest(ServiceTest):
+    def manager(self) -> tuple[socket.socket, dict[str, str]]:
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.settimeout(SECONDS)
+        path = str(Path(tempfile.mkdtemp()) / "notify")
+        manager.bind(path)
+        return manager, {"NOTIFY_SOCKET": path}
+
+    def test_it_says_when_it_is_ready_reloads_and_ends(self) -> None:
+        manager, environment = self.manager()
+        server = self.server(environment=environment)
+        self.assertEqual(manager.recv(100), b"READY=1")
+        server.hang_up()
+        self.assertRegex(manager.recv(100), rb"\ARELOADING=1\nMONOTONIC_USEC=\d+\Z")
+        self.assertEqual(manager.recv(100), b"READY=1")
+        server.end()
+        self.assertEqual(manager.recv(100), b"STOPPING=1")
+
+    def test_it_says_that_it_lives_twice_as_often_as_needed(self) -> None:
+        manager, environment = self.manager()
+        self.server(environment=environment | {"WATCHDOG_USEC": "400000"})
+        self.assertEqual(manager.recv(100), b"READY=1")
+        begun = time.monotonic()
+        for _ in range(3):
+            self.assertEqual(manager.recv(100), b"WATCHDOG=1")
+        self.assertGreater(time.monotonic() - begun, 0.35)
+
+    def test_a_watchdog_of_another_process_is_none_of_its_business(self) -> None:
+        manager, environment = self.manager()
+        self.server(environment=environment | {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"})
+        self.assertEqual(manager.recv(100), b"READY=1")
+        manager.settimeout(0.3)
+        with self.assertRaises(TimeoutError):
+            manager.recv(100)
+
+    def test_names_of_linux_own_and_sockets_that_are_gone(self) -> None:
+        name = f"tern-test-{os.getpid()}"
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.settimeout(SECONDS)
+        manager.bind("\0" + name)
+        self.server(environment={"NOTIFY_SOCKET": "@" + name})
+        self.assertEqual(manager.recv(100), b"READY=1")
+        alone = self.server(environment={"NOTIFY_SOCKET": "/nowhere/notify"})
+        self.assertEqual(alone.ask("GET", "/health").status, 200)
+
+    def test_the_unit_starts_what_there_is(self) -> None:
+        unit = (ROOT / "deploy" / "tern.service").read_text(encoding="utf-8")
+        self.assertIn("Type=notify", unit)
+        config = ROOT / "deploy" / "tern.toml"
+        text = subprocess.run(
+            [TERN, "serve", "--config", str(config), "--print-config"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        self.assertIn('listen = ["127.0.0.1:8080"]', text)
+
+
+class LimitsTest(ServiceTest):
+    def test_limits_of_the_settings_hold(self) -> None:
+        server = self.server("--max-headers", "6", "--max-body", "1", "--max-head", "1")
+        self.assertEqual(server.ask("POST", "/tokenize", {"content": "a" * (1 << 20)}).status, 413)
+        self.assertEqual(server.ask("GET", "/health", None, {"x": "y" * 1024}).status, 431)
+        self.assertEqual(server.ask("GET", "/health", None, dict.fromkeys("abcd", "1")).status, 431)
+
+    def test_bodies_have_a_bound_in_all(self) -> None:
+        server = self.server("--max-body", "2", "--max-bodies", "2")
+        part = b"POST /tokenize HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n" + bytes(
+            1_500_000
+        )
+        held = socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS)
+        self.addCleanup(held.close)
+        held.sendall(part)
+        until = time.monotonic() + SECONDS
+        while True:
+            reply = server.ask("POST", "/tokenize", {"content": "a" * 1_000_000})
+            if reply.status == 503:
+                break
+            self.assertEqual(reply.status, 400)  # the server has not read all of the other
+            self.assertLess(time.monotonic(), until)
+        self.assertEqual(reply.headers["retry-after"], "1")
+        self.assertEqual(server.ask("POST", "/tokenize", {"content": "a"}).status, 200)
+        held.close()
+        while server.ask("POST", "/tokenize", {"content": "a" * 1_000_000}).status == 503:
+            self.assertLess(time.monotonic(), until)
+
+    def test_times_of_the_settings_hold(self) -> None:
+        server = self.server("--head-time", "1", "--idle-time", "1", "--body-time", "1")
+        for sent, status in ((b"GET /", b" 408 "), (b"", b"")):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as client:
+                client.sendall(sent)
+                self.assertIn(status, client.recv(4096))
+
+
+if __name__ == "__main__":
+    unittest.main()
