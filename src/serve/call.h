@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/engine.h"
 #include "net/http_server.h"
 #include "serve/api_error.h"
 #include "telemetry/telemetry.h"
@@ -47,6 +48,10 @@ class Call {
   std::chrono::steady_clock::time_point arrived_ = std::chrono::steady_clock::now();
   bool replied_ = false;
 };
+
+// Tells a client that the engine does not take its request: when to come again where the queue is
+// full, that the server ends where it does, else `error`.
+void turn_away(Call& call, const engine::Engine& engine, const ApiError& error);
 
 std::int64_t seconds_since_epoch();
 // Letters and digits that nobody can guess: `bytes` of them in hexadecimal.
