@@ -21,6 +21,7 @@ struct Command {
 
 Command add_run_command(CLI::App& tern);
 Command add_serve_command(CLI::App& tern);
+Command add_replay_command(CLI::App& tern);
 Command add_chat_command(CLI::App& tern);
 Command add_inspect_command(CLI::App& tern);
 Command add_tokenize_command(CLI::App& tern);
@@ -30,6 +31,7 @@ Command add_synth_command(CLI::App& tern);
 Command add_perplexity_command(CLI::App& tern);
 Command add_verify_command(CLI::App& tern);
 Command add_bench_command(CLI::App& tern);
+Command add_bench_serve_command(CLI::App& tern);
 Command add_convert_command(CLI::App& tern);
 Command add_cache_command(CLI::App& tern);
 Command add_tune_command(CLI::App& tern);

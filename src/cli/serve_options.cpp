@@ -167,6 +167,7 @@ CLI::App* add_serve_options(CLI::App& tern, ServeOptions& options) {
       ->add_option("--chat-template", options.chat_template,
                    "Instead of the model's own: " + template_choices())
       ->type_name("NAME");
+  add_pooling_option(*parser, options.pooling);
   add_engine_options(*parser, options);
   add_compute_options(*parser, options.compute);
   add_head_option(*parser, options.head);

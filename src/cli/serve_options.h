@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,9 +39,10 @@ struct ServeOptions {
   ComputeOptions compute;
   model::HeadMode head = model::HeadMode::kAuto;
   std::vector<std::string> listen{"127.0.0.1:8080"};
-  std::string admin_listen;   // empty: what is for administrators is where all else is
-  std::string id;             // of the model in requests; empty: its own name
-  std::string chat_template;  // a name or a file; empty: the model's own
+  std::string admin_listen;              // empty: what is for administrators is where all else is
+  std::string id;                        // of the model in requests; empty: its own name
+  std::optional<arch::Pooling> pooling;  // of embeddings; else as the file says
+  std::string chat_template;             // a name or a file; empty: the model's own
   std::uint32_t sequences = 16;
   std::uint32_t context = 0;  // of a request; 0: what the model was trained for
   std::uint32_t kv_mib = 0;   // for keys and values; 0: a part of what is free

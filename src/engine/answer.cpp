@@ -25,6 +25,7 @@ std::string_view name(EndReason reason) {
     case EndReason::kContextFull: return "context_full";
     case EndReason::kCancelled: return "cancelled";
     case EndReason::kDeadline: return "deadline";
+    case EndReason::kPooled: return "pooled";
   }
   return "unknown";
 }

@@ -29,9 +29,11 @@ enum class EndReason {
   kContextFull,
   kCancelled,
   kDeadline,
+  kPooled,  // no answer was asked for, but the states of the prompt
 };
 
-// "end_of_sequence", "stop_string", "max_tokens", "context_full", "cancelled", "deadline".
+// "end_of_sequence", "stop_string", "max_tokens", "context_full", "cancelled", "deadline",
+// "pooled".
 std::string_view name(EndReason reason);
 
 // Of an empty prompt.

@@ -34,10 +34,13 @@ void Engine::stop() {
 }
 
 Result<void> Engine::submit(Request request) {
+  const bool follows = request.follows;
   TERN_ASSIGN(std::unique_ptr<Task> task, scheduler_->prepare(std::move(request)));
   const std::lock_guard lock(mutex_);
-  if (state_.closed) return Error{ErrorCode::kOverloaded, "no more requests are taken", "engine"};
-  if (state_.waiting >= options_.queue) {
+  if (state_.closed && !follows) {
+    return Error{ErrorCode::kOverloaded, "no more requests are taken", "engine"};
+  }
+  if (state_.waiting >= options_.queue && !follows) {
     return Error{ErrorCode::kOverloaded,
                  "expected fewer than " + std::to_string(options_.queue) +
                      " requests that wait, found as many; come again later",

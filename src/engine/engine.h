@@ -45,7 +45,8 @@ class Engine {
   std::uint32_t context() const { return scheduler_->context(); }
 
   // Takes a request, whose updates come from the engine's thread and may come before this returns.
-  // Errors: those of Scheduler::prepare; kOverloaded where the queue is full, or after close().
+  // Errors: those of Scheduler::prepare; kOverloaded where the queue is full, or after close(),
+  // unless it follows another one.
   Result<void> submit(Request request);
   // Takes no more requests.
   void close();

@@ -11,14 +11,14 @@ namespace {
 
 constexpr double kLeastLength = 1e-12;  // a vector of zeros stays one
 
-void normalize_length(std::vector<float>& vector) {
+}  // namespace
+
+void normalize_length(std::span<float> vector) {
   double squares = 0.0;
   for (const float x : vector) squares += static_cast<double>(x) * static_cast<double>(x);
   const double length = std::max(std::sqrt(squares), kLeastLength);
   for (float& x : vector) x = static_cast<float>(static_cast<double>(x) / length);
 }
-
-}  // namespace
 
 void Pooler::add(std::span<const float> hidden) {
   const std::size_t width = sums_.size();

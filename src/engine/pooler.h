@@ -9,6 +9,9 @@
 
 namespace tern::engine {
 
+// Brings a vector to length 1; zeros stay.
+void normalize_length(std::span<float> vector);
+
 class Pooler {
  public:
   Pooler(arch::Pooling pooling, std::size_t width) : pooling_(pooling), sums_(width) {}

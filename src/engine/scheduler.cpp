@@ -74,7 +74,13 @@ Scheduler::Scheduler(const text::Tokenizer& tokenizer, const SchedulerOptions& o
 Scheduler::~Scheduler() = default;
 
 Result<std::unique_ptr<Task>> Scheduler::prepare(Request request) const {
-  if (request.prompt.size() >= context_) {
+  if (request.pooling && request.prompt.size() > context_) {
+    return Error{ErrorCode::kContextLength,
+                 std::to_string(request.prompt.size()) + " tokens do not fit into the context of " +
+                     std::to_string(context_) + "; shorten the text or divide it",
+                 "prompt"};
+  }
+  if (!request.pooling && request.prompt.size() >= context_) {
     return Error{ErrorCode::kContextLength,
                  "expected fewer than " + std::to_string(context_) +
                      " tokens, so that the context has room for an answer, found " +
@@ -108,7 +114,9 @@ void Scheduler::step() {
     Task& task = *running_[i];
     Advance advance{&*task.sequence, task.answer.tokens().subspan(task.computed(), task.share)};
     advance.logits = Advance::Logits::kNone;
-    if (task.share == task.pending()) {
+    if (task.pooler) {
+      advance.hidden = true;
+    } else if (task.share == task.pending()) {
       advance.top = task.answer.wanted(stepper_->model());
       if (!advance.top) advance.logits = Advance::Logits::kLast;
     }
@@ -143,7 +151,7 @@ bool Scheduler::has_room(const Task& task, std::size_t running, std::uint32_t fr
   if (running == 0) return true;
   const std::size_t steps = task.tokens() / options_.beside;  // of its prompt beside the others
   const std::size_t spare = running * (1 + steps / KvPool::kPageTokens);
-  return running < options_.sequences && KvPool::pages_for(task.tokens() + 1) + spare <= free_pages;
+  return running < options_.sequences && task.wanted_pages() + spare <= free_pages;
 }
 
 void Scheduler::admit() {
@@ -159,7 +167,7 @@ void Scheduler::admit() {
     }
     auto sequence = Sequence::create(*stepper_, context_);
     if (sequence) {
-      next.sequence.emplace(std::move(*sequence));
+      next.start(std::move(*sequence));
       insert_by_seniority(running_, std::move(waiting_.front()));
     } else {
       fail(next, std::move(sequence.error()));
@@ -247,6 +255,8 @@ void Scheduler::compute() {
     rows_.add(work_[i].tokens.size());
     if (work_[i].failed) {
       fail(*workers_[i], std::move(*work_[i].failed));
+    } else if (workers_[i]->pooler) {
+      take_states(*workers_[i]);
     } else if (workers_[i]->pending() == 0) {
       take_piece(*workers_[i]);
     }
@@ -268,6 +278,15 @@ void Scheduler::take_piece(Task& task) {
   if (!piece) return fail(task, std::move(piece.error()));
   if (piece->token) generated_tokens_.add();
   tell(task, {std::move(*piece)});
+}
+
+void Scheduler::take_states(Task& task) {
+  task.pooler->add(task.sequence->hidden());
+  if (task.pending() > 0) return;
+  Update update;
+  update.pooled = task.pooler->result(false);
+  update.piece.end = EndReason::kPooled;
+  tell(task, std::move(update));
 }
 
 void Scheduler::end(Task& task, EndReason reason) {

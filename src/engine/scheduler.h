@@ -45,8 +45,9 @@ class Scheduler {
   // Most tokens of a request, prompt and answer: what is asked for and what the pages hold.
   std::uint32_t context() const { return context_; }
 
-  // Errors: those of Answer::create; kContextLength for a prompt that leaves no room for a token;
-  // kUsage for a token outside of the vocabulary.
+  // Errors: those of Answer::create; kContextLength for a prompt that leaves no room for a token,
+  // or of which states are asked for and that is longer than the context; kUsage for a token
+  // outside of the vocabulary.
   Result<std::unique_ptr<Task>> prepare(Request request) const;
   void add(std::unique_ptr<Task> task);
 
@@ -78,6 +79,7 @@ class Scheduler {
   void compute();
   void note_pace(Clock::duration took);
   void take_piece(Task& task);
+  void take_states(Task& task);
   void end(Task& task, EndReason reason);
   void fail(Task& task, Error error);
   void tell(Task& task, Update update);

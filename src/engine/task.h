@@ -10,8 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "arch/decoder_config.h"
 #include "core/result.h"
 #include "engine/answer.h"
+#include "engine/pooler.h"
 #include "engine/sequence.h"
 
 namespace tern::engine {
@@ -21,6 +23,7 @@ using Clock = std::chrono::steady_clock;
 // What a request's owner is told: a piece at a time, the last of which has an end, or a failure.
 struct Update {
   Answer::Piece piece;
+  std::vector<float> pooled = {};  // with kPooled: not brought to length 1
   std::optional<Error> failed = {};
 
   bool last() const { return failed || piece.end; }
@@ -29,7 +32,12 @@ struct Update {
 struct Request {
   std::vector<text::TokenId> prompt;
   AnswerOptions answer;
+  // Instead of an answer: the hidden states of the prompt, pooled. `answer` is not looked at.
+  std::optional<arch::Pooling> pooling = {};
   int priority = 0;  // the higher goes first
+  // Submitted from the last update of another, whose place it takes: neither a full queue nor
+  // Engine::close() refuses it.
+  bool follows = false;
   std::optional<Clock::time_point> deadline = {};
   std::stop_token cancel = {};
   // Called by the scheduler's thread, which it must not keep waiting.
@@ -45,11 +53,16 @@ struct Task {
   Answer answer;
   std::uint64_t arrival = 0;
   std::optional<Sequence> sequence;  // while it runs
+  std::optional<Pooler> pooler;      // then, too, where states are asked for
   std::uint32_t share = 0;           // of the tokens of the step at hand
   bool decoded = false;              // in that step
   bool over = false;                 // its owner was told the end
   Clock::time_point arrived = Clock::now();
 
+  void start(Sequence made) {
+    sequence.emplace(std::move(made));
+    if (request.pooling) pooler.emplace(*request.pooling, sequence->model().config().hidden);
+  }
   bool is_senior_to(const Task& other) const {
     return request.priority != other.request.priority ? request.priority > other.request.priority
                                                       : arrival < other.arrival;
@@ -59,13 +72,14 @@ struct Task {
     return sequence ? static_cast<std::uint32_t>(sequence->tokens().size()) : 0;
   }
   std::uint32_t pending() const { return tokens() - computed(); }
-  bool decodes() const { return computed() > 0 && pending() == 1; }
+  bool decodes() const { return !request.pooling && computed() > 0 && pending() == 1; }
   std::uint32_t pages() { return sequence ? sequence->cache().pages() : 0; }
-  // What the pending tokens and the one after them take beyond what it has.
-  std::uint32_t missing_pages() {
-    const std::uint32_t wanted = backend::KvPool::pages_for(tokens() + 1);
-    return wanted - std::min(wanted, pages());
+  // What its tokens and the one after them take.
+  std::uint32_t wanted_pages() const {
+    return backend::KvPool::pages_for(tokens() + (request.pooling ? 0 : 1));
   }
+  // Beyond what it has.
+  std::uint32_t missing_pages() { return wanted_pages() - std::min(wanted_pages(), pages()); }
 };
 
 }  // namespace tern::engine

@@ -37,6 +37,11 @@ ApiError api_error(const net::HttpError& error) {
           error.status == 413 ? "request_too_large" : ""};
 }
 
+ApiError draining() {
+  return {503, "the server ends; ask another one, or again when it is back", "server_error", "",
+          "not_ready"};
+}
+
 boost::json::object to_json(const ApiError& error) {
   return {{"error",
            {{"message", error.message},

@@ -22,6 +22,9 @@ ApiError api_error(const Error& error);
 // What the server refuses before anybody reads the request.
 ApiError api_error(const net::HttpError& error);
 
+// Of a server that takes no more.
+ApiError draining();
+
 // {"error": {...}}
 boost::json::object to_json(const ApiError& error);
 net::HttpResponse to_response(const ApiError& error);

@@ -110,6 +110,12 @@ void Call::fail(const ApiError& error, std::vector<net::HttpHeader> headers) {
   send(std::move(response));
 }
 
+void turn_away(Call& call, const engine::Engine& engine, const ApiError& error) {
+  if (engine.state().closed) return call.fail(draining());
+  if (error.status != 429) return call.fail(error);
+  call.fail(error, {{"Retry-After", std::to_string(engine.retry_after().count())}});
+}
+
 void Call::begin_events() {
   replied_ = true;
   net::HttpResponse head{200, "text/event-stream; charset=utf-8", "", {}};

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/engine.h"
 #include "net/http_server.h"
 #include "serve/api_error.h"
 #include "serve/api_keys.h"
@@ -70,6 +71,10 @@ class Call {
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> notes_;
   bool replied_ = false;
 };
+
+// Tells a client that the engine does not take its request: when to come again where the queue is
+// full, that the server ends where it does, else `error`.
+void turn_away(Call& call, const engine::Engine& engine, const ApiError& error);
 
 std::int64_t seconds_since_epoch();
 // Letters and digits that nobody can guess: `bytes` of them in hexadecimal.

@@ -12,8 +12,6 @@ namespace tern::serve {
 namespace json = boost::json;
 using engine::EndReason;
 
-namespace {
-
 std::string_view finish_reason(EndReason end) {
   switch (end) {
     case EndReason::kEndOfSequence:
@@ -22,16 +20,19 @@ std::string_view finish_reason(EndReason end) {
     case EndReason::kContextFull: return "length";
     case EndReason::kCancelled: return "cancelled";
     case EndReason::kDeadline: return "deadline";
+    case EndReason::kPooled: break;  // of no answer
   }
   return "stop";
 }
 
-ApiError draining() {
-  return {503, "the server ends; ask another one, or again when it is back", "server_error", "",
-          "not_ready"};
+engine::Request choice_request(const CompletionRequest& request, std::size_t index) {
+  engine::Request choice;
+  choice.prompt = request.prompts[index / request.choices];
+  choice.answer = request.answer;
+  choice.answer.sampling.seed += index % request.choices;
+  choice.priority = request.priority;
+  return choice;
 }
-
-}  // namespace
 
 Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, engine::Engine& engine,
                        const Latency& latency, CompletionRequest request,
@@ -57,13 +58,9 @@ void Completion::start() {
   const std::lock_guard lock(mutex_);  // pieces wait until all are submitted
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     if (const auto taken = submit(i); !taken) {
-      ApiError error = api_error(taken.error());
-      if (engine_.state().closed) error = draining();
       over_ = true;
       stop_.request_stop();
-      if (error.status != 429) return call_->fail(error);
-      const auto seconds = engine_.retry_after().count();
-      return call_->fail(error, {{"Retry-After", std::to_string(seconds)}});
+      return turn_away(*call_, engine_, api_error(taken.error()));
     }
   }
   call_->charge_prompt(prompt_tokens());
@@ -71,11 +68,7 @@ void Completion::start() {
 }
 
 Result<void> Completion::submit(std::size_t index) {
-  engine::Request request;
-  request.prompt = request_.prompts[index / request_.choices];
-  request.answer = request_.answer;
-  request.answer.sampling.seed += index % request_.choices;
-  request.priority = request_.priority;
+  engine::Request request = choice_request(request_, index);
   if (request_.deadline) request.deadline = call_->arrived() + *request_.deadline;
   request.cancel = stop_.get_token();
   request.on_update = [self = shared_from_this(), index](const engine::Update& update) {

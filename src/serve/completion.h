@@ -25,6 +25,11 @@ struct Latency {
   telemetry::Histogram& between_tokens;  // of one choice
 };
 
+// "stop", "length": what OpenAI's clients call an end.
+std::string_view finish_reason(engine::EndReason end);
+// What the engine is asked for choice `index` of all, but for who hears of it and may cancel it.
+engine::Request choice_request(const CompletionRequest& request, std::size_t index);
+
 // Lives as long as the engine works on it. Any thread.
 class Completion : public std::enable_shared_from_this<Completion> {
  public:

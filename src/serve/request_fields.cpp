@@ -18,13 +18,6 @@ constexpr std::size_t kMostStopBytes = 1024;
 constexpr std::size_t kMostBiases = 1024;
 constexpr std::int64_t kMostTokens = std::int64_t{1} << 31;
 
-void read_model(Fields& fields, const ServedModel& model) {
-  const auto name = fields.string("model");
-  if (!name || model.answers_to(*name)) return;
-  fields.fail({404, "model: no model \"" + *name + "\" here; this server has \"" + model.id + "\"",
-               "not_found_error", "model", "model_not_found"});
-}
-
 void read_stops(Fields& fields, std::vector<std::string>& stops) {
   const json::value* value = fields.find("stop");
   if (value == nullptr) return;
@@ -113,6 +106,13 @@ void read_stream(Fields& fields, CompletionRequest& request) {
 }
 
 }  // namespace
+
+void read_model(Fields& fields, const ServedModel& model) {
+  const auto name = fields.string("model");
+  if (!name || model.answers_to(*name)) return;
+  fields.fail({404, "model: no model \"" + *name + "\" here; this server has \"" + model.id + "\"",
+               "not_found_error", "model", "model_not_found"});
+}
 
 void read_common(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
                  CompletionRequest& request) {

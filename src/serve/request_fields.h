@@ -10,6 +10,9 @@
 
 namespace tern::serve {
 
+// The name of another model is an error.
+void read_model(Fields& fields, const ServedModel& model);
+
 // What both kinds of requests have; of OpenAI's fields those that change no answer are accepted.
 void read_common(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
                  CompletionRequest& request);

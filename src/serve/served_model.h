@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "arch/decoder_config.h"
 #include "core/result.h"
 #include "model/model.h"
 #include "text/chat_template.h"
@@ -21,9 +22,10 @@ struct ServedModel {
   const model::Model& model;
   const text::Tokenizer& tokenizer;
   std::optional<text::ChatTemplate> chat_template;
-  std::vector<std::string> chat_stops = {};  // that end an answer where no token does
-  std::string chat_template_sha256 = {};     // of its text, where there is one
-  std::int64_t created = 0;                  // seconds since the epoch
+  std::optional<arch::Pooling> pooling = {};  // of an embedding model: how states become a vector
+  std::vector<std::string> chat_stops = {};   // that end an answer where no token does
+  std::string chat_template_sha256 = {};      // of its text, where there is one
+  std::int64_t created = 0;                   // seconds since the epoch
   std::string fingerprint;       // of what decides the bits: the file and the definition of numbers
   std::size_t longest_text = 0;  // in bytes, that the context may hold
 

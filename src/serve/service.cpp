@@ -9,11 +9,12 @@
 #include <random>
 #include <utility>
 
-#include "core/json.h"
 #include "serve/call.h"
 #include "serve/completion.h"
+#include "serve/embedding.h"
 #include "serve/gate.h"
 #include "serve/request_fields.h"
+#include "serve/token_requests.h"
 #include "telemetry/prometheus.h"
 #include "text/utf8.h"
 
@@ -30,21 +31,13 @@ constexpr std::chrono::seconds kStalled{60};
 constexpr double kFirstToken[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 constexpr double kBetweenTokens[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1};
 
-std::variant<json::object, ApiError> read_body(Call& call) {
+Answered read_body(Call& call) {
   const std::string_view type = call.request().header("content-type");
   if (!type.empty() && type.substr(0, 16) != "application/json") {
     return ApiError{
         415, "expected a body of application/json, found " + text::replace_invalid_utf8(type)};
   }
-  auto value = parse_json(call.take_body(), {.depth = 32});
-  if (!value) {
-    return ApiError{400, "the body: " + value.error().to_string(), "invalid_request_error", "",
-                    "invalid_json"};
-  }
-  if (!value->is_object()) {
-    return ApiError{400, "expected a body that is an object, found " + kind_of(*value)};
-  }
-  return std::move(value->get_object());
+  return parse_body(call.take_body());
 }
 
 }  // namespace
@@ -82,7 +75,7 @@ class Service::Impl {
     bool open = false;   // to everybody, without a key
     bool admin = false;  // where there is an address for administrators, there alone
   };
-  static const std::array<Route, 11> kRoutes;
+  static const std::array<Route, 12> kRoutes;
 
   // A policy in force, with the keys as they are looked for.
   struct Rules {
@@ -106,12 +99,14 @@ class Service::Impl {
   void openapi(const CallPtr& call) { call->reply_text("application/json", options_.openapi); }
   void chat(const CallPtr& call) { complete(call, read_chat_request); }
   void text(const CallPtr& call) { complete(call, read_completion_request); }
-  void tokenize(const CallPtr& call);
-  void detokenize(const CallPtr& call);
-  void apply_template(const CallPtr& call);
+  void embeddings(const CallPtr& call);
+  void tokenize(const CallPtr& call) { answer(call, serve::tokenize); }
+  void detokenize(const CallPtr& call) { answer(call, serve::detokenize); }
+  void apply_template(const CallPtr& call) { answer(call, serve::apply_template); }
 
   template <typename Read>
   void complete(const CallPtr& call, Read read);
+  void answer(const CallPtr& call, Answered (*make)(const json::object&, const ServedModel&));
   json::object model_card() const;
   // The body, or nothing where the call has failed by it.
   std::optional<json::object> body_of(const CallPtr& call) const;
@@ -128,7 +123,7 @@ class Service::Impl {
   boost::asio::thread_pool readers_{2};
 };
 
-const std::array<Service::Impl::Route, 11> Service::Impl::kRoutes{{
+const std::array<Service::Impl::Route, 12> Service::Impl::kRoutes{{
     {.method = "GET", .path = "/health", .action = &Impl::health, .open = true},
     {.method = "GET", .path = "/ready", .action = &Impl::ready, .open = true, .admin = true},
     {.method = "GET", .path = "/metrics", .action = &Impl::metrics, .admin = true},
@@ -137,6 +132,7 @@ const std::array<Service::Impl::Route, 11> Service::Impl::kRoutes{{
     {"GET", "/v1/models/", &Impl::model},
     {"POST", "/v1/chat/completions", &Impl::chat, true},
     {"POST", "/v1/completions", &Impl::text, true},
+    {"POST", "/v1/embeddings", &Impl::embeddings, true},
     {"POST", "/tokenize", &Impl::tokenize, true},
     {"POST", "/detokenize", &Impl::detokenize, true},
     {"POST", "/apply-template", &Impl::apply_template, true},
@@ -198,6 +194,7 @@ json::object Service::Impl::model_card() const {
     endpoints.push_back("/v1/chat/completions");
     endpoints.push_back("/apply-template");
   }
+  if (model_.pooling) endpoints.push_back("/v1/embeddings");
   endpoints.push_back("/tokenize");
   endpoints.push_back("/detokenize");
   json::object capabilities{
@@ -302,56 +299,26 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
       ->start();
 }
 
-void Service::Impl::tokenize(const CallPtr& call) {
+void Service::Impl::embeddings(const CallPtr& call) {
   const auto body = body_of(call);
   if (!body) return;
-  Fields fields(*body);
-  const auto content = fields.string("content");
-  if (!content) fields.fail("content", "a string, found nothing");
-  text::EncodeOptions options;
-  if (!fields.boolean("add_special").value_or(true)) options.add_bos = options.add_eos = false;
-  options.parse_special = fields.boolean("parse_special").value_or(false);
-  const bool pieces = fields.boolean("with_pieces").value_or(false);
-  if (auto error = fields.error()) return call->fail(*error);
-  json::array tokens;
-  for (const text::TokenId token : model_.tokenizer.encode(*content, options)) {
-    if (!pieces) {
-      tokens.push_back(token);
-      continue;
-    }
-    const std::string piece(model_.tokenizer.token_bytes(token));
-    tokens.push_back({{"id", token}, {"piece", text::replace_invalid_utf8(piece)}});
-  }
-  call->reply({{"tokens", std::move(tokens)}});
+  auto request = read_embedding_request(*body, model_, engine_.context());
+  if (auto* error = std::get_if<ApiError>(&request)) return call->fail(*error);
+  const auto later = [this](std::function<void()> work) {
+    boost::asio::post(readers_, std::move(work));
+  };
+  std::make_shared<Embedding>(call, model_, engine_, std::move(std::get<EmbeddingRequest>(request)),
+                              later)
+      ->start();
 }
 
-void Service::Impl::detokenize(const CallPtr& call) {
+void Service::Impl::answer(const CallPtr& call,
+                           Answered (*make)(const json::object&, const ServedModel&)) {
   const auto body = body_of(call);
   if (!body) return;
-  Fields fields(*body);
-  const json::array* given = fields.array("tokens");
-  if (given == nullptr) fields.fail("tokens", "an array, found nothing");
-  const auto tokens = given == nullptr ? std::nullopt : read_tokens(*given, model_.tokenizer);
-  if (given != nullptr && !tokens) {
-    fields.fail("tokens", "ids of 0 to " + std::to_string(model_.tokenizer.vocab_size() - 1));
-  }
-  if (auto error = fields.error()) return call->fail(*error);
-  call->reply({{"content", text::replace_invalid_utf8(model_.tokenizer.decode(*tokens, true))}});
-}
-
-void Service::Impl::apply_template(const CallPtr& call) {
-  const auto body = body_of(call);
-  if (!body) return;
-  Fields fields(*body);
-  const json::array* messages = fields.array("messages");
-  if (messages == nullptr) fields.fail("messages", "an array, found nothing");
-  text::ChatPromptOptions options;
-  options.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
-  if (auto error = fields.error()) return call->fail(*error);
-  auto prompt = read_chat_prompt(*messages, model_, options);
-  if (auto* error = std::get_if<ApiError>(&prompt)) return call->fail(*error);
-  const auto& tokens = std::get<std::vector<text::TokenId>>(prompt);
-  call->reply({{"prompt", text::replace_invalid_utf8(model_.tokenizer.decode(tokens, true))}});
+  const Answered made = make(*body, model_);
+  if (const auto* error = std::get_if<ApiError>(&made)) return call->fail(*error);
+  call->reply(std::get<json::object>(made));
 }
 
 Service::Service(ServedModel model, engine::Engine& engine, telemetry::Telemetry& telemetry,

@@ -121,6 +121,36 @@ TEST_F(EngineTest, AnswersRequestsOfManyThreads) {
   EXPECT_EQ(state.since_step, Clock::duration::zero());
 }
 
+// Whatever happened to the queue meanwhile.
+TEST_F(EngineTest, WhoFollowsAnotherTakesItsPlace) {
+  const auto e = engine(1, 1);
+  Owner follower;
+  std::latch begun(1);
+  std::latch go_on(1);
+  Request first = request("Once", 1);
+  first.on_update = [&](const Update& update) {
+    if (!update.last()) return;
+    begun.count_down();
+    go_on.wait();
+    Request next = request("The king", 2);
+    next.on_update = follower.ear();
+    EXPECT_FALSE(e->submit(next).ok());
+    next.follows = true;
+    EXPECT_TRUE(e->submit(next).ok());
+  };
+  ASSERT_TRUE(e->submit(first).ok());
+  begun.wait();
+  Owner waits;
+  Request second = request("Once", 2);
+  second.on_update = waits.ear();
+  ASSERT_TRUE(e->submit(second).ok());
+  e->close();
+  go_on.count_down();
+  EXPECT_EQ(follower.wait(), EndReason::kMaxTokens);
+  EXPECT_EQ(waits.wait(), EndReason::kMaxTokens);
+  EXPECT_TRUE(e->wait_idle(Clock::now() + std::chrono::minutes(2)));
+}
+
 TEST_F(EngineTest, AFullQueueIsRefusedWithATimeToComeAgain) {
   const auto e = engine(2, 1);
   std::stop_source stop;

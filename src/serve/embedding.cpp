@@ -1,0 +1,138 @@
+#include "serve/embedding.h"
+
+#include <array>
+#include <boost/json/serialize.hpp>
+#include <charconv>
+#include <cstring>
+#include <utility>
+
+#include "engine/pooler.h"
+
+namespace tern::serve {
+
+namespace json = boost::json;
+using engine::EndReason;
+
+namespace {
+
+// Texts of a request that the engine has at once: enough to fill its steps.
+constexpr std::size_t kMostAtOnce = 32;
+
+std::string base64(std::span<const float> vector) {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::vector<unsigned char> bytes(vector.size_bytes());  // little-endian, as all that Tern runs on
+  std::memcpy(bytes.data(), vector.data(), bytes.size());
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t group = 0;
+    for (std::size_t k = 0; k < 3; ++k) group = group << 8 | (k < count ? bytes[i + k] : 0u);
+    for (std::size_t k = 0; k < 4; ++k) {
+      text += k <= count ? kDigits[group >> (18 - 6 * k) & 63] : '=';
+    }
+  }
+  return text;
+}
+
+// With as many digits as bring each number back.
+std::string list(std::span<const float> vector) {
+  std::string text = "[";
+  std::array<char, 32> digits;
+  for (const float x : vector) {
+    if (text.size() > 1) text += ',';
+    text.append(digits.data(), std::to_chars(digits.begin(), digits.end(), x).ptr);
+  }
+  return text += ']';
+}
+
+}  // namespace
+
+Embedding::Embedding(std::shared_ptr<Call> call, const ServedModel& model, engine::Engine& engine,
+                     EmbeddingRequest request, Later later)
+    : call_(std::move(call)),
+      model_(model),
+      engine_(engine),
+      request_(std::move(request)),
+      later_(std::move(later)),
+      vectors_(request_.inputs.size()) {}
+
+void Embedding::start() {
+  on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
+  const std::lock_guard lock(mutex_);
+  submit(false);
+}
+
+// A text that is done leaves its place to the next one. Where the queue has no room for more, the
+// rest waits for those that it has taken.
+void Embedding::submit(bool follows) {
+  while (submitted_ < request_.inputs.size() && submitted_ - done_ < kMostAtOnce) {
+    if (const auto taken = submit_next(std::exchange(follows, false)); !taken) {
+      if (taken.error().code == ErrorCode::kOverloaded && submitted_ > done_) return;
+      over_ = true;
+      stop_.request_stop();
+      return turn_away(*call_, engine_, api_error(taken.error()));
+    }
+    ++submitted_;
+  }
+}
+
+Result<void> Embedding::submit_next(bool follows) {
+  engine::Request request;
+  request.prompt = request_.inputs[submitted_];
+  request.pooling = model_.pooling;
+  request.follows = follows;
+  request.cancel = stop_.get_token();
+  request.on_update = [self = shared_from_this(), index = submitted_](const auto& update) {
+    self->take(index, update);
+  };
+  return engine_.submit(std::move(request));
+}
+
+void Embedding::take(std::size_t index, const engine::Update& update) {
+  const std::lock_guard lock(mutex_);
+  if (over_) return;
+  if (update.failed) return fail(api_error(*update.failed));
+  if (update.piece.end != EndReason::kPooled) {  // cancelled, as nothing else ends it
+    if (!call_->gone().stop_requested()) return fail(draining());
+    return fail({499, "the client closed the connection before the vectors were there",
+                 "invalid_request_error", "", "client_closed_request"});
+  }
+  vectors_[index] = update.pooled;
+  ++done_;
+  if (done_ < request_.inputs.size()) return submit(true);
+  over_ = true;
+  later_([self = shared_from_this()] { self->reply(); });
+}
+
+void Embedding::fail(const ApiError& error) {
+  over_ = true;
+  stop_.request_stop();
+  call_->fail(error);
+}
+
+std::string Embedding::text_of(std::span<const float> vector) const {
+  return request_.base64 ? '"' + base64(vector) + '"' : list(vector);
+}
+
+// As text at once: a tree of so many numbers would take eight times their memory.
+void Embedding::reply() {
+  std::string body = R"({"object":"list","data":[)";
+  std::uint64_t tokens = 0;
+  for (std::size_t i = 0; i < vectors_.size(); ++i) {
+    const std::span vector = std::span(vectors_[i]).first(request_.dimensions);
+    engine::normalize_length(vector);
+    if (i > 0) body += ',';
+    body += R"({"object":"embedding","index":)" + std::to_string(i) + R"(,"embedding":)" +
+            text_of(vector) + '}';
+    vectors_[i] = {};
+    tokens += request_.inputs[i].size();
+  }
+  const json::object usage{{"prompt_tokens", tokens}, {"total_tokens", tokens}};
+  body += R"(],"model":)" + json::serialize(json::value(model_.id)) + R"(,"usage":)" +
+          json::serialize(usage) + "}\n";
+  call_->reply_text("application/json", std::move(body));
+}
+
+}  // namespace tern::serve

@@ -1,0 +1,26 @@
+// What a client asks for: the body of /v1/embeddings, read and checked.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "serve/api_error.h"
+#include "serve/served_model.h"
+#include "text/token.h"
+
+namespace tern::serve {
+
+struct EmbeddingRequest {
+  std::vector<std::vector<text::TokenId>> inputs;
+  std::uint32_t dimensions = 0;  // leading numbers of each vector
+  bool base64 = false;           // of their bytes as little-endian f32, instead of a list
+};
+
+// `context`: most tokens of an input.
+std::variant<EmbeddingRequest, ApiError> read_embedding_request(const boost::json::object& body,
+                                                                const ServedModel& model,
+                                                                std::uint32_t context);
+
+}  // namespace tern::serve

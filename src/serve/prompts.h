@@ -1,0 +1,24 @@
+// What a request is about, of completions and of embeddings: texts or tokens, one or several.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "serve/fields.h"
+#include "serve/served_model.h"
+#include "text/tokenizer.h"
+
+namespace tern::serve {
+
+struct Prompts {
+  std::vector<std::vector<text::TokenId>> tokens;
+  std::vector<std::string> texts;  // the same, as text
+};
+
+// The field `name`: a text, tokens, or 1 to `most` of either, none of them empty. What is wrong
+// with it is told to `fields`.
+Prompts read_prompts(Fields& fields, std::string_view name, std::size_t most,
+                     const text::EncodeOptions& options, const ServedModel& model);
+
+}  // namespace tern::serve
