@@ -228,7 +228,6 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
                 ("head_search.cpp", "never", "!(most > lowers.least())"),
                 ("head_search.cpp", "bound", "most >= lowers.least()"),
                 ("head_search.cpp", "bound", "first <= rows.end"),
-                ("head_search.cpp", "bound", "r <= count"),
                 ("head_search.cpp", "sign", "end + row < CpuWorkspace::kScratchRows"),
             ),
             "more work, over nothing or without an outcome",

@@ -27,6 +27,7 @@ TARGETS = {
             "src/core/file_descriptor.cpp",
             "src/core/fixed_math.cpp",
             "src/core/float16.cpp",
+            "src/core/json.cpp",
             "src/core/machine.cpp",
             "src/core/mapped_file.cpp",
             "src/core/sha256.cpp",
@@ -34,6 +35,7 @@ TARGETS = {
         ),
         test="core_test",
         program="tests/core/core_test",
+        first={"src/core/json.cpp": "*Json*"},
         equivalent=EQUIVALENT["core"],
     ),
     "format": Target(
@@ -121,9 +123,43 @@ TARGETS = {
         program="tests/convert/convert_test",
     ),
     "arch": Target(
-        files=("src/arch/footprint.cpp", "src/arch/gguf_dialect.cpp"),
+        files=(
+            "src/arch/footprint.cpp",
+            "src/arch/gguf_dialect.cpp",
+            "src/arch/hf_dialect.cpp",
+            "src/arch/hf_rope.cpp",
+            "src/arch/json_settings.cpp",
+        ),
         test="arch_test",
         program="tests/arch/arch_test",
+        first={
+            "src/arch/hf_dialect.cpp": "HfDialect.*",
+            "src/arch/hf_rope.cpp": "HfDialect.*",
+            "src/arch/json_settings.cpp": "HfDialect.*",
+        },
+    ),
+    # Of the server, programs of tests/serve guard the rest.
+    "net": Target(
+        files=(
+            "src/net/http_message.cpp",
+            "src/net/request_head.cpp",
+            "src/net/request_reader.cpp",
+        ),
+        test="net_test",
+        program="tests/net/net_test",
+        first={"*": "RequestReader.*:*/HostileRequest.*"},
+    ),
+    "serve": Target(
+        files=(
+            "src/serve/chat_request.cpp",
+            "src/serve/event_id.cpp",
+            "src/serve/fields.cpp",
+            "src/serve/messages.cpp",
+            "src/serve/request_fields.cpp",
+            "src/serve/text_request.cpp",
+        ),
+        test="serve_test",
+        program="tests/serve/serve_test",
     ),
     "kernels": Target(
         files=(

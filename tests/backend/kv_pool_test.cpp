@@ -242,6 +242,24 @@ TEST(CpuKvCache, FillIsRepeatableAndWithinTheTypes) {
   }
 }
 
+// The pages of two caches are neighbours: what one is filled with ends where the other begins.
+TEST(CpuKvCache, FillLeavesThePagesOfOthers) {
+  for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+    CpuKvPool pool({1, 1, 16, type}, 2);
+    CpuKvCache before(pool);
+    CpuKvCache behind(pool);
+    must(before.reserve(KvPool::kPageTokens));
+    must(behind.fill(KvPool::kPageTokens));
+    const auto page = pool.at(1, 0, 0);
+    const std::size_t bytes[] = {pool.shape().key_bytes(), pool.shape().value_bytes()};
+    const std::vector<std::byte> keys(page.keys, page.keys + bytes[0]);
+    const std::vector<std::byte> values(page.values, page.values + bytes[1]);
+    must(before.fill(KvPool::kPageTokens));
+    EXPECT_TRUE(std::equal(keys.begin(), keys.end(), page.keys));
+    EXPECT_TRUE(std::equal(values.begin(), values.end(), page.values));
+  }
+}
+
 TEST(CpuKvPool, BytesAreThoseAllocated) {
   Plan plan;
   plan.layers = 3;

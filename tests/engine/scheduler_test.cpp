@@ -13,8 +13,6 @@
 #include "engine/generate.h"
 #include "engine/heard.h"
 #include "kernels/registry.h"
-#include "support/temporary_directory.h"
-#include "support/tiny_model.h"
 
 namespace tern::engine {
 namespace {
@@ -441,45 +439,6 @@ TEST_F(SchedulerTest, ReportsWhatEnded) {
   EXPECT_THAT(lines.str(), HasSubstr(R"("reason":"max_tokens")"));
   EXPECT_THAT(lines.str(), HasSubstr(R"("generated_tokens":3)"));
   EXPECT_EQ(count("engine.generated_tokens"), 3u);
-}
-
-// A token whose embedding is no number ends its own request alone.
-TEST(SchedulerFailureTest, ARequestThatFailsHarmsNoOther) {
-  constexpr TokenId kBad = 7;
-  test::TemporaryDirectory directory;
-  test::TinyModel tiny;
-  tiny.tied = false;
-  tiny.tamper = [&](const std::string& name, std::vector<std::byte>& bytes) {
-    if (name == "token_embd.weight") {
-      std::memset(&bytes[kBad * tiny.hidden * 2], 0xff, tiny.hidden * 2);
-    }
-    return true;
-  };
-  backend::CpuBackend backend{kernels::scalar_table(), 1};
-  const auto model = must(model::Model::load(
-      must(format::GgufFile::open(write_tiny_model(directory.path(), tiny))), backend));
-  const auto tokenizer = must(text::Tokenizer::from_gguf(
-      must(format::GgufFile::open(TERN_SOURCE_DIR "/models/tern-tales.gguf"))));
-  telemetry::Telemetry telemetry;
-  const auto s = must(Scheduler::create(
-      model, tokenizer, {.rows = 16, .beside = 8, .sequences = 4, .pages = 20}, telemetry));
-  Heard bad;
-  Heard good;
-  for (Heard* heard : {&bad, &good}) {
-    Request r;
-    r.prompt = {1, 2, heard == &bad ? kBad : 3, 4};
-    r.answer.max_tokens = 2;
-    r.answer.ignore_end = true;
-    r.on_update = [heard](const Update& update) { heard->hear(update); };
-    s->add(must(s->prepare(std::move(r))));
-  }
-  while (!s->idle()) s->step();
-  ASSERT_TRUE(bad.failed);
-  EXPECT_EQ(bad.failed->code, ErrorCode::kNumeric);
-  EXPECT_EQ(bad.after_the_end, 0);
-  EXPECT_FALSE(good.failed);
-  EXPECT_EQ(good.tokens.size(), 2u);
-  EXPECT_EQ(s->pool().free_pages(), 20u);
 }
 
 }  // namespace
