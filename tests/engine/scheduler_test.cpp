@@ -235,6 +235,40 @@ TEST_F(SchedulerTest, PromptsLeaveRoomForThoseThatDecode) {
   EXPECT_EQ(steps, (prompt + 4) / 5);
 }
 
+// Once it is known what a token of a prompt costs beside those that decode, one is all they bear.
+TEST_F(SchedulerTest, PromptsStretchNoStepBeyondWhatIsBorne) {
+  const auto s =
+      scheduler({.rows = 64, .beside = 32, .stretch = 1.0 + 1e-9, .sequences = 4, .pages = 100});
+  Heard first;
+  Heard second;
+  add(*s, request("Once", 100), first);
+  for (int step = 0; step < 2; ++step) s->step();
+  add(*s, sized(100), second);
+  for (const std::uint64_t expected : {33u, 2u, 2u}) {
+    const std::uint64_t rows = count("scheduler.rows");
+    s->step();
+    EXPECT_EQ(count("scheduler.rows") - rows, expected);
+  }
+}
+
+// What prompts cost where nobody decodes is not asked.
+TEST_F(SchedulerTest, PromptsAloneAreNoMeasureOfSteps) {
+  const auto s =
+      scheduler({.rows = 64, .beside = 32, .stretch = 1.0 + 1e-9, .sequences = 4, .pages = 100});
+  Heard heard[4];
+  add(*s, request("Once", 2), heard[0]);
+  for (int step = 0; step < 2; ++step) s->step();
+  add(*s, sized(40), heard[1]);
+  s->step();
+  ASSERT_TRUE(s->idle());
+  add(*s, request("Once", 100), heard[2]);
+  s->step();
+  add(*s, sized(100), heard[3]);
+  const std::uint64_t rows = count("scheduler.rows");
+  s->step();
+  EXPECT_EQ(count("scheduler.rows") - rows, 33u);
+}
+
 TEST_F(SchedulerTest, AShortPromptIsNotKeptWaitingByALongOne) {
   const auto s = scheduler({.rows = 16, .beside = 8, .sequences = 4, .pages = 100});
   Heard slow;
