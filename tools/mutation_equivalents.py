@@ -135,6 +135,35 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "Beast holds first line and headers to the limit in turn, and reads no more than a head",
         ),
     },
+    "serve": {
+        **dict.fromkeys(
+            (
+                ("event_id.cpp", "sign", "text.data() - text.size()"),
+                ("request_fields.cpp", "sign", "key.data() - key.size()"),
+            ),
+            "what stands behind a number is no digit: a sign, or the NUL behind a text",
+        ),
+        (
+            "event_id.cpp",
+            "clause",
+            "text.size() > kMostBytes",
+        ): "what has one dot alone has no numbers behind the second",
+        ("fields.cpp", "bound", "std::fabs(value) <= 1e15"): "no range ends there",
+        (
+            "text_request.cpp",
+            "clause",
+            "items[0].is_number()",
+        ): "what Boost has in the place of an empty array's first item is no number",
+    },
+    "convert": {
+        **dict.fromkeys(
+            (
+                ("float_bits.cpp", "sign", "i - 8 <= count"),
+                ("float_bits.cpp", "bound", "i + 8 < count"),
+            ),
+            "values that eight in turn leave are read one by one, alike",
+        ),
+    },
     "kernels": {
         **dict.fromkeys(
             (
@@ -268,9 +297,14 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "bounds[r] > threshold",
         ): "no logit reaches its bound, which has margins",
         **dict.fromkeys(
-            (("kv_cache.cpp", "shift", "z << 30"), ("kv_cache.cpp", "shift", "z << 31")),
+            (
+                ("kv_cache.cpp", "shift", "z << 27"),
+                ("kv_cache.cpp", "shift", "z << 30"),
+                ("kv_cache.cpp", "shift", "z << 31"),
+            ),
             "other random numbers to fill pages with, as good",
         ),
+        ("kv_cache.cpp", "bound", "wanted < pages_.size()"): "takes no pages where it has all",
         ("workspace.cpp", "bound", "mine <= seen"): "replaces a number by its equal",
         (
             "workspace.cpp",

@@ -134,6 +134,7 @@ TARGETS = {
         ),
         test="convert_test",
         program="tests/convert/convert_test",
+        equivalent=EQUIVALENT["convert"],
     ),
     "arch": Target(
         files=(
@@ -175,6 +176,7 @@ TARGETS = {
         ),
         test="serve_test",
         program="tests/serve/serve_test",
+        equivalent=EQUIVALENT["serve"],
     ),
     "kernels": Target(
         files=(

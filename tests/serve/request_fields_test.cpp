@@ -31,7 +31,8 @@ const ServedModel& served() {
       .also = {"other"},
       .model = loaded,
       .tokenizer = tokenizer,
-      .chat_template = must(text::ChatTemplate::parse("{{ messages[0].content }}")),
+      .chat_template =
+          must(text::ChatTemplate::parse("{{ messages[0].role }}: {{ messages[0].content }}")),
       .fingerprint = "tern-0123456789ab",
       .longest_text = 40};
   return model;
@@ -122,6 +123,8 @@ TEST(RequestFields, NumbersHaveRanges) {
     }
     EXPECT_EQ(words(with("\"x\"")), expected + "a string");
     EXPECT_EQ(words(with("true")), expected + "true");
+    EXPECT_EQ(words(with("{}")), expected + "an object");
+    EXPECT_EQ(words(with("[1]")), expected + "an array");
     for (const std::string& value : {r.least, r.most}) {
       const std::string message = words(with(value));  // too many answers, perhaps, or tokens
       EXPECT_EQ(message.find(expected), std::string::npos) << message;
@@ -286,6 +289,8 @@ TEST(RequestFields, SpecialTokensAreAddedUnlessTheyAreNotWanted) {
   EXPECT_EQ(size(R"("add_special_tokens": true)"), size(""));
   const text::EncodeOptions none{.add_bos = false, .add_eos = false};
   EXPECT_EQ(size(R"("add_special_tokens": false)"), served().tokenizer.encode("Once", none).size());
+  EXPECT_EQ(words(completion(R"("add_special_tokens": false)", R"("")")),
+            "prompt: expected a text, tokens, or 1 to 64 of them, found an empty one");
 }
 
 TEST(RequestFields, EchoesStandBesideNoLogprobs) {
@@ -316,7 +321,8 @@ TEST(RequestFields, ChatsHaveTheirOwn) {
   EXPECT_EQ(bad(chat(R"("tool_choice": "auto")")).code, "unsupported_parameter");
   EXPECT_EQ(words(chat(R"("modalities": ["text", "audio"])")),
             "modalities: this model gives text only");
-  for (const char* format : {R"({"type": "json_object"})", "{}", R"({"type": "text", "a": 1})"}) {
+  for (const char* format :
+       {R"({"type": "json_object"})", "{}", R"({"kind": "text"})", R"({"type": "text", "a": 1})"}) {
     EXPECT_EQ(words(chat(std::string(R"("response_format": )") + format)),
               "response_format: not supported by this server but for text; leave it out");
   }
@@ -337,7 +343,9 @@ TEST(RequestFields, MessagesAreOfText) {
   EXPECT_THAT(
       text(good(content(R"([{"type": "text", "text": "On"}, {"type": "text", "text": "ce"}])"))),
       ::testing::EndsWith("Once"));
-  good(message(R"("role": "developer", "content": "Once", "name": "x", "refusal": null)"));
+  EXPECT_THAT(text(good(message(
+                  R"("role": "developer", "content": "Once", "name": "x", "refusal": null)"))),
+              ::testing::EndsWith("system: Once"));
   EXPECT_EQ(words(chat_of("[]")), "messages: expected at least one, found none");
   EXPECT_EQ(words(chat_of("[3]")), "messages[0]: expected an object, found an integer");
   EXPECT_EQ(words(message(R"("role": "king", "content": "x")")),
@@ -360,6 +368,22 @@ TEST(RequestFields, MessagesAreOfText) {
   good(content('"' + std::string(40, 'a') + '"'));
   EXPECT_EQ(words(content('"' + std::string(41, 'a') + '"')),
             "messages: 41 bytes are more than the context can hold; shorten them");
+}
+
+TEST(RequestFields, ChatsNeedATemplateThatKeepsToItsLimits) {
+  const auto answer = [](std::optional<text::ChatTemplate> chat_template) {
+    ServedModel model = served();
+    model.chat_template = std::move(chat_template);
+    const auto body = boost::json::parse(R"({"messages": [{"role": "user", "content": "Hello"}]})");
+    return bad(read_chat_request(body.get_object(), model, defaults()));
+  };
+  EXPECT_EQ(answer(std::nullopt).code, "no_chat_template");
+  const ApiError endless =
+      answer(must(text::ChatTemplate::parse("{% for i in range(9999) %}{% for j in range(9999) "
+                                            "%}{{ messages }}{% endfor %}{% endfor %}")));
+  EXPECT_EQ(endless.status, 400u) << endless.message;
+  EXPECT_EQ(endless.type, "invalid_request_error");
+  EXPECT_EQ(endless.param, "messages");
 }
 
 TEST(EventIds, GoThereAndBack) {
