@@ -30,10 +30,7 @@ std::optional<EventId> EventId::parse(std::string_view text) {
   EventId id;
   const std::size_t first = text.find('.');
   const std::size_t second = text.find('.', first + 1);
-  if (text.size() > kMostBytes || first == std::string_view::npos ||
-      second == std::string_view::npos) {
-    return std::nullopt;
-  }
+  if (text.size() > kMostBytes || second == std::string_view::npos) return std::nullopt;
   id.completion = std::string(text.substr(0, first));
   const auto plain = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';

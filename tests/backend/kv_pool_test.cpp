@@ -242,6 +242,55 @@ TEST(CpuKvCache, FillIsRepeatableAndWithinTheTypes) {
   }
 }
 
+// The pages of two caches are neighbours: what one is filled with ends where the other begins.
+TEST(CpuKvCache, FillLeavesThePagesOfOthers) {
+  for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+    CpuKvPool pool({1, 1, 16, type}, 2);
+    CpuKvCache before(pool);
+    CpuKvCache behind(pool);
+    must(before.reserve(KvPool::kPageTokens));
+    must(behind.fill(KvPool::kPageTokens));
+    const auto page = pool.at(1, 0, 0);
+    const std::size_t bytes[] = {pool.shape().key_bytes(), pool.shape().value_bytes()};
+    const std::vector<std::byte> keys(page.keys, page.keys + bytes[0]);
+    const std::vector<std::byte> values(page.values, page.values + bytes[1]);
+    must(before.fill(KvPool::kPageTokens));
+    EXPECT_TRUE(std::equal(keys.begin(), keys.end(), page.keys));
+    EXPECT_TRUE(std::equal(values.begin(), values.end(), page.values));
+  }
+}
+
+// The same of whole blocks, which lie side by side.
+TEST(CpuKvCache, FillLeavesTheBlocksOfOthers) {
+  for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+    CpuKvPool pool({2, 2, 16, type}, 16);
+    CpuKvCache first(pool);
+    CpuKvCache second(pool);
+    must(first.reserve(8 * KvPool::kPageTokens));
+    must(second.fill(8 * KvPool::kPageTokens));
+    const auto block = pool.block_bytes(1);
+    ASSERT_EQ(pool.block_bytes(0).data() + pool.block_bytes(0).size(), block.data());
+    const std::vector<std::byte> filled(block.begin(), block.end());
+    must(first.fill(8 * KvPool::kPageTokens));
+    EXPECT_TRUE(std::equal(filled.begin(), filled.end(), block.begin()));
+  }
+}
+
+// Codes of a value stand four positions apart: behind its last one begins that of another.
+TEST(CpuKvCache, StoringAValueLeavesThoseBehindIt) {
+  CpuKvPool pool({1, 1, 16, KvType::kInt8}, 1);
+  CpuKvCache cache(pool);
+  must(cache.reserve(KvPool::kPageTokens));
+  const auto& table = kernels::scalar_table();
+  const auto x = test::normals(32, 3);
+  std::vector<std::int8_t> codes(pool.shape().key_width());
+  ASSERT_TRUE(cache.store(table, 4, 0, 0, &x[0], &x[1], codes.data()));
+  const std::byte* const behind = pool.at(0, 0, 0).values + 4 * pool.shape().value_width();
+  const std::vector<std::byte> before(behind, behind + 4 * pool.shape().value_width());
+  ASSERT_TRUE(cache.store(table, 0, 0, 0, &x[8], &x[9], codes.data()));
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), behind));
+}
+
 TEST(CpuKvPool, BytesAreThoseAllocated) {
   Plan plan;
   plan.layers = 3;

@@ -26,6 +26,13 @@ TEST(Json, RefusesANameTwiceInOneObjectAlone) {
   EXPECT_EQ(outcome(R"([{"a":1},{"a":{"a":2}}])"), R"([{"a":1},{"a":{"a":2}}])");
 }
 
+TEST(Json, ShowsTheBeginningOfALongName) {
+  const std::string name(80, 'x');
+  const auto twice = [](const std::string& n) { return "{\"" + n + "\":1,\"" + n + "\":2}"; };
+  EXPECT_THAT(outcome(twice(name)), HasSubstr("the name '" + name + "' stands"));
+  EXPECT_THAT(outcome(twice(name + "y")), HasSubstr("the name '" + name + "...' stands"));
+}
+
 TEST(Json, RefusesWhatIsNoJson) {
   EXPECT_THAT(outcome(""), HasSubstr("expected JSON"));
   EXPECT_THAT(outcome("{\"a\""), HasSubstr("expected JSON"));

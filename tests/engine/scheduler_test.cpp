@@ -9,8 +9,6 @@
 #include <sstream>
 
 #include "engine/scheduler_fixture.h"
-#include "support/temporary_directory.h"
-#include "support/tiny_model.h"
 
 namespace tern::engine {
 namespace {
@@ -137,6 +135,40 @@ TEST_F(SchedulerTest, PromptsLeaveRoomForThoseThatDecode) {
     EXPECT_EQ(first.tokens.size(), std::min<std::size_t>(1 + steps, 100));
   }
   EXPECT_EQ(steps, (prompt + 4) / 5);
+}
+
+// Once it is known what a token of a prompt costs beside those that decode, one is all they bear.
+TEST_F(SchedulerTest, PromptsStretchNoStepBeyondWhatIsBorne) {
+  const auto s =
+      scheduler({.rows = 64, .beside = 32, .stretch = 1.0 + 1e-9, .sequences = 4, .pages = 100});
+  Heard first;
+  Heard second;
+  add(*s, request("Once", 100), first);
+  for (int step = 0; step < 2; ++step) s->step();
+  add(*s, sized(100), second);
+  for (const std::uint64_t expected : {33u, 2u, 2u}) {
+    const std::uint64_t rows = count("scheduler.rows");
+    s->step();
+    EXPECT_EQ(count("scheduler.rows") - rows, expected);
+  }
+}
+
+// What prompts cost where nobody decodes is not asked.
+TEST_F(SchedulerTest, PromptsAloneAreNoMeasureOfSteps) {
+  const auto s =
+      scheduler({.rows = 64, .beside = 32, .stretch = 1.0 + 1e-9, .sequences = 4, .pages = 100});
+  Heard heard[4];
+  add(*s, request("Once", 2), heard[0]);
+  for (int step = 0; step < 2; ++step) s->step();
+  add(*s, sized(40), heard[1]);
+  s->step();
+  ASSERT_TRUE(s->idle());
+  add(*s, request("Once", 100), heard[2]);
+  s->step();
+  add(*s, sized(100), heard[3]);
+  const std::uint64_t rows = count("scheduler.rows");
+  s->step();
+  EXPECT_EQ(count("scheduler.rows") - rows, 33u);
 }
 
 TEST_F(SchedulerTest, AShortPromptIsNotKeptWaitingByALongOne) {
@@ -343,45 +375,6 @@ TEST_F(SchedulerTest, ReportsWhatEnded) {
   EXPECT_THAT(lines.str(), HasSubstr(R"("reason":"max_tokens")"));
   EXPECT_THAT(lines.str(), HasSubstr(R"("generated_tokens":3)"));
   EXPECT_EQ(count("engine.generated_tokens"), 3u);
-}
-
-// A token whose embedding is no number ends its own request alone.
-TEST(SchedulerFailureTest, ARequestThatFailsHarmsNoOther) {
-  constexpr TokenId kBad = 7;
-  test::TemporaryDirectory directory;
-  test::TinyModel tiny;
-  tiny.tied = false;
-  tiny.tamper = [&](const std::string& name, std::vector<std::byte>& bytes) {
-    if (name == "token_embd.weight") {
-      std::memset(&bytes[kBad * tiny.hidden * 2], 0xff, tiny.hidden * 2);
-    }
-    return true;
-  };
-  backend::CpuBackend backend{kernels::scalar_table(), 1};
-  const auto model = must(model::Model::load(
-      must(format::GgufFile::open(write_tiny_model(directory.path(), tiny))), backend));
-  const auto tokenizer = must(text::Tokenizer::from_gguf(
-      must(format::GgufFile::open(TERN_SOURCE_DIR "/models/tern-tales.gguf"))));
-  telemetry::Telemetry telemetry;
-  const auto s = must(Scheduler::create(
-      model, tokenizer, {.rows = 16, .beside = 8, .sequences = 4, .pages = 20}, telemetry));
-  Heard bad;
-  Heard good;
-  for (Heard* heard : {&bad, &good}) {
-    Request r;
-    r.prompt = {1, 2, heard == &bad ? kBad : 3, 4};
-    r.answer.max_tokens = 2;
-    r.answer.ignore_end = true;
-    r.on_update = [heard](const Update& update) { heard->hear(update); };
-    s->add(must(s->prepare(std::move(r))));
-  }
-  while (!s->idle()) s->step();
-  ASSERT_TRUE(bad.failed);
-  EXPECT_EQ(bad.failed->code, ErrorCode::kNumeric);
-  EXPECT_EQ(bad.after_the_end, 0);
-  EXPECT_FALSE(good.failed);
-  EXPECT_EQ(good.tokens.size(), 2u);
-  EXPECT_EQ(s->pool().free_pages(), 20u);
 }
 
 }  // namespace

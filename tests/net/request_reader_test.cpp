@@ -94,6 +94,12 @@ TEST(RequestReader, ReadsTargetsThatNameTheHost) {
   EXPECT_EQ(read_one("GET /http://h/x HTTP/1.1\r\nHost: h\r\n\r\n").path, "/http://h/x");
 }
 
+// The first and the last of each kind of character.
+TEST(RequestReader, ReadsNamesOfAllLettersAndDigits) {
+  EXPECT_EQ(read_one("GET / HTTP/1.1\r\nHost: azAZ09\r\n\r\n").header("Host"), "azAZ09");
+  read_one("POST / HTTP/1.1\r\nHost:\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nazAZ09: x\r\n\r\n");
+}
+
 TEST(RequestReader, SaysWhenAClientWaitsForLeaveToSendItsBody) {
   const std::string head =
       "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";

@@ -98,10 +98,11 @@ class Refused(unittest.TestCase):
     def test_is_the_mutant_that_begins_last_before_the_error(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             text = "\nx = (tern_mutant(7) ? (a <= b) : tern_mutant(8) ? (s - t) : (s + t));\n"
-            (Path(folder) / "a.cpp").write_text(text, encoding="utf-8")
+            file = Path(folder) / "a.cpp"
+            file.write_text(text, encoding="utf-8")
             column = text.index("- t")
-            errors = f"a.cpp:2:{column}: error: no match for operator-\na.cpp:1:1: error: else\n"
-            self.assertEqual(mutation_check.refused_numbers(errors, Path(folder)), {8})
+            errors = f"{file}:2:{column}: error: no match for operator-\n{file}:1:1: error: else\n"
+            self.assertEqual(mutation_check.refused_numbers(errors), {8})
 
 
 class Sample(unittest.TestCase):

@@ -70,13 +70,10 @@ void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix,
     case TensorType::kQ6_K: table.dot_rows_q6_k(x, bytes, n, count, y); return;
     default: break;
   }
-  for (std::size_t r = 0; r < count; r += CpuWorkspace::kScratchRows) {
-    const std::size_t some = std::min(CpuWorkspace::kScratchRows, count - r);
-    for (std::size_t i = 0; i < some; ++i) {
-      format::dequantize_row(matrix.type, rows + (r + i) * row_bytes, n, scratch + i * n);
-    }
-    table.dot_rows_f32(x, scratch, n, some, y + r);
+  for (std::size_t r = 0; r < count; ++r) {
+    format::dequantize_row(matrix.type, rows + r * row_bytes, n, scratch + r * n);
   }
+  table.dot_rows_f32(x, scratch, n, count, y);
 }
 
 std::uint32_t HeadSearch::most_tokens(std::span<const TopQuery> queries) {

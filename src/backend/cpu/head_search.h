@@ -13,8 +13,8 @@
 
 namespace tern::backend {
 
-// y[r] = exact logit of row first + r for `count` rows. `scratch` has room for
-// CpuWorkspace::kScratchRows rows of weights.
+// y[r] = exact logit of row first + r for `count` rows, CpuWorkspace::kScratchRows at most.
+// `scratch` has room for so many rows of weights.
 void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix, std::size_t first,
                 std::size_t count, const float* x, float* scratch, float* y);
 

@@ -1,0 +1,408 @@
+// The bodies of completions and chats: what is read, what is refused and in which words.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <limits>
+
+#include "backend/cpu/cpu_backend.h"
+#include "kernels/registry.h"
+#include "serve/completion_request.h"
+
+namespace tern::serve {
+namespace {
+
+using ::testing::ElementsAre;
+
+template <typename T>
+T must(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().to_string());
+  return std::move(*result);
+}
+
+// The embedded model, once for all tests.
+const ServedModel& served() {
+  static backend::CpuBackend backend(kernels::scalar_table(), 1);
+  static auto file = must(format::GgufFile::open(TERN_SOURCE_DIR "/models/tern-tales.gguf"));
+  static const auto tokenizer = must(text::Tokenizer::from_gguf(file));
+  static const auto loaded = must(model::Model::load(std::move(file), backend));
+  static const ServedModel model{
+      .id = "tales",
+      .also = {"other"},
+      .model = loaded,
+      .tokenizer = tokenizer,
+      .chat_template =
+          must(text::ChatTemplate::parse("{{ messages[0].role }}: {{ messages[0].content }}")),
+      .fingerprint = "tern-0123456789ab",
+      .longest_text = 40};
+  return model;
+}
+
+CompletionDefaults defaults() {
+  CompletionDefaults d;
+  d.max_tokens = 9;
+  d.context = 100;
+  d.most_answers = 6;
+  d.most_priority = 5;
+  d.seed = 77;
+  return d;
+}
+
+using Read = std::variant<CompletionRequest, ApiError>;
+
+// {"prompt": "Once"} or {"messages": ...}, and these members.
+Read completion(const std::string& members = "", const std::string& prompt = R"("Once")") {
+  const std::string comma = members.empty() ? "" : ", ";
+  const auto body = boost::json::parse("{\"prompt\": " + prompt + comma + members + "}");
+  return read_completion_request(body.get_object(), served(), defaults());
+}
+Read chat_of(const std::string& messages, const std::string& members = "") {
+  const std::string comma = members.empty() ? "" : ", ";
+  const auto body = boost::json::parse("{\"messages\": " + messages + comma + members + "}");
+  return read_chat_request(body.get_object(), served(), defaults());
+}
+Read chat(const std::string& members) {
+  return chat_of(R"([{"role": "user", "content": "Hello"}])", members);
+}
+
+CompletionRequest good(Read read) {
+  if (const auto* error = std::get_if<ApiError>(&read)) throw std::runtime_error(error->message);
+  return std::get<CompletionRequest>(std::move(read));
+}
+ApiError bad(const Read& read) {
+  const auto* error = std::get_if<ApiError>(&read);
+  return error == nullptr ? ApiError{0, "not refused"} : *error;
+}
+std::string words(const Read& read) { return bad(read).message; }
+
+TEST(RequestFields, DefaultsAreThoseOfOpenAi) {
+  const CompletionRequest r = good(completion());
+  EXPECT_EQ(r.answer.max_tokens, 16u);
+  EXPECT_EQ(r.answer.sampling.temperature, 1.0f);
+  EXPECT_EQ(r.answer.sampling.top_p, 1.0f);
+  EXPECT_EQ(r.answer.sampling.min_p, 0.0f);
+  EXPECT_EQ(r.answer.sampling.top_k, 0u);
+  EXPECT_EQ(r.answer.sampling.repeat_penalty, 1.0f);
+  EXPECT_EQ(r.answer.sampling.seed, 77u);
+  EXPECT_FALSE(r.answer.ignore_end);
+  EXPECT_FALSE(r.answer.logprobs);
+  EXPECT_FALSE(r.stream);
+  EXPECT_FALSE(r.deadline);
+  EXPECT_EQ(r.choices, 1u);
+  EXPECT_EQ(r.priority, 0);
+  EXPECT_THAT(r.echoes, ElementsAre(""));
+  EXPECT_EQ(good(chat("")).answer.max_tokens, 9u);
+}
+
+TEST(RequestFields, NumbersHaveRanges) {
+  struct Range {
+    std::string name, kind, least, most, below, above;
+  };
+  const Range ranges[] = {
+      {"temperature", "a number", "0", "2", "-0.5", "2.5"},
+      {"top_p", "a number", "0", "1", "-0.5", "1.5"},
+      {"min_p", "a number", "0", "1", "-0.5", "1.5"},
+      {"repetition_penalty", "a number", "1E-2", "100", "0", "101"},
+      {"presence_penalty", "a number", "-2", "2", "-2.5", "2.5"},
+      {"frequency_penalty", "a number", "-2", "2", "-2.5", "2.5"},
+      {"top_k", "an integer", "0", "1048576", "-1", "1048577"},
+      {"n", "an integer", "1", "16", "0", "17"},
+      {"priority", "an integer", "-100", "5", "-101", "6"},
+      {"deadline_ms", "an integer", "1", "86400000", "0", "86400001"},
+      {"max_tokens", "an integer", "0", "2147483648", "-1", "2147483649"},
+      {"logprobs", "an integer", "0", "20", "-1", "21"},
+  };
+  for (const Range& r : ranges) {
+    const std::string expected =
+        r.name + ": expected " + r.kind + " from " + r.least + " to " + r.most + ", found ";
+    const auto with = [&](const std::string& value) {
+      return completion("\"" + r.name + "\": " + value);
+    };
+    for (const std::string& value : {r.below, r.above}) {
+      EXPECT_EQ(words(with(value)).substr(0, expected.size()), expected) << r.name << value;
+    }
+    EXPECT_EQ(words(with("\"x\"")), expected + "a string");
+    EXPECT_EQ(words(with("true")), expected + "true");
+    EXPECT_EQ(words(with("{}")), expected + "an object");
+    EXPECT_EQ(words(with("[1]")), expected + "an array");
+    for (const std::string& value : {r.least, r.most}) {
+      const std::string message = words(with(value));  // too many answers, perhaps, or tokens
+      EXPECT_EQ(message.find(expected), std::string::npos) << message;
+    }
+  }
+}
+
+TEST(RequestFields, ValuesAreReadWhereTheyBelong) {
+  const CompletionRequest r = good(completion(
+      R"("temperature": 0.5, "top_p": 0.25, "min_p": 0.125, "top_k": 3, "presence_penalty": -1,
+         "repetition_penalty": 1.5, "frequency_penalty": 2, "n": 2.0, "priority": -3,
+         "deadline_ms": 1500, "max_tokens": 7, "ignore_eos": true, "echo": true)"));
+  EXPECT_EQ(r.answer.sampling.temperature, 0.5f);
+  EXPECT_EQ(r.answer.sampling.top_p, 0.25f);
+  EXPECT_EQ(r.answer.sampling.min_p, 0.125f);
+  EXPECT_EQ(r.answer.sampling.top_k, 3u);
+  EXPECT_EQ(r.answer.sampling.presence_penalty, -1.0f);
+  EXPECT_EQ(r.answer.sampling.repeat_penalty, 1.5f);
+  EXPECT_EQ(r.answer.sampling.frequency_penalty, 2.0f);
+  EXPECT_EQ(r.choices, 2u);
+  EXPECT_EQ(r.priority, -3);
+  EXPECT_EQ(r.deadline, std::chrono::milliseconds(1500));
+  EXPECT_EQ(r.answer.max_tokens, 7u);
+  EXPECT_TRUE(r.answer.ignore_end);
+  EXPECT_THAT(r.echoes, ElementsAre("Once"));
+  const auto greedy = good(completion(R"("top_p": 0)")).answer.sampling;  // the best token alone
+  EXPECT_EQ(greedy.temperature, 0.0f);
+  EXPECT_EQ(greedy.top_p, 1.0f);
+}
+
+TEST(RequestFields, SeedsAreAnySixtyFourBits) {
+  const auto seed = [](const std::string& value) {
+    return good(completion("\"seed\": " + value)).answer.sampling.seed;
+  };
+  EXPECT_EQ(seed("5"), 5u);
+  EXPECT_EQ(seed("-1"), ~std::uint64_t{0});
+  EXPECT_EQ(seed("18446744073709551615"), ~std::uint64_t{0});
+  EXPECT_EQ(seed("null"), 77u);
+  EXPECT_EQ(bad(completion(R"("seed": 1.5)")).param, "seed");
+}
+
+TEST(RequestFields, StopsAreTexts) {
+  const auto stops = [](const std::string& value) {
+    return good(completion("\"stop\": " + value)).answer.stops;
+  };
+  EXPECT_THAT(stops(R"("!")"), ElementsAre("!"));
+  EXPECT_THAT(stops(R"(["!", "?"])"), ElementsAre("!", "?"));
+  EXPECT_EQ(stops('"' + std::string(1024, 'x') + '"').size(), 1u);
+  std::string many = "\"1\"";
+  for (int i = 0; i < 15; ++i) many += ", \"x\"";
+  EXPECT_EQ(stops("[" + many + "]").size(), 16u);
+  const auto refusal = [](const std::string& value) {
+    return words(completion("\"stop\": " + value));
+  };
+  EXPECT_EQ(refusal("[" + many + ", \"y\"]"), "stop: expected at most 16 texts, found 17");
+  EXPECT_EQ(refusal(R"("")"), "stop: expected texts of 1 to 1024 bytes, found one of 0");
+  EXPECT_EQ(refusal('"' + std::string(1025, 'x') + '"'),
+            "stop: expected texts of 1 to 1024 bytes, found one of 1025");
+  EXPECT_EQ(refusal("[3]"), "stop: expected texts of 1 to 1024 bytes, found an integer");
+}
+
+TEST(RequestFields, BiasIsOfTokensOfTheVocabulary) {
+  const std::size_t vocab = served().tokenizer.vocab_size();
+  const auto biases = [](const std::string& value) {
+    return completion("\"logit_bias\": {" + value + "}");
+  };
+  const auto read = good(biases(R"("5": -100, "6": 100, "7": -99.5)")).answer.sampling.bias;
+  ASSERT_EQ(read.size(), 3u);
+  EXPECT_EQ(read[0].token, 5);
+  EXPECT_EQ(read[0].logit, -std::numeric_limits<float>::infinity());
+  EXPECT_EQ(read[1].logit, 100.0f);
+  EXPECT_EQ(read[2].logit, -99.5f);
+  good(biases("\"" + std::to_string(vocab - 1) + "\": 1"));
+  for (const std::string& value :
+       {"\"" + std::to_string(vocab) + "\": 1", std::string(R"("x": 1)"), std::string(R"("5x": 1)"),
+        std::string(R"("": 1)"), std::string(R"("-1": 1)"), std::string(R"("5": 100.5)"),
+        std::string(R"("5": -100.5)"), std::string(R"("5": "1")")}) {
+    const std::string expected = "logit_bias: expected ids of tokens below " +
+                                 std::to_string(vocab) + " with numbers from -100 to 100, found ";
+    EXPECT_EQ(words(biases(value)), expected + value.substr(0, value.find(':')));
+  }
+  std::string many;
+  for (int i = 0; i < 1024; ++i) many += (i == 0 ? "\"" : ", \"") + std::to_string(i) + "\": 1";
+  EXPECT_EQ(words(biases(many + ", \"x\": 1")),
+            "logit_bias: expected at most 1024 tokens, found 1025");
+  EXPECT_EQ(words(biases(many)).find("at most"), std::string::npos);
+}
+
+TEST(RequestFields, ModelsAreThoseThatAreServed) {
+  good(completion(R"("model": "tales")"));
+  good(completion(R"("model": "other")"));
+  const ApiError error = bad(completion(R"("model": "gpt")"));
+  EXPECT_EQ(error.status, 404u);
+  EXPECT_EQ(error.code, "model_not_found");
+  EXPECT_EQ(error.message, "model: no model \"gpt\" here; this server has \"tales\"");
+}
+
+TEST(RequestFields, OptionsOfAStreamWantAStream) {
+  EXPECT_TRUE(good(completion(R"("stream": true)")).stream);
+  const auto usage = [](const std::string& options) {
+    return completion(R"("stream": true, "stream_options": )" + options);
+  };
+  EXPECT_TRUE(good(usage(R"({"include_usage": true})")).include_usage);
+  EXPECT_FALSE(good(usage(R"({"include_obfuscation": true})")).include_usage);
+  EXPECT_EQ(words(usage(R"({"include": 1})")),
+            "stream_options.include: no such field; is it misspelled?");
+  EXPECT_EQ(words(usage("[]")), "stream_options: expected an object, found an array");
+  EXPECT_EQ(words(completion(R"("stream_options": {})")),
+            "stream_options: expected stream to be true beside it, found it not");
+}
+
+TEST(RequestFields, FieldsThatNobodyReadsAreRefused) {
+  EXPECT_EQ(words(completion(R"("temprature": 1)")),
+            "temprature: no such field; is it misspelled?");
+  EXPECT_EQ(bad(completion(R"("temprature": 1)")).code, "unknown_parameter");
+  good(completion(R"("temprature": null, "user": "me")"));
+  good(completion(R"("suffix": [])"));
+  good(completion(R"("suffix": false)"));
+  for (const char* value : {"\"x\"", "[1]", "true"}) {
+    EXPECT_EQ(words(completion(std::string("\"suffix\": ") + value)),
+              "suffix: not supported by this server; leave it out");
+  }
+  good(completion(R"("best_of": 1)"));
+  EXPECT_EQ(bad(completion(R"("best_of": 2)")).code, "unsupported_parameter");
+  // The first error is the one that is told.
+  EXPECT_EQ(bad(completion(R"("model": "gpt", "top_p": 3)")).status, 404u);
+}
+
+TEST(RequestFields, PromptsAreTextsOrTokensOneOrSeveral) {
+  const auto vocab = std::to_string(served().tokenizer.vocab_size());
+  const auto last = std::to_string(served().tokenizer.vocab_size() - 1);
+  const auto prompts = [](const std::string& value) { return good(completion("", value)).prompts; };
+  EXPECT_THAT(prompts("[5, " + last + ", 0]"), ElementsAre(ElementsAre(5, std::stoi(last), 0)));
+  EXPECT_EQ(prompts(R"(["a", "b"])").size(), 2u);
+  EXPECT_EQ(prompts("[[5], [6]]").size(), 2u);
+  EXPECT_EQ(prompts('"' + std::string(40, 'a') + '"').size(), 1u);
+  const std::string expected = "prompt: expected a text, tokens, or 1 to 64 of them, found ";
+  const auto found = [&](const std::string& value, const std::string& message) {
+    EXPECT_EQ(words(completion("", value)), expected + message) << value;
+  };
+  found("[]", "0 prompts");
+  found('"' + std::string(41, 'a') + '"', "a text of 41 bytes, more than the context can hold");
+  found("3", "an integer");
+  found("[[]]", "an empty one");
+  found("[true]", "a boolean");
+  for (const std::string& value :
+       {"[" + vocab + "]", std::string("[-1]"), std::string("[1.5]"), std::string("[5, \"a\"]")}) {
+    found(value, "a token that is none of 0 to " + last);
+  }
+  std::string many = "\"a\"";
+  for (int i = 0; i < 63; ++i) many += ", \"a\"";
+  EXPECT_EQ(words(completion("", "[" + many + "]")),
+            "n: expected at most 6 answers in all, found 64");
+  found("[" + many + ", \"a\"]", "65 prompts");
+  EXPECT_EQ(words(completion("", "null")), "prompt: expected a text or tokens, found nothing");
+}
+
+TEST(RequestFields, SpecialTokensAreAddedUnlessTheyAreNotWanted) {
+  const auto size = [](const std::string& members) {
+    return good(completion(members)).prompts[0].size();
+  };
+  EXPECT_EQ(size(R"("add_special_tokens": true)"), size(""));
+  const text::EncodeOptions none{.add_bos = false, .add_eos = false};
+  EXPECT_EQ(size(R"("add_special_tokens": false)"), served().tokenizer.encode("Once", none).size());
+  EXPECT_EQ(words(completion(R"("add_special_tokens": false)", R"("")")),
+            "prompt: expected a text, tokens, or 1 to 64 of them, found an empty one");
+}
+
+TEST(RequestFields, EchoesStandBesideNoLogprobs) {
+  EXPECT_EQ(good(completion(R"("logprobs": 0)")).answer.logprobs, 0u);
+  good(completion(R"("logprobs": 3, "echo": false)"));
+  EXPECT_EQ(words(completion(R"("logprobs": 0, "echo": true)")),
+            "echo: not supported by this server beside logprobs; leave one of them out");
+}
+
+TEST(RequestFields, TheContextHasRoomForPromptAndAnswer) {
+  good(completion(R"("max_tokens": 97)", "[1, 2, 3]"));
+  const ApiError error = bad(completion(R"("max_tokens": 98)", "[1, 2, 3]"));
+  EXPECT_EQ(error.code, "context_length_exceeded");
+  EXPECT_EQ(error.message,
+            "the context has 100 tokens, but the request asks for 101: 3 of the prompt and 98 of "
+            "the answer; shorten one of them");
+  good(completion(R"("n": 6)"));
+  EXPECT_EQ(words(completion(R"("n": 4)", "[[1], [2]]")),
+            "n: expected at most 6 answers in all, found 8");
+}
+
+TEST(RequestFields, ChatsHaveTheirOwn) {
+  EXPECT_EQ(good(chat(R"("max_tokens": 3)")).answer.max_tokens, 3u);
+  EXPECT_EQ(good(chat(R"("max_tokens": 3, "max_completion_tokens": 4)")).answer.max_tokens, 4u);
+  EXPECT_TRUE(good(chat("")).chat);
+  good(chat(
+      R"("tool_choice": "none", "modalities": ["text"], "response_format": {"type": "text"})"));
+  EXPECT_EQ(bad(chat(R"("tool_choice": "auto")")).code, "unsupported_parameter");
+  EXPECT_EQ(words(chat(R"("modalities": ["text", "audio"])")),
+            "modalities: this model gives text only");
+  for (const char* format :
+       {R"({"type": "json_object"})", "{}", R"({"kind": "text"})", R"({"type": "text", "a": 1})"}) {
+    EXPECT_EQ(words(chat(std::string(R"("response_format": )") + format)),
+              "response_format: not supported by this server but for text; leave it out");
+  }
+  EXPECT_EQ(words(chat(R"("top_logprobs": 2)")),
+            "top_logprobs: expected logprobs to be true beside it, found it not");
+  EXPECT_EQ(good(chat(R"("logprobs": true, "top_logprobs": 2)")).answer.logprobs, 2u);
+  EXPECT_EQ(words(chat_of("null")), "messages: expected an array, found nothing");
+}
+
+TEST(RequestFields, MessagesAreOfText) {
+  const auto message = [](const std::string& members) { return chat_of("[{" + members + "}]"); };
+  const auto content = [&](const std::string& value) {
+    return message(R"("role": "user", "content": )" + value);
+  };
+  const auto text = [](const CompletionRequest& r) {
+    return served().tokenizer.decode(r.prompts.at(0));
+  };
+  EXPECT_THAT(
+      text(good(content(R"([{"type": "text", "text": "On"}, {"type": "text", "text": "ce"}])"))),
+      ::testing::EndsWith("Once"));
+  EXPECT_THAT(text(good(message(
+                  R"("role": "developer", "content": "Once", "name": "x", "refusal": null)"))),
+              ::testing::EndsWith("system: Once"));
+  EXPECT_EQ(words(chat_of("[]")), "messages: expected at least one, found none");
+  EXPECT_EQ(words(chat_of("[3]")), "messages[0]: expected an object, found an integer");
+  EXPECT_EQ(words(message(R"("role": "king", "content": "x")")),
+            "messages[0].role: expected system, developer, user, assistant or tool, found "
+            "\"king\"");
+  EXPECT_EQ(words(message(R"("role": "user")")),
+            "messages[0].content: expected a string or an array of parts, found nothing");
+  EXPECT_EQ(words(content("3")),
+            "messages[0].content: expected a string or an array of parts, found an integer");
+  EXPECT_EQ(words(content("[3]")), "messages[0].content[0]: expected an object, found an integer");
+  EXPECT_EQ(words(content(R"([{"text": "x"}])")),
+            "messages[0].content[0].type: expected \"text\", found nothing");
+  EXPECT_EQ(words(content(R"([{"type": "odd", "text": "x"}])")),
+            "messages[0].content[0].type: expected \"text\", found \"odd\"");
+  EXPECT_EQ(words(content(R"([{"type": "text"}])")),
+            "messages[0].content[0].text: expected a string, found nothing");
+  EXPECT_EQ(bad(content(R"([{"type": "image_url"}])")).code, "unsupported_media");
+  EXPECT_EQ(words(message(R"("role": "user", "content": "x", "tool_calls": [1])")),
+            "messages[0].tool_calls: not supported by this server; leave it out");
+  good(content('"' + std::string(40, 'a') + '"'));
+  EXPECT_EQ(words(content('"' + std::string(41, 'a') + '"')),
+            "messages: 41 bytes are more than the context can hold; shorten them");
+}
+
+TEST(RequestFields, ChatsNeedATemplateThatKeepsToItsLimits) {
+  const auto answer = [](std::optional<text::ChatTemplate> chat_template) {
+    ServedModel model = served();
+    model.chat_template = std::move(chat_template);
+    const auto body = boost::json::parse(R"({"messages": [{"role": "user", "content": "Hello"}]})");
+    return bad(read_chat_request(body.get_object(), model, defaults()));
+  };
+  EXPECT_EQ(answer(std::nullopt).code, "no_chat_template");
+  const ApiError endless =
+      answer(must(text::ChatTemplate::parse("{% for i in range(9999) %}{% for j in range(9999) "
+                                            "%}{{ messages }}{% endfor %}{% endfor %}")));
+  EXPECT_EQ(endless.status, 400u) << endless.message;
+  EXPECT_EQ(endless.type, "invalid_request_error");
+  EXPECT_EQ(endless.param, "messages");
+}
+
+TEST(EventIds, GoThereAndBack) {
+  const EventId id{"chatcmpl-0a", 18446744073709551615u, {3, 0, 4294967295u}};
+  EXPECT_EQ(id.to_string(), "chatcmpl-0a.18446744073709551615.3-0-4294967295");
+  const auto read = EventId::parse(id.to_string());
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->to_string(), id.to_string());
+  EXPECT_TRUE(EventId::parse(".0.0"));
+  for (const char* wrong : {"", "a", "a.1", "a.1.", "a.1.2-", "a.1.-2", "a.1.2x", "a.x.2", "a..2",
+                            "a.-1.2", "A.1.2", "a{.1.2", "a`.1.2", "a/.1.2", "a:.1.2", "a.1.2.3",
+                            "a.18446744073709551616.1", "a.1.4294967296"}) {
+    EXPECT_FALSE(EventId::parse(wrong)) << wrong;
+  }
+  for (const char* edge : {"az.1.2", "09.1.2"}) EXPECT_TRUE(EventId::parse(edge)) << edge;
+  std::string longest = std::string(4092, 'a') + ".1.2";
+  EXPECT_TRUE(EventId::parse(longest));
+  EXPECT_FALSE(EventId::parse("a" + longest));
+}
+
+}  // namespace
+}  // namespace tern::serve
