@@ -11,6 +11,7 @@
 #include "cli/build_info.h"
 #include "cli/chosen_template.h"
 #include "cli/command.h"
+#include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
@@ -147,13 +148,14 @@ Result<void> open_log(const std::string& path, std::ofstream& file,
 }
 
 Result<ExitCode> serve(const ServeOptions& options) {
+  TERN_ASSIGN(const std::string path, model_path(options.model));
   Signals signals;  // before threads are made
   std::ofstream log;
   telemetry::Telemetry telemetry;
   TERN_TRY(open_log(options.access_log, log, telemetry));
   Progress progress;
   TERN_ASSIGN(const Runtime runtime,
-              load_runtime(options.model, options.compute, true, options.head, progress));
+              load_runtime(path, options.compute, true, options.head, progress));
   progress.clear();
   TERN_ASSIGN(const std::unique_ptr<engine::Engine> engine,
               make_engine(runtime, options, telemetry));
