@@ -100,8 +100,8 @@ Command add_list_command(CLI::App& tern) {
   const auto options = std::make_shared<ListOptions>();
   CLI::App* parser = tern.add_subcommand(
       "list",
-      "Show the models in the cache of Hugging Face's tools, and names that stand for models.\n"
-      "What these tools brought is shown as well as what `tern pull` did.\n");
+      "Show models that were downloaded, and names of models.\n"
+      "What Hugging Face's own tools brought is shown as well as what `tern pull` did.\n");
   parser->footer("Example: tern list --json | jq -r '.models[].repo'\n");
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return list(*options, output); }};

@@ -143,6 +143,12 @@ class HubTest(CliTest):
                 self.environment = before | {"HF_HOME": "x"}
 
     def test_a_pull_goes_on_after_ctrl_c(self) -> None:
+        self.stopped_pull(signal.SIGINT, 130, b"the same command goes on from here")
+
+    def test_a_pull_goes_on_after_a_kill(self) -> None:
+        self.stopped_pull(signal.SIGKILL, -signal.SIGKILL, b"")
+
+    def stopped_pull(self, with_signal: signal.Signals, status: int, words: bytes) -> None:
         self.serve({"big.gguf": os.urandom(40 << 20)})
         self.use("stall_late")
         self.hub.stall_after = 3
@@ -153,10 +159,11 @@ class HubTest(CliTest):
             part.stat().st_blocks for part in parts.glob("*.tern-part")
         ):
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(with_signal)
         _, errors = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 130, errors)
-        self.assertIn(b"the same command goes on from here", errors)
+        self.assertEqual(process.returncode, status, errors)
+        self.assertIn(words, errors)
+        self.assertFalse(self.snapshot("big.gguf").exists())
         self.hub.stall_after = 1 << 30
         outcome = self.pull(f"{REF}/big.gguf")
         self.assertIn(b"MB were there from an earlier call", outcome.stderr)
@@ -200,6 +207,17 @@ class HubTest(CliTest):
         self.assertTrue(str(self.hub.log[0]["path"]).startswith("http://hub.invalid/ok/api"))
         self.assertIn(b"the token is not sent", outcome.stderr)
         self.assertIsNone(self.hub.log[0]["token"])
+
+    def test_tls_is_checked(self) -> None:
+        self.hub, self.port, self.cdn = hub_server.start({"a.gguf": b"a", "b.txt": b"b"}, tls=True)
+        self.environment["HF_ENDPOINT"] = f"https://127.0.0.1:{self.port}/ok"
+        self.assert_fails(self.tern("pull", f"{REF}/b.txt"), 3, "certificate", "SSL_CERT_FILE")
+        self.assertEqual(self.hub.log, [])
+        self.environment["SSL_CERT_FILE"] = str(hub_server.CERTIFICATE)
+        self.pull(f"{REF}/b.txt")
+        self.assertEqual({entry["token"] for entry in self.hub.log}, {f"Bearer {TOKEN}"})
+        # What was asked for by TLS is not taken without it.
+        self.assert_fails(self.tern("pull", f"{REF}/a.gguf"), 4, "from https to plain http")
 
     # tern list, tern rm
 

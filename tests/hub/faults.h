@@ -18,7 +18,6 @@ inline void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name;
 
 // The files arrive whole and right.
 inline constexpr std::array kSurvived = std::to_array<Fault>({
-    {"ok", ""},
     {"cut", "try 2 of 5"},
     {"small_cut", "try 2 of 5"},
     {"stall", "sent nothing for 300 ms"},
@@ -82,6 +81,7 @@ inline constexpr std::array kRefused = std::to_array<Fault>({
     {"size_text", "expected a size of 'extra.txt'", ErrorCode::kMalformed},
     {"hash_path", "expected a hash of 'extra.txt' with 40", ErrorCode::kMalformed},
     {"hash_short", "expected a hash of 'extra.txt' with 64", ErrorCode::kMalformed},
+    {"too_large", "the files need 8796093022"},
     {"huge_listing", "longer than 16777216 bytes", ErrorCode::kUnsupported},
     {"many_files", "at most 100000 files", ErrorCode::kUnsupported},
     {"endless_pages", "at most 256 pages", ErrorCode::kUnsupported},

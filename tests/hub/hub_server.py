@@ -13,6 +13,7 @@ import hashlib
 import json
 import random
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -22,6 +23,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+# Signed by itself, and known to nobody: openssl req -x509 -newkey ec -nodes -days 36500, for
+# 127.0.0.1.
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = (".gguf", ".safetensors", ".bin")
 MODEL = random.Random(1).randbytes(300_000)
@@ -75,6 +79,9 @@ LISTINGS: dict[str, Callable[[list], object]] = {
     "not_a_list": lambda listing: {"files": listing},
     "longer": lambda listing: [
         e | {"lfs": e["lfs"] | {"size": 300_001}} if "lfs" in e else e for e in listing
+    ],
+    "too_large": lambda listing: [
+        e | {"lfs": e["lfs"] | {"size": 1 << 43}} if "lfs" in e else e for e in listing
     ],
     "small_longer": lambda listing: [
         e | {"size": 99} if e["path"] == "config.json" else e for e in listing
@@ -385,11 +392,15 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 64
 
 
-def start(files: dict[str, bytes]) -> tuple[Hub, int, int]:
-    """Serves on two free ports, on threads of its own."""
+def start(files: dict[str, bytes], tls: bool = False) -> tuple[Hub, int, int]:
+    """Serves on two free ports, on threads of its own; on the first by TLS where wanted."""
     hub = Hub(files)
     handler = type("HubHandler", (Handler,), {"hub": hub})
     servers = [Server(("127.0.0.1", 0), handler) for _ in range(2)]
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATE)
+        servers[0].socket = context.wrap_socket(servers[0].socket, server_side=True)
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     ports = [server.server_address[1] for server in servers]
