@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/model_source.h"
 #include "cli/options.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
@@ -39,6 +40,7 @@ std::vector<const kernels::KernelTable*> usable_tiers() {
 }
 
 Result<ExitCode> bench(const BenchCommandOptions& chosen, Output& output) {
+  TERN_ASSIGN(const std::string path, model_path(chosen.model));
   std::stop_source stop;
   const Interrupt interrupt(stop);  // before threads are made
   Progress progress;
@@ -46,9 +48,9 @@ Result<ExitCode> bench(const BenchCommandOptions& chosen, Output& output) {
   TERN_ASSIGN(options.tier, choose_tier(chosen.compute.tier));
   const auto tiers = usable_tiers();
   options.tiers = tiers;
-  options.open = [&] { return open_model(chosen.model); };
-  options.path = chosen.model;
-  TERN_ASSIGN(const format::GgufFile file, open_model(chosen.model));
+  options.open = [&] { return open_model(path); };
+  options.path = path;
+  TERN_ASSIGN(const format::GgufFile file, open_model(path));
   TERN_ASSIGN(
       MachineTuning tuning,
       tuning_for(chosen.compute.tune, {options.tier, chosen.compute.threads}, file, progress));

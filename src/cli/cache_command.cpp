@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/model_source.h"
 #include "cli/packed_weights.h"
 #include "cli/printable.h"
 #include "text/utf8.h"
@@ -71,7 +72,8 @@ Result<ExitCode> list(const CacheOptions& options, Output& output) {
 Result<ExitCode> clear(const CacheOptions& options, Output& output) {
   TERN_ASSIGN(CacheDir cache, open_cache_dir());
   TERN_ASSIGN(const auto entries, cache.list());
-  const std::string subject = options.model.empty() ? "" : cache_subject(options.model);
+  TERN_ASSIGN(const std::string path, model_path(options.model));
+  const std::string subject = path.empty() ? "" : cache_subject(path);
   boost::json::array removed;
   boost::json::array in_use;
   std::string text;
@@ -111,7 +113,7 @@ Command add_cache_command(CLI::App& tern) {
   CLI::App* remove =
       parser->add_subcommand("clear", "Removes entries; those that a process reads are kept");
   remove->add_option("-m,--model", options->model, "Only what was made from this file")
-      ->type_name("FILE");
+      ->type_name("MODEL");
   for (CLI::App* command : {ls, remove}) {
     command->add_flag("--json", options->json, "One JSON object instead of text");
   }

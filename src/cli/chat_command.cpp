@@ -8,6 +8,7 @@
 #include "cli/chosen_template.h"
 #include "cli/command.h"
 #include "cli/generation_options.h"
+#include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/runtime.h"
 #include "core/machine.h"
@@ -42,13 +43,14 @@ void greet(const ChatConsole& console, const Runtime& runtime, const ChosenTempl
 }
 
 Result<ExitCode> chat(const ChatOptions& options, Output& output) {
+  TERN_ASSIGN(const std::string path, model_path(options.model));
   ChatConsole console(output, options.color);
   TERN_ASSIGN(const WakePipe wake, WakePipe::create());
   ChatSignals signals(wake);  // before threads are made
   Progress progress;
   TERN_ASSIGN(const model::HeadMode head, head_mode(options));
   TERN_ASSIGN(const Runtime runtime,
-              load_runtime(options.model, options.compute, options.verify, head, progress));
+              load_runtime(path, options.compute, options.verify, head, progress));
   report_head(runtime.model, progress);
   TERN_ASSIGN(const ChosenTemplate chosen,
               choose_template(options.chat_template, runtime.model.file(), runtime.tokenizer));

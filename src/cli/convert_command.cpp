@@ -7,11 +7,15 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/hub_access.h"
 #include "cli/interrupt.h"
+#include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "convert/convert.h"
+#include "core/folder.h"
 #include "core/machine.h"
+#include "hub/remote_folder.h"
 
 namespace tern::cli {
 namespace {
@@ -40,13 +44,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// "convert 812 MB/s, 14 s left"
-std::string step_text(std::uint64_t done, std::uint64_t total, double seconds) {
-  const double rate = static_cast<double>(done) / std::max(seconds, 1e-3);
-  const double left = static_cast<double>(total - done) / std::max(rate, 1.0);
-  return fmt::format("convert {:.0f} MB/s, {:.0f} s left", rate / 1e6, left);
-}
-
 std::string summary(const std::string& output, const convert::ConvertReport& report,
                     double seconds) {
   std::string text = fmt::format(
@@ -67,13 +64,35 @@ std::string summary(const std::string& output, const convert::ConvertReport& rep
   return text;
 }
 
+// Where a checkpoint is read from; the folder refers to the hub.
+struct Source {
+  std::unique_ptr<hub::Hub> hub;
+  std::unique_ptr<Folder> folder;
+};
+
+Result<Source> open_source(const ConvertCommandOptions& options, const std::stop_token& stop) {
+  Source source;
+  TERN_ASSIGN(const auto ref, model_ref(options.source));
+  if (!ref) {
+    TERN_ASSIGN(source.folder, open_folder(options.source));
+    return source;
+  }
+  TERN_ASSIGN(source.hub, open_hub(stop));
+  TERN_ASSIGN(hub::RemoteRevision revision, source.hub->look_up(*ref));
+  hub::RemoteFolderOptions remote;
+  const std::filesystem::path output = options.output;
+  remote.spool = output.has_parent_path() ? output.parent_path() : std::filesystem::path(".");
+  TERN_ASSIGN(source.folder,
+              hub::open_remote_folder(*source.hub, std::move(revision), std::move(remote)));
+  return source;
+}
+
 Result<ExitCode> convert_checkpoint(const ConvertCommandOptions& options) {
   const auto start = Clock::now();
   std::stop_source stop;
   Interrupt interrupt(stop);
   Progress progress;
   convert::ConvertOptions job;
-  job.source = options.source;
   job.output = options.output;
   job.ternary = type_of(options.type);
   job.head = type_of(options.head);
@@ -81,9 +100,13 @@ Result<ExitCode> convert_checkpoint(const ConvertCommandOptions& options) {
   job.max_ram = options.max_ram << 20;
   job.stop = stop.get_token();
   job.progress = [&](std::uint64_t done, std::uint64_t total) {
-    progress.show(step_text(done, total, seconds_since(start)), done, total);
+    progress.show("convert " + rate_text(done, total - done, seconds_since(start)), done, total);
   };
-  const auto report = convert::convert(job);
+  const auto report = [&]() -> Result<convert::ConvertReport> {
+    TERN_ASSIGN(const Source source, open_source(options, job.stop));
+    job.source = source.folder.get();
+    return convert::convert(job);
+  }();
   progress.clear();
   if (!report && interrupt.happened()) {
     write_stderr(fmt::format("tern: {}: interrupted; the same command goes on from here\n",
@@ -107,9 +130,14 @@ Command add_convert_command(CLI::App& tern) {
   parser->footer(
       "Examples:\n"
       "  tern convert bitnet-b1.58-2B-4T -o 2b4t.gguf && tern verify -m 2b4t.gguf\n"
+      "  tern convert hf://tiiuae/Falcon3-1B-Instruct-1.58bit -o falcon3-1b.gguf\n"
       "  tern convert Falcon3-7B-Instruct-1.58bit -o falcon3.gguf --head q6_k\n");
-  parser->add_option("source", options->source, "Folder with config.json and safetensors")
-      ->type_name("FOLDER")
+  parser
+      ->add_option(
+          "source", options->source,
+          "Folder with config.json and safetensors, or hf://org/repo[@revision][/folder],\n"
+          "which is read by ranges without a copy of it")
+      ->type_name("SOURCE")
       ->required();
   parser
       ->add_option("-o,--output", options->output,

@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/inspect_report.h"
+#include "cli/model_source.h"
 #include "cli/printable.h"
 #include "diagnose/weights/difference.h"
 
@@ -103,8 +104,10 @@ std::string to_json(const format::GgufFile& a, const format::GgufFile& b,
 }
 
 Result<ExitCode> diff(const DiffOptions& options, Output& output) {
-  TERN_ASSIGN(const format::GgufFile a, format::GgufFile::open(options.a));
-  TERN_ASSIGN(const format::GgufFile b, format::GgufFile::open(options.b));
+  TERN_ASSIGN(const std::string path_a, model_path(options.a));
+  TERN_ASSIGN(const std::string path_b, model_path(options.b));
+  TERN_ASSIGN(const format::GgufFile a, format::GgufFile::open(path_a));
+  TERN_ASSIGN(const format::GgufFile b, format::GgufFile::open(path_b));
   FileDifference difference = diagnose::compare(a, b);
   if (options.weights) difference.keys.clear();
   TERN_TRY(output.write(options.json ? to_json(a, b, difference) : to_text(a, b, difference)));

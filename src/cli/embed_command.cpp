@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/embed_files.h"
 #include "cli/interrupt.h"
+#include "cli/model_source.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
 #include "cli/streams.h"
@@ -52,12 +53,12 @@ Result<arch::Pooling> pooling_of(const CommandOptions& options, const model::Mod
 
 Result<ExitCode> embed(const CommandOptions& options, Output& output) {
   TERN_ASSIGN(const std::vector<std::string> texts, texts_of(options));
+  TERN_ASSIGN(const std::string path, model_path(options.model));
   std::stop_source stop;
   Interrupt interrupt(stop);  // before threads are made
   Progress progress;
-  TERN_ASSIGN(const Runtime runtime,
-              load_runtime(options.model, options.compute, !options.no_verify,
-                           model::HeadMode::kExact, progress));
+  TERN_ASSIGN(const Runtime runtime, load_runtime(path, options.compute, !options.no_verify,
+                                                  model::HeadMode::kExact, progress));
   const model::Model& model = runtime.model;
   engine::EmbedderOptions wanted;
   TERN_ASSIGN(wanted.pooling, pooling_of(options, model));

@@ -1,11 +1,16 @@
 // tern inspect: what a GGUF file holds, whether Tern can run it or not.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <memory>
 
 #include "cli/command.h"
 #include "cli/inspect_facts.h"
 #include "cli/inspect_report.h"
+#include "cli/model_source.h"
 #include "cli/options.h"
+#include "cli/printable.h"
+#include "cli/remote_model.h"
 
 namespace tern::cli {
 namespace {
@@ -17,12 +22,33 @@ struct InspectOptions {
   bool json = false;
 };
 
-Result<ExitCode> inspect(const InspectOptions& options, Output& output) {
-  TERN_ASSIGN(const format::GgufFile file, open_model(options.model));
-  TERN_ASSIGN(const InspectFacts facts, inspect_facts(file, options.quick));
+Result<ExitCode> report(const format::GgufFile& file, bool quick, const InspectOptions& options,
+                        Output& output) {
+  TERN_ASSIGN(const InspectFacts facts, inspect_facts(file, quick));
   TERN_TRY(output.write(options.json ? inspect_json(file, facts, options.tensors)
                                      : inspect_text(file, facts, options.tensors)));
   return ExitCode::kOk;
+}
+
+// What the cache lacks stays where it is: the head says all but trits.
+Result<ExitCode> inspect(const InspectOptions& options, Output& output) {
+  TERN_ASSIGN(const auto ref, model_ref(options.model));
+  std::string path = options.model;
+  if (ref) {
+    TERN_ASSIGN(const auto cached, cached_model(*ref));
+    if (!cached) {
+      TERN_ASSIGN(const RemoteModel remote, open_remote_model(*ref));
+      if (!options.quick) {
+        write_stderr(fmt::format(
+            "tern: {}: {:.1f} MB of its head were read, no trits; `tern pull` brings the rest\n",
+            printable(remote.file.source()), static_cast<double>(remote.brought_bytes) / 1e6));
+      }
+      return report(remote.file, true, options, output);
+    }
+    path = *cached;
+  }
+  TERN_ASSIGN(const format::GgufFile file, open_model(path));
+  return report(file, options.quick, options, output);
 }
 
 }  // namespace

@@ -30,8 +30,11 @@ std::map<std::string, format::KvType> kv_types() {
 }  // namespace
 
 void add_model_option(CLI::App& parser, std::string& path) {
-  parser.add_option("-m,--model", path, "GGUF file; without it the embedded tern-tales")
-      ->type_name("FILE")
+  parser
+      .add_option("-m,--model", path,
+                  "GGUF file, name of `tern list`, or hf://org/repo[@revision][/file];\n"
+                  "without it the embedded tern-tales")
+      ->type_name("MODEL")
       ->check([](const std::string& value) { return value.empty() ? "a path is missing" : ""; });
 }
 

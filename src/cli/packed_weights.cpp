@@ -1,9 +1,9 @@
 #include "cli/packed_weights.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 
+#include "cli/environment.h"
 #include "cli/printable.h"
 #include "cli/streams.h"
 #include "core/sha256.h"
@@ -16,11 +16,6 @@ namespace {
 // Ternary weights of fewer bytes are packed in about a tenth of a second on two cores.
 constexpr std::uint64_t kWorthwhileBytes = std::uint64_t{256} << 20;
 constexpr std::size_t kKeyDigits = 32;
-
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT: nobody sets variables meanwhile
-  return value == nullptr ? "" : value;
-}
 
 std::uint64_t ternary_bytes(const format::GgufFile& file) {
   std::uint64_t bytes = 0;

@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
@@ -71,11 +72,12 @@ std::string to_json(const Runtime& runtime, const CommandOptions& options,
 
 Result<ExitCode> perplexity(const CommandOptions& options, Output& output) {
   TERN_ASSIGN(const std::string text, read_all(options.file));
+  TERN_ASSIGN(const std::string path, model_path(options.model));
   std::stop_source stop;
   Interrupt interrupt(stop);  // before threads are made
   Progress progress;
-  TERN_ASSIGN(const Runtime runtime, load_runtime(options.model, options.compute, true,
-                                                  model::HeadMode::kExact, progress));
+  TERN_ASSIGN(const Runtime runtime,
+              load_runtime(path, options.compute, true, model::HeadMode::kExact, progress));
   progress.clear();
   diagnose::PerplexityOptions measure = options.measure;
   measure.available_memory = available_memory();

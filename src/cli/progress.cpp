@@ -32,4 +32,10 @@ void Progress::clear() {
   visible_ = false;
 }
 
+std::string rate_text(std::uint64_t done, std::uint64_t left, double seconds) {
+  const double rate = static_cast<double>(done) / std::max(seconds, 1e-3);
+  return fmt::format("{:.0f} MB/s, {:.0f} s left", rate / 1e6,
+                     static_cast<double>(left) / std::max(rate, 1.0));
+}
+
 }  // namespace tern::cli

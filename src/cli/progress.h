@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace tern::cli {
@@ -27,5 +28,8 @@ class Progress {
   bool visible_ = false;
   Clock::time_point next_;
 };
+
+// "812 MB/s, 14 s left"
+std::string rate_text(std::uint64_t done, std::uint64_t left, double seconds);
 
 }  // namespace tern::cli

@@ -10,6 +10,7 @@
 #include "cli/chosen_template.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
@@ -100,12 +101,13 @@ Result<Log> read_log(const CommandOptions& options) {
 
 Result<ExitCode> replay(const CommandOptions& options, Output& output) {
   TERN_ASSIGN(const Log log, read_log(options));
+  TERN_ASSIGN(const std::string path, model_path(options.serve.model));
   std::stop_source stop;
   const Interrupt interrupt(stop);  // before threads are made
   Progress progress;
   telemetry::Telemetry telemetry;
-  TERN_ASSIGN(const Runtime runtime, load_runtime(options.serve.model, options.serve.compute, true,
-                                                  options.serve.head, progress));
+  TERN_ASSIGN(const Runtime runtime,
+              load_runtime(path, options.serve.compute, true, options.serve.head, progress));
   progress.clear();
   TERN_ASSIGN(const auto engine, make_engine(runtime, options.serve, telemetry));
   TERN_ASSIGN(const serve::ServedModel model, make_served_model(runtime, options.serve, *engine));

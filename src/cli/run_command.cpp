@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/model_source.h"
 #include "cli/progress.h"
 #include "cli/run_options.h"
 #include "cli/run_report.h"
@@ -70,6 +71,7 @@ void report_load(const Runtime& runtime, telemetry::Telemetry& telemetry) {
 
 Result<ExitCode> run(const RunOptions& options, Output& output) {
   TERN_ASSIGN(const std::string prompt, prompt_text(options));
+  TERN_ASSIGN(const std::string path, model_path(options.model));
   std::stop_source stop;
   Interrupt interrupt(stop);  // before threads are made
   Progress progress;
@@ -78,7 +80,7 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   TERN_TRY(open_events(options.events, events, telemetry));
   TERN_ASSIGN(const model::HeadMode head, head_mode(options));
   TERN_ASSIGN(const Runtime runtime,
-              load_runtime(options.model, options.compute, options.verify, head, progress));
+              load_runtime(path, options.compute, options.verify, head, progress));
   report_load(runtime, telemetry);
   report_head(runtime.model, progress);
 

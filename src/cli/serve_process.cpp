@@ -14,6 +14,7 @@
 
 #include "cli/build_info.h"
 #include "cli/key_file.h"
+#include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
@@ -106,8 +107,13 @@ net::HttpServerOptions http_options(const LiveOptions& live) {
 // Built in the order of its members: each stands on those before it.
 class ServeProcess {
  public:
-  ServeProcess(ServeConfig config, const GivenOptions& command_line, const std::string& file)
-      : config_(std::move(config)), command_line_(command_line), file_(file) {}
+  // `model` is the path of what the settings name.
+  ServeProcess(std::string model, ServeConfig config, const GivenOptions& command_line,
+               const std::string& file)
+      : model_(std::move(model)),
+        config_(std::move(config)),
+        command_line_(command_line),
+        file_(file) {}
 
   Result<void> start();
   void run();
@@ -124,6 +130,7 @@ class ServeProcess {
 
   Signals signals_;  // before threads are made
   const ServiceManager manager_;
+  const std::string model_;
   ServeConfig config_;
   const GivenOptions& command_line_;
   const std::string& file_;
@@ -146,7 +153,7 @@ Result<void> ServeProcess::start() {
   telemetry_.add_sink(std::move(log));
   Progress progress;
   TERN_ASSIGN(Runtime runtime,
-              load_runtime(options().model, options().compute, true, options().head, progress));
+              load_runtime(model_, options().compute, true, options().head, progress));
   progress.clear();
   runtime_ = std::make_unique<Runtime>(std::move(runtime));
   TERN_ASSIGN(engine_, make_engine(*runtime_, options(), telemetry_));
@@ -281,7 +288,8 @@ void ServeProcess::drain() {
 }  // namespace
 
 Result<void> serve(ServeConfig config, const GivenOptions& command_line, const std::string& file) {
-  ServeProcess process(std::move(config), command_line, file);
+  TERN_ASSIGN(std::string model, model_path(config.options.model));
+  ServeProcess process(std::move(model), std::move(config), command_line, file);
   TERN_TRY(process.start());
   process.run();
   return {};

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/model_source.h"
 #include "cli/options.h"
 #include "cli/printable.h"
 #include "text/tokenizer.h"
@@ -36,7 +37,8 @@ std::string table(std::span<const text::TokenId> tokens, const text::Tokenizer& 
 }
 
 Result<ExitCode> tokenize(const TokenizeOptions& options, Output& output) {
-  TERN_ASSIGN(const format::GgufFile file, open_model(options.model));
+  TERN_ASSIGN(const std::string path, model_path(options.model));
+  TERN_ASSIGN(const format::GgufFile file, open_model(path));
   TERN_ASSIGN(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
   std::string text = options.text;
   if (text == "-") {

@@ -4,6 +4,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/model_source.h"
 #include "cli/options.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
@@ -20,11 +21,12 @@ struct TuneCommandOptions {
 };
 
 Result<ExitCode> tune(const TuneCommandOptions& options, Output& output) {
+  TERN_ASSIGN(const std::string path, model_path(options.model));
   std::stop_source stop;
   const Interrupt interrupt(stop);  // before threads are made
   Progress progress;
   TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(options.compute.tier));
-  TERN_ASSIGN(const format::GgufFile file, open_model(options.model));
+  TERN_ASSIGN(const format::GgufFile file, open_model(path));
   TERN_ASSIGN(auto report,
               measure_tuning({tier, options.compute.threads}, file, stop.get_token(), progress));
   if (!report) return ExitCode::kInterrupted;

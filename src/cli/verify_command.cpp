@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
@@ -110,9 +111,10 @@ std::string to_json(const VerifyOptions& options, const Runtime& runtime, const 
 }
 
 Result<ExitCode> verify(const VerifyOptions& options, Output& output) {
+  TERN_ASSIGN(const std::string path, model_path(options.model));
   Progress progress;
-  TERN_ASSIGN(const Runtime runtime, load_runtime(options.model, options.compute, true,
-                                                  model::HeadMode::kExact, progress));
+  TERN_ASSIGN(const Runtime runtime,
+              load_runtime(path, options.compute, true, model::HeadMode::kExact, progress));
   TERN_ASSIGN(const auto tokens, tokens_of(options, runtime));
   TERN_ASSIGN(const Hash hash, hash_logits(options, runtime, tokens, progress));
   progress.clear();

@@ -90,17 +90,20 @@ class Converter {
 
   void index_jobs() {
     for (std::size_t i = 0; i < plan_.jobs.size(); ++i) jobs_[plan_.jobs[i].source] = i;
-    for (const SafetensorsFile& file : plan_.checkpoint.files()) total_ += file.identity().size;
+    for (const SafetensorsFile& file : plan_.checkpoint.files()) total_ += file.source().size();
   }
 
   // Its tensors in the order of their bytes, and beside them the hash of all of it.
   Result<void> convert_file(std::size_t index) {
     const SafetensorsFile& file = plan_.checkpoint.files()[index];
+    TERN_ASSIGN(const bool finished, was_finished(index));
+    if (finished) return {};
     Sha256 hash;
     std::uint64_t at = 0;
     for (const SafetensorsTensor& tensor : file.tensors()) {
       const std::uint64_t end = tensor.offset + tensor.bytes;
       const std::uint64_t middle = at + (end - at) / 2;
+      TERN_TRY(file.source().prepare(at, end));
       const Team::Task hash_input = [&](std::uint64_t half, Scratch& scratch) {
         return half == 0 ? add_to_hash(file, at, middle, hash, scratch)
                          : add_to_hash(file, middle, end, hash, scratch);
@@ -115,15 +118,46 @@ class Converter {
       done_ += tensor.bytes;
       if (options_.progress) options_.progress(done_, total_);
     }
-    TERN_ASSIGN(const FileIdentity now, file.identity_now());
-    const FileIdentity& before = file.identity();
-    if (now.size != before.size || now.modified != before.modified ||
-        now.changed != before.changed) {
-      return Error{ErrorCode::kIo, "the file changed while it was converted; convert it again",
-                   file.path().string()};
+    TERN_TRY(file.source().check_unchanged());
+    const std::string found = hash.finish();
+    const std::string expected = file.source().expected_sha256();
+    if (!expected.empty() && found != expected) {
+      output_.forget();
+      return Error{ErrorCode::kMalformed,
+                   "the bytes have not the hash that the server lists: expected " + expected +
+                       ", found " + found + "; what was made of them is removed",
+                   file.where()};
     }
-    inputs_.push_back({file.path().filename().string(), before.size, hash.finish()});
-    return {};
+    inputs_.push_back({file.name(), file.source().size(), found});
+    return expected.empty() ? Result<void>() : output_.record(finished_id(index), {});
+  }
+
+  // Behind the tensors, the journal has files whose bytes were those that a server had promised.
+  std::size_t finished_id(std::size_t file) const { return plan_.jobs.size() + file; }
+
+  // Such a file need not come from afar once more, where all that was made of it is still there.
+  // One of this machine is read again: nobody has promised its bytes.
+  Result<bool> was_finished(std::size_t index) {
+    const SafetensorsFile& file = plan_.checkpoint.files()[index];
+    const std::string expected = file.source().expected_sha256();
+    if (expected.empty() || !output_.recorded(finished_id(index))) return false;
+    std::uint64_t rounded = 0;
+    std::uint64_t tensors = 0;
+    for (const SafetensorsTensor& tensor : file.tensors()) {
+      const auto job = jobs_.find(&tensor);
+      if (job == jobs_.end()) continue;
+      const auto recorded = output_.recorded(job->second);
+      if (!recorded) return false;
+      TERN_ASSIGN(const std::uint64_t hash, tensors_.hash(plan_.jobs[job->second]));
+      if (hash != recorded->hash) return false;
+      rounded += recorded->rounded;
+      ++tensors;
+    }
+    rounded_ += rounded;
+    resumed_ += tensors;
+    for (const SafetensorsTensor& tensor : file.tensors()) done_ += tensor.bytes;
+    inputs_.push_back({file.name(), file.source().size(), expected});
+    return true;
   }
 
   static Result<void> add_to_hash(const SafetensorsFile& file, std::uint64_t begin,
@@ -195,7 +229,7 @@ class Converter {
                        report.output_sha256};
     manifest.inputs = inputs_;
     for (const std::string& name : plan_.files) {
-      TERN_ASSIGN(HashedFile file, hash_file(options_.source / name));
+      TERN_ASSIGN(HashedFile file, hash_file(*options_.source, name));
       manifest.inputs.push_back(std::move(file));
     }
     manifest.architecture = report.architecture;

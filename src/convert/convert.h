@@ -11,13 +11,14 @@
 #include <stop_token>
 #include <string>
 
+#include "core/folder.h"
 #include "core/result.h"
 #include "format/tensor.h"
 
 namespace tern::convert {
 
 struct ConvertOptions {
-  std::filesystem::path source;  // the folder of the checkpoint
+  const Folder* source = nullptr;  // of the checkpoint; borrowed
   std::filesystem::path output;
   format::TensorType ternary = format::TensorType::kI2_S;  // or kTQ2_0, kTQ1_0
   format::TensorType head = format::TensorType::kF16;      // or kQ8_0, kQ6_K; the embedding, too

@@ -7,7 +7,6 @@
 
 #include "core/atomic_file.h"
 #include "core/sha256.h"
-#include "format/safetensors/checkpoint.h"
 
 namespace tern::convert {
 namespace {
@@ -37,12 +36,12 @@ Result<void> write_manifest(const std::filesystem::path& path, const Manifest& m
   return file.commit();
 }
 
-Result<HashedFile> hash_file(const std::filesystem::path& path) {
+Result<HashedFile> hash_file(const Folder& folder, const std::string& name) {
   constexpr std::size_t kMost = std::size_t{64} << 20;
-  TERN_ASSIGN(const std::string text, format::read_text_file(path, kMost));
+  TERN_ASSIGN(const std::string text, read_text(folder, name, kMost));
   Sha256 hash;
   hash.update(std::as_bytes(std::span(text)));
-  return HashedFile{path.filename().string(), text.size(), hash.finish()};
+  return HashedFile{std::filesystem::path(name).filename().string(), text.size(), hash.finish()};
 }
 
 }  // namespace tern::convert

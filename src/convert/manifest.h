@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/folder.h"
 #include "core/result.h"
 
 namespace tern::convert {
@@ -30,7 +31,7 @@ struct Manifest {
 // Errors: kIo.
 Result<void> write_manifest(const std::filesystem::path& path, const Manifest& manifest);
 
-// The hash of a small file. Errors: kIo.
-Result<HashedFile> hash_file(const std::filesystem::path& path);
+// The hash of a small file. Errors: those of read_text.
+Result<HashedFile> hash_file(const Folder& folder, const std::string& name);
 
 }  // namespace tern::convert

@@ -11,7 +11,7 @@
 #include <sstream>
 #include <utility>
 
-#include "core/fast_hash.h"
+#include "core/sealed_line.h"
 
 namespace tern::convert {
 namespace {
@@ -20,27 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kMagic = "tern-convert-1";
 constexpr std::size_t kMostJournal = std::size_t{64} << 20;
-
-std::string hex(std::uint64_t value) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text(16, '0');
-  for (std::size_t i = 16; i-- != 0; value >>= 4) text[i] = kDigits[value & 15u];
-  return text;
-}
-
-// A line carries the hash of its own text, so that one that was cut is known.
-std::string sealed(const std::string& text) {
-  return text + " " + hex(fast_hash(std::as_bytes(std::span(text)))) + "\n";
-}
-
-// The text of a sealed line; nothing where it is not whole.
-std::optional<std::string> unsealed(const std::string& line) {
-  const std::size_t space = line.rfind(' ');
-  if (space == std::string::npos) return std::nullopt;
-  std::string text = line.substr(0, space);
-  if (sealed(text) != line + "\n") return std::nullopt;
-  return text;
-}
 
 Result<FileDescriptor> open_file(const fs::path& path, int flags) {
   FileDescriptor fd(::open(path.c_str(), flags | O_CLOEXEC, 0666));
@@ -143,6 +122,11 @@ Result<void> OutputFile::record(std::size_t tensor, const Entry& entry) {
 Result<void> OutputFile::sync() const {
   if (::fsync(fd_.get()) != 0) return io_error(part_, "cannot sync", errno);
   return {};
+}
+
+void OutputFile::forget() {
+  ::unlink(part_.c_str());
+  ::unlink(journal_.c_str());
 }
 
 Result<void> OutputFile::commit() {

@@ -44,6 +44,9 @@ class OutputFile {
   // Brings what is written to the disk.
   Result<void> sync() const;
 
+  // Takes part and journal away: what was made so far is not to be gone on with.
+  void forget();
+
   // Puts the file at its path, for good, and takes the journal away.
   Result<void> commit();
 

@@ -38,7 +38,7 @@ std::uint32_t file_type_of(TensorType type) {
 class Planner {
  public:
   explicit Planner(const ConvertOptions& options)
-      : options_(options), config_source_((options.source / "config.json").string()) {}
+      : options_(options), config_source_(options.source->where("config.json")) {}
 
   Result<Plan> make() {
     TERN_ASSIGN(Plan plan, open());
@@ -56,11 +56,10 @@ class Planner {
  private:
   Result<Plan> open() {
     Plan plan;
-    TERN_ASSIGN(plan.checkpoint, format::Checkpoint::open(options_.source));
-    TERN_ASSIGN(config_text_, format::read_text_file(options_.source / "config.json", kMostConfig));
+    TERN_ASSIGN(plan.checkpoint, format::Checkpoint::open(*options_.source));
+    TERN_ASSIGN(config_text_, read_text(*options_.source, "config.json", kMostConfig));
     plan.files.emplace_back("config.json");
-    std::error_code ignored;
-    if (std::filesystem::exists(options_.source / format::kSafetensorsIndex, ignored)) {
+    if (options_.source->has(format::kSafetensorsIndex)) {
       plan.files.emplace_back(format::kSafetensorsIndex);
     }
     auto config = parse_json(config_text_);
@@ -70,22 +69,21 @@ class Planner {
     }
     config_ = config->get_object();
     TERN_ASSIGN(plan.model, arch::read_hf_config(config_, config_source_));
-    TERN_ASSIGN(plan.model.config.pooling, read_pooling(options_.source, plan.files));
-    plan.model.config.name =
-        std::filesystem::weakly_canonical(options_.source, ignored).filename().string();
+    TERN_ASSIGN(plan.model.config.pooling, read_pooling(*options_.source, plan.files));
+    plan.model.config.name = options_.source->name();
     return plan;
   }
 
   Error at(const SafetensorsTensor& tensor, ErrorCode code, std::string message) const {
     return Error{code, std::move(message),
-                 options_.source.string() + ": tensor " + in_quotes(tensor.name)};
+                 options_.source->where("") + ": tensor " + in_quotes(tensor.name)};
   }
 
   Result<TensorJob> plan_tensor(const Plan& plan, const HfTensor& shape) {
     const format::CheckpointTensor* found = plan.checkpoint.find(shape.theirs);
     if (found == nullptr) {
       return Error{ErrorCode::kMalformed, "the tensor is missing",
-                   options_.source.string() + ": tensor " + in_quotes(shape.theirs)};
+                   options_.source->where("") + ": tensor " + in_quotes(shape.theirs)};
     }
     used_.insert(shape.theirs);
     TensorJob job;
@@ -234,7 +232,7 @@ class Planner {
             " (the median), expected at most 1: the weight_scale contradicts linear_class '" +
             (divides ? "bitlinear', by which layers divide"
                      : "autobitlinear', by which layers multiply"),
-        options_.source.string() + ": weight_scale"};
+        options_.source->where("") + ": weight_scale"};
   }
 
   Result<void> lay_out(Plan& plan) {
@@ -242,7 +240,7 @@ class Planner {
     const auto no_bytes = format::GgufWriter::Source();
     arch::write_decoder_config(plan.model.config, writer);
     writer.set("general.file_type", file_type_of(options_.ternary));
-    TERN_TRY(add_tokenizer(options_.source, config_, plan.model.config.vocab, writer, plan.files));
+    TERN_TRY(add_tokenizer(*options_.source, config_, plan.model.config.vocab, writer, plan.files));
     for (const TensorJob& job : plan.jobs) {
       std::vector<std::uint64_t> shape{job.shape.columns};
       if (job.shape.role == HfRole::kMatrix || job.shape.role == HfRole::kTernary) {
@@ -272,10 +270,7 @@ class Planner {
     hash.update(plan.layout.head);
     add(config_text_);
     for (const format::SafetensorsFile& file : plan.checkpoint.files()) {
-      const FileIdentity& identity = file.identity();
-      add(std::filesystem::absolute(file.path()).string() + " " + std::to_string(identity.inode) +
-          " " + std::to_string(identity.size) + " " + std::to_string(identity.modified) + " " +
-          std::to_string(identity.changed) + "\n");
+      add(file.source().identity() + "\n");
     }
     return hash.finish();
   }

@@ -7,7 +7,6 @@
 
 #include "arch/json_settings.h"
 #include "core/json.h"
-#include "format/safetensors/checkpoint.h"
 
 namespace tern::convert {
 
@@ -26,12 +25,12 @@ constexpr std::pair<std::string_view, Pooling> kModes[] = {
     {"pooling_mode_lasttoken", Pooling::kLast},
 };
 
-Result<json::value> read_json(const std::filesystem::path& folder, const std::string& name,
+Result<json::value> read_json(const Folder& folder, const std::string& name,
                               std::vector<std::string>& files) {
-  TERN_ASSIGN(const std::string text, format::read_text_file(folder / name, kMostBytes));
+  TERN_ASSIGN(const std::string text, read_text(folder, name, kMostBytes));
   files.push_back(name);
   auto value = parse_json(text);
-  if (!value) return in_context((folder / name).string(), std::move(value.error()));
+  if (!value) return in_context(folder.where(name), std::move(value.error()));
   return std::move(*value);
 }
 
@@ -55,10 +54,9 @@ Result<Pooling> mode_of(const JsonSettings& settings) {
 
 }  // namespace
 
-Result<std::optional<Pooling>> read_pooling(const std::filesystem::path& folder,
-                                            std::vector<std::string>& files) {
-  const std::string source = (folder / "modules.json").string();
-  if (!std::filesystem::exists(folder / "modules.json")) return std::optional<Pooling>();
+Result<std::optional<Pooling>> read_pooling(const Folder& folder, std::vector<std::string>& files) {
+  const std::string source = folder.where("modules.json");
+  if (!folder.has("modules.json")) return std::optional<Pooling>();
   TERN_ASSIGN(const json::value modules, read_json(folder, "modules.json", files));
   const Error malformed{ErrorCode::kMalformed, "expected an array of modules with their types",
                         source};
@@ -80,10 +78,10 @@ Result<std::optional<Pooling>> read_pooling(const std::filesystem::path& folder,
     TERN_ASSIGN(const json::value config, read_json(folder, path + "/config.json", files));
     if (!config.is_object()) {
       return Error{ErrorCode::kMalformed, "expected an object",
-                   (folder / path / "config.json").string()};
+                   folder.where(path + "/config.json")};
     }
-    TERN_ASSIGN(pooling, mode_of(JsonSettings(config.get_object(),
-                                              (folder / path / "config.json").string())));
+    TERN_ASSIGN(pooling,
+                mode_of(JsonSettings(config.get_object(), folder.where(path + "/config.json"))));
   }
   return pooling;
 }

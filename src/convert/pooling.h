@@ -2,19 +2,19 @@
 // of its pooling module.
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "arch/decoder_config.h"
+#include "core/folder.h"
 #include "core/result.h"
 
 namespace tern::convert {
 
 // No value where the folder has no modules.json. The files that were read are added to `files`.
 // Errors: kMalformed; kUnsupported, by name, for a module or a mode that Tern does not compute.
-Result<std::optional<arch::Pooling>> read_pooling(const std::filesystem::path& folder,
+Result<std::optional<arch::Pooling>> read_pooling(const Folder& folder,
                                                   std::vector<std::string>& files);
 
 }  // namespace tern::convert

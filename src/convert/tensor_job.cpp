@@ -28,7 +28,7 @@ constexpr std::uint64_t kTritBlock = 256;
 Error in_tensor(const SafetensorsFile& file, const TensorJob& job, ErrorCode code,
                 std::string message) {
   return Error{code, std::move(message),
-               file.path().string() + ": tensor " + format::in_quotes(job.source->name)};
+               file.where() + ": tensor " + format::in_quotes(job.source->name)};
 }
 
 std::uint64_t ceil_div(std::uint64_t a, std::uint64_t b) { return (a + b - 1) / b; }

@@ -4,19 +4,16 @@
 #include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
-#include <system_error>
 #include <utility>
 
 #include "arch/json_settings.h"
 #include "convert/vocabulary.h"
 #include "core/json.h"
 #include "format/gguf/gguf_text.h"
-#include "format/safetensors/checkpoint.h"
 
 namespace tern::convert {
 namespace {
 
-namespace fs = std::filesystem;
 namespace json = boost::json;
 using arch::JsonSettings;
 using format::GgufWriter;
@@ -27,10 +24,10 @@ constexpr std::string_view kKeys = "tokenizer.ggml.";
 
 class TokenizerAdder {
  public:
-  TokenizerAdder(fs::path folder, const json::object& config, GgufWriter& writer,
+  TokenizerAdder(const Folder& folder, const json::object& config, GgufWriter& writer,
                  std::vector<std::string>& files)
-      : folder_(std::move(folder)),
-        config_(config, (folder_ / "config.json").string()),
+      : folder_(folder),
+        config_(config, folder_.where("config.json")),
         writer_(writer),
         files_(files) {}
 
@@ -44,7 +41,7 @@ class TokenizerAdder {
                    "expected at most " + std::to_string(vocab) +
                        " tokens, the vocab_size of config.json, found " +
                        std::to_string(vocabulary.tokens.size()),
-                   folder_.string() + ": tokenizer"};
+                   folder_.where("") + ": tokenizer"};
     }
     if (vocabulary.tokens.size() < vocab) {
       vocabulary.put(vocab - 1, "[UNUSED" + std::to_string(vocab - 1) + "]",
@@ -57,13 +54,10 @@ class TokenizerAdder {
   }
 
  private:
-  bool has(const char* name) const {
-    std::error_code ignored;
-    return fs::exists(folder_ / name, ignored);
-  }
+  bool has(const char* name) const { return folder_.has(name); }
 
   Result<std::string> read_text(const char* name) {
-    TERN_ASSIGN(std::string text, format::read_text_file(folder_ / name, kMostText));
+    TERN_ASSIGN(std::string text, tern::read_text(folder_, name, kMostText));
     files_.emplace_back(name);
     return text;
   }
@@ -73,14 +67,12 @@ class TokenizerAdder {
     if (!has(name)) return json::object();
     TERN_ASSIGN(const std::string text, read_text(name));
     auto value = parse_json(text);
-    if (!value) return in_context((folder_ / name).string(), std::move(value.error()));
+    if (!value) return in_context(folder_.where(name), std::move(value.error()));
     if (value->is_object()) return std::move(value->get_object());
-    return Error{ErrorCode::kMalformed, "expected an object", (folder_ / name).string()};
+    return Error{ErrorCode::kMalformed, "expected an object", folder_.where(name)};
   }
 
-  JsonSettings settings() const {
-    return {settings_file_, (folder_ / "tokenizer_config.json").string()};
-  }
+  JsonSettings settings() const { return {settings_file_, folder_.where("tokenizer_config.json")}; }
 
   // The name of a special token, as a text or as an object with `content`; empty: none.
   Result<std::string> special_name(const char* key) const {
@@ -97,7 +89,7 @@ class TokenizerAdder {
     TERN_ASSIGN(names.bos, special_name("bos_token"));
     TERN_ASSIGN(names.eos, special_name("eos_token"));
     if (has("tokenizer.model")) {
-      const std::string source = (folder_ / "tokenizer.model").string();
+      const std::string source = folder_.where("tokenizer.model");
       TERN_ASSIGN(const std::string bytes, read_text("tokenizer.model"));
       if (is_tiktoken(bytes)) {
         return has("tokenizer.json") ? read_json(names) : read_tiktoken(bytes, source);
@@ -107,12 +99,12 @@ class TokenizerAdder {
       return vocabulary;
     }
     if (has("tokenizer.json")) return read_json(names);
-    return Error{ErrorCode::kIo, "expected tokenizer.json or tokenizer.model", folder_.string()};
+    return Error{ErrorCode::kIo, "expected tokenizer.json or tokenizer.model", folder_.where("")};
   }
 
   Result<HfVocabulary> read_json(const SpecialNames& names) {
     TERN_ASSIGN(const json::object file, read_object("tokenizer.json"));
-    return read_tokenizer_json(file, names, (folder_ / "tokenizer.json").string());
+    return read_tokenizer_json(file, names, folder_.where("tokenizer.json"));
   }
 
   // Tokens that were added to a SentencePiece model: added_tokens_decoder of tokenizer_config.json,
@@ -186,7 +178,7 @@ class TokenizerAdder {
     std::vector<std::uint32_t> ends;
     TERN_ASSIGN(const auto config_bos, id_of(config_, "bos_token_id", vocabulary, ignored));
     TERN_ASSIGN(const auto config_eos, id_of(config_, "eos_token_id", vocabulary, ends));
-    const JsonSettings generation(generation_file_, (folder_ / "generation_config.json").string());
+    const JsonSettings generation(generation_file_, folder_.where("generation_config.json"));
     TERN_TRY(id_of(generation, "eos_token_id", vocabulary, ends));
     if (!bos.empty()) vocabulary.bos = vocabulary.find(bos);
     if (!eos.empty()) vocabulary.eos = vocabulary.find(eos);
@@ -293,7 +285,7 @@ class TokenizerAdder {
          {"top_p", "top_p"},
          {"min_p", "min_p"},
          {"repetition_penalty", "penalty_repeat"}}};
-    const JsonSettings from(generation_file_, (folder_ / "generation_config.json").string());
+    const JsonSettings from(generation_file_, folder_.where("generation_config.json"));
     for (const auto& [theirs, ours] : kReal) {
       if (from.find(theirs) == nullptr) continue;
       const json::value& value = *from.find(theirs);
@@ -312,7 +304,7 @@ class TokenizerAdder {
     return {};
   }
 
-  fs::path folder_;
+  const Folder& folder_;
   JsonSettings config_;
   GgufWriter& writer_;
   std::vector<std::string>& files_;
@@ -323,7 +315,7 @@ class TokenizerAdder {
 
 }  // namespace
 
-Result<void> add_tokenizer(const fs::path& folder, const json::object& config, std::uint32_t vocab,
+Result<void> add_tokenizer(const Folder& folder, const json::object& config, std::uint32_t vocab,
                            GgufWriter& writer, std::vector<std::string>& files) {
   return TokenizerAdder(folder, config, writer, files).add(vocab);
 }

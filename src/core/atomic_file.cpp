@@ -1,6 +1,7 @@
 #include "core/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -57,6 +58,13 @@ Result<void> AtomicFile::require_space(std::uint64_t bytes) const {
                "the file needs " + std::to_string(bytes) + " bytes and its file system has " +
                    std::to_string(free) + " free; free some, or write elsewhere",
                path_.string()};
+}
+
+Result<void> AtomicFile::restrict_to_owner() const {
+  if (::fchmod(fd_.get(), S_IRUSR | S_IWUSR) != 0) {
+    return io_error(path_, "cannot keep others from the file", errno);
+  }
+  return {};
 }
 
 Result<void> AtomicFile::write(std::span<const std::byte> bytes) {

@@ -29,6 +29,9 @@ class AtomicFile {
   // than behind it.
   Result<void> require_space(std::uint64_t bytes) const;
 
+  // Nobody else may read or write the file (mode 0600). Call before the first byte.
+  Result<void> restrict_to_owner() const;
+
   Result<void> write(std::span<const std::byte> bytes);
 
   // The bytes written so far.

@@ -44,10 +44,10 @@ def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
     """Starts `tern` with SIGINT as a shell in the foreground leaves it."""
     options.setdefault("stdout", subprocess.PIPE)
     options.setdefault("stderr", subprocess.PIPE)
+    options.setdefault("env", environment())
     return subprocess.Popen(
         [TERN, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
-        env=environment(),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         **options,
     )

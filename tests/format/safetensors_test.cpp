@@ -89,7 +89,7 @@ class CheckpointFolder : public ::testing::Test {
     write_text("model.safetensors.index.json", R"({"weight_map":)" + map + "}");
   }
   std::string refusal() {
-    const auto checkpoint = Checkpoint::open(folder_ / "");
+    const auto checkpoint = Checkpoint::open(*open_folder(folder_.path()).value());
     return checkpoint.ok() ? "accepted" : checkpoint.error().to_string();
   }
 
@@ -98,7 +98,7 @@ class CheckpointFolder : public ::testing::Test {
 
 TEST_F(CheckpointFolder, OneFile) {
   write_tensor("model.safetensors", "a");
-  const auto checkpoint = Checkpoint::open(folder_ / "");
+  const auto checkpoint = Checkpoint::open(*open_folder(folder_.path()).value());
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().to_string();
   ASSERT_NE(checkpoint->find("a"), nullptr);
   EXPECT_EQ(checkpoint->find("b"), nullptr);
@@ -112,7 +112,7 @@ TEST_F(CheckpointFolder, Shards) {
   write_tensor("x-1", "a");
   write_tensor("x-2", "b");
   write_index(R"({"b":"x-2","a":"x-1"})");
-  const auto checkpoint = Checkpoint::open(folder_ / "");
+  const auto checkpoint = Checkpoint::open(*open_folder(folder_.path()).value());
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.error().to_string();
   EXPECT_EQ(checkpoint->files().size(), 2u);
   EXPECT_EQ(checkpoint->find("b")->file, 1u);

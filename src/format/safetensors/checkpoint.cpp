@@ -1,23 +1,16 @@
 #include "format/safetensors/checkpoint.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
-#include <cerrno>
-#include <cstdio>
 #include <set>
-#include <system_error>
 
-#include "core/file_descriptor.h"
 #include "core/json.h"
 #include "format/gguf/gguf_text.h"
 
 namespace tern::format {
 namespace {
 
-namespace fs = std::filesystem;
 namespace json = boost::json;
 
 constexpr const char* kSingle = "model.safetensors";
@@ -29,26 +22,22 @@ Error malformed(std::string message, const std::string& source) {
 }
 
 // What a folder without safetensors holds instead, said in a way that helps.
-Error no_weights(const fs::path& folder) {
-  std::error_code ignored;
+Error no_weights(const Folder& folder) {
   bool shards = false;
   std::string pickle;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string extension = entry.path().extension();
-    shards = shards || extension == ".safetensors";
-    if (extension == ".bin" || extension == ".pt" || extension == ".pth") {
-      pickle = entry.path().filename();
-    }
+  for (const std::string& name : folder.files()) {
+    shards = shards || name.ends_with(".safetensors");
+    if (name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth")) pickle = name;
   }
   if (shards) {
     return malformed(
         "the folder has shards and no model.safetensors.index.json; without it a "
         "shard that is missing would go unnoticed",
-        folder.string());
+        folder.where(""));
   }
   if (pickle.empty()) {
     return Error{ErrorCode::kIo, "expected model.safetensors or model.safetensors.index.json",
-                 folder.string()};
+                 folder.where("")};
   }
   return Error{ErrorCode::kUnsupported,
                "the weights are a pickle, which runs code when it is read; where you trust its "
@@ -57,7 +46,7 @@ Error no_weights(const fs::path& folder) {
                    pickle +
                    "', map_location='cpu', weights_only=True); save_file({k: "
                    "v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')\"",
-               (folder / pickle).string()};
+               folder.where(pickle)};
 }
 
 bool is_plain_name(std::string_view name) {
@@ -66,23 +55,6 @@ bool is_plain_name(std::string_view name) {
 }
 
 }  // namespace
-
-Result<std::string> read_text_file(const fs::path& path, std::size_t most) {
-  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.is_open()) return io_error(path, "cannot open", errno);
-  std::error_code failed;
-  const std::uintmax_t size = fs::file_size(path, failed);
-  if (failed) return io_error(path, "cannot ask for its size", failed.value());
-  if (size > most) {
-    return Error{
-        ErrorCode::kUnsupported,
-        "expected at most " + std::to_string(most) + " bytes, found " + std::to_string(size),
-        path.string()};
-  }
-  std::string text(size, '\0');
-  TERN_TRY(read_all_at(fd.get(), 0, std::as_writable_bytes(std::span(text)), path));
-  return text;
-}
 
 Result<std::vector<std::pair<std::string, std::string>>> parse_safetensors_index(
     std::string_view text, const std::string& source) {
@@ -113,14 +85,14 @@ Result<std::vector<std::pair<std::string, std::string>>> parse_safetensors_index
   return entries;
 }
 
-Result<void> Checkpoint::add_file(const fs::path& path) {
-  TERN_ASSIGN(SafetensorsFile file, SafetensorsFile::open(path));
+Result<void> Checkpoint::add_file(const Folder& folder, const std::string& name) {
+  TERN_ASSIGN(SafetensorsFile file, SafetensorsFile::open(folder, name));
   for (const SafetensorsTensor& tensor : file.tensors()) {
     const auto [place, is_new] = tensors_.try_emplace(tensor.name);
     if (!is_new) {
       return malformed("tensor " + in_quotes(tensor.name) + " stands in " +
-                           files_[place->second.file].path().filename().string() + ", too",
-                       path.string());
+                           files_[place->second.file].name() + ", too",
+                       file.where());
     }
     place->second = {files_.size(), &tensor};
   }
@@ -134,7 +106,7 @@ Result<void> Checkpoint::check_index(const std::vector<std::pair<std::string, st
   std::set<std::string_view> named;
   for (const auto& [tensor, file] : index) {
     const CheckpointTensor* found = find(tensor);
-    if (found == nullptr || files_[found->file].path().filename() != file) {
+    if (found == nullptr || files_[found->file].name() != file) {
       return malformed("names tensor " + in_quotes(tensor) + " of " + in_quotes(file) +
                            ", which does not hold it",
                        source);
@@ -144,33 +116,29 @@ Result<void> Checkpoint::check_index(const std::vector<std::pair<std::string, st
   for (const auto& [name, tensor] : tensors_) {
     if (named.contains(name)) continue;
     return malformed("does not name tensor " + in_quotes(name) + ", which " +
-                         files_[tensor.file].path().filename().string() + " holds",
+                         files_[tensor.file].name() + " holds",
                      source);
   }
   return {};
 }
 
-Result<Checkpoint> Checkpoint::open(const fs::path& folder) {
-  std::error_code ignored;
+Result<Checkpoint> Checkpoint::open(const Folder& folder) {
   Checkpoint checkpoint;
-  if (!fs::is_directory(folder, ignored)) {
-    return Error{ErrorCode::kIo, "expected the folder of a checkpoint", folder.string()};
-  }
-  const bool has_index = fs::exists(folder / kSafetensorsIndex, ignored);
-  const bool has_single = fs::exists(folder / kSingle, ignored);
+  const bool has_index = folder.has(kSafetensorsIndex);
+  const bool has_single = folder.has(kSingle);
   if (has_index && has_single) {
     return malformed(
         "the folder has model.safetensors and model.safetensors.index.json; which of "
         "them is the model? Move one away",
-        folder.string());
+        folder.where(""));
   }
   if (has_single) {
-    TERN_TRY(checkpoint.add_file(folder / kSingle));
+    TERN_TRY(checkpoint.add_file(folder, kSingle));
     return checkpoint;
   }
   if (!has_index) return no_weights(folder);
-  const std::string source = (folder / kSafetensorsIndex).string();
-  TERN_ASSIGN(const std::string text, read_text_file(folder / kSafetensorsIndex, kMostIndex));
+  const std::string source = folder.where(kSafetensorsIndex);
+  TERN_ASSIGN(const std::string text, read_text(folder, kSafetensorsIndex, kMostIndex));
   TERN_ASSIGN(const auto index, parse_safetensors_index(text, source));
   std::set<std::string> shards;
   for (const auto& [tensor, file] : index) shards.insert(file);
@@ -179,11 +147,11 @@ Result<Checkpoint> Checkpoint::open(const fs::path& folder) {
   }
   checkpoint.files_.reserve(shards.size());
   for (const std::string& shard : shards) {
-    if (!fs::exists(folder / shard, ignored)) {
+    if (!folder.has(shard)) {
       return Error{ErrorCode::kIo, "names the file " + in_quotes(shard) + ", which is missing",
                    source};
     }
-    TERN_TRY(checkpoint.add_file(folder / shard));
+    TERN_TRY(checkpoint.add_file(folder, shard));
   }
   TERN_TRY(checkpoint.check_index(index, source));
   return checkpoint;

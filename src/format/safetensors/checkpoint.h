@@ -2,13 +2,13 @@
 // model.safetensors.index.json names. Nothing but names and places is held in memory.
 #pragma once
 
-#include <filesystem>
 #include <map>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "core/folder.h"
 #include "core/result.h"
 #include "format/safetensors/safetensors_file.h"
 
@@ -30,7 +30,7 @@ class Checkpoint {
  public:
   // Errors: kIo, those of the files, kMalformed where index and files contradict each other, and
   // kUnsupported for folders that hold weights in another form; of pickles with what to do instead.
-  static Result<Checkpoint> open(const std::filesystem::path& folder);
+  static Result<Checkpoint> open(const Folder& folder);
 
   const std::vector<SafetensorsFile>& files() const { return files_; }
   // By name; the tensors are those of files().
@@ -38,15 +38,12 @@ class Checkpoint {
   const CheckpointTensor* find(std::string_view name) const;
 
  private:
-  Result<void> add_file(const std::filesystem::path& path);
+  Result<void> add_file(const Folder& folder, const std::string& name);
   Result<void> check_index(const std::vector<std::pair<std::string, std::string>>& index,
                            const std::string& source) const;
 
   std::vector<SafetensorsFile> files_;
   std::map<std::string, CheckpointTensor, std::less<>> tensors_;
 };
-
-// A file of at most `most` bytes in whole. Errors: kIo, kUnsupported for longer ones.
-Result<std::string> read_text_file(const std::filesystem::path& path, std::size_t most);
 
 }  // namespace tern::format

@@ -1,9 +1,6 @@
 #include "format/safetensors/safetensors_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
-#include <cerrno>
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -11,19 +8,6 @@ namespace tern::format {
 namespace {
 
 constexpr std::uint64_t kLengthBytes = 8;
-
-Result<FileIdentity> identity_of(int fd, const std::filesystem::path& path) {
-  struct stat status {};
-  if (::fstat(fd, &status) != 0) return io_error(path, "cannot ask for its size", errno);
-  if (!S_ISREG(status.st_mode)) {
-    return Error{ErrorCode::kIo, "expected a regular file", path.string()};
-  }
-  const auto nanoseconds = [](const timespec& time) {
-    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-  };
-  return FileIdentity{status.st_ino, static_cast<std::uint64_t>(status.st_size),
-                      nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
-}
 
 }  // namespace
 
@@ -55,27 +39,19 @@ Result<std::uint64_t> safetensors_header_bytes(std::span<const std::byte> first,
   return length;
 }
 
-Result<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path) {
-  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.is_open()) return io_error(path, "cannot open", errno);
-  TERN_ASSIGN(const FileIdentity identity, identity_of(fd.get(), path));
-  SafetensorsFile file(path, std::move(fd), identity);
-  std::vector<std::byte> first(std::min(identity.size, kLengthBytes));
+Result<SafetensorsFile> SafetensorsFile::open(const Folder& folder, const std::string& name) {
+  TERN_ASSIGN(auto source, folder.open(name));
+  const std::uint64_t size = source->size();
+  SafetensorsFile file(name, folder.where(name), std::move(source));
+  std::vector<std::byte> first(std::min(size, kLengthBytes));
   TERN_TRY(file.read(0, first));
-  TERN_ASSIGN(const std::uint64_t length,
-              safetensors_header_bytes(first, identity.size, path.string()));
+  TERN_ASSIGN(const std::uint64_t length, safetensors_header_bytes(first, size, file.where_));
   std::vector<std::byte> header(length);
   TERN_TRY(file.read(kLengthBytes, header));
   const std::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
   TERN_ASSIGN(file.tensors_,
-              parse_safetensors_header(text, kLengthBytes + length, identity.size, path.string()));
+              parse_safetensors_header(text, kLengthBytes + length, size, file.where_));
   return file;
-}
-
-Result<FileIdentity> SafetensorsFile::identity_now() const { return identity_of(fd_.get(), path_); }
-
-Result<void> SafetensorsFile::read(std::uint64_t offset, std::span<std::byte> bytes) const {
-  return read_all_at(fd_.get(), offset, bytes, path_);
 }
 
 }  // namespace tern::format

@@ -1,6 +1,5 @@
 // One safetensors file: eight bytes with the length of a JSON header, the header, the tensors'
-// bytes end to end. Tensors are read by offset and never mapped, so that memory stays as small as
-// the reader's buffer, and a file that shrinks meanwhile is an error instead of a signal.
+// bytes end to end. Tensors are read by offset and never mapped.
 //
 // Immutable once opened; any number of threads may read it. Move-only.
 // Source: https://github.com/huggingface/safetensors, README, "Format", and its checks.
@@ -8,14 +7,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/file_descriptor.h"
-#include "core/mapped_file.h"
+#include "core/folder.h"
 #include "core/result.h"
 
 namespace tern::format {
@@ -66,24 +64,25 @@ Result<std::vector<SafetensorsTensor>> parse_safetensors_header(std::string_view
 
 class SafetensorsFile {
  public:
-  // Errors: kIo, and those of the functions above.
-  static Result<SafetensorsFile> open(const std::filesystem::path& path);
+  // Errors: those of Folder::open and of the functions above.
+  static Result<SafetensorsFile> open(const Folder& folder, const std::string& name);
 
-  const std::filesystem::path& path() const { return path_; }
-  const FileIdentity& identity() const { return identity_; }
-  // As the system knows the file now.
-  Result<FileIdentity> identity_now() const;
+  const std::string& name() const { return name_; }    // in its folder
+  const std::string& where() const { return where_; }  // for messages
+  const FileSource& source() const { return *source_; }
   const std::vector<SafetensorsTensor>& tensors() const { return tensors_; }
 
-  Result<void> read(std::uint64_t offset, std::span<std::byte> bytes) const;
+  Result<void> read(std::uint64_t offset, std::span<std::byte> bytes) const {
+    return source_->read(offset, bytes);
+  }
 
  private:
-  SafetensorsFile(std::filesystem::path path, FileDescriptor fd, const FileIdentity& identity)
-      : path_(std::move(path)), fd_(std::move(fd)), identity_(identity) {}
+  SafetensorsFile(std::string name, std::string where, std::unique_ptr<FileSource> source)
+      : name_(std::move(name)), where_(std::move(where)), source_(std::move(source)) {}
 
-  std::filesystem::path path_;
-  FileDescriptor fd_;
-  FileIdentity identity_;
+  std::string name_;
+  std::string where_;
+  std::unique_ptr<FileSource> source_;
   std::vector<SafetensorsTensor> tensors_;
 };
 

@@ -1,0 +1,274 @@
+#include "hub/hub_cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <set>
+#include <system_error>
+#include <thread>
+
+#include "core/atomic_file.h"
+
+namespace tern::hub {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = "models--";
+constexpr std::chrono::milliseconds kLockPeriod{50};
+
+// "org/repo" of "models--org--repo"; no value: it is no such folder.
+std::optional<std::string> repo_of(const std::string& folder) {
+  if (!folder.starts_with(kPrefix)) return std::nullopt;
+  std::string repo = folder.substr(kPrefix.size());
+  const std::size_t dashes = repo.find("--");
+  if (dashes != std::string::npos) repo.replace(dashes, 2, "/");
+  return repo;
+}
+
+Result<void> make_folders(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) return io_error(path, "cannot make the folder", error.value());
+  return {};
+}
+
+std::vector<fs::path> children(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    found.push_back(it->path());
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+// All below a folder that are no folders, links included, by their paths from it.
+std::vector<std::string> leaves(const fs::path& folder) {
+  std::vector<std::string> found;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    if (it->is_directory(error) && !it->is_symlink(error)) continue;
+    found.push_back(it->path().lexically_relative(folder).string());
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+std::uint64_t bytes_on_disk(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return 0;
+  return static_cast<std::uint64_t>(status.st_blocks) * 512;
+}
+
+bool is_unfinished(const std::string& name) {
+  return name.ends_with(".tern-part") || name.ends_with(".tern-journal") ||
+         name.ends_with(".incomplete");
+}
+
+std::string read_ref(const fs::path& path) {
+  std::ifstream file(path);
+  std::string text;
+  std::getline(file, text);
+  return is_commit(text) ? text : "";
+}
+
+// Folders that are empty now, upwards, without `top` itself.
+void remove_empty_folders(fs::path folder, const fs::path& top) {
+  std::error_code error;
+  while (folder != top && fs::is_empty(folder, error) && !error) {
+    fs::remove(folder, error);
+    folder = folder.parent_path();
+  }
+}
+
+}  // namespace
+
+fs::path HubCache::repo_path(const std::string& repo) const {
+  std::string folder(kPrefix);
+  const std::size_t slash = repo.find('/');
+  folder.append(repo.substr(0, slash));
+  if (slash != std::string::npos) folder.append("--").append(repo.substr(slash + 1));
+  return path_ / folder;
+}
+
+fs::path HubCache::blob_path(const std::string& repo, const std::string& hash) const {
+  return repo_path(repo) / "blobs" / hash;
+}
+
+fs::path HubCache::snapshot_path(const std::string& repo, const std::string& commit) const {
+  return repo_path(repo) / "snapshots" / commit;
+}
+
+std::optional<std::string> HubCache::commit_of(const ModelRef& ref) const {
+  if (is_commit(ref.revision)) return ref.revision;
+  std::string commit = read_ref(repo_path(ref.repo) / "refs" / ref.revision);
+  return commit.empty() ? std::nullopt : std::optional(std::move(commit));
+}
+
+std::optional<fs::path> HubCache::find(const std::string& repo, const std::string& commit,
+                                       const std::string& file) const {
+  const fs::path path = snapshot_path(repo, commit) / file;
+  std::error_code error;
+  return fs::is_regular_file(path, error) ? std::optional(path) : std::nullopt;
+}
+
+Result<FileDescriptor> HubCache::lock(const std::string& repo, const std::string& hash,
+                                      const std::function<void()>& waiting,
+                                      const std::stop_token& stop) const {
+  const fs::path folder = path_ / ".locks" / repo_path(repo).filename();
+  TERN_TRY(make_folders(folder));
+  const fs::path path = folder / (hash + ".lock");
+  FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (!fd.is_open()) return io_error(path, "cannot open the lock", errno);
+  for (bool told = false; ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0; told = true) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) return io_error(path, "cannot lock", errno);
+    if (!told && waiting) waiting();
+    if (stop.stop_requested()) return Error{ErrorCode::kIo, "interrupted", path.string()};
+    std::this_thread::sleep_for(kLockPeriod);
+  }
+  return fd;
+}
+
+Result<void> HubCache::link(const std::string& repo, const std::string& commit,
+                            const std::string& file, const std::string& hash) const {
+  const fs::path path = snapshot_path(repo, commit) / file;
+  const fs::path target = blob_path(repo, hash).lexically_relative(path.parent_path());
+  TERN_TRY(make_folders(path.parent_path()));
+  std::error_code error;
+  if (fs::read_symlink(path, error) == target && !error) return {};
+  fs::path beside = path;
+  beside += ".tmp-" + std::to_string(::getpid());
+  ::unlink(beside.c_str());
+  if (::symlink(target.c_str(), beside.c_str()) != 0) {
+    return io_error(path, "cannot make a link to the blob", errno);
+  }
+  if (::rename(beside.c_str(), path.c_str()) != 0) {
+    const int failed = errno;
+    ::unlink(beside.c_str());
+    return io_error(path, "cannot put the link at its place", failed);
+  }
+  return {};
+}
+
+Result<void> HubCache::remember(const ModelRef& ref, const std::string& commit) const {
+  if (is_commit(ref.revision)) return {};
+  const fs::path path = repo_path(ref.repo) / "refs" / ref.revision;
+  if (read_ref(path) == commit) return {};
+  TERN_TRY(make_folders(path.parent_path()));
+  TERN_ASSIGN(AtomicFile file, AtomicFile::create(path));
+  TERN_TRY(file.write(std::as_bytes(std::span(commit))));
+  return file.commit();
+}
+
+Result<CachedRepo> HubCache::read_repo(const std::string& folder) const {
+  CachedRepo found;
+  found.repo = *repo_of(folder);
+  const fs::path top = path_ / folder;
+  std::error_code ignored;
+  for (const fs::path& blob : children(top / "blobs")) {
+    (is_unfinished(blob.filename()) ? found.part_bytes : found.bytes) += bytes_on_disk(blob);
+  }
+  for (const fs::path& snapshot : children(top / "snapshots")) {
+    CachedRevision revision{snapshot.filename(), {}, {}};
+    for (const std::string& file : leaves(snapshot)) {
+      const fs::path path = snapshot / file;
+      const fs::path blob = fs::weakly_canonical(path, ignored);
+      const std::uint64_t bytes = fs::file_size(path, ignored);
+      if (!ignored) revision.files.push_back({file, blob, bytes});
+    }
+    found.revisions.push_back(std::move(revision));
+  }
+  for (const std::string& name : leaves(top / "refs")) {
+    const std::string commit = read_ref(top / "refs" / name);
+    for (CachedRevision& revision : found.revisions) {
+      if (revision.commit == commit) revision.names.push_back(name);
+    }
+  }
+  return found;
+}
+
+Result<std::vector<CachedRepo>> HubCache::list() const {
+  std::vector<CachedRepo> repos;
+  std::error_code error;
+  if (!fs::exists(path_, error)) return repos;
+  fs::directory_iterator it(path_, error);
+  if (error) return io_error(path_, "cannot list the folder", error.value());
+  for (const fs::path& folder : children(path_)) {
+    if (!repo_of(folder.filename()) || !fs::is_directory(folder, error)) continue;
+    TERN_ASSIGN(CachedRepo repo, read_repo(folder.filename()));
+    repos.push_back(std::move(repo));
+  }
+  return repos;
+}
+
+// Blobs to which no snapshot leads, and parts; each under its lock, so that what another process
+// brings at the moment stays.
+Result<Removed> HubCache::remove_unused(const std::string& repo) const {
+  std::error_code ignored;
+  std::set<std::string> used;
+  for (const fs::path& snapshot : children(repo_path(repo) / "snapshots")) {
+    for (const std::string& file : leaves(snapshot)) {
+      used.insert(fs::read_symlink(snapshot / file, ignored).filename());
+    }
+  }
+  Removed removed;
+  for (const fs::path& blob : children(repo_path(repo) / "blobs")) {
+    const std::string name = blob.filename();
+    if (used.contains(name)) continue;
+    const std::string hash = name.substr(0, name.find('.'));
+    const fs::path lock = path_ / ".locks" / repo_path(repo).filename() / (hash + ".lock");
+    const FileDescriptor fd(::open(lock.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    if (fd.is_open() && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    const std::uint64_t bytes = bytes_on_disk(blob);
+    if (::unlink(blob.c_str()) != 0) return io_error(blob, "cannot remove", errno);
+    removed.bytes += bytes;
+    removed.files += is_unfinished(name) ? 0 : 1;
+  }
+  return removed;
+}
+
+Result<Removed> HubCache::remove(const ModelRef& ref) const {
+  const fs::path top = repo_path(ref.repo);
+  const Error missing{ErrorCode::kUsage, "there is nothing of it in " + path_.string(),
+                      ref.to_string()};
+  std::error_code error;
+  if (!fs::is_directory(top, error)) return missing;
+  const auto commit = commit_of(ref);
+  const fs::path snapshot = commit ? top / "snapshots" / *commit : fs::path();
+  const bool known = commit && fs::is_directory(snapshot, error);
+  if (!ref.file.empty()) {
+    const fs::path path = snapshot / ref.file;
+    const fs::file_status status = fs::symlink_status(path, error);
+    if (!known || !fs::exists(status) || fs::is_directory(status)) return missing;
+    if (!fs::remove(path, error)) return io_error(path, "cannot remove", error.value());
+    remove_empty_folders(path.parent_path(), top / "snapshots");
+  } else if (known) {
+    fs::remove_all(snapshot, error);
+    if (error) return io_error(snapshot, "cannot remove", error.value());
+  } else if (!children(top / "snapshots").empty()) {
+    return missing;
+  }
+  TERN_ASSIGN(const Removed removed, remove_unused(ref.repo));
+  // Names that lead nowhere now, and a repository of which nothing is left.
+  for (const std::string& name : leaves(top / "refs")) {
+    const std::string leads_to = read_ref(top / "refs" / name);
+    if (fs::exists(top / "snapshots" / leads_to, error) && !leads_to.empty()) continue;
+    fs::remove(top / "refs" / name, error);
+    remove_empty_folders((top / "refs" / name).parent_path(), top);
+  }
+  if (children(top / "snapshots").empty() && children(top / "blobs").empty()) {
+    fs::remove_all(top, error);
+  }
+  return removed;
+}
+
+}  // namespace tern::hub

@@ -1,0 +1,118 @@
+#include "hub/remote_folder.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "hub/blob_hash.h"
+#include "hub/spool.h"
+
+namespace tern::hub {
+namespace {
+
+class RemoteSource final : public FileSource {
+ public:
+  RemoteSource(std::unique_ptr<RemoteFile> file, const RemoteFolderOptions& options,
+               std::stop_token stop)
+      : file_(std::move(file)), options_(options), stop_(std::move(stop)), spool_(options.spool) {}
+
+  std::uint64_t size() const override { return file_->entry().size; }
+  std::string identity() const override {
+    return file_->name() + " " + std::to_string(size()) + " " + file_->entry().hash;
+  }
+  std::string expected_sha256() const override {
+    const std::string& hash = file_->entry().hash;
+    return hash.size() == 64 ? hash : "";
+  }
+
+  Result<void> read(std::uint64_t offset, std::span<std::byte> bytes) const override {
+    if (spool_.holds(offset, bytes.size())) return spool_.read(offset, bytes);
+    if (bytes.empty()) return {};
+    TERN_TRY(file_->read(offset, bytes));
+    return bytes.size() == size() ? check(bytes) : Result<void>();
+  }
+  Result<void> prepare(std::uint64_t begin, std::uint64_t end) const override {
+    return spool_.fill(*file_, begin, end, options_.connections, options_.chunk_bytes, stop_);
+  }
+  // Its commit is what was asked for, and the hash of the whole tells the reader.
+  Result<void> check_unchanged() const override { return {}; }
+
+ private:
+  Result<void> check(std::span<const std::byte> all) const {
+    BlobHash hash(file_->entry().hash, all.size());
+    hash.update(all);
+    const std::string found = hash.finish();
+    if (found == file_->entry().hash) return {};
+    return Error{ErrorCode::kMalformed,
+                 "the bytes have not the hash that the server lists: expected " +
+                     file_->entry().hash + ", found " + found,
+                 file_->name()};
+  }
+
+  std::unique_ptr<RemoteFile> file_;
+  const RemoteFolderOptions& options_;
+  std::stop_token stop_;
+  mutable Spool spool_;
+};
+
+class RemoteFolder final : public Folder {
+ public:
+  RemoteFolder(const Hub& hub, RemoteRevision revision, RemoteFolderOptions options)
+      : hub_(hub), revision_(std::move(revision)), options_(std::move(options)) {
+    const std::string& folder = revision_.ref.file;
+    prefix_ = folder.empty() ? "" : folder + "/";
+    for (const RemoteEntry& entry : revision_.files) {
+      if (entry.path.starts_with(prefix_))
+        files_.emplace(entry.path.substr(prefix_.size()), &entry);
+    }
+  }
+
+  bool empty() const { return files_.empty(); }
+  std::string name() const override {
+    const std::string& from = revision_.ref.file.empty() ? revision_.ref.repo : revision_.ref.file;
+    return from.substr(from.rfind('/') + 1);
+  }
+  std::string where(std::string_view file) const override {
+    ModelRef ref = revision_.ref;
+    ref.file = file.empty() ? ref.file : prefix_ + std::string(file);
+    return ref.to_string();
+  }
+  bool has(std::string_view file) const override { return files_.contains(file); }
+  std::vector<std::string> files() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, entry] : files_) {
+      if (name.find('/') == std::string::npos) names.push_back(name);
+    }
+    return names;
+  }
+  Result<std::unique_ptr<FileSource>> open(std::string_view file) const override {
+    const auto found = files_.find(file);
+    if (found == files_.end()) {
+      return Error{ErrorCode::kIo, "the repository has no such file", where(file)};
+    }
+    const RemoteEntry& entry = *found->second;
+    const auto cached = hub_.cache().find(revision_.ref.repo, revision_.commit, entry.path);
+    if (cached) return open_file_source(*cached);
+    return std::unique_ptr<FileSource>(
+        std::make_unique<RemoteSource>(hub_.open(revision_, entry), options_, hub_.stop()));
+  }
+
+ private:
+  const Hub& hub_;
+  RemoteRevision revision_;
+  RemoteFolderOptions options_;
+  std::string prefix_;
+  std::map<std::string, const RemoteEntry*, std::less<>> files_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Folder>> open_remote_folder(const Hub& hub, RemoteRevision revision,
+                                                   RemoteFolderOptions options) {
+  const std::string name = revision.ref.to_string();
+  auto folder = std::make_unique<RemoteFolder>(hub, std::move(revision), std::move(options));
+  if (!folder->empty()) return std::unique_ptr<Folder>(std::move(folder));
+  return Error{ErrorCode::kUsage, "the repository has no such folder", name};
+}
+
+}  // namespace tern::hub

@@ -1,0 +1,222 @@
+// Downloads that go on where they were cut, tokens, processes that meet, and the cache.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+
+#include <thread>
+
+#include "hub/hub_fixture.h"
+#include "hub/part_file.h"
+
+namespace tern::hub {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Each;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* kCommit = "0123456789abcdef0123456789abcdef01234567";
+
+fs::path part_of(const TestHub& hub, const char* suffix) {
+  for (const std::string& name : hub.blobs()) {
+    if (name.ends_with(suffix)) return hub.repo() / "blobs" / name;
+  }
+  return {};
+}
+
+// Leaves a download behind that was stopped after some chunks.
+void stop_in_the_middle(TestHub& hub) {
+  std::stop_source stop;
+  hub.options.connections = 1;
+  hub.options.server.stop = stop.get_token();
+  hub.progress = [&](const PullProgress& at) {
+    if (at.done > 150'000) stop.request_stop();
+  };
+  const auto pulled = hub.pull("hf://org/repo/model.gguf");
+  ASSERT_FALSE(pulled.ok());
+  EXPECT_THAT(pulled.error().to_string(), HasSubstr("interrupted"));
+  hub.progress = nullptr;
+  hub.options.server.stop = {};
+}
+
+TEST(Hub, LaysFilesOutAsOtherToolsDo) {
+  TestHub hub("ok");
+  const auto pulled = hub.pull();
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_EQ(pulled->commit, kCommit);
+  EXPECT_EQ(read_file(hub.repo() / "refs/main"), kCommit);
+  const fs::path link = hub.repo() / "snapshots" / kCommit / "sub/notes.txt";
+  EXPECT_EQ(fs::read_symlink(link).parent_path(), "../../../blobs");
+  EXPECT_EQ(hub.blobs().size(), 4u);
+  EXPECT_TRUE(fs::exists(hub.options.cache / ".locks/models--org--repo"));
+  const auto again = hub.pull();
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->fetched_bytes, 0u);
+}
+
+TEST(Hub, GoesOnWhereItWasStopped) {
+  TestHub hub("ok");
+  stop_in_the_middle(hub);
+  ASSERT_FALSE(part_of(hub, ".tern-part").empty());
+  const auto pulled = hub.pull("hf://org/repo/model.gguf");
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_GE(pulled->resumed_bytes, 131'072u);
+  EXPECT_EQ(pulled->resumed_bytes + pulled->fetched_bytes, 300'000u);
+  EXPECT_TRUE(part_of(hub, ".tern-part").empty());
+}
+
+TEST(Hub, BringsAgainWhatWasDamagedMeanwhile) {
+  TestHub hub("ok");
+  stop_in_the_middle(hub);
+  {
+    std::fstream part(part_of(hub, ".tern-part"), std::ios::in | std::ios::out);
+    part.seekp(70'000);
+    part.write("damage", 6);
+  }
+  const auto pulled = hub.pull("hf://org/repo/model.gguf");
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_EQ(pulled->resumed_bytes + pulled->fetched_bytes, 300'000u);
+  EXPECT_LT(pulled->resumed_bytes, 131'072u);
+}
+
+// A journal that vouches for wrong bytes: the hash of the whole tells.
+TEST(Hub, BringsAllAgainWhereThePartsDoNotFit) {
+  TestHub hub("ok");
+  stop_in_the_middle(hub);
+  const fs::path part = part_of(hub, ".tern-part");
+  const std::string hash = part.stem();
+  const fs::path blob = part.parent_path() / hash;
+  fs::remove(part);
+  fs::remove(part_of(hub, ".tern-journal"));
+  {
+    const auto wrong = PartFile::open(blob, hash, 300'000, 64 << 10);
+    ASSERT_TRUE(wrong.ok());
+    ASSERT_TRUE((*wrong)->write(1, std::vector<std::byte>(64 << 10)).ok());
+  }
+  const auto pulled = hub.pull("hf://org/repo/model.gguf");
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_THAT(hub.notices, ElementsAre(HasSubstr("does not fit the rest")));
+}
+
+TEST(Hub, WaitsForAnotherProcess) {
+  TestHub hub("ok");
+  HubCache cache(hub.options.cache);
+  const auto hub_of = Hub::create(hub.options);
+  const auto revision = (*hub_of)->look_up({"org/repo", "main", "model.gguf"});
+  ASSERT_TRUE(revision.ok());
+  const auto wanted = select(*revision, {});
+  auto lock = cache.lock("org/repo", wanted->front().hash, {}, {});
+  ASSERT_TRUE(lock.ok());
+  std::jthread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    lock->close();
+  });
+  const auto pulled = hub.pull("hf://org/repo/model.gguf");
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_THAT(hub.notices, ElementsAre(HasSubstr("another process is bringing it")));
+}
+
+TEST(Hub, SendsNoTokenInPlainTextToOtherMachines) {
+  TestHub hub("ok");
+  hub.options.server.endpoint = "http://192.0.2.1/";
+  ASSERT_TRUE(Hub::create(hub.options).ok());
+  EXPECT_THAT(hub.notices, ElementsAre(HasSubstr("the token is not sent")));
+}
+
+TEST(Hub, RefusesTokensThatWouldEndTheirLine) {
+  TestHub hub("ok");
+  hub.options.server.token = "hf_verysecret\r\nX: y";
+  const auto created = Hub::create(hub.options);
+  ASSERT_FALSE(created.ok());
+  EXPECT_EQ(created.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(created.error().to_string(), Not(HasSubstr("secret")));
+}
+
+TEST(Hub, AsksNobodyWhenOffline) {
+  TestHub hub("ok");
+  hub.options.offline = true;
+  const auto pulled = hub.pull();
+  ASSERT_FALSE(pulled.ok());
+  EXPECT_THAT(pulled.error().to_string(), HasSubstr("HF_HUB_OFFLINE"));
+}
+
+TEST(Hub, NamesWhatIsThereInsteadOfAFileThatIsNot) {
+  TestHub hub("ok");
+  const auto pulled = hub.pull("hf://org/repo/other.gguf");
+  ASSERT_FALSE(pulled.ok());
+  EXPECT_EQ(pulled.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(pulled.error().to_string(), HasSubstr("it has config.json, empty.txt, model.gguf"));
+}
+
+TEST(HubCache, RemovesAFileAndItsBytesAlone) {
+  TestHub hub("ok");
+  ASSERT_TRUE(hub.pull().ok());
+  const HubCache cache(hub.options.cache);
+  const auto removed = cache.remove({"org/repo", "main", "model.gguf"});
+  ASSERT_TRUE(removed.ok()) << removed.error().to_string();
+  EXPECT_EQ(removed->files, 1u);
+  EXPECT_GE(removed->bytes, 300'000u);
+  EXPECT_EQ(hub.blobs().size(), 3u);
+  EXPECT_TRUE(fs::exists(hub.repo() / "snapshots" / kCommit / "config.json"));
+}
+
+TEST(HubCache, KeepsBytesThatAnotherRevisionNeeds) {
+  TestHub hub("ok");
+  ASSERT_TRUE(hub.pull().ok());
+  const std::string other(40, 'a');
+  fs::create_directories(hub.repo() / "snapshots" / other);
+  fs::copy(hub.repo() / "snapshots" / kCommit / "config.json",
+           hub.repo() / "snapshots" / other / "config.json", fs::copy_options::copy_symlinks);
+  const HubCache cache(hub.options.cache);
+  const auto removed = cache.remove({"org/repo", "main", ""});
+  ASSERT_TRUE(removed.ok()) << removed.error().to_string();
+  EXPECT_EQ(removed->files, 3u);
+  EXPECT_EQ(hub.blobs().size(), 1u);
+  EXPECT_FALSE(fs::exists(hub.repo() / "refs/main"));
+}
+
+TEST(HubCache, RemovesARepositoryOfWhichNothingIsLeft) {
+  TestHub hub("ok");
+  ASSERT_TRUE(hub.pull().ok());
+  const HubCache cache(hub.options.cache);
+  ASSERT_TRUE(cache.remove({"org/repo", "main", ""}).ok());
+  EXPECT_FALSE(fs::exists(hub.repo()));
+  const auto again = cache.remove({"org/repo", "main", ""});
+  ASSERT_FALSE(again.ok());
+  EXPECT_EQ(again.error().code, ErrorCode::kUsage);
+}
+
+TEST(HubCache, KeepsWhatAnotherProcessBrings) {
+  TestHub hub("ok");
+  stop_in_the_middle(hub);
+  const HubCache cache(hub.options.cache);
+  const std::string hash = part_of(hub, ".tern-part").stem();
+  {
+    const auto lock = cache.lock("org/repo", hash, {}, {});
+    ASSERT_TRUE(cache.remove({"org/repo", "main", ""}).ok());
+    EXPECT_FALSE(part_of(hub, ".tern-part").empty());
+  }
+  ASSERT_TRUE(cache.remove({"org/repo", "main", ""}).ok());
+  EXPECT_TRUE(part_of(hub, ".tern-part").empty());
+}
+
+TEST(HubCache, ListsWhatIsThere) {
+  TestHub hub("ok");
+  ASSERT_TRUE(hub.pull().ok());
+  fs::create_directories(hub.options.cache / "datasets--org--other");
+  const auto listed = HubCache(hub.options.cache).list();
+  ASSERT_TRUE(listed.ok());
+  ASSERT_EQ(listed->size(), 1u);
+  EXPECT_EQ(listed->front().repo, "org/repo");
+  ASSERT_EQ(listed->front().revisions.size(), 1u);
+  const CachedRevision& revision = listed->front().revisions.front();
+  EXPECT_THAT(revision.names, ElementsAre("main"));
+  ASSERT_EQ(revision.files.size(), 4u);
+  EXPECT_EQ(revision.files[2].path, "model.gguf");
+  EXPECT_EQ(revision.files[2].bytes, 300'000u);
+}
+
+}  // namespace
+}  // namespace tern::hub
