@@ -31,6 +31,7 @@ Command add_perplexity_command(CLI::App& tern);
 Command add_verify_command(CLI::App& tern);
 Command add_bench_command(CLI::App& tern);
 Command add_convert_command(CLI::App& tern);
+Command add_transcode_command(CLI::App& tern);
 Command add_cache_command(CLI::App& tern);
 Command add_tune_command(CLI::App& tern);
 Command add_schema_command(CLI::App& tern);

@@ -145,6 +145,11 @@ Result<void> OutputFile::sync() const {
   return {};
 }
 
+void OutputFile::discard() {
+  ::unlink(part_.c_str());
+  ::unlink(journal_.c_str());
+}
+
 Result<void> OutputFile::commit() {
   TERN_TRY(sync());
   if (::rename(part_.c_str(), path_.c_str()) != 0) {

@@ -46,6 +46,8 @@ class OutputFile {
 
   // Puts the file at its path, for good, and takes the journal away.
   Result<void> commit();
+  // Takes away what is there of it: for a result that is wrong.
+  void discard();
 
  private:
   OutputFile(std::filesystem::path path, std::uint64_t bytes);
