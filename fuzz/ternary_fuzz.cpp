@@ -1,6 +1,6 @@
-// Any bytes as a matrix of i2_s, tq1_0 or tq2_0: what bind() accepts, decodes as a second decoder
-// does, written value by value from the layouts' descriptions; counts, invalid codes, rows read
-// apart and the way back agree with that.
+// Any bytes as a ternary matrix of any type: what bind() accepts, decodes as a second decoder does,
+// written value by value from the layouts' descriptions; counts, invalid codes, rows read apart and
+// the way back agree with that.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -11,7 +11,8 @@
 
 #include "check.h"
 #include "format/float_blocks.h"
-#include "format/ternary/i2_s.h"
+#include "format/second_decoder.h"
+#include "format/ternary_encoder.h"
 #include "format/ternary_matrix.h"
 
 namespace {
@@ -19,54 +20,12 @@ namespace {
 using namespace tern::format;
 using tern::fuzz::Input;
 using tern::fuzz::require;
-
-// What a value's code means; `valid` is false where it means nothing.
-struct Value {
-  int trit;
-  bool valid;
-};
-
-Value value_of_code(unsigned code) { return {static_cast<int>(code) - 1, code != 3}; }
-
-// The number of a byte of tq1_0: the largest v with ceil(v * 256 / 243) not above it.
-unsigned tq1_number(unsigned byte) {
-  unsigned v = 242;
-  while ((v * 256 + 242) / 243 > byte) --v;
-  return v;
-}
-
-Value tq1_value(const std::byte* block, unsigned element) {
-  constexpr std::array<unsigned, 5> kWeights{81, 27, 9, 3, 1};
-  unsigned at = element % 32;
-  unsigned digit = element / 32;
-  if (element >= 240) {
-    at = 48 + (element - 240) % 4;
-    digit = (element - 240) / 4;
-  } else if (element >= 160) {
-    at = 32 + (element - 160) % 16;
-    digit = (element - 160) / 16;
-  }
-  const auto byte = std::to_integer<unsigned>(block[at]);
-  const unsigned v = tq1_number(byte);
-  const bool valid = (v * 256 + 242) / 243 == byte && (element < 240 || v % 3 == 0);
-  return {static_cast<int>(v / kWeights[digit] % 3) - 1, valid};
-}
-
-Value value_at(TensorType type, const std::byte* data, std::uint64_t element) {
-  if (type == TensorType::kI2_S) {
-    const auto byte = std::to_integer<unsigned>(data[element / 128 * 32 + element % 32]);
-    return value_of_code(byte >> (6 - 2 * (element % 128 / 32)) & 3);
-  }
-  const auto in_block = static_cast<unsigned>(element % 256);
-  const std::byte* block = data + element / 256 * block_bytes(type);
-  if (type == TensorType::kTQ1_0) return tq1_value(block, in_block);
-  const auto byte = std::to_integer<unsigned>(block[in_block / 128 * 32 + in_block % 32]);
-  return value_of_code(byte >> (2 * (in_block % 128 / 32)) & 3);
-}
+using tern::test::second_values;
+using tern::test::SecondValue;
 
 // The first value without a meaning; in a block of tq1_0, whose bytes hold values that lie apart,
 // any one of the first block that has some.
-void require_invalid(const TernaryMatrix& matrix, const std::vector<Value>& values,
+void require_invalid(const TernaryMatrix& matrix, const std::vector<SecondValue>& values,
                      std::uint64_t first, std::uint64_t count) {
   const auto found = matrix.find_invalid(first, count);
   const std::uint64_t begin = first * matrix.columns();
@@ -80,7 +39,7 @@ void require_invalid(const TernaryMatrix& matrix, const std::vector<Value>& valu
                                               : *found == expected);
 }
 
-void require_rows(const TernaryMatrix& matrix, const std::vector<Value>& values,
+void require_rows(const TernaryMatrix& matrix, const std::vector<SecondValue>& values,
                   std::uint64_t first, std::uint64_t count) {
   const std::uint64_t begin = first * matrix.columns();
   std::vector<std::int8_t> trits(count * matrix.columns());
@@ -96,7 +55,7 @@ void require_rows(const TernaryMatrix& matrix, const std::vector<Value>& values,
 
 // Values of a row as numbers: trit times the scale, that of its block the matrix's own.
 void require_floats(const Tensor& tensor, const TernaryMatrix& matrix,
-                    const std::vector<Value>& values) {
+                    const std::vector<SecondValue>& values) {
   if (block_elements(tensor.type) == 0) return;
   std::vector<float> floats(tensor.elements());
   dequantize_row(tensor.type, tensor.data.data(), floats.size(), floats.data());
@@ -105,41 +64,69 @@ void require_floats(const Tensor& tensor, const TernaryMatrix& matrix,
   }
 }
 
-// The codes come back; what lies behind them need not: the scale's sign of zero, a block of zeros
-// without a scale, unused bytes of a tail.
-void require_way_back(const Tensor& tensor, const TernaryMatrix& matrix) {
+// The codes come back; what lies beside them need not: scales of zeros, padding, a tail's unused
+// bytes.
+void require_way_back(Tensor tensor, const TernaryMatrix& matrix) {
   std::vector<std::int8_t> trits(tensor.elements());
   matrix.decode_rows(0, tensor.rows(), trits.data());
-  std::vector<std::byte> encoded;
-  encode_trits(tensor.type, trits.data(), trits.size(), matrix.scale(), encoded);
-  const bool i2_s = tensor.type == TensorType::kI2_S;
-  const std::size_t block = i2_s ? encoded.size() : block_bytes(tensor.type);
-  const std::size_t codes = i2_s ? block : block - 2;
-  for (std::size_t at = 0; at < encoded.size(); at += block) {
+  const auto encoder = TernaryEncoder::create(tensor.type, tensor.rows(), tensor.columns(),
+                                              matrix.scale(), tensor.tiling);
+  require(encoder.ok() && encoder->bytes() == tensor.data.size());
+  std::vector<std::byte> encoded(encoder->bytes());
+  std::vector<std::byte> scratch;
+  const TernaryEncoder::Put put = [&](std::uint64_t at, std::span<const std::byte> bytes) {
+    require(at + bytes.size() <= encoded.size());
+    std::ranges::copy(bytes, encoded.begin() + static_cast<std::ptrdiff_t>(at));
+    return tern::Result<void>();
+  };
+  for (std::uint64_t row = 0; row < tensor.rows(); row += encoder->row_step()) {
     require(
-        std::ranges::equal(std::span(encoded).subspan(at, codes), tensor.data.subspan(at, codes)));
+        encoder
+            ->encode(row, encoder->row_step(), trits.data() + row * tensor.columns(), scratch, put)
+            .ok());
   }
-  end_trits(tensor.type, matrix.scale(), encoded);
-  require(encoded.size() == tensor.data.size());
-  if (i2_s) require(encode_i2_s(trits, matrix.scale()).ok());
+  require(encoder->finish(put).ok());
+  tensor.data = encoded;
+  const auto again = TernaryMatrix::bind(tensor);
+  require(again.ok() && again->scale() == matrix.scale());
+  std::vector<std::int8_t> decoded(trits.size());
+  again->decode_rows(0, tensor.rows(), decoded.data());
+  require(decoded == trits);
+}
+
+// What the matrix takes, for shapes that its type can have.
+std::uint64_t bytes_of(const Tensor& tensor) {
+  const std::uint64_t rows = tensor.rows();
+  const std::uint64_t columns = tensor.columns();
+  switch (tensor.type) {
+    case TensorType::kI2_S: return i2_s_bytes(tensor.elements());
+    case TensorType::kTL1: return tl_bytes(TlLayout::kTl1, rows, columns);
+    case TensorType::kTL2: return columns < 256 ? 0 : tl_bytes(TlLayout::kTl2, rows, columns);
+    case TensorType::kIQ1_BN: return rows * iq_bn_row_bytes(IqBnLayout::kIq1Bn, columns);
+    case TensorType::kIQ2_BN: return rows * iq_bn_row_bytes(IqBnLayout::kIq2Bn, columns);
+    default: return row_bytes(tensor.type, columns) * rows;
+  }
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  constexpr std::array kTypes{TensorType::kI2_S, TensorType::kTQ1_0, TensorType::kTQ2_0};
-  constexpr std::array<std::uint64_t, 8> kColumns{256, 128, 512, 64, 32, 96, 0, 200};
+  constexpr std::array kTypes{TensorType::kI2_S,  TensorType::kTQ1_0, TensorType::kTQ2_0,
+                              TensorType::kTL1,   TensorType::kTL2,   TensorType::kIQ1_BN,
+                              TensorType::kIQ2_BN};
+  constexpr std::array<std::uint64_t, 8> kColumns{256, 128, 512, 64, 32, 288, 0, 200};
+  constexpr std::array<std::uint32_t, 6> kTile{32, 64, 96, 128, 0, 24};
   Input in(data, size);
   Tensor tensor;
   tensor.type = kTypes[in.below(kTypes.size())];
   tensor.rank = 2;
+  const bool tiled = tensor.type == TensorType::kTL1 || tensor.type == TensorType::kTL2;
   tensor.shape[0] = kColumns[in.below(kColumns.size())];
-  tensor.shape[1] = in.below(6);
+  tensor.shape[1] = in.below(6) * (tiled ? 32 : 1);
+  tensor.tiling = {kTile[in.below(6)], kTile[in.below(6)], kTile[in.below(6)]};
   const std::uint64_t first = in.byte();
   const std::uint64_t count = in.byte();
-  const bool i2_s = tensor.type == TensorType::kI2_S;
-  const std::uint64_t needed = i2_s ? i2_s_bytes(tensor.elements())
-                                    : row_bytes(tensor.type, tensor.columns()) * tensor.rows();
+  const std::uint64_t needed = bytes_of(tensor);
   const std::size_t length = in.below(16) == 15 ? in.byte() : needed;
   std::vector<std::byte> bytes = in.copy(length);
   bytes.resize(length);
@@ -151,10 +138,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   require(bytes.size() == needed && std::isfinite(matrix->scale()) && matrix->scale() >= 0);
-  std::vector<Value> values;
-  for (std::uint64_t i = 0; i < tensor.elements(); ++i) {
-    values.push_back(value_at(tensor.type, bytes.data(), i));
-  }
+  const std::vector<SecondValue> values = second_values(tensor);
   require_rows(*matrix, values, 0, matrix->rows());
   const std::uint64_t begin = first % matrix->rows();
   require_rows(*matrix, values, begin, count % (matrix->rows() - begin + 1));

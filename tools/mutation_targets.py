@@ -64,8 +64,12 @@ TARGETS = {
             "src/format/safetensors/checkpoint.cpp",
             "src/format/safetensors/safetensors_file.cpp",
             "src/format/safetensors/safetensors_header.cpp",
+            "src/format/kernel_config.cpp",
             "src/format/ternary/i2_s.cpp",
+            "src/format/ternary/iq_bn.cpp",
+            "src/format/ternary/tl.cpp",
             "src/format/ternary/tq.cpp",
+            "src/format/ternary_encoder.cpp",
             "src/format/ternary_matrix.cpp",
             "src/format/float_blocks.cpp",
         ),
@@ -135,6 +139,17 @@ TARGETS = {
         test="convert_test",
         program="tests/convert/convert_test",
         equivalent=EQUIVALENT["convert"],
+    ),
+    "transcode": Target(
+        files=(
+            "src/convert/certificate.cpp",
+            "src/convert/output_types.cpp",
+            "src/convert/transcode.cpp",
+            "src/convert/transcode_plan.cpp",
+            "src/convert/trit_source.cpp",
+        ),
+        test="transcode_test",
+        program="tests/integration/transcode_test",
     ),
     "arch": Target(
         files=(

@@ -359,11 +359,10 @@ std::set<std::string, std::less<>> tensor_names(const DecoderConfig& config) {
       if (!has_norm(config.norms, BlockTensor{static_cast<int>(role)})) continue;
       names.insert(block_tensor_name(layer, BlockTensor{static_cast<int>(role)}));
     }
-    for (const auto role : {kQuery, kKey, kValue, kAttentionOutput, kGate, kUp, kDown}) {
-      std::string name = block_tensor_name(layer, role);
-      names.insert(name.substr(0, name.rfind('.')) + ".scale");
-      names.insert(std::move(name));
-    }
+  }
+  for (std::string& name : ternary_tensor_names(config)) {
+    names.insert(name.substr(0, name.rfind('.')) + ".scale");
+    names.insert(std::move(name));
   }
   return names;
 }
@@ -465,6 +464,17 @@ void write_decoder_config(const DecoderConfig& config, format::GgufWriter& write
 std::string block_tensor_name(std::uint32_t layer, BlockTensor tensor) {
   return "blk." + std::to_string(layer) + "." +
          std::string(kBlockTensorNames[static_cast<std::size_t>(tensor)]) + ".weight";
+}
+
+std::vector<std::string> ternary_tensor_names(const DecoderConfig& config) {
+  using enum BlockTensor;
+  std::vector<std::string> names;
+  for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
+    for (const auto role : {kQuery, kKey, kValue, kAttentionOutput, kGate, kUp, kDown}) {
+      names.push_back(block_tensor_name(layer, role));
+    }
+  }
+  return names;
 }
 
 }  // namespace tern::arch

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "arch/decoder_config.h"
 #include "core/result.h"
@@ -59,5 +60,8 @@ enum class BlockTensor {
 
 // "blk.3.attn_q.weight"
 std::string block_tensor_name(std::uint32_t layer, BlockTensor tensor);
+
+// The matrices whose weights are ternary, in the order of the blocks.
+std::vector<std::string> ternary_tensor_names(const DecoderConfig& config);
 
 }  // namespace tern::arch

@@ -36,6 +36,7 @@ Command add_pull_command(CLI::App& tern);
 Command add_list_command(CLI::App& tern);
 Command add_rm_command(CLI::App& tern);
 Command add_convert_command(CLI::App& tern);
+Command add_transcode_command(CLI::App& tern);
 Command add_cache_command(CLI::App& tern);
 Command add_tune_command(CLI::App& tern);
 Command add_schema_command(CLI::App& tern);

@@ -12,6 +12,7 @@
 #include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
+#include "cli/tensor_types.h"
 #include "convert/convert.h"
 #include "core/folder.h"
 #include "core/machine.h"
@@ -21,7 +22,6 @@ namespace tern::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using format::TensorType;
 
 struct ConvertCommandOptions {
   std::string source;
@@ -31,14 +31,6 @@ struct ConvertCommandOptions {
   std::uint32_t threads = 0;
   std::uint64_t max_ram = 400;
 };
-
-TensorType type_of(std::string_view wanted) {
-  for (const TensorType type : {TensorType::kI2_S, TensorType::kTQ2_0, TensorType::kTQ1_0,
-                                TensorType::kF16, TensorType::kQ8_0}) {
-    if (name(type) == wanted) return type;
-  }
-  return TensorType::kQ6_K;  // the parser has checked the name
-}
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -52,6 +44,10 @@ std::string summary(const std::string& output, const convert::ConvertReport& rep
       static_cast<double>(report.output_bytes) / 1e6, static_cast<double>(report.input_bytes) / 1e6,
       seconds, static_cast<double>(report.input_bytes) / 1e6 / std::max(seconds, 1e-3),
       report.output_sha256);
+  if (report.scales_beside != 0) {
+    text += fmt::format("tern: {} scales are f32 tensors beside their matrices\n",
+                        report.scales_beside);
+  }
   if (report.resumed_tensors != 0) {
     text +=
         fmt::format("tern: {} tensors were finished before, and their bytes still as they were\n",
@@ -94,8 +90,8 @@ Result<ExitCode> convert_checkpoint(const ConvertCommandOptions& options) {
   Progress progress;
   convert::ConvertOptions job;
   job.output = options.output;
-  job.ternary = type_of(options.type);
-  job.head = type_of(options.head);
+  job.ternary = type_named(options.type);
+  job.head = type_named(options.head);
   job.threads = options.threads != 0 ? options.threads : usable_cores();
   job.max_ram = options.max_ram << 20;
   job.stop = stop.get_token();
@@ -144,14 +140,8 @@ Command add_convert_command(CLI::App& tern) {
                    "The file; what is there is replaced when the new one is whole")
       ->type_name("FILE")
       ->required();
-  parser->add_option("--type", options->type, "Of the ternary matrices: i2_s, tq2_0 or tq1_0")
-      ->type_name("TYPE")
-      ->check(CLI::IsMember({"i2_s", "tq2_0", "tq1_0"}).description(""))
-      ->capture_default_str();
-  parser->add_option("--head", options->head, "Of embedding and output: f16, q8_0 or q6_k")
-      ->type_name("TYPE")
-      ->check(CLI::IsMember({"f16", "q8_0", "q6_k"}).description(""))
-      ->capture_default_str();
+  add_ternary_type_option(*parser, options->type)->capture_default_str();
+  add_head_type_option(*parser, options->head)->capture_default_str();
   parser->add_option("-t,--threads", options->threads, "Without it as many as cores may be used")
       ->type_name("N")
       ->check(CLI::Range(1u, 1024u).description(""));

@@ -19,12 +19,14 @@ struct InspectOptions {
   std::string model;
   bool tensors = false;
   bool quick = false;
+  bool certificate = false;
   bool json = false;
 };
 
 Result<ExitCode> report(const format::GgufFile& file, bool quick, const InspectOptions& options,
                         Output& output) {
-  TERN_ASSIGN(const InspectFacts facts, inspect_facts(file, quick));
+  TERN_ASSIGN(InspectFacts facts, inspect_facts(file, quick));
+  if (options.certificate) TERN_TRY(add_certificate(file, facts));
   TERN_TRY(output.write(options.json ? inspect_json(file, facts, options.tensors)
                                      : inspect_text(file, facts, options.tensors)));
   return ExitCode::kOk;
@@ -36,6 +38,10 @@ Result<ExitCode> inspect(const InspectOptions& options, Output& output) {
   std::string path = options.model;
   if (ref) {
     TERN_ASSIGN(const auto cached, cached_model(*ref));
+    if (!cached && options.certificate) {
+      return Error{ErrorCode::kUsage, "the certificate needs all trits; `tern pull` brings them",
+                   options.model};
+    }
     if (!cached) {
       TERN_ASSIGN(const RemoteModel remote, open_remote_model(*ref));
       if (!options.quick) {
@@ -69,6 +75,8 @@ Command add_inspect_command(CLI::App& tern) {
   parser->add_flag("--tensors", options->tensors, "List every tensor");
   parser->add_flag("--quick", options->quick,
                    "Neither count trits nor measure this machine's memory");
+  parser->add_flag("--certificate", options->certificate,
+                   "One hash of all trits and scales, whatever their type; see tern transcode");
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return inspect(*options, output); }};
 }

@@ -7,6 +7,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "cli/options.h"
 #include "cli/printable.h"
+#include "convert/certificate.h"
 #include "core/machine.h"
 #include "diagnose/measure/read_ceiling.h"
 #include "format/ternary_matrix.h"
@@ -112,6 +113,13 @@ Result<InspectFacts> inspect_facts(const format::GgufFile& file, bool quick) {
   TERN_ASSIGN(facts.footprint, measure_footprint(file, *config));
   add_memory_warning(*facts.footprint, facts.warnings);
   return facts;
+}
+
+Result<void> add_certificate(const format::GgufFile& file, InspectFacts& facts) {
+  TERN_ASSIGN(const auto team, convert::Team::create(usable_cores(), {}));
+  TERN_ASSIGN(const convert::Certificate certificate, convert::certify(file, *team));
+  facts.certificate = certificate.finish();
+  return {};
 }
 
 }  // namespace tern::cli

@@ -28,9 +28,13 @@ struct InspectFacts {
   std::optional<diagnose::Survey> survey;  // not where `quick`
   std::optional<Footprint> footprint;      // of what Tern runs, and not where `quick`
   std::vector<std::string> warnings;       // safe to print
+  std::string certificate;                 // where it was asked for
 };
 
 // Errors: kOutOfMemory.
 Result<InspectFacts> inspect_facts(const format::GgufFile& file, bool quick);
+
+// Reads all trits. Errors: those of convert::certify().
+Result<void> add_certificate(const format::GgufFile& file, InspectFacts& facts);
 
 }  // namespace tern::cli

@@ -284,6 +284,7 @@ std::string inspect_text(const GgufFile& file, const InspectFacts& facts, bool t
   append(out, "format        GGUF version {}, alignment {}\n", file.version(), file.alignment());
   append_config(out, file);
   if (facts.survey) append_survey(out, *facts.survey);
+  if (!facts.certificate.empty()) append(out, "certificate   {}\n", facts.certificate);
   if (facts.footprint) append_footprint(out, *facts.footprint);
   for (const std::string& warning : facts.warnings) append(out, "warning       {}\n", warning);
   append(out, "tensors       {}\n", file.tensors().size());
@@ -319,6 +320,8 @@ std::string inspect_json(const GgufFile& file, const InspectFacts& facts, bool t
   object["tensor_count"] = file.tensors().size();
   object["ternary"] = facts.survey ? survey_json(*facts.survey) : nullptr;
   object["footprint"] = facts.footprint ? footprint_json(*facts.footprint) : nullptr;
+  object["certificate"] =
+      facts.certificate.empty() ? json::value(nullptr) : json::value(facts.certificate);
   object["warnings"] = json::array(facts.warnings.begin(), facts.warnings.end());
   if (tensors) object["tensors"] = tensors_json(file, facts);
   return json::serialize(object) + "\n";

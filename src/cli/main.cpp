@@ -34,6 +34,7 @@ constexpr const char* kExamples =
     "  tern pull bitnet-2b-4t                       a model is downloaded; -m takes its name\n"
     "  tern convert FOLDER -o model.gguf            a checkpoint of Hugging Face becomes such a "
     "file\n"
+    "  tern transcode model.gguf -o x.gguf --type tq1_0   the same trits in another layout\n"
     "  tern synth --shape 2b4t --type i2_s -o x.gguf   random weights, a real shape: to measure "
     "with\n"
     "`tern COMMAND --help` says more.\n\n";
@@ -69,9 +70,10 @@ Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
       add_embed_command(tern),       add_inspect_command(tern),    add_diff_command(tern),
       add_tokenize_command(tern),    add_verify_command(tern),     add_bench_command(tern),
       add_bench_serve_command(tern), add_perplexity_command(tern), add_synth_command(tern),
-      add_convert_command(tern),     add_pull_command(tern),       add_list_command(tern),
-      add_rm_command(tern),          add_cache_command(tern),      add_replay_command(tern),
-      add_tune_command(tern),        add_schema_command(tern),     add_version_command(tern)};
+      add_convert_command(tern),     add_transcode_command(tern),  add_pull_command(tern),
+      add_list_command(tern),        add_rm_command(tern),         add_cache_command(tern),
+      add_replay_command(tern),      add_tune_command(tern),       add_schema_command(tern),
+      add_version_command(tern)};
   if (argc == 1) {  // nothing was asked for: say what could be
     write_stderr(tern.help());
     return ExitCode::kUsage;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "arch/gguf_dialect.h"
+#include "convert/certificate.h"
 #include "convert/manifest.h"
 #include "convert/output_file.h"
 #include "convert/plan.h"
@@ -122,7 +123,7 @@ class Converter {
     const std::string found = hash.finish();
     const std::string expected = file.source().expected_sha256();
     if (!expected.empty() && found != expected) {
-      output_.forget();
+      output_.discard();
       return Error{ErrorCode::kMalformed,
                    "the bytes have not the hash that the server lists: expected " + expected +
                        ", found " + found + "; what was made of them is removed",
@@ -181,6 +182,7 @@ class Converter {
   // One that the journal has is believed where its bytes still have their hash.
   Result<void> convert_tensor(std::size_t index, const Team::Task& hash_input) {
     const TensorJob& job = plan_.jobs[index];
+    if (options_.certify) return convert_certified(index, hash_input);
     if (const auto recorded = output_.recorded(index)) {
       TERN_ASSIGN(const std::uint64_t found, tensors_.hash(job));
       if (found == recorded->hash) {
@@ -189,10 +191,26 @@ class Converter {
         return hash_alone(hash_input);
       }
     }
+    return convert_one(index, job, hash_input);
+  }
+
+  Result<void> convert_one(std::size_t index, const TensorJob& job, const Team::Task& hash_input) {
     TERN_ASSIGN(const std::uint64_t rounded, tensors_.convert(job, hash_input));
     TERN_ASSIGN(const std::uint64_t written, tensors_.hash(job));
     rounded_ += rounded;
     return output_.record(index, {written, rounded});
+  }
+
+  Result<void> convert_certified(std::size_t index, const Team::Task& hash_input) {
+    TensorJob job = plan_.jobs[index];
+    if (job.shape.role != arch::HfRole::kTernary) return convert_one(index, job, hash_input);
+    MatrixCertificate matrix(job.shape.ours, job.shape.rows, job.shape.columns);
+    float scale = 0.0f;
+    job.certificate = &matrix;
+    job.certificate_scale = &scale;
+    TERN_TRY(convert_one(index, job, hash_input));
+    certificate_.add(matrix, scale);
+    return {};
   }
 
   Result<ConvertReport> finish() {
@@ -201,13 +219,20 @@ class Converter {
     report.tensors = plan_.layout.offsets.size();
     report.resumed_tensors = resumed_;
     report.rounded_values = rounded_;
+    for (const TensorJob& job : plan_.jobs) report.scales_beside += job.scale_beside ? 1 : 0;
     report.input_bytes = total_;
     report.output_bytes = plan_.layout.file_bytes;
     // The disk and the hash take about as long as each other.
     TERN_TRY(team_.run(2, [&](std::uint64_t task, Scratch& scratch) {
       return task == 0 ? hash_output(scratch, report.output_sha256) : output_.sync();
     }));
+    if (options_.certify) {
+      report.certificate = certificate_.finish();
+      report.matrices = certificate_.matrices();
+      TERN_TRY(check_identity(report.certificate, output_, team_));
+    }
     TERN_TRY(write_manifest_of(report));
+    TERN_TRY(plan_.tilings.write());
     TERN_TRY(output_.commit());
     return report;
   }
@@ -250,6 +275,7 @@ class Converter {
   TensorConverter tensors_;
   std::map<const SafetensorsTensor*, std::size_t> jobs_;
   std::vector<HashedFile> inputs_;
+  Certificate certificate_;
   std::uint64_t resumed_ = 0;
   std::uint64_t rounded_ = 0;
   std::uint64_t done_ = 0;

@@ -124,7 +124,7 @@ Result<void> OutputFile::sync() const {
   return {};
 }
 
-void OutputFile::forget() {
+void OutputFile::discard() {
   ::unlink(part_.c_str());
   ::unlink(journal_.c_str());
 }

@@ -44,11 +44,10 @@ class OutputFile {
   // Brings what is written to the disk.
   Result<void> sync() const;
 
-  // Takes part and journal away: what was made so far is not to be gone on with.
-  void forget();
-
   // Puts the file at its path, for good, and takes the journal away.
   Result<void> commit();
+  // Takes part and journal away: what was made so far is wrong, and not to be gone on with.
+  void discard();
 
  private:
   OutputFile(std::filesystem::path path, std::uint64_t bytes);

@@ -13,7 +13,6 @@
 #include "core/sha256.h"
 #include "format/float_blocks.h"
 #include "format/gguf/gguf_text.h"
-#include "format/ternary_matrix.h"
 
 namespace tern::convert {
 namespace {
@@ -29,12 +28,6 @@ using format::TensorType;
 
 constexpr std::size_t kMostConfig = std::size_t{1} << 20;
 
-// The number that llama.cpp's files carry in general.file_type.
-std::uint32_t file_type_of(TensorType type) {
-  if (type == TensorType::kTQ1_0) return 36;
-  return type == TensorType::kTQ2_0 ? 37 : 40;
-}
-
 class Planner {
  public:
   explicit Planner(const ConvertOptions& options)
@@ -42,6 +35,7 @@ class Planner {
 
   Result<Plan> make() {
     TERN_ASSIGN(Plan plan, open());
+    TERN_ASSIGN(tilings_, OutputTilings::open(options_.output));
     for (const HfTensor& shape : arch::hf_tensors(plan.model)) {
       TERN_ASSIGN(TensorJob job, plan_tensor(plan, shape));
       plan.jobs.push_back(std::move(job));
@@ -50,6 +44,7 @@ class Planner {
     TERN_TRY(check_directions(plan));
     TERN_TRY(lay_out(plan));
     plan.fingerprint = fingerprint(plan);
+    plan.tilings = tilings_;
     return plan;
   }
 
@@ -123,12 +118,13 @@ class Planner {
 
   // Rows of the output's type are whole blocks.
   Result<void> check_blocks(const TensorJob& job) const {
-    std::uint64_t values = job.shape.columns;
-    std::uint64_t block = format::block_elements(job.type);
-    if (job.type == TensorType::kI2_S) {
-      block = format::kI2sBlockElements;
-      values *= job.shape.rows;
+    const std::uint64_t values = job.shape.columns;
+    if (job.shape.role == HfRole::kTernary) {
+      auto encoder = encoder_of(job, 1.0f);
+      if (!encoder) return at(*job.source, encoder.error().code, encoder.error().message);
+      return {};
     }
+    const std::uint64_t block = format::block_elements(job.type);
     if (values % block == 0) return {};
     return at(*job.source, ErrorCode::kUnsupported,
               std::string(name(job.type)) + " holds multiples of " + std::to_string(block) +
@@ -138,6 +134,7 @@ class Planner {
 
   Result<void> plan_ternary(const Plan& plan, TensorJob& job) {
     job.type = options_.ternary;
+    TERN_ASSIGN(job.tiling, tilings_.choose(job.type, job.shape.rows, job.shape.columns));
     const SafetensorsTensor& source = *job.source;
     const std::uint64_t rows = job.shape.rows;
     const bool packed =
@@ -148,6 +145,7 @@ class Planner {
                   "the weights are packed, and config.json has no quantization_config of them: by "
                   "its scale a linear could divide or multiply");
       }
+      job.scale_beside = format::has_f16_scales(job.type);  // whatever it will be found to be
       TERN_TRY(check_float(source));
       return check_shape(source, {rows, job.shape.columns});
     }
@@ -192,8 +190,7 @@ class Planner {
       return at(scale, ErrorCode::kMalformed,
                 "the scale " + std::to_string(stored) + " has no inverse in f32");
     }
-    auto fits = check_scale_fits(job.type, job.scale);
-    if (!fits) return at(*job.source, fits.error().code, fits.error().message);
+    job.scale_beside = !format::holds_scale(job.type, job.scale);
     return {};
   }
 
@@ -240,6 +237,7 @@ class Planner {
     const auto no_bytes = format::GgufWriter::Source();
     arch::write_decoder_config(plan.model.config, writer);
     writer.set("general.file_type", file_type_of(options_.ternary));
+    tilings_.add_key(writer);
     TERN_TRY(add_tokenizer(*options_.source, config_, plan.model.config.vocab, writer, plan.files));
     for (const TensorJob& job : plan.jobs) {
       std::vector<std::uint64_t> shape{job.shape.columns};
@@ -247,6 +245,10 @@ class Planner {
         shape.push_back(job.shape.rows);
       }
       writer.add_tensor(job.shape.ours, job.type, shape, no_bytes);
+    }
+    for (const TensorJob& job : plan.jobs) {
+      if (!job.scale_beside) continue;
+      writer.add_tensor(scale_beside_name(job.shape.ours), TensorType::kF32, {1}, no_bytes);
     }
     plan.rope_factors = plan.model.rope_factors;
     if (!plan.rope_factors.empty()) {
@@ -256,9 +258,11 @@ class Planner {
     auto layout = writer.layout();
     if (!layout) return in_context(options_.output.string(), std::move(layout.error()));
     plan.layout = std::move(*layout);
+    std::size_t beside = plan.jobs.size();
     for (std::size_t i = 0; i < plan.jobs.size(); ++i) {
       plan.jobs[i].begin = plan.layout.offsets[i];
       plan.jobs[i].bytes = plan.layout.sizes[i];
+      if (plan.jobs[i].scale_beside) plan.jobs[i].scale_begin = plan.layout.offsets[beside++];
     }
     if (!plan.rope_factors.empty()) plan.rope_begin = plan.layout.offsets.back();
     return {};
@@ -280,6 +284,7 @@ class Planner {
   std::string config_text_;
   json::object config_;
   std::set<std::string, std::less<>> used_;
+  OutputTilings tilings_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "arch/hf_dialect.h"
 #include "convert/convert.h"
+#include "convert/output_types.h"
 #include "convert/tensor_job.h"
 #include "core/result.h"
 #include "format/gguf/gguf_writer.h"
@@ -21,7 +22,8 @@ struct Plan {
   std::uint64_t rope_begin = 0;  // where they go
   format::GgufWriter::Layout layout;
   std::vector<std::string> files;  // of the folder, beside the weights
-  std::string fingerprint;         // of all that decides the output's bytes
+  OutputTilings tilings;
+  std::string fingerprint;  // of all that decides the output's bytes
 };
 
 // Errors: those of convert().

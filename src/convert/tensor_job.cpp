@@ -4,14 +4,14 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
-#include <numeric>
+#include <optional>
 
+#include "convert/encode_row.h"
 #include "convert/float_bits.h"
 #include "core/fast_hash.h"
-#include "core/float16.h"
 #include "format/float_blocks.h"
 #include "format/gguf/gguf_text.h"
-#include "format/ternary_matrix.h"
+#include "format/ternary_encoder.h"
 
 namespace tern::convert {
 namespace {
@@ -22,8 +22,6 @@ using format::SafetensorsFile;
 using format::TensorType;
 
 constexpr std::uint64_t kHashChunk = std::uint64_t{1} << 20;
-// Tiles of trits begin and end with whole blocks of each type.
-constexpr std::uint64_t kTritBlock = 256;
 
 Error in_tensor(const SafetensorsFile& file, const TensorJob& job, ErrorCode code,
                 std::string message) {
@@ -40,38 +38,6 @@ std::uint64_t source_row(std::uint64_t row, std::uint64_t head) {
   return row - within + within / 2 + (within % 2) * (head / 2);
 }
 
-// Values of a row type that is not ternary.
-Result<void> encode_row(TensorType type, std::span<const float> values, std::byte* out,
-                        std::atomic<std::uint64_t>& rounded_values) {
-  if (type == TensorType::kF32) {
-    std::memcpy(out, values.data(), values.size_bytes());
-    return {};
-  }
-  if (type == TensorType::kQ8_0) {
-    format::quantize_row_q8_0(values.data(), values.size(), out);
-    return {};
-  }
-  if (type == TensorType::kQ6_K) {
-    format::quantize_row_q6_k(values.data(), values.size(), out);
-    return {};
-  }
-  std::uint64_t rounded = 0;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::uint16_t half = f32_to_f16(values[i]);
-    const float back = f16_to_f32(half);
-    if (!std::isfinite(back)) {
-      return Error{
-          ErrorCode::kUnsupported,
-          "f16 cannot hold the value " + std::to_string(values[i]) + "; choose --head q8_0 or q6_k",
-          ""};
-    }
-    rounded += back != values[i] ? 1 : 0;
-    std::memcpy(out + 2 * i, &half, sizeof half);
-  }
-  rounded_values += rounded;
-  return {};
-}
-
 Result<void> run_both(const Team::Task& beside, Scratch& scratch) {
   TERN_TRY(beside(0, scratch));
   return beside(1, scratch);
@@ -79,12 +45,13 @@ Result<void> run_both(const Team::Task& beside, Scratch& scratch) {
 
 }  // namespace
 
-Result<void> check_scale_fits(TensorType type, float scale) {
-  if (type == TensorType::kI2_S || f16_to_f32(f32_to_f16(scale)) == scale) return {};
-  return Error{ErrorCode::kUnsupported,
-               "the f16 scales of " + std::string(format::name(type)) + " cannot hold its scale " +
-                   std::to_string(scale) + " exactly; choose --type i2_s",
-               ""};
+std::string scale_beside_name(std::string_view weight) {
+  return std::string(weight.substr(0, weight.rfind('.'))) + ".scale";
+}
+
+Result<format::TernaryEncoder> encoder_of(const TensorJob& job, float scale) {
+  return format::TernaryEncoder::create(job.type, job.shape.rows, job.shape.columns,
+                                        job.scale_beside ? 1.0f : scale, job.tiling);
 }
 
 // A ternary matrix on its way: what is measured of it, and its tiles.
@@ -101,17 +68,14 @@ class TensorConverter::Ternary {
         scale_(job.scale),
         packed_(job.weights == HfWeights::kPackedDivide ||
                 job.weights == HfWeights::kPackedMultiply) {
-    const std::uint64_t whole = kTritBlock / std::gcd(kTritBlock, columns_);
-    quarters_ = packed_ && job.shape.neighbour_head == 0 && job.shape.rows / 4 % whole == 0;
-    tile_rows_ = std::max<std::uint64_t>(1, converter.tile_bytes_ / row_bytes_);
-    tile_rows_ = std::max(whole, tile_rows_ / whole * whole);
+    read_rows_ = std::max<std::uint64_t>(1, converter.tile_bytes_ / row_bytes_);
   }
 
   Result<void> convert(const Team::Task& beside) {
     const bool two_passes = job_.weights == HfWeights::kOnline;
     if (two_passes) TERN_TRY(measure_mean(beside));
     if (job_.weights == HfWeights::kTernaryFloats) TERN_TRY(find_magnitude());
-    TERN_TRY(check_scale());
+    TERN_TRY(choose_encoder());
     const std::uint64_t rows = quarters_ ? rows_ / 4 : rows_;
     const std::uint64_t tiles = ceil_div(rows, tile_rows_);
     TERN_TRY(team_.run(tiles + 1, [&](std::uint64_t tile, Scratch& scratch) -> Result<void> {
@@ -120,9 +84,11 @@ class TensorConverter::Ternary {
       const std::uint64_t count = std::min(tile_rows_, rows - first);
       return quarters_ ? write_quarters(first, count, scratch) : write_rows(first, count, scratch);
     }));
-    if (job_.type != TensorType::kI2_S) return {};
-    const auto tail = format::i2_s_tail(scale_);
-    return output_.write(job_.begin + job_.bytes - tail.size(), tail);
+    if (job_.certificate != nullptr) *job_.certificate_scale = scale_;
+    if (job_.scale_beside) {
+      TERN_TRY(output_.write(job_.scale_begin, std::as_bytes(std::span(&scale_, 1))));
+    }
+    return encoder_->finish(to_output());
   }
 
  private:
@@ -138,11 +104,11 @@ class TensorConverter::Ternary {
   // that neither threads nor tiles change a bit.
   Result<void> measure_mean(const Team::Task& beside) {
     std::vector<double> sums(rows_);
-    const std::uint64_t tiles = ceil_div(rows_, tile_rows_);
+    const std::uint64_t tiles = ceil_div(rows_, read_rows_);
     TERN_TRY(team_.run(tiles + 1, [&](std::uint64_t tile, Scratch& scratch) {
       if (tile == 0) return beside(0, scratch);
-      const std::uint64_t first = (tile - 1) * tile_rows_;
-      return add_rows(first, std::min(tile_rows_, rows_ - first), scratch, sums);
+      const std::uint64_t first = (tile - 1) * read_rows_;
+      return add_rows(first, std::min(read_rows_, rows_ - first), scratch, sums);
     }));
     double sum = 0.0;
     for (const double row : sums) sum += row;
@@ -167,8 +133,8 @@ class TensorConverter::Ternary {
   // The one magnitude of floats that are ternary; the tiles find out whether there is another.
   Result<void> find_magnitude() {
     std::vector<std::byte> bytes;
-    for (std::uint64_t row = 0; row < rows_ && border_ == 0; row += tile_rows_) {
-      const std::uint64_t count = std::min(tile_rows_, rows_ - row);
+    for (std::uint64_t row = 0; row < rows_ && border_ == 0; row += read_rows_) {
+      const std::uint64_t count = std::min(read_rows_, rows_ - row);
       bytes.resize(count * row_bytes_);
       TERN_TRY(read_source_rows(row, count, bytes.data()));
       border_ = first_magnitude(job_.source->type, bytes.data(), count * columns_);
@@ -179,20 +145,29 @@ class TensorConverter::Ternary {
     return {};
   }
 
-  Result<void> check_scale() const {
-    auto fits = check_scale_fits(job_.type, scale_);
-    if (!fits) return fault(fits.error().code, fits.error().message);
+  // Tiles are whole parts of the type.
+  Result<void> choose_encoder() {
+    auto encoder = encoder_of(job_, scale_);
+    if (!encoder) return fault(encoder.error().code, encoder.error().message);
+    encoder_ = *encoder;
+    const std::uint64_t step = encoder_->row_step();
+    quarters_ = packed_ && job_.shape.neighbour_head == 0 && rows_ / 4 % step == 0;
+    tile_rows_ = std::max<std::uint64_t>(1, read_rows_ / step) * step;
     return {};
+  }
+
+  format::TernaryEncoder::Put to_output() const {
+    return [this](std::uint64_t at, std::span<const std::byte> bytes) {
+      return output_.write(job_.begin + at, bytes);
+    };
   }
 
   // Encodes `count` rows of scratch.trits and writes them as rows `first`... of the output.
   Result<void> put(std::uint64_t first, std::uint64_t count, Scratch& scratch) const {
-    scratch.out.clear();
-    format::encode_trits(job_.type, scratch.trits.data(), count * columns_, scale_, scratch.out);
-    const std::uint64_t before = job_.type == TensorType::kI2_S
-                                     ? first * columns_ / 4
-                                     : first * format::row_bytes(job_.type, columns_);
-    return output_.write(job_.begin + before, scratch.out);
+    if (job_.certificate != nullptr) {
+      job_.certificate->add_rows(first, count, scratch.trits.data());
+    }
+    return encoder_->encode(first, count, scratch.trits.data(), scratch.out, to_output());
   }
 
   // A row of packed bytes holds a row of each quarter of the matrix.
@@ -219,8 +194,8 @@ class TensorConverter::Ternary {
     scratch.trits.resize(count * columns_);
     for (std::uint64_t done = 0; done < count;) {
       const std::uint64_t from = source_row(first + done, job_.shape.neighbour_head);
-      const std::uint64_t run =
-          job_.shape.neighbour_head != 0 ? 1 : run_length(first + done, count - done);
+      const std::uint64_t most = std::min(read_rows_, count - done);
+      const std::uint64_t run = job_.shape.neighbour_head != 0 ? 1 : run_length(first + done, most);
       TERN_TRY(read_trits(from, run, scratch, scratch.trits.data() + done * columns_));
       done += run;
     }
@@ -263,7 +238,9 @@ class TensorConverter::Ternary {
   bool packed_;
   std::uint32_t border_ = 0;  // online: the largest magnitude that is 0; floats: the one there is
   bool quarters_ = false;
+  std::uint64_t read_rows_ = 1;  // at once, of the checkpoint
   std::uint64_t tile_rows_ = 1;
+  std::optional<format::TernaryEncoder> encoder_;
 };
 
 Result<void> TensorConverter::convert_ternary(const TensorJob& job, const Team::Task& beside) {
@@ -321,6 +298,10 @@ Result<std::uint64_t> TensorConverter::hash(const TensorJob& job) {
     return {};
   };
   TERN_TRY(team_.run(hashes.size(), hash_chunk));
+  if (job.scale_beside) {
+    auto& beside = hashes.emplace_back(0);
+    TERN_TRY(output_.read(job.scale_begin, std::as_writable_bytes(std::span(&beside, 1)).first(4)));
+  }
   return fast_hash(std::as_bytes(std::span(hashes)));
 }
 

@@ -3,14 +3,18 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "arch/hf_dialect.h"
+#include "convert/certificate.h"
 #include "convert/output_file.h"
 #include "convert/team.h"
 #include "core/result.h"
 #include "format/safetensors/checkpoint.h"
 #include "format/tensor.h"
+#include "format/ternary_encoder.h"
 
 namespace tern::convert {
 
@@ -22,13 +26,23 @@ struct TensorJob {
   const format::SafetensorsTensor* source = nullptr;
   float scale = 0.0f;       // of a packed one; others are measured
   float offset = 0.0f;      // added to gains
+  format::TlTiling tiling;  // of tl1 and tl2
+  // Its type may not hold the scale: that is 1 in the matrix, and an f32 tensor beside it has it.
+  bool scale_beside = false;
+  std::uint64_t scale_begin = 0;  // of that one's bytes
+  // Where there is one: gets the trits as they come from the checkpoint, and the scale.
+  MatrixCertificate* certificate = nullptr;
+  float* certificate_scale = nullptr;
   std::uint64_t begin = 0;  // in the output
   std::uint64_t bytes = 0;
 };
 
-// Whether the type holds the scale exactly: i2_s any, the others what f16 can. Errors:
-// kUnsupported.
-Result<void> check_scale_fits(format::TensorType type, float scale);
+// "blk.0.attn_q.scale", beside "blk.0.attn_q.weight".
+std::string scale_beside_name(std::string_view weight);
+
+// How the job's matrix is written with that scale. Errors: kUnsupported for what its type cannot
+// hold.
+Result<format::TernaryEncoder> encoder_of(const TensorJob& job, float scale);
 
 class TensorConverter {
  public:
@@ -43,7 +57,7 @@ class TensorConverter {
   // floats that are not ternary, kMalformed for codes and numbers that mean nothing.
   Result<std::uint64_t> convert(const TensorJob& job, const Team::Task& beside);
 
-  // The hash of the bytes that the output holds for a tensor.
+  // The hash of the bytes that the output holds for a tensor, and of the scale beside it.
   Result<std::uint64_t> hash(const TensorJob& job);
 
  private:

@@ -109,7 +109,11 @@ std::uint64_t block_elements(TensorType type) {
     case TensorType::kQ6_K: return kQ6Elements;
     case TensorType::kTQ1_0:
     case TensorType::kTQ2_0: return kTqBlockElements;
-    case TensorType::kI2_S: return 0;
+    case TensorType::kI2_S:
+    case TensorType::kTL1:
+    case TensorType::kTL2:
+    case TensorType::kIQ1_BN:
+    case TensorType::kIQ2_BN: return 0;
   }
   return 0;
 }
@@ -124,7 +128,11 @@ std::uint64_t block_bytes(TensorType type) {
     case TensorType::kQ6_K: return kQ6Bytes;
     case TensorType::kTQ1_0: return tq_block_bytes(TqLayout::kTq1_0);
     case TensorType::kTQ2_0: return tq_block_bytes(TqLayout::kTq2_0);
-    case TensorType::kI2_S: return 0;
+    case TensorType::kI2_S:
+    case TensorType::kTL1:
+    case TensorType::kTL2:
+    case TensorType::kIQ1_BN:
+    case TensorType::kIQ2_BN: return 0;
   }
   return 0;
 }
@@ -150,7 +158,11 @@ void dequantize_row(TensorType type, const std::byte* row, std::size_t columns, 
       return each_block(type, row, columns, out, dequantize_tq<TqLayout::kTq1_0>);
     case TensorType::kTQ2_0:
       return each_block(type, row, columns, out, dequantize_tq<TqLayout::kTq2_0>);
-    case TensorType::kI2_S: return;
+    case TensorType::kI2_S:
+    case TensorType::kTL1:
+    case TensorType::kTL2:
+    case TensorType::kIQ1_BN:
+    case TensorType::kIQ2_BN: return;
   }
 }
 

@@ -22,8 +22,8 @@ namespace tern::format {
 // q8_0: 32 values: f16 d, int8 q[32].
 // tq1_0, tq2_0: 256 values, see ternary/tq.h.
 // q6_k: 256 values: ql[128] (low four bits), qh[64] (high two bits), int8 scale[16], f16 d.
-// f32, f16 and bf16 are blocks of one value. kI2_S has no block of its own here (its scale lies
-// behind the whole tensor): 0.
+// f32, f16 and bf16 are blocks of one value. The other ternary types have no blocks with a scale
+// each (it belongs to a row or to the whole matrix): 0.
 std::uint64_t block_elements(TensorType type);
 std::uint64_t block_bytes(TensorType type);
 
@@ -32,7 +32,7 @@ std::uint64_t block_bytes(TensorType type);
 std::uint64_t row_bytes(TensorType type, std::uint64_t columns);
 
 // Writes `columns` values to `out`. `row` has row_bytes(type, columns) bytes, of any alignment.
-// Nothing is written for kI2_S.
+// Nothing is written for types without blocks.
 void dequantize_row(TensorType type, const std::byte* row, std::size_t columns, float* out);
 
 // Quantises `columns` values to q8_0 by ggml's reference: d = max|x|/127 rounded to f16 for

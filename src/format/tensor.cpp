@@ -13,6 +13,10 @@ std::string_view name(TensorType type) {
     case TensorType::kTQ1_0: return "tq1_0";
     case TensorType::kTQ2_0: return "tq2_0";
     case TensorType::kI2_S: return "i2_s";
+    case TensorType::kTL1: return "tl1";
+    case TensorType::kTL2: return "tl2";
+    case TensorType::kIQ1_BN: return "iq1_bn";
+    case TensorType::kIQ2_BN: return "iq2_bn";
   }
   return "unknown";
 }

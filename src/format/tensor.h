@@ -4,9 +4,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "format/ternary/tl_tiling.h"
 
 namespace tern::format {
 
@@ -21,6 +24,10 @@ enum class TensorType : std::uint32_t {
   kTQ1_0 = 34,
   kTQ2_0 = 35,
   kI2_S = 36,
+  kTL1 = 38,
+  kTL2 = 39,
+  kIQ1_BN = 134,
+  kIQ2_BN = 135,
 };
 
 std::string_view name(TensorType type);  // "f32", "i2_s"
@@ -33,6 +40,10 @@ struct Tensor {
   std::array<std::uint64_t, 4> shape{1, 1, 1, 1};
   std::uint32_t rank = 1;
   std::span<const std::byte> data;
+  // Of tl1 and tl2; what the file does not say, its reader finds out.
+  TlTiling tiling;
+  // Of a ternary matrix NAME.weight beside which the file has a NAME.scale.
+  std::optional<float> scale_beside;
 
   std::uint64_t columns() const { return shape[0]; }
   std::uint64_t rows() const { return shape[1] * shape[2] * shape[3]; }

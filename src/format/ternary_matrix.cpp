@@ -15,25 +15,62 @@ TqLayout layout_of(TensorType type) {
 }  // namespace
 
 bool is_ternary(TensorType type) {
-  return type == TensorType::kI2_S || type == TensorType::kTQ1_0 || type == TensorType::kTQ2_0;
+  switch (type) {
+    case TensorType::kI2_S:
+    case TensorType::kTL1:
+    case TensorType::kTL2:
+    case TensorType::kTQ1_0:
+    case TensorType::kTQ2_0:
+    case TensorType::kIQ1_BN:
+    case TensorType::kIQ2_BN: return true;
+    default: return false;
+  }
+}
+
+Result<TernaryMatrix::View> TernaryMatrix::bind_view(const Tensor& tensor) {
+  const auto view = [](auto matrix) -> Result<View> {
+    if (!matrix) return std::move(matrix.error());
+    return View(*matrix);
+  };
+  const std::uint64_t rows = tensor.rows();
+  const std::uint64_t columns = tensor.columns();
+  switch (tensor.type) {
+    case TensorType::kI2_S: return view(I2sMatrix::bind(tensor.data, rows, columns));
+    case TensorType::kTL1:
+      return view(TlMatrix::bind(TlLayout::kTl1, tensor.data, rows, columns, tensor.tiling));
+    case TensorType::kTL2:
+      return view(TlMatrix::bind(TlLayout::kTl2, tensor.data, rows, columns, tensor.tiling));
+    case TensorType::kIQ1_BN:
+      return view(IqBnMatrix::bind(IqBnLayout::kIq1Bn, tensor.data, rows, columns));
+    case TensorType::kIQ2_BN:
+      return view(IqBnMatrix::bind(IqBnLayout::kIq2Bn, tensor.data, rows, columns));
+    default: return view(TqMatrix::bind(layout_of(tensor.type), tensor.data, rows, columns));
+  }
 }
 
 Result<TernaryMatrix> TernaryMatrix::bind(const Tensor& tensor) {
   if (!is_ternary(tensor.type) || tensor.rank != 2) {
     return Error{ErrorCode::kUnsupported,
-                 "expected a matrix of type i2_s, tq1_0 or tq2_0, found rank " +
+                 "expected a matrix of a ternary type (i2_s, tl1, tl2, tq1_0, tq2_0, iq1_bn, "
+                 "iq2_bn), found rank " +
                      std::to_string(tensor.rank) + " of type " + std::string(name(tensor.type)),
                  tensor.name};
   }
-  if (tensor.type == TensorType::kI2_S) {
-    auto matrix = I2sMatrix::bind(tensor.data, tensor.rows(), tensor.columns());
-    if (!matrix) return in_context(tensor.name, std::move(matrix.error()));
-    return TernaryMatrix(tensor.type, *matrix);
+  auto view = bind_view(tensor);
+  if (!view) return in_context(tensor.name, std::move(view.error()));
+  float scale = std::visit([](const auto& matrix) { return matrix.scale(); }, *view);
+  if (tensor.scale_beside) {
+    if (scale != 1.0f) {
+      return Error{ErrorCode::kUnsupported,
+                   "the matrix carries the scale " + std::to_string(scale) +
+                       ", and a second one stands beside it, in " +
+                       tensor.name.substr(0, tensor.name.rfind('.')) +
+                       ".scale: which of them counts is ambiguous unless its own is 1",
+                   tensor.name};
+    }
+    scale = *tensor.scale_beside;
   }
-  auto matrix =
-      TqMatrix::bind(layout_of(tensor.type), tensor.data, tensor.rows(), tensor.columns());
-  if (!matrix) return in_context(tensor.name, std::move(matrix.error()));
-  return TernaryMatrix(tensor.type, *matrix);
+  return TernaryMatrix(tensor.type, *view, scale);
 }
 
 std::uint64_t TernaryMatrix::rows() const {
@@ -42,10 +79,6 @@ std::uint64_t TernaryMatrix::rows() const {
 
 std::uint64_t TernaryMatrix::columns() const {
   return std::visit([](const auto& view) { return view.columns(); }, view_);
-}
-
-float TernaryMatrix::scale() const {
-  return std::visit([](const auto& view) { return view.scale(); }, view_);
 }
 
 void TernaryMatrix::decode_rows(std::uint64_t first, std::uint64_t count,

@@ -30,7 +30,6 @@ class WeightLoader {
                            std::uint64_t rows) {
     const std::string name = arch::block_tensor_name(layer, role);
     TERN_ASSIGN(const Tensor* tensor, find(name, columns, rows));
-    TERN_TRY(refuse_second_scale(name));
     TERN_ASSIGN(const WeightId id, loaded(*tensor, backend_.load_ternary(*tensor)));
     file_.release(*tensor);  // the backend has its own copy
     ternaries_.push_back({tensor, id});
@@ -95,16 +94,6 @@ class WeightLoader {
                  "expected shape " + shape(columns, rows) + ", found " +
                      shape(tensor->columns(), tensor->rows()),
                  file_.source() + ": " + std::string(name)};
-  }
-
-  // Every ternary type carries its scale; another one beside it would leave open which of them
-  // counts.
-  Result<void> refuse_second_scale(const std::string& name) {
-    const std::string scale = name.substr(0, name.rfind('.')) + ".scale";
-    if (file_.tensor(scale) == nullptr) return {};
-    return Error{ErrorCode::kUnsupported,
-                 "the matrix carries its own scale; a second one is ambiguous",
-                 file_.source() + ": " + scale};
   }
 
   Result<WeightId> loaded(const Tensor& tensor, Result<WeightId> id) {

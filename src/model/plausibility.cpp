@@ -27,7 +27,11 @@ std::string percent(double share) { return std::to_string(std::lround(share * 10
 
 Error invalid_code(const format::Tensor& tensor, std::uint64_t element) {
   using enum format::TensorType;
-  const std::string code = tensor.type == kTQ1_0 ? "a byte without meaning" : "code 3";
+  const bool bytes = tensor.type == kTQ1_0 || tensor.type == kIQ1_BN;
+  const bool indices = tensor.type == kTL1 || tensor.type == kTL2;
+  const std::string code = bytes     ? "a byte without meaning"
+                           : indices ? "an index without meaning"
+                                     : "code 3";
   const std::string layout =
       tensor.type == kI2_S ? "I2_S in blocks of 128" : std::string(name(tensor.type));
   return failed(tensor, code + " at element " + std::to_string(element) + ": the bytes are not " +

@@ -110,14 +110,17 @@ void expect_refused(const Result<TernaryWeight>& weight, ErrorCode code,
 
 TEST(TernaryWeight, RefusesOtherTypesAndRanks) {
   const auto floats = make_floats("blk.0.attn_q.weight", {64, 2}, std::vector<float>(128));
-  expect_refused(make(floats.tensor), ErrorCode::kUnsupported,
-                 "blk.0.attn_q.weight: expected a matrix of type i2_s, tq1_0 or tq2_0, found rank "
-                 "2 of type f32");
+  expect_refused(
+      make(floats.tensor), ErrorCode::kUnsupported,
+      "blk.0.attn_q.weight: expected a matrix of a ternary type (i2_s, tl1, tl2, tq1_0, tq2_0, "
+      "iq1_bn, iq2_bn), found rank "
+      "2 of type f32");
   auto ternary = make_ternary("w", random_trits(512, 1), 128, 1.0f);
   for (const std::uint32_t rank : {1u, 3u}) {
     ternary.tensor.rank = rank;
     expect_refused(make(ternary.tensor), ErrorCode::kUnsupported,
-                   "w: expected a matrix of type i2_s, tq1_0 or tq2_0, found rank " +
+                   "w: expected a matrix of a ternary type (i2_s, tl1, tl2, tq1_0, tq2_0, iq1_bn, "
+                   "iq2_bn), found rank " +
                        std::to_string(rank) + " of type i2_s");
   }
 }

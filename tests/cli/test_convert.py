@@ -40,6 +40,9 @@ class ConvertTest(CliTest):
                 model.write(self.folder / form, form, shards=3 if form == "online" else 1)
                 expected = self.folder / f"{form}.expected.gguf"
                 model.write_gguf(expected, form)
+                # Measured scales, too, survive a type of f16 scales.
+                small = self.convert(self.folder / form, f"{form}.tq1.gguf", "--type", "tq1_0")
+                self.assertEqual(self.logits(small), self.logits(expected))
                 converted = self.convert(self.folder / form, f"{form}.gguf")
                 self.assertEqual(self.logits(converted), self.logits(expected))
                 found, wanted = Gguf(converted), Gguf(expected)
@@ -96,8 +99,13 @@ class ConvertTest(CliTest):
         for head, number in (("q8_0", 8), ("q6_k", 14)):
             found = self.inspect("-m", self.convert(folder, f"{head}.gguf", "--head", head))
             self.assertEqual(found["types"][head]["tensors"], 2, number)
-        outcome = tern("convert", folder, "-o", self.folder / "x", "--type", "tq2_0")
-        self.assert_fails(outcome, 5, "scales of tq2_0 cannot hold its scale", "--type i2_s")
+        # Scales that are no f16 stand beside the matrices.
+        logits = self.logits(self.folder / "f16.gguf")
+        for kind in ("tq2_0", "tq1_0", "tl1", "iq2_bn", "iq1_bn"):
+            file = self.convert(folder, f"{kind}.gguf", "--type", kind)
+            self.assertEqual(self.logits(file), logits, kind)
+            beside = [name for name in Gguf(file).tensors if name.endswith(".scale")]
+            self.assertEqual(len(beside), 14 if kind in ("tq2_0", "tq1_0", "iq1_bn") else 0, kind)
 
     def test_f16_scales_fit_every_type(self) -> None:
         model = Model(REFERENCE / "falcon3.model.gguf")

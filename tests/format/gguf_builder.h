@@ -69,7 +69,11 @@ enum TypeId : std::uint32_t {
   kTypeQ6_K = 14,
   kTypeTQ1_0 = 34,
   kTypeTQ2_0 = 35,
-  kTypeI2_S = 36
+  kTypeI2_S = 36,
+  kTypeTL1 = 38,
+  kTypeTL2 = 39,
+  kTypeIQ1_BN = 134,
+  kTypeIQ2_BN = 135
 };
 
 class GgufBuilder {

@@ -106,6 +106,18 @@ std::vector<MalformedGguf> bad_shapes() {
        one({128}, kTypeI2_S, 64)},
       {"I2sCube", "expected a matrix (rank 2) of i2_s, found rank 3",
        one({128, 1, 1}, kTypeI2_S, 64)},
+      {"Tl1Vector", "expected a matrix (rank 2) of tl1, found rank 1", one({128}, kTypeTL1, 64)},
+      {"Tl1OfHalfBlocks",
+       "tl1: expected rows and columns of positive multiples of 32, found 16 x 64 (at offset",
+       one({64, 16}, kTypeTL1, 288)},
+      {"Tl2OfFewColumns", "tl2: expected at least 256 columns, found 128",
+       one({128, 32}, kTypeTL2, 1024)},
+      {"Iq2BnVector", "expected a matrix (rank 2) of iq2_bn, found rank 1",
+       one({128}, kTypeIQ2_BN, 64)},
+      {"Iq2BnOfHalfBlocks", "expected rows of a multiple of 64 elements for iq2_bn, found 96",
+       one({96, 2}, kTypeIQ2_BN, 64)},
+      {"Iq1BnOfHalfBlocks", "expected rows of a multiple of 64 elements for iq1_bn, found 32",
+       one({32, 2}, kTypeIQ1_BN, 64)},
       {"I2sOfHalfBlocks", "expected a multiple of 128 i2_s elements, found 3 x 64",
        one({64, 3}, kTypeI2_S, 96)},
   };
@@ -121,10 +133,7 @@ std::vector<MalformedGguf> bad_types() {
   const std::pair<std::uint32_t, const char*> foreign[] = {
       {3, "q4_1"},
       {12, "q4_k"},
-      {39, "mxfp4 or tl2"},
       {42, "q2_0, stq1_0 of Sherry or tl2"},
-      {134, "iq1_bn"},
-      {135, "iq2_bn"},
       {335, "iq2_bn_r4"},
       {142, "pq2_0 of Ternary-Bonsai"},
       {143, "ptq1_0 of Ternary-Bonsai or g8_0"}};
@@ -170,6 +179,38 @@ std::vector<MalformedGguf> bad_layouts() {
        GgufBuilder().tensor("t", {256, 2}, kTypeTQ1_0, 0).file(107)},
       {"Tq2CutByOneByte", "the data section has 131 bytes, but the tensor's 132 bytes from 0",
        GgufBuilder().tensor("t", {256, 2}, kTypeTQ2_0, 0).file(131)},
+      {"Tl1CutByOneByte", "the data section has 287 bytes, but the tensor's 288 bytes from 0",
+       GgufBuilder().tensor("t", {32, 32}, kTypeTL1, 0).file(287)},
+      {"Tl2CutByOneByte", "the data section has 2079 bytes, but the tensor's 2080 bytes from 0",
+       GgufBuilder().tensor("t", {256, 32}, kTypeTL2, 0).file(2079)},
+      {"Iq1BnCutByOneByte", "the data section has 29 bytes, but the tensor's 30 bytes from 0",
+       GgufBuilder().tensor("t", {64, 2}, kTypeIQ1_BN, 0).file(29)},
+      {"Iq2BnCutByOneByte", "the data section has 39 bytes, but the tensor's 40 bytes from 0",
+       GgufBuilder().tensor("t", {64, 2}, kTypeIQ2_BN, 0).file(39)},
+      {"Mxfp4UnderTheIdOfTl2",
+       "tensor 't': the data of tl2 ends at 2080 of the data section, and the next tensor starts "
+       "at "
+       "4352: the type id 39 means another type in this file (39 is mxfp4 in llama.cpp)",
+       GgufBuilder()
+           .tensor("t", {256, 32}, kTypeTL2, 0)
+           .tensor("b", {8}, kTypeF32, 4352)
+           .file(4384)},
+      {"AnotherTypeUnderTheIdOfTl1", "the type id 38 means another type in this file",
+       GgufBuilder().tensor("t", {32, 32}, kTypeTL1, 0).tensor("b", {8}, kTypeF32, 320).file(352)},
+      {"ScaleBesideOfF16",
+       "tensor 't.scale': expected one f32, the scale of 't.weight', found 1 of "
+       "f16",
+       GgufBuilder()
+           .tensor("t.weight", {128, 1}, kTypeI2_S, 0)
+           .tensor("t.scale", {1}, kTypeF16, 64)
+           .file(96),
+       ErrorCode::kUnsupported},
+      {"TwoScalesBeside", "expected one f32, the scale of 't.weight', found 2 of f32",
+       GgufBuilder()
+           .tensor("t.weight", {128, 1}, kTypeI2_S, 0)
+           .tensor("t.scale", {2}, kTypeF32, 64)
+           .file(96),
+       ErrorCode::kUnsupported},
       {"Q4CutByOneByte", "the data section has 35 bytes, but the tensor's 36 bytes from 0",
        GgufBuilder().tensor("t", {32, 2}, kTypeQ4_0, 0).file(35)},
       {"SameData",

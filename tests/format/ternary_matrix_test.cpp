@@ -60,9 +60,11 @@ TEST(TernaryMatrix, KnowsWhichTypesAreTernary) {
     const auto matrix = TernaryMatrix::bind(tensor(type, bytes, 256, 1));
     ASSERT_FALSE(matrix.ok());
     EXPECT_EQ(matrix.error().code, ErrorCode::kUnsupported);
-    EXPECT_EQ(matrix.error().to_string(),
-              "t: expected a matrix of type i2_s, tq1_0 or tq2_0, found rank 2 of type " +
-                  std::string(name(type)));
+    EXPECT_EQ(
+        matrix.error().to_string(),
+        "t: expected a matrix of a ternary type (i2_s, tl1, tl2, tq1_0, tq2_0, iq1_bn, iq2_bn), "
+        "found rank 2 of type " +
+            std::string(name(type)));
   }
 }
 
@@ -76,7 +78,8 @@ TEST(TernaryMatrix, ErrorsNameTheTensor) {
     Tensor vector = tensor(type, bytes, 256, 1);
     vector.rank = 1;
     EXPECT_EQ(TernaryMatrix::bind(vector).error().message,
-              "expected a matrix of type i2_s, tq1_0 or tq2_0, found rank 1 of type " +
+              "expected a matrix of a ternary type (i2_s, tl1, tl2, tq1_0, tq2_0, iq1_bn, iq2_bn), "
+              "found rank 1 of type " +
                   std::string(name(type)));
   }
 }

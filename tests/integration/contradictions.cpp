@@ -256,7 +256,7 @@ std::vector<Contradiction> tensor_contradictions() {
       {"Bias", kBitnet, with("blk.0.attn_q.bias"), kUnsupported, "biases are not supported"},
       {"UnknownTensor", kBitnet, with("mystery"), kUnsupported, "mystery: the tensor has no place"},
       {"SecondScale", kBitnet, with("blk.0.attn_q.scale", {1}), kUnsupported,
-       "a second one is ambiguous"},
+       "which of them counts is ambiguous"},
       {"NarrowNorm", kBitnet,
        [](Parts& parts) {
          parts.drop("blk.0.attn_norm.weight");

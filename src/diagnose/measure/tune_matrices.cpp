@@ -47,8 +47,12 @@ Activations::Activations(std::uint64_t columns, std::size_t rows)
 Result<MatrixSet> MatrixSet::make(const backend::MatrixShape& shape, kernels::Packing packing,
                                   std::uint64_t count, ThreadPool& pool) {
   const std::vector<std::byte> trits = random_matrix(shape);
-  const format::Tensor tensor{
-      "tuning", format::TensorType::kI2_S, {shape.columns, shape.rows, 1, 1}, 2, trits};
+  format::Tensor tensor;
+  tensor.name = "tuning";
+  tensor.type = format::TensorType::kI2_S;
+  tensor.shape = {shape.columns, shape.rows, 1, 1};
+  tensor.rank = 2;
+  tensor.data = trits;
   MatrixSet set;
   TERN_ASSIGN(set.first_, backend::make_ternary_weight(tensor, packing, set.memory_, pool));
   const std::uint64_t bytes = set.first_.packed_bytes();

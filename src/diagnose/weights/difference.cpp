@@ -7,6 +7,7 @@
 
 #include "core/float16.h"
 #include "format/float_blocks.h"
+#include "format/ternary_encoder.h"
 #include "format/ternary_matrix.h"
 
 namespace tern::diagnose {
@@ -44,9 +45,9 @@ class Counter {
 };
 
 bool same_scale(const TernaryMatrix& a, const TernaryMatrix& b) {
-  using enum format::TensorType;
   if (a.scale() == b.scale()) return true;
-  return (a.type() == kI2_S) != (b.type() == kI2_S) &&
+  // A scale that one of them had to round.
+  return format::has_f16_scales(a.type()) != format::has_f16_scales(b.type()) &&
          f32_to_f16(a.scale()) == f32_to_f16(b.scale());
 }
 

@@ -30,6 +30,10 @@ void add_content(Sha256& hash, const GgufFile& file) {
     hash.update(tensors.subspan(i + 1 == kSamples ? tensors.size() - sample : at, sample));
   }
   for (const Tensor& tensor : file.tensors()) file.release(tensor);  // samples bring in large pages
+  for (const Tensor& tensor : file.tensors()) {
+    if (!tensor.tiling.known()) continue;  // else what its bytes mean may stand in another file
+    hash.update(std::as_bytes(std::span(&tensor.tiling, 1)));
+  }
 }
 
 }  // namespace

@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "format/gguf/gguf_parser.h"
 #include "format/gguf/gguf_text.h"
+#include "format/kernel_config.h"
+#include "format/safetensors/checkpoint.h"
 
 namespace tern::format {
 namespace {
@@ -29,6 +32,12 @@ Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
   TERN_ASSIGN(MappedFile mapping, MappedFile::open(path));
   TERN_ASSIGN(GgufFile file, parse(mapping.bytes(), path.string()));
   file.mapping_ = std::move(mapping);
+  const std::filesystem::path beside = path.parent_path() / kKernelConfigFile;
+  std::error_code ignored;
+  if (file.lacks_tilings() && std::filesystem::exists(beside, ignored)) {
+    TERN_ASSIGN(const std::string text, read_text_file(beside, kMostKernelConfig));
+    TERN_TRY(file.set_tilings(text, beside.string()));
+  }
   return file;
 }
 
@@ -39,7 +48,29 @@ Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string s
   if (auto parsed = GgufParser(file).parse(); !parsed) {
     return in_context(file.source_, std::move(parsed.error()));
   }
+  if (file.find(kKernelConfigKey) != nullptr) {
+    TERN_ASSIGN(const std::string_view text, file.get_string(kKernelConfigKey));
+    TERN_TRY(file.set_tilings(
+        text, fmt::format("{}: key {}", file.source_, in_quotes(kKernelConfigKey))));
+  }
   return file;
+}
+
+bool GgufFile::lacks_tilings() const {
+  return std::ranges::any_of(tensors_, [](const Tensor& tensor) {
+    return (tensor.type == TensorType::kTL1 || tensor.type == TensorType::kTL2) &&
+           !tensor.tiling.known();
+  });
+}
+
+Result<void> GgufFile::set_tilings(std::string_view kernel_config, const std::string& where) {
+  auto config = KernelConfig::parse(kernel_config);
+  if (!config) return in_context(where, std::move(config.error()));
+  for (Tensor& tensor : tensors_) {
+    if (tensor.type != TensorType::kTL1 && tensor.type != TensorType::kTL2) continue;
+    if (!tensor.tiling.known()) tensor.tiling = config->find(tensor.rows(), tensor.columns());
+  }
+  return {};
 }
 
 const GgufValue* GgufFile::find(std::string_view key) const {

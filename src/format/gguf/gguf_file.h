@@ -32,7 +32,8 @@ std::string_view type_name(const GgufValue& value);
 
 class GgufFile {
  public:
-  // Maps the file. Errors: kIo, kMalformed, kUnsupported.
+  // Maps the file. Tilings of tl1 and tl2 that it does not say itself are those of
+  // kernel_config.ini beside it, if there is one. Errors: kIo, kMalformed, kUnsupported.
   static Result<GgufFile> open(const std::filesystem::path& path);
   // Parses bytes that outlive the GgufFile; `source` names them in errors.
   static Result<GgufFile> parse(std::span<const std::byte> bytes, std::string source);
@@ -44,6 +45,8 @@ class GgufFile {
 
   // Metadata in file order. nullptr where the key is missing.
   std::span<const std::string_view> keys() const { return keys_; }
+  // The bytes of each key's entry, in the order of keys(): for who copies it as it is.
+  std::span<const std::span<const std::byte>> entries() const { return entries_; }
   const GgufValue* find(std::string_view key) const;
 
   // Typed look-ups. Missing: kMalformed naming the key, or the fallback where there is one. A value
@@ -68,13 +71,16 @@ class GgufFile {
 
   // Takes the tensor's pages out of this process's memory, for a reader that has made its own copy.
   // They can still be read. Does nothing for bytes that were not mapped by open().
-  void release(const Tensor& tensor) const {
-    if (mapping_) mapping_->release(tensor.data);
+  void release(const Tensor& tensor) const { release(tensor.data); }
+  void release(std::span<const std::byte> part) const {
+    if (mapping_) mapping_->release(part);
   }
 
  private:
   friend class GgufParser;
   GgufFile() = default;
+  Result<void> set_tilings(std::string_view kernel_config, const std::string& where);
+  bool lacks_tilings() const;
   template <typename T>
   Result<T> get(std::string_view key, std::string_view expected) const;
   Error key_error(std::string_view key, std::string_view expected) const;
@@ -85,6 +91,7 @@ class GgufFile {
   std::uint32_t version_ = 0;
   std::uint64_t alignment_ = 32;
   std::vector<std::string_view> keys_;
+  std::vector<std::span<const std::byte>> entries_;
   std::unordered_map<std::string_view, GgufValue> values_;
   std::vector<Tensor> tensors_;
   std::unordered_map<std::string_view, std::size_t> tensor_index_;

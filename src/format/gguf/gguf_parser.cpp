@@ -129,6 +129,7 @@ Result<void> GgufParser::parse_key(std::string_view& key) {
     return malformed(at, "expected a uint32, found a {}", name(type));
   }
   file_.keys_.push_back(key);
+  file_.entries_.push_back(file_.bytes_.subspan(at, reader_.offset() - at));
   return {};
 }
 

@@ -63,10 +63,13 @@ class GgufParser {
   Result<void> parse_shape(Tensor& tensor);
   Result<TensorType> parse_tensor_type();
   Result<std::uint64_t> tensor_bytes(const Tensor& tensor) const;
+  Result<std::uint64_t> whole_matrix_bytes(const Tensor& tensor) const;
   Result<std::uint64_t> parse_tensor_offset();
 
   Result<void> place_tensors();
   Result<void> check_overlaps() const;
+  Result<void> check_gap(std::size_t index, std::uint64_t next) const;
+  Result<void> attach_scales();
 
   GgufFile& file_;
   ByteReader reader_;

@@ -2,7 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "format/float_blocks.h"
@@ -10,6 +13,9 @@
 #include "format/gguf/gguf_parser.h"
 #include "format/gguf/gguf_text.h"
 #include "format/ternary/i2_s.h"
+#include "format/ternary/iq_bn.h"
+#include "format/ternary/tl.h"
+#include "format/ternary_matrix.h"
 
 namespace tern::format {
 
@@ -75,22 +81,42 @@ Result<TensorType> GgufParser::parse_tensor_type() {
   if (foreign.empty()) return unsupported(at, "the tensor type {} is unknown to Tern", id);
   return unsupported(at,
                      "the tensor type {} ({}) is not implemented; expected f32, f16, bf16, q4_0, "
-                     "q8_0, q6_k, i2_s, tq1_0 or tq2_0",
+                     "q8_0, q6_k, i2_s, tl1, tl2, tq1_0, tq2_0, iq1_bn or iq2_bn",
                      foreign, id);
 }
 
-Result<std::uint64_t> GgufParser::tensor_bytes(const Tensor& tensor) const {
-  const std::uint64_t at = reader_.offset() - sizeof(std::uint32_t);  // the type decides the size
+// Of a type whose scale is no block's.
+Result<std::uint64_t> GgufParser::whole_matrix_bytes(const Tensor& tensor) const {
+  const std::uint64_t at = reader_.offset() - sizeof(std::uint32_t);
+  const std::string_view type = name(tensor.type);
+  if (tensor.rank != 2) {
+    return malformed(at, "expected a matrix (rank 2) of {}, found rank {}", type, tensor.rank);
+  }
   if (tensor.type == TensorType::kI2_S) {
-    if (tensor.rank != 2) {
-      return malformed(at, "expected a matrix (rank 2) of i2_s, found rank {}", tensor.rank);
-    }
     if (tensor.elements() % kI2sBlockElements != 0) {
       return malformed(at, "expected a multiple of {} i2_s elements, found {} x {}",
                        kI2sBlockElements, tensor.rows(), tensor.columns());
     }
     return i2_s_bytes(tensor.elements());
   }
+  if (tensor.type == TensorType::kTL1 || tensor.type == TensorType::kTL2) {
+    const TlLayout layout = tensor.type == TensorType::kTL1 ? TlLayout::kTl1 : TlLayout::kTl2;
+    const auto fits = check_tl_shape(layout, tensor.rows(), tensor.columns());
+    if (!fits) return malformed(at, "{}", fits.error().message);
+    return tl_bytes(layout, tensor.rows(), tensor.columns());
+  }
+  if (tensor.columns() % kIqBnBlockElements != 0) {
+    return malformed(at, "expected rows of a multiple of {} elements for {}, found {}",
+                     kIqBnBlockElements, type, tensor.columns());
+  }
+  const IqBnLayout layout =
+      tensor.type == TensorType::kIQ1_BN ? IqBnLayout::kIq1Bn : IqBnLayout::kIq2Bn;
+  return tensor.rows() * iq_bn_row_bytes(layout, tensor.columns());  // less than its elements
+}
+
+Result<std::uint64_t> GgufParser::tensor_bytes(const Tensor& tensor) const {
+  const std::uint64_t at = reader_.offset() - sizeof(std::uint32_t);  // the type decides the size
+  if (block_elements(tensor.type) == 0) return whole_matrix_bytes(tensor);
   const std::uint64_t block = block_elements(tensor.type);
   if (tensor.columns() % block != 0) {
     return malformed(at, "expected rows of a multiple of {} elements for {}, found {}", block,
@@ -137,7 +163,8 @@ Result<void> GgufParser::place_tensors() {
     }
     tensor.data = file_.bytes_.subspan(start + offset, bytes);
   }
-  return check_overlaps();
+  TERN_TRY(check_overlaps());
+  return attach_scales();
 }
 
 Result<void> GgufParser::check_overlaps() const {
@@ -155,6 +182,49 @@ Result<void> GgufParser::check_overlaps() const {
                                   in_quotes(file_.tensors_[order[k - 1]].name), here.offset,
                                   before.offset + before.bytes));
     }
+    TERN_TRY(check_gap(order[k - 1], here.offset));
+  }
+  return {};
+}
+
+// The ids of tl1 and tl2 have other meanings elsewhere, with more bytes a value: they would leave a
+// gap before the next tensor.
+Result<void> GgufParser::check_gap(std::size_t index, std::uint64_t next) const {
+  const Tensor& tensor = file_.tensors_[index];
+  if (tensor.type != TensorType::kTL1 && tensor.type != TensorType::kTL2) return {};
+  const std::uint64_t end = placements_[index].offset + placements_[index].bytes;
+  if (next - end < file_.alignment_) return {};
+  return in_context(
+      fmt::format("tensor {}", in_quotes(tensor.name)),
+      malformed(reader_.offset(),
+                "the data of {} ends at {} of the data section, and the next tensor starts at {}: "
+                "the type id {} means another type in this file (39 is mxfp4 in llama.cpp)",
+                name(tensor.type), end, next, static_cast<std::uint32_t>(tensor.type)));
+}
+
+// NAME.scale multiplies the ternary NAME.weight.
+Result<void> GgufParser::attach_scales() {
+  constexpr std::string_view kWeight = ".weight";
+  for (Tensor& tensor : file_.tensors_) {
+    if (!is_ternary(tensor.type) || !tensor.name.ends_with(kWeight)) continue;
+    const std::string name = tensor.name.substr(0, tensor.name.size() - kWeight.size()) + ".scale";
+    const Tensor* beside = file_.tensor(name);
+    if (beside == nullptr) continue;
+    float scale = 0.0f;
+    if (beside->type != TensorType::kF32 || beside->elements() != 1) {
+      return Error{
+          ErrorCode::kUnsupported,
+          fmt::format("expected one f32, the scale of {}, found {} of {}", in_quotes(tensor.name),
+                      beside->elements(), format::name(beside->type)),
+          fmt::format("tensor {}", in_quotes(name))};
+    }
+    std::memcpy(&scale, beside->data.data(), sizeof scale);
+    if (!std::isfinite(scale) || scale < 0) {
+      return Error{ErrorCode::kMalformed,
+                   fmt::format("expected a finite scale of at least 0, found {}", scale),
+                   fmt::format("tensor {}", in_quotes(name))};
+    }
+    tensor.scale_beside = scale;
   }
   return {};
 }

@@ -62,13 +62,9 @@ constexpr ForeignTensorType kForeignTensorTypes[] = {
     {32, "q4_0_4_8"},
     {33, "q4_0_8_8"},
     {37, "i8_s"},
-    {38, "tl1"},
-    {39, "mxfp4 or tl2"},
     {40, "nvfp4"},
     {41, "q1_0"},
     {42, "q2_0, stq1_0 of Sherry or tl2"},
-    {134, "iq1_bn"},
-    {135, "iq2_bn"},
     {142, "pq2_0 of Ternary-Bonsai"},
     {143, "ptq1_0 of Ternary-Bonsai or g8_0"},
     {335, "iq2_bn_r4"},
@@ -96,7 +92,11 @@ std::optional<TensorType> tensor_type(std::uint32_t id) {
     case TensorType::kBF16:
     case TensorType::kTQ1_0:
     case TensorType::kTQ2_0:
-    case TensorType::kI2_S: return type;
+    case TensorType::kI2_S:
+    case TensorType::kTL1:
+    case TensorType::kTL2:
+    case TensorType::kIQ1_BN:
+    case TensorType::kIQ2_BN: return type;
   }
   return std::nullopt;
 }

@@ -57,6 +57,8 @@ class ByteBuffer {
     for (const auto& element : array) put(static_cast<const T&>(element));
   }
 
+  void put_bytes(std::span<const std::byte> bytes) { append(bytes.data(), bytes.size()); }
+
   void overwrite(std::size_t at, std::uint64_t value) {
     std::ranges::copy(std::as_bytes(std::span(&value, 1)),
                       bytes_.begin() + static_cast<std::ptrdiff_t>(at));
@@ -91,8 +93,10 @@ void put_value(ByteBuffer& out, const std::string& key, const GgufWriterValue& v
 }  // namespace
 
 void GgufWriter::set(std::string key, GgufWriterValue value) {
-  values_.emplace_back(std::move(key), std::move(value));
+  values_.emplace_back(std::pair(std::move(key), std::move(value)));
 }
+
+void GgufWriter::copy(std::span<const std::byte> entry) { values_.emplace_back(entry); }
 
 void GgufWriter::add_tensor(std::string name, TensorType type, std::vector<std::uint64_t> shape,
                             Source source) {
@@ -113,7 +117,14 @@ Result<GgufWriter::Layout> GgufWriter::layout() const {
   out.put(std::uint64_t{tensors_.size()});
   out.put(std::uint64_t{values_.size()} + (record_alignment ? 1 : 0));
   if (record_alignment) put_value(out, "general.alignment", alignment_);
-  for (const auto& [key, value] : values_) put_value(out, key, value);
+  for (const Value& value : values_) {
+    if (const auto* entry = std::get_if<std::span<const std::byte>>(&value)) {
+      out.put_bytes(*entry);
+    } else {
+      const auto& [key, held] = std::get<0>(value);
+      put_value(out, key, held);
+    }
+  }
   std::vector<std::size_t> offset_fields;
   for (const Entry& tensor : tensors_) {
     out.put(tensor.name);

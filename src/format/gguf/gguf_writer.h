@@ -41,6 +41,8 @@ class GgufWriter {
 
   // Keys and tensors are written in the order in which they were added.
   void set(std::string key, GgufWriterValue value);
+  // An entry as GgufFile::entries() gives it; its bytes are borrowed until write() or layout().
+  void copy(std::span<const std::byte> entry);
   void add_tensor(std::string name, TensorType type, std::vector<std::uint64_t> shape,
                   Source source);
   // The bytes are borrowed until write() has returned.
@@ -73,8 +75,10 @@ class GgufWriter {
   };
   Result<void> write_tensor(AtomicFile& file, const Entry& tensor, std::uint64_t bytes) const;
 
+  using Value = std::variant<std::pair<std::string, GgufWriterValue>, std::span<const std::byte>>;
+
   std::uint32_t alignment_;
-  std::vector<std::pair<std::string, GgufWriterValue>> values_;
+  std::vector<Value> values_;
   std::vector<Entry> tensors_;
 };
 

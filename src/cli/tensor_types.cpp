@@ -1,0 +1,43 @@
+#include "cli/tensor_types.h"
+
+#include <array>
+
+namespace tern::cli {
+namespace {
+
+using enum format::TensorType;
+constexpr std::array kTernary{kI2_S, kTL1, kTL2, kTQ2_0, kTQ1_0, kIQ2_BN, kIQ1_BN};
+constexpr std::array kHeads{kF16, kQ8_0, kQ6_K};
+
+template <typename Types>
+CLI::Option* add_option(CLI::App& parser, const std::string& flag, std::string& type,
+                        const Types& types, const std::string& about) {
+  std::vector<std::string> names;
+  for (const format::TensorType each : types) names.emplace_back(name(each));
+  return parser.add_option(flag, type, about)
+      ->type_name("TYPE")
+      ->check(CLI::IsMember(names).description(""));
+}
+
+}  // namespace
+
+CLI::Option* add_ternary_type_option(CLI::App& parser, std::string& type) {
+  return add_option(parser, "--type", type, kTernary,
+                    "Of the ternary matrices: i2_s, tl1, tl2, tq2_0, tq1_0, iq2_bn or iq1_bn");
+}
+
+CLI::Option* add_head_type_option(CLI::App& parser, std::string& type) {
+  return add_option(parser, "--head", type, kHeads, "Of embedding and output: f16, q8_0 or q6_k");
+}
+
+format::TensorType type_named(const std::string& wanted) {
+  for (const format::TensorType type : kTernary) {
+    if (name(type) == wanted) return type;
+  }
+  for (const format::TensorType type : kHeads) {
+    if (name(type) == wanted) return type;
+  }
+  return kF16;  // the parser has checked the name
+}
+
+}  // namespace tern::cli

@@ -1,0 +1,123 @@
+// tern transcode: from one ternary type to another, with a proof that no trit changed.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/printable.h"
+#include "cli/progress.h"
+#include "cli/tensor_types.h"
+#include "convert/transcode.h"
+#include "core/machine.h"
+
+namespace tern::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct TranscodeCommandOptions {
+  std::string source;
+  std::string output;
+  std::string type;
+  std::string head;
+  std::uint32_t threads = 0;
+};
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string step_text(std::uint64_t done, std::uint64_t total, double seconds) {
+  const double rate = static_cast<double>(done) / std::max(seconds, 1e-3);
+  return fmt::format("transcode {:.0f} MB/s, {:.0f} s left", rate / 1e6,
+                     static_cast<double>(total - done) / std::max(rate, 1.0));
+}
+
+std::string summary(const TranscodeCommandOptions& options, const convert::TranscodeReport& report,
+                    double seconds) {
+  std::string text = fmt::format(
+      "{}: {}, {:.1f} MB from {:.1f} MB in {:.1f} s; the certificate of its {} matrices is that of "
+      "the source\n",
+      printable(options.output), options.type, static_cast<double>(report.output_bytes) / 1e6,
+      static_cast<double>(report.input_bytes) / 1e6, seconds, report.matrices);
+  if (report.scales_beside != 0) {
+    text += fmt::format(
+        "tern: {} scales are f32 tensors beside their matrices, because {} cannot hold them\n",
+        report.scales_beside, options.type);
+  }
+  if (report.resumed_tensors != 0) {
+    text +=
+        fmt::format("tern: {} tensors were finished before, and their bytes still as they were\n",
+                    report.resumed_tensors);
+  }
+  if (report.rounded_values != 0) {
+    text += fmt::format("tern: {} values of embedding and head were rounded to f16\n",
+                        report.rounded_values);
+  }
+  return text;
+}
+
+Result<ExitCode> transcode(const TranscodeCommandOptions& options, Output& output) {
+  const auto start = Clock::now();
+  std::stop_source stop;
+  Interrupt interrupt(stop);
+  Progress progress;
+  convert::TranscodeOptions job;
+  job.source = options.source;
+  job.output = options.output;
+  job.ternary = type_named(options.type);
+  if (!options.head.empty()) job.head = type_named(options.head);
+  job.threads = options.threads != 0 ? options.threads : usable_cores();
+  job.stop = stop.get_token();
+  job.progress = [&](std::uint64_t done, std::uint64_t total) {
+    progress.show(step_text(done, total, seconds_since(start)), done, total);
+  };
+  const auto report = convert::transcode(job);
+  progress.clear();
+  if (!report && interrupt.happened()) {
+    write_stderr(fmt::format("tern: {}: interrupted; the same command goes on from here\n",
+                             printable(options.output)));
+    return ExitCode::kInterrupted;
+  }
+  if (!report) return report.error();
+  write_stderr(summary(options, *report, seconds_since(start)));
+  TERN_TRY(output.write("certificate " + report->certificate + "\n"));
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Command add_transcode_command(CLI::App& tern) {
+  const auto options = std::make_shared<TranscodeCommandOptions>();
+  CLI::App* parser = tern.add_subcommand(
+      "transcode",
+      "Write a model with another type of ternary matrices.\n"
+      "Trits, scales and their direction stay as they are: the file is read again before it "
+      "appears,\nand its certificate of trit identity, which is printed, is that of the source.\n");
+  parser->footer(
+      "Examples:\n"
+      "  tern transcode model-i2_s.gguf -o model-tq1_0.gguf --type tq1_0\n"
+      "  tern transcode model-tq2_0.gguf -o small.gguf --type iq1_bn --head q6_k\n"
+      "  tern inspect -m model-tq1_0.gguf --certificate\n");
+  parser->add_option("source", options->source, "GGUF file, or a folder as `tern convert` reads it")
+      ->type_name("IN")
+      ->required();
+  parser
+      ->add_option("-o,--output", options->output,
+                   "The file; what is there is replaced when the new one is whole")
+      ->type_name("FILE")
+      ->required();
+  add_ternary_type_option(*parser, options->type)->required();
+  add_head_type_option(*parser, options->head);
+  parser->add_option("-t,--threads", options->threads, "Without it as many as cores may be used")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 1024u).description(""));
+  return {parser, [options](Output& output) { return transcode(*options, output); }};
+}
+
+}  // namespace tern::cli

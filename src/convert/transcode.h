@@ -1,0 +1,48 @@
+// From one ternary type to another: trits, scales and their direction stay as they are, and every
+// run proves it. All else of a GGUF file is copied as it is, but for embedding and head where
+// another type is asked for.
+//
+// Memory does not grow with the model. An end at any point leaves the work beside the output, and
+// the same call goes on with it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "core/result.h"
+#include "format/tensor.h"
+
+namespace tern::convert {
+
+struct TranscodeOptions {
+  // A GGUF file whose linears are ternary, or floats that are; or a checkpoint's folder, as
+  // convert() takes it.
+  std::filesystem::path source;
+  std::filesystem::path output;
+  format::TensorType ternary = format::TensorType::kI2_S;
+  // Of embedding and output: f16, q8_0 or q6_k. Without it they are copied (from a folder: f16).
+  std::optional<format::TensorType> head;
+  std::uint32_t threads = 1;
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+  std::stop_token stop;
+};
+
+struct TranscodeReport {
+  std::string certificate;  // before and after
+  std::size_t matrices = 0;
+  std::size_t scales_beside = 0;  // that the type cannot hold: f32 tensors NAME.scale
+  std::uint64_t resumed_tensors = 0;
+  std::uint64_t rounded_values = 0;  // of embedding and head that f16 cannot hold
+  std::uint64_t input_bytes = 0;
+  std::uint64_t output_bytes = 0;
+};
+
+// Errors: kUsage where source and output are one file, kIo, kMalformed, kUnsupported (naming the
+// tensor that the type cannot hold), kProofFailed where the certificates differ.
+Result<TranscodeReport> transcode(const TranscodeOptions& options);
+
+}  // namespace tern::convert
