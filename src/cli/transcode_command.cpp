@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/tensor_types.h"
@@ -63,12 +64,13 @@ std::string summary(const TranscodeCommandOptions& options, const convert::Trans
 }
 
 Result<ExitCode> transcode(const TranscodeCommandOptions& options, Output& output) {
+  TERN_ASSIGN(const std::string path, model_path(options.source));
   const auto start = Clock::now();
   std::stop_source stop;
   Interrupt interrupt(stop);
   Progress progress;
   convert::TranscodeOptions job;
-  job.source = options.source;
+  job.source = path;
   job.output = options.output;
   job.ternary = type_named(options.type);
   if (!options.head.empty()) job.head = type_named(options.head);

@@ -14,6 +14,7 @@
 #include "convert/team.h"
 #include "convert/transcode_plan.h"
 #include "core/fast_hash.h"
+#include "core/folder.h"
 #include "format/float_blocks.h"
 #include "format/gguf/gguf_text.h"
 #include "text/tokenizer.h"
