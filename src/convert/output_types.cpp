@@ -4,7 +4,7 @@
 #include <string>
 
 #include "core/atomic_file.h"
-#include "format/safetensors/checkpoint.h"
+#include "core/folder.h"
 #include "format/ternary/tl.h"
 
 namespace tern::convert {
@@ -29,8 +29,7 @@ Result<OutputTilings> OutputTilings::open(const std::filesystem::path& output) {
   std::error_code ignored;
   tilings.found_ = std::filesystem::exists(tilings.path_, ignored);
   if (!tilings.found_) return tilings;
-  TERN_ASSIGN(const std::string text,
-              format::read_text_file(tilings.path_, format::kMostKernelConfig));
+  TERN_ASSIGN(const std::string text, read_text(tilings.path_, format::kMostKernelConfig));
   auto config = format::KernelConfig::parse(text);
   if (!config) return in_context(tilings.path_.string(), std::move(config.error()));
   tilings.listed_ = std::move(*config);

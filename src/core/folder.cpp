@@ -93,6 +93,18 @@ class LocalFolder final : public Folder {
   fs::path path_;
 };
 
+Result<std::string> read_whole(const FileSource& source, std::string where, std::size_t most) {
+  if (source.size() > most) {
+    return Error{ErrorCode::kUnsupported,
+                 "expected at most " + std::to_string(most) + " bytes, found " +
+                     std::to_string(source.size()),
+                 std::move(where)};
+  }
+  std::string text(source.size(), '\0');
+  TERN_TRY(source.read(0, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Folder>> open_folder(const fs::path& path) {
@@ -112,15 +124,12 @@ Result<std::unique_ptr<FileSource>> open_file_source(const fs::path& path) {
 
 Result<std::string> read_text(const Folder& folder, std::string_view file, std::size_t most) {
   TERN_ASSIGN(const auto source, folder.open(file));
-  if (source->size() > most) {
-    return Error{ErrorCode::kUnsupported,
-                 "expected at most " + std::to_string(most) + " bytes, found " +
-                     std::to_string(source->size()),
-                 folder.where(file)};
-  }
-  std::string text(source->size(), '\0');
-  TERN_TRY(source->read(0, std::as_writable_bytes(std::span(text))));
-  return text;
+  return read_whole(*source, folder.where(file), most);
+}
+
+Result<std::string> read_text(const fs::path& file, std::size_t most) {
+  TERN_ASSIGN(const auto source, open_file_source(file));
+  return read_whole(*source, file.string(), most);
 }
 
 }  // namespace tern

@@ -67,5 +67,6 @@ Result<std::unique_ptr<FileSource>> open_file_source(const std::filesystem::path
 // A file of at most `most` bytes in whole. Errors: those of open and read; kUnsupported for longer
 // ones.
 Result<std::string> read_text(const Folder& folder, std::string_view file, std::size_t most);
+Result<std::string> read_text(const std::filesystem::path& file, std::size_t most);
 
 }  // namespace tern

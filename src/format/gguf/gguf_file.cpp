@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/folder.h"
 #include "format/gguf/gguf_parser.h"
 #include "format/gguf/gguf_text.h"
 #include "format/kernel_config.h"
-#include "format/safetensors/checkpoint.h"
 
 namespace tern::format {
 namespace {
@@ -35,7 +35,7 @@ Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
   const std::filesystem::path beside = path.parent_path() / kKernelConfigFile;
   std::error_code ignored;
   if (file.lacks_tilings() && std::filesystem::exists(beside, ignored)) {
-    TERN_ASSIGN(const std::string text, read_text_file(beside, kMostKernelConfig));
+    TERN_ASSIGN(const std::string text, read_text(beside, kMostKernelConfig));
     TERN_TRY(file.set_tilings(text, beside.string()));
   }
   return file;
