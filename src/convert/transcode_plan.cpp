@@ -8,6 +8,7 @@
 #include "core/sha256.h"
 #include "format/float_blocks.h"
 #include "format/gguf/fingerprint.h"
+#include "format/gguf/gguf_parser.h"
 #include "format/gguf/gguf_text.h"
 
 namespace tern::convert {
@@ -87,14 +88,24 @@ class Planner {
     return {};
   }
 
+  // As they are, but for those that tell of the type.
+  void copy_keys(format::GgufWriter& writer) const {
+    constexpr std::string_view kFileType = "general.file_type";
+    const bool told = file_.alignment() != format::kGgufDefaultAlignment;  // by the writer
+    for (std::size_t i = 0; i < file_.keys().size(); ++i) {
+      const std::string_view key = file_.keys()[i];
+      if (key == kFileType) writer.set(std::string(key), file_type_of(options_.ternary));
+      if (key == kFileType || key == format::kKernelConfigKey) continue;
+      if (key != "general.alignment" || !told) writer.copy(file_.entries()[i]);
+    }
+    if (file_.find(kFileType) == nullptr) {
+      writer.set(std::string(kFileType), file_type_of(options_.ternary));
+    }
+  }
+
   Result<void> lay_out() {
     format::GgufWriter writer(static_cast<std::uint32_t>(file_.alignment()));
-    const std::set<std::string_view> own{"general.alignment", "general.file_type",
-                                         format::kKernelConfigKey};
-    for (std::size_t i = 0; i < file_.keys().size(); ++i) {
-      if (!own.contains(file_.keys()[i])) writer.copy(file_.entries()[i]);
-    }
-    writer.set("general.file_type", file_type_of(options_.ternary));
+    copy_keys(writer);
     plan_.tilings.add_key(writer);
     for (const TranscodeJob& job : plan_.jobs) {
       std::vector<std::uint64_t> shape{1};

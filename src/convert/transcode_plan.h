@@ -27,8 +27,8 @@ struct TranscodeJob {
   const format::Tensor* source = nullptr;
   format::TensorType type = format::TensorType::kF32;  // in the output
   float scale = 0.0f;                                  // of kScale
-  std::vector<TritSource> trits;                       // of kTernary: one
-  std::vector<format::TernaryEncoder> encoder;         // the same
+  std::vector<TritSource> trits = {};                  // of kTernary: one
+  std::vector<format::TernaryEncoder> encoder = {};    // the same
   std::uint64_t begin = 0;                             // in the output
   std::uint64_t bytes = 0;
 };

@@ -41,9 +41,9 @@ struct Tensor {
   std::uint32_t rank = 1;
   std::span<const std::byte> data;
   // Of tl1 and tl2; what the file does not say, its reader finds out.
-  TlTiling tiling;
+  TlTiling tiling = {};
   // Of a ternary matrix NAME.weight beside which the file has a NAME.scale.
-  std::optional<float> scale_beside;
+  std::optional<float> scale_beside = std::nullopt;
 
   std::uint64_t columns() const { return shape[0]; }
   std::uint64_t rows() const { return shape[1] * shape[2] * shape[3]; }
