@@ -3,6 +3,7 @@ administrators."""
 
 import hashlib
 import http.client
+import signal
 import subprocess
 import tempfile
 import time
@@ -236,6 +237,21 @@ class AdminTest(unittest.TestCase):
                     connection.request("GET", path)
                     self.assertEqual(connection.getresponse().status, status)
                     connection.close()
+
+    def test_they_see_that_a_server_drains(self) -> None:
+        server = Server("--admin-listen", "127.0.0.1:0", "--drain", "600")
+        self.addCleanup(server.close)
+        long = ONCE | {"max_tokens": 400, "n": 2, "ignore_eos": True, "stream": True}
+        lines = server.stream("/v1/completions", long)
+        next(lines)
+        server.process.send_signal(signal.SIGTERM)
+        server.port = server.ports[1]
+        until = time.monotonic() + SECONDS
+        while (reply := server.ask("GET", "/ready")).status == 200:
+            self.assertLess(time.monotonic(), until)
+        self.assertEqual(reply.json()["status"], "draining")
+        self.assertTrue(b"".join(lines).endswith(b"data: [DONE]\n\n"))
+        self.assertEqual(server.end(), 0)
 
 
 class CorsTest(unittest.TestCase):
