@@ -29,9 +29,9 @@ KERNEL_OPTIONS = (
     f"clearcpuid={HIDDEN}"
 )
 MEMORY_MIB = 1024
-# What the emulated clock takes for a second: enough for a process's turn to be some 10^5
-# instructions, few enough for no timer of the guest to run out.
-INSTRUCTIONS_PER_SECOND = 100_000_000
+# What the emulated clock takes for a second: a process's turn is some 40,000 of them, so that many
+# turns end within a product, of whose instructions each takes long here.
+INSTRUCTIONS_PER_SECOND = 10_000_000
 END = "@@ end of the guest"
 
 

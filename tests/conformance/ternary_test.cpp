@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "conformance/ternary_values.h"
@@ -42,6 +44,31 @@ TEST_P(TernaryTier, TernaryLinear) {
       }
     }
   }
+}
+
+// More threads than there may be cores, each with numbers of its own: whoever interrupts a product,
+// its registers come back as they were.
+TEST_P(TernaryTier, TernaryLinearOnThreadsThatInterruptEachOther) {
+  constexpr std::size_t kThreads = 4;
+  const std::size_t times = &tier() == &scalar() ? 2 : 500;  // it is slow, and has no registers
+  constexpr std::size_t kRows = 32, kColumns = 960, kTokens = 32;
+  std::atomic<std::size_t> wrong{0};
+  std::vector<std::thread> threads;
+  for (std::uint32_t thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      const ScopedFpEnv fp_env;
+      const Weights w = random_weights(kRows, kColumns, packings().back(), thread);
+      const Activations x = quantized(scalar(), normals(kTokens * kColumns, thread), kColumns);
+      std::vector<float> expected(kTokens * kRows), found(kTokens * kRows);
+      scalar().ternary_linear(w.tiles, kRows, x.rows, kTokens, expected.data(), kRows);
+      for (std::size_t time = 0; time < times; ++time) {
+        tier().ternary_linear(w.tiles, kRows, x.rows, kTokens, found.data(), kRows);
+        if (!same_bits(expected, found)) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0u);
 }
 
 // One token in every pattern, numbers of groups that streams do not divide included.

@@ -17,13 +17,13 @@ namespace tern::test {
 // Whether the filter is in place.
 inline bool refuse_amx() {
   constexpr unsigned kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
-  constexpr auto load = [](std::size_t at) {
+  const auto load = [](std::size_t at) {
     return sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, static_cast<unsigned>(at)};
   };
-  constexpr auto skip_unless = [](unsigned value, unsigned char instructions) {
+  const auto skip_unless = [](unsigned value, unsigned char instructions) {
     return sock_filter{BPF_JMP | BPF_JEQ | BPF_K, 0, instructions, value};
   };
-  constexpr auto give = [](unsigned value) { return sock_filter{BPF_RET | BPF_K, 0, 0, value}; };
+  const auto give = [](unsigned value) { return sock_filter{BPF_RET | BPF_K, 0, 0, value}; };
   std::array filter{
       load(offsetof(seccomp_data, arch)), skip_unless(AUDIT_ARCH_X86_64, 5),
       load(offsetof(seccomp_data, nr)),   skip_unless(SYS_arch_prctl, 3),

@@ -49,16 +49,13 @@ class VerdictTest(unittest.TestCase):
         self.assertIn("skipped", amx_emulated.all_ran(outcome(skipped)))
 
     def test_two_processes_have_to_take_turns(self) -> None:
-        verdict = amx_emulated.took_turns("sha256 abc")
-        first, second = (
-            f"logits sha256 abc\n\tInvoluntary context switches: {count}\n" for count in (300, 20)
-        )
-        self.assertEqual(verdict(outcome(first + second)), "")
-        self.assertIn("sha256 abc", verdict(outcome(first)))
-        self.assertIn("sha256 abc", verdict(outcome(first + second.replace("abc", "abd"))))
-        self.assertIn("turns", verdict(outcome(first + second.replace("20", "19"))))
-        self.assertIn("turns", verdict(outcome(first + "logits sha256 abc\n")))
-        self.assertIn("status", verdict(outcome(first + second, status=1)))
+        passed, switches = "[  PASSED  ] 1 test.\n", "\tInvoluntary context switches: "
+        both = f"{passed}{switches}300\n{passed}{switches}20\n"
+        self.assertEqual(amx_emulated.took_turns(outcome(both)), "")
+        self.assertIn("turns", amx_emulated.took_turns(outcome(f"{passed}{switches}300\n")))
+        rare = both.replace(" 20", " 19")
+        self.assertIn("turns", amx_emulated.took_turns(outcome(rare)))
+        self.assertIn("status", amx_emulated.took_turns(outcome(both, status=1)))
 
     def test_every_word_has_to_be_said(self) -> None:
         verdict = amx_emulated.says("tier    amx,", "sha256 abc", status=5)
