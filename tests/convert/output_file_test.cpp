@@ -62,6 +62,36 @@ TEST_F(OutputFileTest, ForgetsAnotherConversion) {
   EXPECT_FALSE(open(kFingerprint, kBytes + 1).recorded(3));
 }
 
+// Of the same size, but of another checkpoint: nothing of it is left, and its own journal begins.
+TEST_F(OutputFileTest, BeginsAnewAfterAnotherConversion) {
+  const std::string other(64, 'b');
+  const std::byte old[] = {std::byte{7}};
+  {
+    OutputFile file = open();
+    ASSERT_TRUE(file.write(5, old).ok());
+    ASSERT_TRUE(file.record(3, {1, 0}).ok());
+  }
+  {
+    OutputFile file = open(other);
+    std::byte now[] = {std::byte{9}};
+    ASSERT_TRUE(file.read(5, now).ok());
+    EXPECT_EQ(now[0], std::byte{0});
+    ASSERT_TRUE(file.record(4, {2, 0}).ok());
+  }
+  EXPECT_TRUE(open(other).recorded(4));
+  EXPECT_FALSE(open(other).recorded(3));
+}
+
+// A journal of more than 64 MiB is none of ours.
+TEST_F(OutputFileTest, BelievesNoJournalBeyondReason) {
+  ASSERT_TRUE(open().record(3, {1, 0}).ok());
+  constexpr std::uintmax_t kMost = std::uintmax_t{64} << 20;
+  fs::resize_file(folder_ / "out.journal", kMost);
+  EXPECT_TRUE(open().recorded(3));
+  fs::resize_file(folder_ / "out.journal", kMost + 1);
+  EXPECT_FALSE(open().recorded(3));
+}
+
 TEST_F(OutputFileTest, LinesThatAreCutOrChangedAreNoEntries) {
   {
     OutputFile file = open();

@@ -81,6 +81,7 @@ TEST(SentencePieceModel, RefusesWhatItDoesNotDo) {
            {bytes(3, bytes(2, "map")), "precompiled_charsmap"},
            {bytes(3, ""), "remove_extra_whitespaces"},
            {bytes(3, number(4, 0) + number(5, 0)), "does not write spaces as U+2581"},
+           {piece("b", 0.0f, 0), "piece 1: expected a type of 1 to 6, found 0"},
            {piece("b", 0.0f, 7), "piece 1: expected a type of 1 to 6, found 7"},
            {piece("b", std::numeric_limits<float>::infinity()), "piece 1: its score is no number"},
            {piece("\xff", 0.0f), "piece 1: expected UTF-8"},
@@ -89,6 +90,27 @@ TEST(SentencePieceModel, RefusesWhatItDoesNotDo) {
        }) {
     EXPECT_THAT(message(read_sentence_piece_model(start + model, "file")), HasSubstr(words));
   }
+}
+
+// As SentencePiece may add some: unknown numbers, and known ones of other types.
+TEST(SentencePieceModel, LeavesFieldsThatItDoesNotKnow) {
+  const std::string fixed64 = varint(10u << 3 | 1) + std::string(8, 'x');
+  const std::string known = bytes(1, "a") + real(2, -1.0f) + number(3, 4);
+  const std::string unknown = bytes(9, "zz") + real(9, 7.0f) + number(9, 5) + fixed64;
+  const std::string of_other_types = number(1, 5) + number(2, 9) + bytes(3, "q");
+  const std::string model =
+      piece("<unk>", 0.0f, 2) + bytes(1, known + unknown + of_other_types) + number(1, 7) +
+      piece("b", 0.0f) +
+      bytes(2, number(3, 2) + number(24, 0) + number(40, 2) + bytes(40, "x") + number(41, 0)) +
+      bytes(3, number(3, 1) + number(4, 0) + bytes(2, "") + bytes(7, "x") + bytes(3, ""));
+  const auto read = read_sentence_piece_model(model, "file");
+  ASSERT_TRUE(read.ok()) << message(read);
+  EXPECT_EQ(read->tokens, (std::vector<std::string>{"<unk>", "a", "b"}));
+  EXPECT_EQ(read->scores[1], -1.0f);
+  EXPECT_EQ(read->kinds[1], TokenKind::kUserDefined);
+  EXPECT_EQ(read->unknown, 2u);
+  EXPECT_EQ(read->bos, 0u);
+  EXPECT_TRUE(read->add_space_prefix);
 }
 
 TEST(SentencePieceModel, IsRefusedWhereverItIsCut) {

@@ -14,6 +14,8 @@ TEST(Tiktoken, IsKnownByItsFirstLine) {
   EXPECT_TRUE(is_tiktoken("IQ== 0\nIg== 1\n"));
   EXPECT_FALSE(is_tiktoken("IQ== 1\n"));
   EXPECT_FALSE(is_tiktoken("IQ==\n"));
+  EXPECT_FALSE(is_tiktoken("0\n"));
+  EXPECT_FALSE(is_tiktoken("IQ== 99999999999999999999\n"));
   EXPECT_FALSE(is_tiktoken("I?== 0\n"));
   EXPECT_FALSE(is_tiktoken("IQ== 0x\n"));
   EXPECT_FALSE(is_tiktoken(std::string("\x0a\x05\x0a\x03", 4)));

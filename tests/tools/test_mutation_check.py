@@ -65,6 +65,12 @@ class Mutants(unittest.TestCase):
         self.assertEqual(mutants("constexpr int kA = 1 + 2;\nconstexpr int kB = kA - 1;\n"), set())
         self.assertEqual(mutants("constexpr int kA = int{2} << 20;\n"), set())
 
+    def test_what_compilers_decide_is_left_alone(self) -> None:
+        self.assertEqual(mutants("void f() { if constexpr (kA > 1) g(); }"), set())
+        self.assertEqual(mutants("void f() { g<kA, kB - 1>(a, b); }"), set())
+        self.assertEqual(mutants("void f() { g<kA>(a - 1); }"), {("sign", "a + 1")})
+        self.assertEqual(mutants("void f() { x = g<kA>(a) + h(b); }"), {("sign", "g<kA>(a) - h(b)")})
+
     def test_the_line_is_that_of_the_expression(self) -> None:
         (mutant,) = mutation_check.mutants_of("a.cpp", "int f() {\n  return\n      a + b;\n}\n")
         self.assertEqual(mutant.line, 3)
