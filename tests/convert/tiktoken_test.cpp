@@ -41,6 +41,7 @@ TEST(Tiktoken, Llama3) {
   EXPECT_EQ(read->tokens[128009], "<|eot_id|>");
   EXPECT_EQ(read->tokens[128255], "<|reserved_special_token_250|>");
   EXPECT_EQ(read->bos, 128000u);
+  EXPECT_EQ(read->eos, 128001u);
   EXPECT_EQ(read->pre_tokenizer, "llama-bpe");
 }
 

@@ -78,7 +78,7 @@ TEST(TokenizerJsonRefusals, AddedTokens) {
   EXPECT_EQ(added("3"), at + "expected a list, found 3");
   EXPECT_EQ(added("[3]"), at + "expected objects, found 3");
   EXPECT_EQ(added(R"([{"id": 3}])"), at + "content: expected a text, found nothing");
-  for (const char* id : {"\"x\"", "-1", "16777216", "1E0"}) {
+  for (const char* id : {"\"x\"", "-1", "16777216", "1E0", "0E0"}) {
     EXPECT_EQ(added(std::string(R"([{"content": "<s>", "id": )") + id + "}]"),
               at + "id: expected an id for '<s>', found " + id);
   }

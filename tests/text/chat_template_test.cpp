@@ -183,6 +183,21 @@ TEST(ChatTemplate, IsBoundedInWhatItIsGiven) {
   }
 }
 
+// A name is looked for among all of a dictionary's.
+TEST(ChatTemplate, LookingIntoALargeDictionaryHasItsPrice) {
+  for (const char* use : {"{{ d['k'] }}", "{{ d.k }}"}) {
+    for (const std::size_t names : {16u, 16'000u}) {
+      jinja::Dict dict;
+      for (std::size_t i = 0; i < names; ++i) dict.items.emplace_back(std::to_string(i), "v");
+      ChatInput input;
+      input.variables.emplace_back("d", std::move(dict));
+      input.limits.steps = 50'000;
+      const std::string loop = std::string("{% for i in range(100) %}") + use + "{% endfor %}";
+      EXPECT_EQ(render(loop, input).ok(), names == 16) << use;
+    }
+  }
+}
+
 // Asking a long conversation for its length at each of its turns is no walk through all of it.
 TEST(ChatTemplate, ALongConversationIsFarFromTheLimits) {
   jinja::List messages;
@@ -240,6 +255,7 @@ TEST(ChatTemplate, RecursiveLoopsKeepToTheirNames) {
 TEST(ChatTemplate, ErrorsSayWhereAndWhat) {
   EXPECT_EQ(error_of("a\n{{ 1 + }}"), "chat template, line 2: expected an expression, found '}}'");
   EXPECT_EQ(error_of("\n\n{{ nothing.more }}"), "chat template, line 3: 'nothing' is undefined");
+  EXPECT_EQ(error_of("{{ [1,\n 'a'.b.c,\n 2] }}").substr(0, 23), "chat template, line 2: ");
   EXPECT_EQ(error_of("{{ {'a': 1}.b.c }}"),
             "chat template, line 1: expected a value, found none: a dict has no 'b'");
   EXPECT_EQ(error_of("{{ raise_exception('no system role') }}"),
