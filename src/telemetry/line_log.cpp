@@ -1,12 +1,12 @@
 #include "telemetry/line_log.h"
 
-#include <limits.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <optional>
 #include <string_view>
 #include <utility>
