@@ -60,8 +60,16 @@ Embedding::Embedding(std::shared_ptr<Call> call, const ServedModel& model, engin
 
 void Embedding::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
+  call_->charge_prompt(prompt_tokens());
+  call_->note("prompt_tokens", prompt_tokens());
   const std::lock_guard lock(mutex_);
   submit(false);
+}
+
+std::uint64_t Embedding::prompt_tokens() const {
+  std::uint64_t tokens = 0;
+  for (const auto& input : request_.inputs) tokens += input.size();
+  return tokens;
 }
 
 // A text that is done leaves its place to the next one. Where the queue has no room for more, the
@@ -119,7 +127,6 @@ std::string Embedding::text_of(std::span<const float> vector) const {
 // As text at once: a tree of so many numbers would take eight times their memory.
 void Embedding::reply() {
   std::string body = R"({"object":"list","data":[)";
-  std::uint64_t tokens = 0;
   for (std::size_t i = 0; i < vectors_.size(); ++i) {
     const std::span vector = std::span(vectors_[i]).first(request_.dimensions);
     engine::normalize_length(vector);
@@ -127,8 +134,8 @@ void Embedding::reply() {
     body += R"({"object":"embedding","index":)" + std::to_string(i) + R"(,"embedding":)" +
             text_of(vector) + '}';
     vectors_[i] = {};
-    tokens += request_.inputs[i].size();
   }
+  const std::uint64_t tokens = prompt_tokens();
   const json::object usage{{"prompt_tokens", tokens}, {"total_tokens", tokens}};
   body += R"(],"model":)" + json::serialize(json::value(model_.id)) + R"(,"usage":)" +
           json::serialize(usage) + "}\n";

@@ -37,6 +37,7 @@ class Embedding : public std::enable_shared_from_this<Embedding> {
   void take(std::size_t index, const engine::Update& update);
   void reply();
   std::string text_of(std::span<const float> vector) const;
+  std::uint64_t prompt_tokens() const;
 
   const std::shared_ptr<Call> call_;
   const ServedModel& model_;

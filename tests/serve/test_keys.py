@@ -140,6 +140,16 @@ class KeysTest(unittest.TestCase):
         server.key = bob
         self.assertEqual(server.ask("POST", "/v1/completions", ONCE).status, 200)
 
+    def test_embeddings_take_tokens_too(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice", "tokens-per-minute = 12\n")
+        server = self.server(keys, "--pooling", "mean")
+        server.key = alice
+        for status in (200, 429):
+            reply = server.ask("POST", "/v1/embeddings", {"input": [[5] * 40, [6] * 40]})
+            self.assertEqual(reply.status, status)
+        self.assertEqual(server.metric("tern_key_prompt_tokens_total"), 80)
+
     def test_a_place_comes_back_with_time(self) -> None:
         keys = Keys()
         server_keys = keys.make("alice", "requests-per-minute = 60\n")
