@@ -30,6 +30,7 @@ Command add_synth_command(CLI::App& tern);
 Command add_perplexity_command(CLI::App& tern);
 Command add_verify_command(CLI::App& tern);
 Command add_bench_command(CLI::App& tern);
+Command add_bench_serve_command(CLI::App& tern);
 Command add_convert_command(CLI::App& tern);
 Command add_cache_command(CLI::App& tern);
 Command add_tune_command(CLI::App& tern);

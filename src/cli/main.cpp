@@ -29,6 +29,7 @@ constexpr const char* kExamples =
     "  echo -n \"text\" | tern tokenize --ids -       its tokens\n"
     "  tern verify -m model.gguf                    is it sound, and does it compute as it should\n"
     "  tern bench -m model.gguf                     how fast is it, and how fast could it be\n"
+    "  tern bench-serve http://127.0.0.1:8080       how a server fares under load\n"
     "  tern tune -m model.gguf                      once: which way of reading is fastest here\n"
     "  tern convert FOLDER -o model.gguf            a checkpoint of Hugging Face becomes such a "
     "file\n"
@@ -63,12 +64,12 @@ Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
   tern.set_version_flag("--version", std::string("tern ") + kVersion, "Print the version and exit");
   tern.set_help_flag("-h,--help", "Print this help and exit");
   const std::array commands{
-      add_run_command(tern),        add_chat_command(tern),    add_serve_command(tern),
-      add_embed_command(tern),      add_inspect_command(tern), add_diff_command(tern),
-      add_tokenize_command(tern),   add_verify_command(tern),  add_bench_command(tern),
-      add_perplexity_command(tern), add_synth_command(tern),   add_convert_command(tern),
-      add_cache_command(tern),      add_tune_command(tern),    add_schema_command(tern),
-      add_version_command(tern)};
+      add_run_command(tern),         add_chat_command(tern),       add_serve_command(tern),
+      add_embed_command(tern),       add_inspect_command(tern),    add_diff_command(tern),
+      add_tokenize_command(tern),    add_verify_command(tern),     add_bench_command(tern),
+      add_bench_serve_command(tern), add_perplexity_command(tern), add_synth_command(tern),
+      add_convert_command(tern),     add_cache_command(tern),     
+      add_tune_command(tern),        add_schema_command(tern),     add_version_command(tern)};
   if (argc == 1) {  // nothing was asked for: say what could be
     write_stderr(tern.help());
     return ExitCode::kUsage;

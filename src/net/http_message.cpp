@@ -72,6 +72,15 @@ std::string format_head(const HttpResponse& response, const HeadFraming& framing
   return head += "\r\n";
 }
 
+std::string format_request(const HttpRequest& request) {
+  std::string bytes = request.method + " " + request.path + " HTTP/1.1\r\n";
+  for (const HttpHeader& header : request.headers) add_header(bytes, header.name, header.value);
+  if (!request.body.empty())
+    add_header(bytes, "Content-Length", std::to_string(request.body.size()));
+  add_header(bytes, "Connection", "close");
+  return bytes.append("\r\n").append(request.body);
+}
+
 std::string format_chunk(std::string_view bytes) {
   char size[16];
   const auto end = std::to_chars(std::begin(size), std::end(size), bytes.size(), 16).ptr;

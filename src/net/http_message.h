@@ -53,6 +53,9 @@ struct HeadFraming {
   bool close = false;
 };
 std::string format_head(const HttpResponse& response, const HeadFraming& framing);
+// A whole request of the client's side, whose connection ends with the reply. The path is sent as
+// it is.
+std::string format_request(const HttpRequest& request);
 // One chunk of a body; not for an empty one, which would end it.
 std::string format_chunk(std::string_view bytes);
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
