@@ -21,6 +21,7 @@ struct Command {
 
 Command add_run_command(CLI::App& tern);
 Command add_serve_command(CLI::App& tern);
+Command add_replay_command(CLI::App& tern);
 Command add_chat_command(CLI::App& tern);
 Command add_inspect_command(CLI::App& tern);
 Command add_tokenize_command(CLI::App& tern);

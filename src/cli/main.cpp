@@ -68,7 +68,7 @@ Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
       add_embed_command(tern),       add_inspect_command(tern),    add_diff_command(tern),
       add_tokenize_command(tern),    add_verify_command(tern),     add_bench_command(tern),
       add_bench_serve_command(tern), add_perplexity_command(tern), add_synth_command(tern),
-      add_convert_command(tern),     add_cache_command(tern),     
+      add_convert_command(tern),     add_cache_command(tern),      add_replay_command(tern),
       add_tune_command(tern),        add_schema_command(tern),     add_version_command(tern)};
   if (argc == 1) {  // nothing was asked for: say what could be
     write_stderr(tern.help());

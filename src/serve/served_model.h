@@ -24,6 +24,7 @@ struct ServedModel {
   std::optional<text::ChatTemplate> chat_template;
   std::optional<arch::Pooling> pooling = {};  // of an embedding model: how states become a vector
   std::vector<std::string> chat_stops = {};   // that end an answer where no token does
+  std::string chat_template_sha256 = {};      // of its text, where there is one
   std::int64_t created = 0;                   // seconds since the epoch
   std::string fingerprint;       // of what decides the bits: the file and the definition of numbers
   std::size_t longest_text = 0;  // in bytes, that the context may hold

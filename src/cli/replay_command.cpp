@@ -1,0 +1,162 @@
+// tern replay: requests that a server logged with their content, computed again: are the answers
+// the same, bit for bit?
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <memory>
+
+#include "cli/chosen_template.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/printable.h"
+#include "cli/progress.h"
+#include "cli/runtime.h"
+#include "cli/serve_setup.h"
+#include "serve/replay.h"
+
+namespace tern::cli {
+namespace {
+
+namespace json = boost::json;
+using Outcome = serve::Replay::Outcome;
+
+struct CommandOptions {
+  std::string log;
+  std::string request;  // its id; empty: all
+  ServeOptions serve;
+  bool json = false;
+};
+
+// What became of the requests of a log.
+struct Tally {
+  std::size_t identical = 0;
+  std::size_t different = 0;
+  std::size_t not_replayed = 0;
+  std::size_t without_content = 0;  // lines
+  json::array requests;
+
+  void add(const std::string& id, const serve::Replay& replay) {
+    const bool same = replay.outcome == Outcome::kIdentical;
+    ++(same ? identical : replay.outcome == Outcome::kDifferent ? different : not_replayed);
+    requests.push_back({{"request_id", id},
+                        {"outcome", same                                    ? "identical"
+                                    : replay.outcome == Outcome::kDifferent ? "different"
+                                                                            : "not_replayed"},
+                        {"choices", replay.choices},
+                        {"tokens", replay.tokens},
+                        {"why", same ? json::value(nullptr) : json::value(replay.why)}});
+  }
+};
+
+std::string line_of(const std::string& id, const serve::Replay& replay) {
+  const std::string name = printable(id);
+  if (replay.outcome == Outcome::kIdentical) {
+    return fmt::format("{}: identical, {} answers of {} tokens\n", name, replay.choices,
+                       replay.tokens);
+  }
+  return fmt::format("{}: {}: {}\n", name,
+                     replay.outcome == Outcome::kDifferent ? "different" : "not replayed",
+                     printable(replay.why));
+}
+
+struct Log {
+  std::vector<serve::LoggedRequest> requests;
+  std::size_t without_content = 0;
+};
+
+Result<Log> read_log(const CommandOptions& options) {
+  TERN_ASSIGN(const std::string content, read_all(options.log));
+  const std::string name = options.log == "-" ? "standard input" : options.log;
+  Log log;
+  std::string_view left = content;
+  for (std::size_t number = 1; !left.empty(); ++number) {
+    const std::string where = name + ": line " + std::to_string(number);
+    const std::size_t end = left.find('\n');
+    if (end == std::string_view::npos) {
+      return Error{ErrorCode::kMalformed,
+                   "the line is cut: it has no end, as when a server dies while it writes; remove "
+                   "it",
+                   where};
+    }
+    auto read = serve::read_logged_request(left.substr(0, end));
+    if (!read) return in_context(where, std::move(read.error()));
+    left.remove_prefix(end + 1);
+    if (!*read) {
+      ++log.without_content;
+    } else if (options.request.empty() || (*read)->id == options.request) {
+      log.requests.push_back(std::move(**read));
+    }
+  }
+  if (!log.requests.empty()) return log;
+  const std::string found = std::to_string(log.without_content) + " lines without content";
+  return Error{ErrorCode::kUsage,
+               options.request.empty()
+                   ? "expected requests that were logged with --log-prompts, found " + found
+                   : "no request \"" + options.request + "\" that was logged with --log-prompts",
+               name};
+}
+
+Result<ExitCode> replay(const CommandOptions& options, Output& output) {
+  TERN_ASSIGN(const Log log, read_log(options));
+  std::stop_source stop;
+  const Interrupt interrupt(stop);  // before threads are made
+  Progress progress;
+  telemetry::Telemetry telemetry;
+  TERN_ASSIGN(const Runtime runtime, load_runtime(options.serve.model, options.serve.compute, true,
+                                                  options.serve.head, progress));
+  progress.clear();
+  TERN_ASSIGN(const auto engine, make_engine(runtime, options.serve, telemetry));
+  TERN_ASSIGN(const serve::ServedModel model, make_served_model(runtime, options.serve, *engine));
+  Tally tally;
+  tally.without_content = log.without_content;
+  for (const serve::LoggedRequest& request : log.requests) {
+    if (stop.stop_requested()) break;
+    const serve::Replay found = serve::replay(request, model, *engine);
+    tally.add(request.id, found);
+    if (!options.json) TERN_TRY(output.write(line_of(request.id, found)));
+  }
+  TERN_TRY(output.write(
+      options.json ? json::serialize(json::object{{"identical", tally.identical},
+                                                  {"different", tally.different},
+                                                  {"not_replayed", tally.not_replayed},
+                                                  {"lines_without_content", tally.without_content},
+                                                  {"requests", tally.requests}}) +
+                         "\n"
+                   : fmt::format("{} identical, {} different, {} not replayed\n", tally.identical,
+                                 tally.different, tally.not_replayed)));
+  if (interrupt.happened()) return ExitCode::kInterrupted;
+  return tally.different + tally.not_replayed == 0 ? ExitCode::kOk : ExitCode::kDifferent;
+}
+
+}  // namespace
+
+Command add_replay_command(CLI::App& tern) {
+  const auto options = std::make_shared<CommandOptions>();
+  CLI::App* parser = tern.add_subcommand(
+      "replay",
+      "Answer logged requests again and compare, token by token.\n"
+      "The log is one of `tern serve --access-log FILE --log-prompts`; the model, the type of\n"
+      "keys and the chat template must be those of the server.\n");
+  parser->footer(
+      "Examples:\n"
+      "  tern replay access.jsonl -m model.gguf\n"
+      "  tern replay access.jsonl -m model.gguf --request req-0123456789abcdef01234567\n");
+  parser->add_option("LOG", options->log, "The log; -: standard input")->type_name("")->required();
+  parser->add_option("--request", options->request, "The request of that x-request-id alone")
+      ->type_name("ID");
+  add_model_option(*parser, options->serve.model);
+  parser
+      ->add_option("--chat-template", options->serve.chat_template,
+                   "Instead of the model's own: " + template_choices())
+      ->type_name("NAME");
+  parser->add_flag("--json", options->json, "One JSON object at the end instead of lines");
+  add_compute_options(*parser, options->serve.compute);
+  add_head_option(*parser, options->serve.head);
+  add_cache_option(*parser, options->serve.compute.cache);
+  add_tune_option(*parser, options->serve.compute.tune);
+  return {parser, [options](Output& output) { return replay(*options, output); }};
+}
+
+}  // namespace tern::cli

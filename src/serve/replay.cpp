@@ -1,0 +1,297 @@
+#include "serve/replay.h"
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "core/json.h"
+#include "serve/completion.h"
+#include "serve/completion_request.h"
+#include "serve/token_requests.h"
+#include "text/utf8.h"
+
+namespace tern::serve {
+
+namespace json = boost::json;
+using text::TokenId;
+
+namespace {
+
+// ---- The log
+
+// Reads fields of a line, and remembers the first that is not what it should be.
+class LogFields {
+ public:
+  LogFields(const json::object& object, std::string where)
+      : object_(object), where_(std::move(where)) {}
+
+  std::string text(const char* name) {
+    const json::value* value = object_.if_contains(name);
+    if (value != nullptr && value->is_string()) return std::string(value->get_string());
+    fail(name, "a string");
+    return {};
+  }
+  std::uint64_t number(const char* name, std::uint64_t most) {
+    const json::value* value = object_.if_contains(name);
+    if (value != nullptr && value->is_number()) {
+      json::error_code code;
+      const auto found = value->to_number<std::uint64_t>(code);
+      if (!code && found <= most) return found;
+    }
+    fail(name, "an integer of at most " + std::to_string(most));
+    return 0;
+  }
+  std::vector<TokenId> tokens(const char* name) {
+    const json::value* value = object_.if_contains(name);
+    const json::array* items = value == nullptr ? nullptr : value->if_array();
+    std::vector<TokenId> found;
+    for (std::size_t i = 0; items != nullptr && i < items->size(); ++i) {
+      const std::int64_t* token = (*items)[i].if_int64();
+      if (token == nullptr || *token < 0 || *token > INT32_MAX) items = nullptr;
+      if (token != nullptr) found.push_back(static_cast<TokenId>(*token));
+    }
+    if (items == nullptr) fail(name, "an array of tokens");
+    return found;
+  }
+  void fail(const char* name, const std::string& expected) {
+    if (!error_) error_ = Error{ErrorCode::kMalformed, "expected " + expected, where_ + name};
+  }
+  const std::optional<Error>& error() const { return error_; }
+
+ private:
+  const json::object& object_;
+  std::string where_;
+  std::optional<Error> error_;
+};
+
+Result<LoggedChoice> read_choice(const json::value& value, std::size_t index) {
+  const std::string where = "choices[" + std::to_string(index) + "]";
+  const json::object* object = value.if_object();
+  if (object == nullptr) return Error{ErrorCode::kMalformed, "expected an object", where};
+  LogFields fields(*object, where + ".");
+  LoggedChoice choice;
+  choice.tokens = fields.tokens("tokens");
+  choice.text = fields.text("text");
+  const json::value* reason = object->if_contains("finish_reason");
+  if (reason == nullptr || !reason->is_null()) choice.finish_reason = fields.text("finish_reason");
+  if (fields.error()) return *fields.error();
+  return choice;
+}
+
+bool has_answer(const json::object& line) {
+  const json::value* event = line.if_contains("event");
+  return event != nullptr && *event == json::value("http.request") && line.contains("body") &&
+         line.contains("choices");
+}
+
+// ---- The model
+
+// "tern-VERSION-KV-CONTENT"
+struct Fingerprint {
+  std::string program;  // "tern-VERSION"
+  std::string kv;
+  std::string content;
+};
+
+Fingerprint parts_of(const std::string& fingerprint) {
+  const std::size_t content = fingerprint.rfind('-');
+  if (content == std::string::npos || content == 0) return {fingerprint, {}, {}};
+  const std::size_t kv = fingerprint.rfind('-', content - 1);
+  if (kv == std::string::npos) return {fingerprint, {}, {}};
+  return {fingerprint.substr(0, kv), fingerprint.substr(kv + 1, content - kv - 1),
+          fingerprint.substr(content + 1)};
+}
+
+// Why the bits may be others; empty where they must not.
+std::string mismatch(const LoggedRequest& logged, const ServedModel& model) {
+  const Fingerprint then = parts_of(logged.fingerprint);
+  const Fingerprint now = parts_of(model.fingerprint);
+  if (then.content != now.content) {
+    return "another model answered it: its content is " + then.content + ", that of this one " +
+           now.content;
+  }
+  if (then.kv != now.kv) {
+    return "its keys and values were " + then.kv + ", here they are " + now.kv +
+           "; start with --kv " + then.kv;
+  }
+  if (then.program != now.program) {
+    return "another version answered it: " + then.program + ", this is " + now.program;
+  }
+  const std::string here = "sha256:" + model.chat_template_sha256;
+  if (!logged.chat_template.empty() && !model.chat_template_sha256.empty() &&
+      logged.chat_template != here) {
+    return "another chat template made its prompt; name that one with --chat-template";
+  }
+  return {};
+}
+
+std::variant<CompletionRequest, ApiError> read_request(const LoggedRequest& logged,
+                                                       const ServedModel& model) {
+  auto body = parse_body(logged.body);
+  if (auto* error = std::get_if<ApiError>(&body)) return std::move(*error);
+  ServedModel called = model;
+  called.also.push_back(logged.model);
+  CompletionDefaults defaults;
+  defaults.max_tokens = logged.max_tokens;
+  defaults.context = logged.context;
+  defaults.most_priority = 100;
+  defaults.seed = logged.seed;
+  const auto& object = std::get<json::object>(body);
+  return logged.path == "/v1/chat/completions" ? read_chat_request(object, called, defaults)
+                                               : read_completion_request(object, called, defaults);
+}
+
+// ---- The answer
+
+struct Given {
+  LoggedChoice choice;
+  std::optional<Error> failed;
+  bool over = false;
+};
+
+// Waits for the answers of an engine.
+class Owner {
+ public:
+  explicit Owner(std::size_t choices) : answers_(choices) {}
+
+  void hear(std::size_t index, const engine::Update& update) {
+    const std::lock_guard lock(mutex_);
+    Given& answer = answers_[index];
+    answer.choice.text += update.piece.text;
+    if (update.piece.token) answer.choice.tokens.push_back(*update.piece.token);
+    if (update.piece.end) answer.choice.finish_reason = finish_reason(*update.piece.end);
+    answer.failed = update.failed;
+    answer.over = update.last();
+    changed_.notify_all();
+  }
+  void fail(std::size_t index, Error error) {
+    const std::lock_guard lock(mutex_);
+    answers_[index].failed = std::move(error);
+    answers_[index].over = true;
+  }
+  const std::vector<Given>& wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] {
+      return std::all_of(answers_.begin(), answers_.end(), [](const auto& a) { return a.over; });
+    });
+    return answers_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Given> answers_;
+};
+
+bool was_cut(const LoggedChoice& choice) {
+  return choice.finish_reason != "stop" && choice.finish_reason != "length";
+}
+
+// As much as was logged, and no more.
+void submit(engine::Engine& engine, const CompletionRequest& request, const LoggedRequest& logged,
+            Owner& owner) {
+  for (std::size_t i = 0; i < logged.choices.size(); ++i) {
+    engine::Request choice = choice_request(request, i);
+    const std::size_t prompt = choice.prompt.size();
+    std::size_t most =
+        logged.max_tokens.value_or(logged.context - std::min<std::size_t>(prompt, logged.context));
+    if (was_cut(logged.choices[i])) most = logged.choices[i].tokens.size();
+    choice.answer.max_tokens = static_cast<std::uint32_t>(most);
+    choice.on_update = [&owner, i](const engine::Update& update) { owner.hear(i, update); };
+    if (const auto taken = engine.submit(std::move(choice)); !taken) owner.fail(i, taken.error());
+  }
+}
+
+std::string shown(const std::vector<TokenId>& tokens, std::size_t at, const ServedModel& model) {
+  if (at >= tokens.size()) return "nothing";
+  const auto token = static_cast<std::size_t>(tokens[at]);
+  if (token >= model.tokenizer.vocab_size()) return std::to_string(tokens[at]);
+  return std::to_string(tokens[at]) + " \"" +
+         text::replace_invalid_utf8(model.tokenizer.token_bytes(tokens[at])) + "\"";
+}
+
+std::string difference(const LoggedChoice& then, const LoggedChoice& now,
+                       const ServedModel& model) {
+  const auto [a, b] =
+      std::mismatch(then.tokens.begin(), then.tokens.end(), now.tokens.begin(), now.tokens.end());
+  if (a != then.tokens.end() || b != now.tokens.end()) {
+    const auto at = static_cast<std::size_t>(a - then.tokens.begin());
+    return "token " + std::to_string(at) + " was " + shown(then.tokens, at, model) +
+           ", here it is " + shown(now.tokens, at, model);
+  }
+  if (was_cut(then)) return {};
+  if (then.finish_reason != now.finish_reason) {
+    return "it ended with " + then.finish_reason + ", here with " + now.finish_reason;
+  }
+  return then.text == now.text ? "" : "the same tokens made another text";
+}
+
+Replay not_replayed(std::string why) { return {Replay::Outcome::kNotReplayed, std::move(why)}; }
+
+}  // namespace
+
+Result<std::optional<LoggedRequest>> read_logged_request(std::string_view line) {
+  TERN_ASSIGN(const json::value value, parse_json(line));
+  const json::object* object = value.if_object();
+  if (object == nullptr) return Error{ErrorCode::kMalformed, "expected an object", ""};
+  if (!has_answer(*object)) return std::optional<LoggedRequest>();
+  LogFields fields(*object, "");
+  LoggedRequest request;
+  request.id = fields.text("request_id");
+  request.path = fields.text("path");
+  request.body = fields.text("body");
+  request.fingerprint = fields.text("system_fingerprint");
+  request.build = fields.text("version");
+  request.model = fields.text("model");
+  request.seed = fields.number("seed", UINT64_MAX);
+  request.context = static_cast<std::uint32_t>(fields.number("context", UINT32_MAX));
+  if (object->contains("max_tokens")) {
+    request.max_tokens = static_cast<std::uint32_t>(fields.number("max_tokens", UINT32_MAX));
+  }
+  if (object->contains("chat_template")) request.chat_template = fields.text("chat_template");
+  const json::array* choices = object->at("choices").if_array();
+  if (choices == nullptr) fields.fail("choices", "an array");
+  if (fields.error()) return *fields.error();
+  for (std::size_t i = 0; i < choices->size(); ++i) {
+    TERN_ASSIGN(LoggedChoice choice, read_choice((*choices)[i], i));
+    request.choices.push_back(std::move(choice));
+  }
+  return std::optional(std::move(request));
+}
+
+Replay replay(const LoggedRequest& logged, const ServedModel& model, engine::Engine& engine) {
+  if (std::string why = mismatch(logged, model); !why.empty()) return not_replayed(std::move(why));
+  if (logged.context > engine.context()) {
+    return not_replayed("it had a context of " + std::to_string(logged.context) +
+                        " tokens, here there are " + std::to_string(engine.context()) +
+                        "; give more with -c or --kv-memory");
+  }
+  auto read = read_request(logged, model);
+  if (const auto* error = std::get_if<ApiError>(&read)) {
+    return not_replayed("its body is refused here: " + error->message);
+  }
+  const auto& request = std::get<CompletionRequest>(read);
+  if (request.prompts.size() * request.choices != logged.choices.size()) {
+    return not_replayed("its body asks for " +
+                        std::to_string(request.prompts.size() * request.choices) +
+                        " answers, but " + std::to_string(logged.choices.size()) + " were logged");
+  }
+  Owner owner(logged.choices.size());
+  submit(engine, request, logged, owner);
+  const std::vector<Given>& answers = owner.wait();
+  Replay found;
+  found.choices = answers.size();
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i].failed) return not_replayed(answers[i].failed->to_string());
+    found.tokens += answers[i].choice.tokens.size();
+    const std::string why = difference(logged.choices[i], answers[i].choice, model);
+    if (why.empty() || !found.why.empty()) continue;
+    found.outcome = Replay::Outcome::kDifferent;
+    found.why = "choice " + std::to_string(i) + ": " + why;
+  }
+  return found;
+}
+
+}  // namespace tern::serve
