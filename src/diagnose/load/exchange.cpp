@@ -11,8 +11,9 @@
 
 namespace tern::diagnose {
 
+namespace asio = boost::asio;
 namespace json = boost::json;
-using boost::asio::awaitable;
+using asio::awaitable;
 
 namespace {
 
@@ -121,9 +122,10 @@ Error not_openai(const LoadOptions& options, const std::string& found) {
 }
 
 // The reply to a request that is no part of the load.
-awaitable<Result<std::pair<net::HttpResponse, std::string>>> ask(net::HttpCall& call,
+awaitable<Result<std::pair<net::HttpResponse, std::string>>> ask(asio::io_context& io,
                                                                  const LoadOptions& options,
                                                                  const net::HttpRequest& request) {
+  net::HttpCall call(io);
   const Result<void> connected = co_await call.connect(options.target);
   if (!connected) {
     co_return Error{ErrorCode::kIo, connected.error().message + "; is the server running?",
@@ -175,11 +177,10 @@ net::HttpRequest make_request(const LoadOptions& options, std::string path, std:
   return request;
 }
 
-awaitable<Result<LoadServer>> look_at(boost::asio::io_context& io, const LoadOptions& options) {
+awaitable<Result<LoadServer>> look_at(asio::io_context& io, const LoadOptions& options) {
   LoadServer server;
-  net::HttpCall call(io);
   const net::HttpRequest request = make_request(options, "/v1/models");
-  const auto reply = co_await ask(call, options, request);
+  const auto reply = co_await ask(io, options, request);
   if (!reply) co_return reply.error();
   const auto& [head, body] = *reply;
   if (head.status == 401 || head.status == 403) {
@@ -199,9 +200,8 @@ awaitable<Result<LoadServer>> look_at(boost::asio::io_context& io, const LoadOpt
   std::vector<std::uint32_t> all;
   for (std::uint32_t i = 0; i < kWords.size(); ++i) all.push_back(i);
   const json::object wanted{{"content", text_of(all)}, {"add_special", false}};
-  net::HttpCall second(io);
   const net::HttpRequest cut = make_request(options, "/tokenize", json::serialize(wanted));
-  const auto tokens = co_await ask(second, options, cut);
+  const auto tokens = co_await ask(io, options, cut);
   if (tokens) server.tokens = token_ids(tokens->first, tokens->second);
   co_return server;
 }
@@ -234,6 +234,7 @@ net::HttpRequest planned_request(const LoadOptions& options, const LoadServer& s
 awaitable<void> exchange(net::HttpCall& call, const net::HttpTarget& target,
                          const net::HttpRequest& request, const std::function<double()>& now,
                          RequestOutcome& outcome) {
+  outcome.sent = now();
   const Result<void> connected = co_await call.connect(target);
   if (!connected) co_return fail(outcome, "connect", connected.error().message);
   const Result<void> sent = co_await call.send(request);

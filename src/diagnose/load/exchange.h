@@ -31,8 +31,8 @@ boost::asio::awaitable<Result<LoadServer>> look_at(boost::asio::io_context& io,
 net::HttpRequest planned_request(const LoadOptions& options, const LoadServer& server,
                                  std::uint64_t index);
 
-// Sends it and reads the answer into `outcome`, all but its index and the times that it began and
-// ended. `now` says how late it is.
+// Sends it and reads the answer into `outcome`, all but its index, when it was to be sent and when
+// it ended. `now` says how late it is.
 boost::asio::awaitable<void> exchange(net::HttpCall& call, const net::HttpTarget& target,
                                       const net::HttpRequest& request,
                                       const std::function<double()>& now, RequestOutcome& outcome);

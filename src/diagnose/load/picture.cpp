@@ -118,8 +118,8 @@ std::vector<Point> shares(const std::vector<double>& ascending) {
   return points;
 }
 
-// From the power of ten below the shortest wait to the one above the longest.
-Field waits_field(const Waits& waits) {
+// From the power of ten below the shortest wait to the one above the longest, and above the limits.
+Field waits_field(const Waits& waits, const Slo& slo) {
   double least = 1e9;
   double most = 0.0;
   for (const auto* values : {&waits.first, &waits.between, &waits.whole}) {
@@ -129,13 +129,17 @@ Field waits_field(const Waits& waits) {
     least = std::min(least, *first);
     most = std::max(most, values->back());
   }
-  if (most == 0.0) least = most = 1.0;
+  for (const auto& limit : {slo.first_token, slo.between_tokens}) {
+    if (limit) most = std::max(most, *limit);
+  }
+  if (most == 0.0) most = 1.0;
+  least = std::min(least, most);
   const double low = std::floor(std::log10(std::max(least, 1e-5)));
   return {80, 530, low, std::max(std::ceil(std::log10(most)), low + 1), true, 1.0};
 }
 
 std::string draw_waits(const Waits& waits, const Slo& slo) {
-  const Field field = waits_field(waits);
+  const Field field = waits_field(waits, slo);
   std::string text;
   for (double power = field.low; power <= field.high; ++power) {
     const double value = std::pow(10.0, power);

@@ -137,7 +137,6 @@ awaitable<void> Runner::request(std::uint64_t index, double intended) {
   outcome.intended = intended;
   const net::HttpRequest request = planned_request(options_, server_, index);
   const std::function<double()> clock = [this] { return now(); };
-  outcome.sent = now();
   co_await exchange(running->call, options_.target, request, clock, outcome);
   outcome.ended = now();
   running->timer.cancel();
