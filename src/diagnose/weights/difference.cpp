@@ -140,12 +140,22 @@ std::vector<std::string_view> different_keys(const GgufFile& a, const GgufFile& 
   return keys;
 }
 
+// Whether the tensor is the scale of a ternary matrix, with which it is compared.
+bool is_scale_beside(const GgufFile& file, const Tensor& tensor) {
+  constexpr std::string_view kScale = ".scale";
+  if (!tensor.name.ends_with(kScale)) return false;
+  const std::string base = tensor.name.substr(0, tensor.name.size() - kScale.size());
+  const Tensor* weight = file.tensor(base + ".weight");
+  return weight != nullptr && weight->scale_beside.has_value();
+}
+
 }  // namespace
 
 FileDifference compare(const GgufFile& a, const GgufFile& b) {
   FileDifference difference;
   difference.keys = different_keys(a, b);
   for (const Tensor& tensor : a.tensors()) {
+    if (is_scale_beside(a, tensor)) continue;
     const Tensor* other = b.tensor(tensor.name);
     if (other == nullptr) {
       difference.tensors.push_back({tensor.name, TensorFault::kOnlyInA});
@@ -159,7 +169,7 @@ FileDifference compare(const GgufFile& a, const GgufFile& b) {
     b.release(*other);
   }
   for (const Tensor& tensor : b.tensors()) {
-    if (a.tensor(tensor.name) != nullptr) continue;
+    if (a.tensor(tensor.name) != nullptr || is_scale_beside(b, tensor)) continue;
     difference.tensors.push_back({tensor.name, TensorFault::kOnlyInB});
   }
   return difference;
