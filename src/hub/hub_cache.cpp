@@ -28,8 +28,8 @@ std::optional<std::string> repo_of(const std::string& folder) {
   if (!folder.starts_with(kPrefix)) return std::nullopt;
   std::string repo = folder.substr(kPrefix.size());
   const std::size_t dashes = repo.find("--");
-  if (dashes != std::string::npos) repo.replace(dashes, 2, "/");
-  return repo;
+  if (dashes == std::string::npos) return repo;
+  return repo.substr(0, dashes).append("/").append(repo, dashes + 2);
 }
 
 Result<void> make_folders(const fs::path& path) {

@@ -77,12 +77,13 @@ std::string ModelRef::to_string() const {
   std::string text = std::string(kHfScheme) + repo;
   if (revision.starts_with(kRefs)) {
     const std::size_t name = revision.find('/', kRefs.size()) + 1;  // of refs/pr/NAME
-    text +=
-        "@" + revision.substr(0, name) + escape_revision(std::string_view(revision).substr(name));
+    text.append("@").append(revision, 0, name);
+    text.append(escape_revision(std::string_view(revision).substr(name)));
   } else if (revision != "main") {
-    text += "@" + escape_revision(revision);
+    text.append("@").append(escape_revision(revision));
   }
-  return file.empty() ? text : text + "/" + file;
+  if (!file.empty()) text.append("/").append(file);
+  return text;
 }
 
 Result<ModelRef> parse_model_ref(std::string_view text) {

@@ -63,7 +63,9 @@ Result<void> RemoteFile::check_whole(const HttpHead& head, const Try& attempt) c
   if (attempt.whole || attempt.at == 0) return {};
   ignores_ranges_ = true;
   return Error{ErrorCode::kUnsupported,
-               "the server ignores ranges: asked for a part, it sends the whole file", name_};
+               "the server ignores ranges: asked for a part, it sends the whole file; `tern pull` "
+               "can bring it in one stream",
+               name_};
 }
 
 Result<bool> RemoteFile::check_head(const HttpHead& head, Try& attempt) const {

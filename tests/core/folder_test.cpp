@@ -32,7 +32,7 @@ TEST_F(FolderTest, HasFilesAndFoldersOfFiles) {
   EXPECT_FALSE((*folder)->has("c"));
   EXPECT_EQ(*read_text(**folder, "a/c", 4), "more");
   EXPECT_THAT((*folder)->where("a/c"), HasSubstr("/a/c"));
-  EXPECT_EQ("/" + (*folder)->name(),
+  EXPECT_EQ(std::string("/").append((*folder)->name()),
             place_.path().string().substr(place_.path().string().rfind('/')));
 }
 

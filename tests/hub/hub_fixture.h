@@ -83,7 +83,7 @@ struct TestHub {
                             .first_delay = std::chrono::milliseconds(1),
                             .most_delay = std::chrono::milliseconds(4),
                             .most_wait = std::chrono::seconds(5)};
-    options.server.http.stall = std::chrono::milliseconds(300);
+    options.server.http.stall = std::chrono::milliseconds(1000);
     options.server.notice = [this](const std::string& text) { notices.push_back(text); };
   }
 

@@ -9,6 +9,7 @@ Prints the two ports and serves until standard input ends. GET /_log: a JSON lis
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import random
@@ -87,6 +88,13 @@ LISTINGS: dict[str, Callable[[list], object]] = {
         e | {"size": 99} if e["path"] == "config.json" else e for e in listing
     ],
 }
+
+
+@functools.cache
+def many_files() -> bytes:
+    one = '{"type":"file","oid":"%s","size":0,"path":"f%d"}'
+    listed = ",".join([one % ("0" * 40, i) for i in range(100_001)])
+    return f"[{listed}]".encode()
 
 
 class Hub:
@@ -224,9 +232,7 @@ class Handler(BaseHTTPRequestHandler):
             last = page == len(listing) - 1
             self.send(200, json.dumps([listing[page]]).encode(), **({} if last else {"Link": link}))
         elif self.fault == "many_files":
-            one = '{"type":"file","oid":"%s","size":0,"path":"f%d"}'
-            many = ",".join([one % ("0" * 40, i) for i in range(100_001)])
-            self.send(200, f"[{many}]".encode())
+            self.send(200, many_files())
         else:
             change = LISTINGS.get(self.fault, lambda found: found)
             self.send(200, json.dumps(change(listing)).encode())
