@@ -132,7 +132,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
                 ("request_head.cpp", "sign", "bytes.size() - 1"),
                 ("request_reader.cpp", "sign", "next_ + head_begin_"),
             ),
-            "Beast holds first line and headers to the limit in turn, and reads no more than a head",
+            "Beast holds first line and headers to the limit in turn, and reads a head alone",
         ),
     },
     "serve": {

@@ -55,7 +55,6 @@ std::string_view find_header(const std::vector<HttpHeader>& headers, std::string
 }
 
 std::string_view reason_phrase(unsigned status) {
-  if (status == 499) return "Client Closed Request";
   const auto phrase =
       boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));
   return {phrase.data(), phrase.size()};

@@ -164,6 +164,7 @@ TEST(ChatTemplate, IsBoundedInWhatItsValuesHold) {
                 HasSubstr("expected at most"))
         << work;
   }
+  EXPECT_THAT(error_of("{{ (-9223372036854775807 - 1) // -1 }}"), HasSubstr("chat template"));
   EXPECT_EQ(error_of("{{ ('a' * 300000).find('a' * 150000 ~ 'b') }}"), "no error: -1");
   EXPECT_THAT(error_of("{{ 'ab' | center(-9223372036854775807) }}"), HasSubstr("no error: ab"));
   EXPECT_THAT(error_of("{{ 9223372036854775807 | round(-1) }}"), HasSubstr("smaller number"));

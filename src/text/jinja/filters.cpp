@@ -17,7 +17,7 @@ bool flag(const Arguments& given, std::size_t place, std::string_view name, bool
 Result<std::int64_t> whole(const Arguments& given, std::size_t place, std::string_view name,
                            std::int64_t otherwise) {
   const Value* value = given.find(place, name);
-  if (value == nullptr || value->is_none()) return otherwise;
+  if (value == nullptr) return otherwise;
   if (value->integer() || value->boolean()) return value->whole();
   return refused("expected a whole number as " + std::string(name) + ", found a '" +
                  value->type_name() + "'");
@@ -26,8 +26,7 @@ Result<std::int64_t> whole(const Arguments& given, std::size_t place, std::strin
 Result<std::string> words(Interpreter& interpreter, const Arguments& given, std::size_t place,
                           std::string_view name, std::string otherwise) {
   const Value* value = given.find(place, name);
-  if (value == nullptr || value->is_none()) return otherwise;
-  return interpreter.shown(*value);
+  return value == nullptr ? otherwise : interpreter.shown(*value);
 }
 
 namespace {
@@ -70,14 +69,23 @@ std::string titled_words(std::string_view text) {
   return out;
 }
 
+// Of arguments whose default is None; others show it as text, or refuse it.
+bool is_none(const Arguments& given, std::size_t place, std::string_view name) {
+  const Value* value = given.find(place, name);
+  return value != nullptr && value->is_none();
+}
+
 Result<Value> trim(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::string shown, interpreter.shown(of));
-  TERN_ASSIGN(const std::string chars, words(interpreter, given, 0, "chars", ""));
+  TERN_ASSIGN(const std::string chars, is_none(given, 0, "chars")
+                                           ? Result<std::string>("")
+                                           : words(interpreter, given, 0, "chars", ""));
   TERN_TRY(interpreter.spend(shown.size() / 64 * chars.size()));
   return interpreter.made(stripped(shown, chars, true, true));
 }
 Result<Value> replace(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const std::int64_t most, whole(given, 2, "count", -1));
+  TERN_ASSIGN(const std::int64_t most,
+              is_none(given, 2, "count") ? Result<std::int64_t>(-1) : whole(given, 2, "count", -1));
   TERN_ASSIGN(const std::string shown, interpreter.shown(of));
   TERN_ASSIGN(const std::string from, words(interpreter, given, 0, "old", ""));
   TERN_ASSIGN(const std::string to, words(interpreter, given, 1, "new", ""));
@@ -270,7 +278,9 @@ Result<Value> json(Interpreter& interpreter, const Value& of, const Arguments& g
   constexpr std::int64_t kWidest = 32;
   JsonStyle style;
   style.ascii = flag(given, 0, "ensure_ascii", false);
-  TERN_ASSIGN(const std::int64_t spaces, whole(given, 1, "indent", -1));
+  TERN_ASSIGN(const std::int64_t spaces, is_none(given, 1, "indent")
+                                             ? Result<std::int64_t>(-1)
+                                             : whole(given, 1, "indent", -1));
   if (spaces > kWidest) return refused("expected an indent of at most 32 spaces");
   style.indent = static_cast<int>(std::max<std::int64_t>(spaces, -1));
   if (style.indent >= 0) style.between = ",";  // the line ends there

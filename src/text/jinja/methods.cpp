@@ -320,7 +320,7 @@ Result<std::string> text_argument(const Arguments& given, std::size_t place, std
 Result<std::int64_t> whole_argument(const Arguments& given, std::size_t place,
                                     std::string_view name, std::int64_t otherwise) {
   const Value* value = given.find(place, name);
-  if (value == nullptr || value->is_none()) return otherwise;
+  if (value == nullptr) return otherwise;
   if (!value->integer() && !value->boolean()) {
     return refused("expected a whole number as " + std::string(name) + ", found a '" +
                    value->type_name() + "'");

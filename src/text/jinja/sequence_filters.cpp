@@ -72,6 +72,7 @@ Result<Value> dict_sort(Interpreter& interpreter, const Value& of, const Argumen
   if (of.dict() == nullptr) return refused("expected a dictionary to sort");
   const bool keeps_case = flag(given, 0, "case_sensitive", false);
   TERN_ASSIGN(const std::string by, words(interpreter, given, 1, "by", "key"));
+  if (by != "key" && by != "value") return refused("expected to sort by key or value");
   const bool by_value = by == "value";
   std::vector<std::pair<Value, Value>> keyed;
   for (const auto& [key, value] : of.dict()->items) {
