@@ -12,6 +12,7 @@
 
 #include "convert/tokenizer.h"
 #include "convert/vocabulary.h"
+#include "core/folder.h"
 #include "core/json.h"
 #include "format/gguf/gguf_file.h"
 #include "support/temporary_directory.h"
@@ -135,8 +136,8 @@ TEST_P(PiecesJson, GiveTheTokensOfTheirModel) {
   std::vector<std::string> read;
   const auto original = format::GgufFile::open(vocabulary_file(name));
   const auto count = original->get_strings("tokenizer.ggml.tokens")->size();
-  const auto added =
-      add_tokenizer(folder.path(), json::object(), static_cast<std::uint32_t>(count), writer, read);
+  const auto added = add_tokenizer(**open_folder(folder.path()), json::object(),
+                                   static_cast<std::uint32_t>(count), writer, read);
   ASSERT_TRUE(added.ok()) << added.error().to_string();
   ASSERT_TRUE(writer.write(folder / "head.gguf").ok());
   const auto file = format::GgufFile::open(folder / "head.gguf");
