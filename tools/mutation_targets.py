@@ -190,6 +190,7 @@ TARGETS = {
             "src/serve/fields.cpp",
             "src/serve/messages.cpp",
             "src/serve/request_fields.cpp",
+            "src/serve/prompts.cpp",
             "src/serve/text_request.cpp",
         ),
         test="serve_test",

@@ -155,8 +155,8 @@ class HubTest(CliTest):
         process = start("pull", f"{REF}/big.gguf", env=self.environment)
         parts = self.folder / "hf/hub/models--org--repo/blobs"
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not any(
-            part.stat().st_blocks for part in parts.glob("*.tern-part")
+        while time.monotonic() < deadline and not any(  # a chunk is finished
+            journal.read_bytes().count(b"\n") > 1 for journal in parts.glob("*.tern-journal")
         ):
             time.sleep(0.05)
         process.send_signal(with_signal)
