@@ -50,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!value.ok() || !value->is_object()) return 0;
   if (data[0] == 't') {
     check_vocabulary(
-        tern::convert::read_tokenizer_json(value->get_object(), {"<s>", "</s>"}, "fuzz"));
+        tern::convert::read_tokenizer_json(value->get_object(), {"<s>", "</s>"}, 1u << 16, "fuzz"));
   } else {
     read_config(value->get_object());
   }

@@ -57,14 +57,28 @@ void OutputFile::read_journal(const std::string& fingerprint) {
   }
 }
 
+// Who ends in between renames the part: what is locked then is the finished file, not to be
+// touched.
+Result<void> OutputFile::lock_part() {
+  for (;;) {
+    TERN_ASSIGN(fd_, open_file(part_, O_RDWR | O_CREAT));
+    if (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
+      return Error{ErrorCode::kUsage, "another conversion is writing this file; wait for it",
+                   part_.string()};
+    }
+    struct stat locked {};
+    struct stat named {};
+    if (::fstat(fd_.get(), &locked) == 0 && ::stat(part_.c_str(), &named) == 0 &&
+        locked.st_dev == named.st_dev && locked.st_ino == named.st_ino) {
+      return {};
+    }
+  }
+}
+
 Result<OutputFile> OutputFile::open(const fs::path& path, const std::string& fingerprint,
                                     std::uint64_t bytes) {
   OutputFile file(path, bytes);
-  TERN_ASSIGN(file.fd_, open_file(file.part_, O_RDWR | O_CREAT));
-  if (::flock(file.fd_.get(), LOCK_EX | LOCK_NB) != 0) {
-    return Error{ErrorCode::kUsage, "another conversion is writing this file; wait for it",
-                 file.part_.string()};
-  }
+  TERN_TRY(file.lock_part());
   TERN_ASSIGN(file.journal_fd_, open_file(file.journal_, O_RDWR | O_CREAT | O_APPEND));
   file.read_journal(fingerprint);
   struct stat status {};

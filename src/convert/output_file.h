@@ -51,6 +51,7 @@ class OutputFile {
 
  private:
   OutputFile(std::filesystem::path path, std::uint64_t bytes);
+  Result<void> lock_part();
   void read_journal(const std::string& fingerprint);
 
   std::filesystem::path path_;

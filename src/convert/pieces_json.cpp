@@ -22,6 +22,8 @@ using text::TokenizerModel;
 using text::TokenKind;
 
 constexpr std::string_view kSpace = "\u2581";
+// As the loader has it: each is cut at each of its characters.
+constexpr std::size_t kLongestToken = 1024;
 constexpr const char* kBring = "; bring the tokenizer.model that it was made from";
 
 bool is_byte_name(std::string_view token) {
@@ -66,6 +68,7 @@ class Spaces {
               file_.shown("normalizer"));
     }
     vocabulary_.add_space_prefix = prepends;
+    if (prepends) TERN_TRY(check_added());
     const json::value* pre = file_.find("pre_tokenizer");
     if (pre == nullptr && normalizer != nullptr) return {};
     if (pre == nullptr) {
@@ -78,6 +81,26 @@ class Spaces {
  private:
   Error unsupported(const std::string& message) const {
     return file_.unsupported("pre_tokenizer", message + ", found " + file_.shown("pre_tokenizer"));
+  }
+
+  // Hugging Face looks for normalized tokens in a text that has U+2581 before it, and puts one
+  // behind any token of the user; SentencePiece does neither.
+  Result<void> check_added() const {
+    const json::value* added = file_.find("added_tokens");
+    if (added == nullptr) return {};
+    for (const json::value& value : added->get_array()) {
+      const JsonSettings token(value.get_object(), file_.source() + ": added_tokens");
+      TERN_ASSIGN(const std::string content, token.text("content"));
+      TERN_ASSIGN(const bool special, token.flag_or("special", false));
+      TERN_ASSIGN(const bool normalized, token.flag_or("normalized", !special));
+      if (special && !normalized) continue;
+      return token.unsupported(special ? "normalized" : "special",
+                               "the token " + in_quotes(content) +
+                                   " is not found where SentencePiece finds it, as texts begin "
+                                   "with a space of their own" +
+                                   kBring);
+    }
+    return {};
   }
 
   // A Split at spaces behind a normalizer that leaves none does nothing.
@@ -160,16 +183,26 @@ class Merges {
     return {};
   }
 
-  // SentencePiece makes a token of any two others that are its parts.
+  // A token, or a character, of which SentencePiece makes tokens though it be none itself.
+  bool is_part(const std::string& part) const {
+    return ids_.contains(part) || std::none_of(part.begin() + 1, part.end(), begins_character);
+  }
+
+  // SentencePiece makes a token of any two parts.
   Result<void> check_complete() const {
     for (std::size_t i = 0; i < vocabulary_.tokens.size(); ++i) {
       if (vocabulary_.kinds[i] != TokenKind::kNormal) continue;
       const std::string& token = vocabulary_.tokens[i];
+      if (token.size() > kLongestToken) {
+        return model_.unsupported("vocab", "expected tokens of at most " +
+                                               std::to_string(kLongestToken) + " bytes, found " +
+                                               std::to_string(token.size()));
+      }
       for (std::size_t cut = 1; cut < token.size(); ++cut) {
         if (!begins_character(token[cut])) continue;
         const std::string left = token.substr(0, cut);
         const std::string right = token.substr(cut);
-        if (!ids_.contains(left) || !ids_.contains(right)) continue;
+        if (!is_part(left) || !is_part(right)) continue;
         if (seen_.contains(left + " " + right)) continue;
         return model_.unsupported("merges", in_quotes(left + " " + right) +
                                                 " is not there, but SentencePiece would make it" +

@@ -24,29 +24,24 @@ constexpr std::string_view kKeys = "tokenizer.ggml.";
 
 class TokenizerAdder {
  public:
-  TokenizerAdder(const Folder& folder, const json::object& config, GgufWriter& writer,
-                 std::vector<std::string>& files)
+  TokenizerAdder(const Folder& folder, const json::object& config, std::uint32_t vocab,
+                 GgufWriter& writer, std::vector<std::string>& files)
       : folder_(folder),
         config_(config, folder_.where("config.json")),
+        vocab_(vocab),
         writer_(writer),
         files_(files) {}
 
-  Result<void> add(std::uint32_t vocab) {
+  Result<void> add() {
     TERN_ASSIGN(settings_file_, read_object("tokenizer_config.json"));
     TERN_ASSIGN(generation_file_, read_object("generation_config.json"));
     TERN_ASSIGN(HfVocabulary vocabulary, read_vocabulary());
     TERN_TRY(read_special(vocabulary));
-    if (vocabulary.tokens.size() > vocab) {
-      return Error{ErrorCode::kMalformed,
-                   "expected at most " + std::to_string(vocab) +
-                       " tokens, the vocab_size of config.json, found " +
-                       std::to_string(vocabulary.tokens.size()),
-                   folder_.where("") + ": tokenizer"};
-    }
-    if (vocabulary.tokens.size() < vocab) {
-      vocabulary.put(vocab - 1, "[UNUSED" + std::to_string(vocab - 1) + "]",
+    TERN_TRY(check_count(vocabulary.tokens.size()));
+    if (vocabulary.tokens.size() < vocab_) {
+      vocabulary.put(vocab_ - 1, "[UNUSED" + std::to_string(vocab_ - 1) + "]",
                      text::TokenKind::kUnused);
-      vocabulary.scores.resize(vocabulary.scores.empty() ? 0 : vocab);
+      vocabulary.scores.resize(vocabulary.scores.empty() ? 0 : vocab_);
     }
     write(vocabulary);
     TERN_TRY(add_template());
@@ -54,6 +49,14 @@ class TokenizerAdder {
   }
 
  private:
+  Result<void> check_count(std::uint64_t tokens) const {
+    if (tokens <= vocab_) return {};
+    return Error{ErrorCode::kMalformed,
+                 "expected at most " + std::to_string(vocab_) +
+                     " tokens, the vocab_size of config.json, found " + std::to_string(tokens),
+                 folder_.where("") + ": tokenizer"};
+  }
+
   bool has(const char* name) const { return folder_.has(name); }
 
   Result<std::string> read_text(const char* name) {
@@ -104,7 +107,7 @@ class TokenizerAdder {
 
   Result<HfVocabulary> read_json(const SpecialNames& names) {
     TERN_ASSIGN(const json::object file, read_object("tokenizer.json"));
-    return read_tokenizer_json(file, names, folder_.where("tokenizer.json"));
+    return read_tokenizer_json(file, names, vocab_, folder_.where("tokenizer.json"));
   }
 
   // Tokens that were added to a SentencePiece model: added_tokens_decoder of tokenizer_config.json,
@@ -136,6 +139,7 @@ class TokenizerAdder {
                                                        " of tokenizer.model, found " +
                                                        in_quotes(content));
       }
+      TERN_TRY(check_count(std::uint64_t{id} + 1));
       vocabulary.put(id, content,
                      special ? text::TokenKind::kControl : text::TokenKind::kUserDefined);
       vocabulary.scores.resize(vocabulary.tokens.size());
@@ -306,6 +310,7 @@ class TokenizerAdder {
 
   const Folder& folder_;
   JsonSettings config_;
+  std::uint32_t vocab_;
   GgufWriter& writer_;
   std::vector<std::string>& files_;
   json::object settings_file_;
@@ -317,7 +322,7 @@ class TokenizerAdder {
 
 Result<void> add_tokenizer(const Folder& folder, const json::object& config, std::uint32_t vocab,
                            GgufWriter& writer, std::vector<std::string>& files) {
-  return TokenizerAdder(folder, config, writer, files).add(vocab);
+  return TokenizerAdder(folder, config, vocab, writer, files).add();
 }
 
 }  // namespace tern::convert

@@ -4,6 +4,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <unordered_map>
 
 #include "arch/json_settings.h"
 #include "convert/pieces_json.h"
@@ -17,8 +18,6 @@ namespace json = boost::json;
 using arch::JsonSettings;
 using format::in_quotes;
 using text::TokenKind;
-
-constexpr std::uint64_t kMostTokens = 1u << 24;
 
 // Regular expressions of Llama 3 and Qwen 2; they differ in how many digits go together.
 constexpr std::string_view kLlama3 =
@@ -69,8 +68,8 @@ std::vector<KnownPreTokenizer> known_pre_tokenizers() {
 
 class TokenizerReader {
  public:
-  TokenizerReader(const JsonSettings& file, const SpecialNames& names)
-      : file_(file), names_(names) {}
+  TokenizerReader(const JsonSettings& file, const SpecialNames& names, std::uint32_t vocab)
+      : file_(file), names_(names), vocab_(vocab) {}
 
   Result<HfVocabulary> read() {
     TERN_ASSIGN(const json::object* model, object(file_, "model"));
@@ -160,9 +159,8 @@ class TokenizerReader {
     for (const auto& member : *vocab) {
       const std::string_view token(member.key().data(), member.key().size());
       const std::int64_t* id = member.value().if_int64();
-      if (id == nullptr || *id < 0 || *id >= static_cast<std::int64_t>(kMostTokens)) {
-        return model.malformed("vocab", "expected an id for " + in_quotes(token) + ", found " +
-                                            json::serialize(member.value()));
+      if (id == nullptr || *id < 0 || *id >= vocab_) {
+        return model.malformed("vocab", expected_id(token) + json::serialize(member.value()));
       }
       const auto index = static_cast<std::size_t>(*id);
       if (index >= seen.size()) seen.resize(index + 1);
@@ -200,8 +198,16 @@ class TokenizerReader {
     return {};
   }
 
+  std::string expected_id(std::string_view token) const {
+    return "expected an id for " + in_quotes(token) + " below " + std::to_string(vocab_) +
+           ", the vocab_size of config.json, found ";
+  }
+
   Result<void> read_added_tokens() {
     if (file_.find("added_tokens") == nullptr) return {};
+    for (std::size_t i = 0; i < vocabulary_.tokens.size(); ++i) {
+      ids_.emplace(vocabulary_.tokens[i], static_cast<std::uint32_t>(i));
+    }
     TERN_ASSIGN(const json::array* added, array(file_, "added_tokens"));
     for (const json::value& value : *added) {
       const json::object* entry = value.if_object();
@@ -216,10 +222,8 @@ class TokenizerReader {
   Result<void> add_token(const JsonSettings& entry) {
     TERN_ASSIGN(const std::string content, entry.text("content"));
     const json::value* id = entry.find("id");
-    if (id == nullptr || !id->is_int64() || id->get_int64() < 0 ||
-        id->get_int64() >= static_cast<std::int64_t>(kMostTokens)) {
-      return entry.malformed(
-          "id", "expected an id for " + in_quotes(content) + ", found " + entry.shown("id"));
+    if (id == nullptr || !id->is_int64() || id->get_int64() < 0 || id->get_int64() >= vocab_) {
+      return entry.malformed("id", expected_id(content) + entry.shown("id"));
     }
     for (const char* key : {"lstrip", "rstrip", "single_word"}) {
       TERN_ASSIGN(const bool set, entry.flag_or(key, false));
@@ -231,9 +235,11 @@ class TokenizerReader {
     }
     TERN_ASSIGN(const bool special, entry.flag_or("special", false));
     const auto index = static_cast<std::uint32_t>(id->get_int64());
-    if (const auto other = vocabulary_.find(content); other && *other != index) {
-      return entry.malformed("id", in_quotes(content) + " has the ids " + std::to_string(*other) +
-                                       " and " + std::to_string(index));
+    const auto [known, is_new] = ids_.emplace(content, index);
+    if (known->second != index) {
+      return entry.malformed("id", in_quotes(content) + " has the ids " +
+                                       std::to_string(known->second) + " and " +
+                                       std::to_string(index));
     }
     vocabulary_.put(index, content, special ? TokenKind::kControl : TokenKind::kUserDefined);
     return {};
@@ -308,7 +314,9 @@ class TokenizerReader {
 
   const JsonSettings& file_;
   const SpecialNames& names_;
+  std::uint32_t vocab_;
   HfVocabulary vocabulary_;
+  std::unordered_map<std::string, std::uint32_t> ids_;  // while tokens are added
 };
 
 }  // namespace
@@ -329,9 +337,9 @@ void HfVocabulary::put(std::uint32_t id, std::string token, TokenKind kind) {
 }
 
 Result<HfVocabulary> read_tokenizer_json(const json::object& file, const SpecialNames& names,
-                                         const std::string& source) {
+                                         std::uint32_t vocab, const std::string& source) {
   const JsonSettings settings(file, source);
-  return TokenizerReader(settings, names).read();
+  return TokenizerReader(settings, names, vocab).read();
 }
 
 }  // namespace tern::convert

@@ -31,9 +31,9 @@ std::uint64_t chunks_of(std::uint64_t bytes) { return (bytes + kChunk - 1) / kCh
 
 // Errors where writing the output would destroy the input.
 Result<void> refuse_same_file(const fs::path& source, const fs::path& output) {
-  fs::path part = output;
-  part += ".part";
-  for (const fs::path& written : {output, part}) {
+  for (const char* suffix : {"", ".part", ".journal"}) {
+    fs::path written = output;
+    written += suffix;
     std::error_code ignored;
     if (!fs::equivalent(source, written, ignored)) continue;
     return Error{ErrorCode::kUsage,

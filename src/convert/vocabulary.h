@@ -42,10 +42,10 @@ struct SpecialNames {
   std::string eos;
 };
 // tokenizer.json with byte-level BPE, whose pre-tokenizer is known by its content, or with
-// SentencePiece's BPE or unigram; what is not known is refused. Errors: kMalformed, kUnsupported,
-// with `source`.
+// SentencePiece's BPE or unigram; what is not known is refused. Ids are below `vocab`, the rows of
+// the embedding. Errors: kMalformed, kUnsupported, with `source`.
 Result<HfVocabulary> read_tokenizer_json(const boost::json::object& file, const SpecialNames& names,
-                                         const std::string& source);
+                                         std::uint32_t vocab, const std::string& source);
 
 // tokenizer.model of SentencePiece: BPE or unigram. Errors as above.
 Result<HfVocabulary> read_sentence_piece_model(std::string_view bytes, const std::string& source);

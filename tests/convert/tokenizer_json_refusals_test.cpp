@@ -24,7 +24,7 @@ std::string outcome(const std::string& parent, const char* key, const std::strin
   if (!file || !value) return "no JSON: " + text;
   boost::json::object& object = file->as_object();
   (parent.empty() ? object : object[parent].as_object())[key] = *value;
-  const auto read = read_tokenizer_json(object, names, "file");
+  const auto read = read_tokenizer_json(object, names, 64, "file");
   return read.ok() ? "accepted" : read.error().to_string();
 }
 std::string model(const char* key, const std::string& text) { return outcome("model", key, text); }
@@ -54,9 +54,11 @@ TEST(TokenizerJsonRefusals, Models) {
 TEST(TokenizerJsonRefusals, Tokens) {
   EXPECT_EQ(model("vocab", "[]"), "file: model: vocab: expected an object, found []");
   EXPECT_EQ(model("vocab", "{}"), "file: model: vocab: expected tokens, found none");
-  for (const char* id : {"\"x\"", "-1", "16777216", "1E0", "null"}) {
+  for (const char* id : {"\"x\"", "-1", "64", "1E0", "null"}) {
     EXPECT_EQ(model("vocab", std::string(R"({"a": )") + id + "}"),
-              std::string("file: model: vocab: expected an id for 'a', found ") + id);
+              std::string("file: model: vocab: expected an id for 'a' below 64, the vocab_size of "
+                          "config.json, found ") +
+                  id);
   }
   EXPECT_EQ(model("vocab", R"({"a": 1, "b": 1})"),
             "file: model: vocab: the id 1 of 'b' is another token's, too");
@@ -78,11 +80,14 @@ TEST(TokenizerJsonRefusals, AddedTokens) {
   EXPECT_EQ(added("3"), at + "expected a list, found 3");
   EXPECT_EQ(added("[3]"), at + "expected objects, found 3");
   EXPECT_EQ(added(R"([{"id": 3}])"), at + "content: expected a text, found nothing");
-  for (const char* id : {"\"x\"", "-1", "16777216", "1E0", "0E0"}) {
-    EXPECT_EQ(added(std::string(R"([{"content": "<s>", "id": )") + id + "}]"),
-              at + "id: expected an id for '<s>', found " + id);
+  for (const char* id : {"\"x\"", "-1", "64", "1E0", "0E0"}) {
+    EXPECT_EQ(
+        added(std::string(R"([{"content": "<s>", "id": )") + id + "}]"),
+        at + "id: expected an id for '<s>' below 64, the vocab_size of config.json, found " + id);
   }
-  EXPECT_EQ(added(R"([{"content": "<s>"}])"), at + "id: expected an id for '<s>', found nothing");
+  EXPECT_EQ(
+      added(R"([{"content": "<s>"}])"),
+      at + "id: expected an id for '<s>' below 64, the vocab_size of config.json, found nothing");
   EXPECT_EQ(added(R"([{"content": "<s>", "id": 3}, {"content": "a", "id": 0}])"), "accepted");
   EXPECT_EQ(added(R"([{"content": "a", "id": 7}])"), at + "id: 'a' has the ids 0 and 7");
   for (const char* key : {"lstrip", "rstrip", "single_word"}) {

@@ -44,7 +44,7 @@ Result<HfVocabulary> read(const Parts& parts, const SpecialNames& names = {"<s>"
                            R"(,"model":{"type":"BPE","ignore_merges":)" + parts.ignore_merges +
                            R"(,"vocab":{"a":0,"b":1,"ab":2,"c":4},"merges":["a b"]}})";
   TERN_ASSIGN(const auto value, parse_json(text));
-  return read_tokenizer_json(value.get_object(), names, "file");
+  return read_tokenizer_json(value.get_object(), names, 64, "file");
 }
 
 std::string pre_tokenizer(const Parts& parts) {

@@ -44,11 +44,13 @@ class Counter {
   TensorDifference& found_;
 };
 
-bool same_scale(const TernaryMatrix& a, const TernaryMatrix& b) {
-  if (a.scale() == b.scale()) return true;
-  // A scale that one of them had to round.
-  return format::has_f16_scales(a.type()) != format::has_f16_scales(b.type()) &&
-         f32_to_f16(a.scale()) == f32_to_f16(b.scale());
+// Whether the scale may have been rounded: one beside the matrix was not.
+bool rounds(const Tensor& tensor) {
+  return format::has_f16_scales(tensor.type) && !tensor.scale_beside;
+}
+
+bool same_scale(const Tensor& ta, const Tensor& tb, float a, float b) {
+  return a == b || (rounds(ta) != rounds(tb) && f32_to_f16(a) == f32_to_f16(b));
 }
 
 std::optional<TensorDifference> compare_ternary(const Tensor& ta, const Tensor& tb) {
@@ -71,7 +73,7 @@ std::optional<TensorDifference> compare_ternary(const Tensor& ta, const Tensor& 
     counter.add(row, a->columns(), of_a, of_b, count * a->columns());
   }
   if (found.count > 0) return found;
-  if (same_scale(*a, *b)) return std::nullopt;
+  if (same_scale(ta, tb, a->scale(), b->scale())) return std::nullopt;
   found.a = static_cast<double>(a->scale());
   found.b = static_cast<double>(b->scale());
   const bool inverse = std::abs(found.a * found.b - 1.0) < kInverseWithin;
