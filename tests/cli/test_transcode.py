@@ -43,6 +43,17 @@ class TranscodeTest(CliTest):
         self.assert_fails(tern("transcode", source, "-o", output, "--type", kind), status, *words)
         self.assertFalse(output.exists())
 
+    def test_another_scale_beside_a_matrix_is_a_difference(self) -> None:
+        file, _ = self.transcode(MODEL, "tq1_0", "model.gguf")
+        listed = self.inspect("-m", file, "--quick", "--tensors")["tensors"]
+        scale = next(t for t in listed if t["name"] == "blk.0.attn_q.scale")
+        content = bytearray(file.read_bytes())
+        content[scale["offset"]] ^= 1  # the last bit of an f32: f16 cannot see it
+        file.write_bytes(content)
+        outcome = tern("diff", MODEL, file, "--weights")
+        self.assertEqual(outcome.returncode, 1, outcome.stdout)
+        self.assertIn(b"blk.0.attn_q", outcome.stdout)
+
     def test_each_type(self) -> None:
         expected = self.certificate(MODEL)
         text = self.succeed("inspect", "-m", MODEL, "--quick", "--certificate").stdout.decode()
