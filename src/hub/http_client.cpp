@@ -185,6 +185,8 @@ class HttpClient::Connection {
     // An empty proxy keeps libcurl from the environment, which is not its to read.
     set(CURLOPT_PROXY, (tls ? options.https_proxy : options.http_proxy).c_str());
     set(CURLOPT_NOPROXY, options.no_proxy.c_str());
+    // What a proxy answers to CONNECT is no head of the reply.
+    set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
     if (!options.ca_file.empty()) set(CURLOPT_CAINFO, options.ca_file.c_str());
     if (request.range) {

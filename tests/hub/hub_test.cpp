@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
 
 constexpr const char* kCommit = "0123456789abcdef0123456789abcdef01234567";
@@ -123,6 +124,22 @@ TEST(Hub, SendsNoTokenInPlainTextToOtherMachines) {
   hub.options.server.endpoint = "http://192.0.2.1/";
   ASSERT_TRUE(Hub::create(hub.options).ok());
   EXPECT_THAT(hub.notices, ElementsAre(HasSubstr("the token is not sent")));
+}
+
+TEST(Hub, ReadsTheHubAndNotTheProxyBeforeIt) {
+  TestHub hub("ok");
+  hub.options.server.endpoint = hub_server().tls_endpoint("ok");
+  hub.options.server.http.https_proxy = hub_server().proxy();
+  hub.options.server.http.ca_file = TERN_SOURCE_DIR "/tests/hub/localhost.pem";
+  const auto pulled = hub.pull("hf://org/repo/config.json");
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_EQ(read_file(pulled->snapshot / "config.json"), "{\"model_type\": \"test\"}\n");
+  EXPECT_THAT(hub.notices, IsEmpty());
+  // The proxy says 200 where the hub does not.
+  hub.options.server.endpoint = hub_server().tls_endpoint("no_repo");
+  const auto missing = hub.pull();
+  ASSERT_FALSE(missing.ok());
+  EXPECT_THAT(missing.error().to_string(), HasSubstr("the server answers 404"));
 }
 
 TEST(Hub, RefusesTokensThatWouldEndTheirLine) {
