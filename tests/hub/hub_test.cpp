@@ -142,6 +142,15 @@ TEST(Hub, ReadsTheHubAndNotTheProxyBeforeIt) {
   EXPECT_THAT(missing.error().to_string(), HasSubstr("the server answers 404"));
 }
 
+TEST(Hub, AsksNoProxyForThisMachine) {
+  TestHub hub("ok");
+  hub.options.server.http.http_proxy = "http://192.0.2.1:1";
+  hub.options.server.http.connect_timeout = std::chrono::milliseconds(100);
+  const auto pulled = hub.pull();
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_THAT(hub.notices, IsEmpty());
+}
+
 TEST(Hub, RefusesTokensThatWouldEndTheirLine) {
   TestHub hub("ok");
   hub.options.server.token = "hf_verysecret\r\nX: y";
