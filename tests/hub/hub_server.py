@@ -86,6 +86,7 @@ LISTINGS: dict[str, Callable[[list], object]] = {
     "too_large": lambda listing: [
         e | {"lfs": e["lfs"] | {"size": 1 << 43}} if "lfs" in e else e for e in listing
     ],
+    "same_bytes": with_entry(path="twin.gguf", lfs={"oid": sha256(MODEL), "size": len(MODEL)}),
     "small_longer": lambda listing: [
         e | {"size": 99} if e["path"] == "config.json" else e for e in listing
     ],

@@ -119,6 +119,17 @@ TEST(Hub, WaitsForAnotherProcess) {
   EXPECT_THAT(hub.notices, ElementsAre(HasSubstr("another process is bringing it")));
 }
 
+TEST(Hub, CountsTheSameBytesOnce) {
+  TestHub hub("same_bytes");
+  PullProgress last;
+  hub.progress = [&](const PullProgress& at) { last = at; };
+  const auto pulled = hub.pull();
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_EQ(read_file(pulled->snapshot / "twin.gguf").size(), 300'000u);
+  EXPECT_EQ(last.total, 300'000u + 23 + 8);
+  EXPECT_EQ(last.done, last.total);
+}
+
 TEST(Hub, SendsNoTokenInPlainTextToOtherMachines) {
   TestHub hub("ok");
   hub.options.server.endpoint = "http://192.0.2.1/";
