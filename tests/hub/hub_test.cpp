@@ -214,6 +214,24 @@ TEST(HubCache, KeepsBytesThatAnotherRevisionNeeds) {
   EXPECT_FALSE(fs::exists(hub.repo() / "refs/main"));
 }
 
+// A link that leads to itself cannot be listed, whoever asks.
+TEST(HubCache, RemovesNothingWhereItCannotSeeWhatIsNeeded) {
+  TestHub hub("ok");
+  ASSERT_TRUE(hub.pull().ok());
+  const std::string other(40, 'a');
+  fs::create_directory_symlink(other, hub.repo() / "snapshots" / other);
+  const HubCache cache(hub.options.cache);
+  for (const char* file : {"", "model.gguf"}) {
+    const auto removed = cache.remove({"org/repo", "main", file});
+    ASSERT_FALSE(removed.ok());
+    EXPECT_EQ(removed.error().code, ErrorCode::kIo);
+    EXPECT_THAT(removed.error().to_string(), HasSubstr(other + ": cannot list the folder"));
+    EXPECT_EQ(hub.blobs().size(), 4u);
+    EXPECT_TRUE(fs::exists(hub.repo() / "snapshots" / kCommit / "model.gguf"));
+  }
+  EXPECT_FALSE(cache.list().ok());
+}
+
 TEST(HubCache, RemovesARepositoryOfWhichNothingIsLeft) {
   TestHub hub("ok");
   ASSERT_TRUE(hub.pull().ok());
