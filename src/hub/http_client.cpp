@@ -182,9 +182,13 @@ class HttpClient::Connection {
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_USERAGENT, "tern");
     set(CURLOPT_BUFFERSIZE, kBuffer);
-    // An empty proxy keeps libcurl from the environment, which is not its to read.
-    set(CURLOPT_PROXY, (tls ? options.https_proxy : options.http_proxy).c_str());
+    // An empty proxy keeps libcurl from the environment, which is not its to read. To a proxy,
+    // "this machine" would be another, and it would see the token.
+    const std::string& proxy = tls ? options.https_proxy : options.http_proxy;
+    set(CURLOPT_PROXY, is_loopback(request.url) ? "" : proxy.c_str());
     set(CURLOPT_NOPROXY, options.no_proxy.c_str());
+    // What a proxy answers to CONNECT is no head of the reply.
+    set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
     if (!options.ca_file.empty()) set(CURLOPT_CAINFO, options.ca_file.c_str());
     if (request.range) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
+#include <set>
 #include <system_error>
 
 namespace tern::hub {
@@ -89,9 +90,10 @@ std::unique_ptr<RemoteFile> Hub::open(const RemoteRevision& revision,
 Result<void> Hub::require_space(const std::string& repo, const std::vector<RemoteEntry>& wanted,
                                 std::uint64_t& missing) const {
   std::uint64_t there = 0;
+  std::set<std::string> seen;  // files of the same bytes have one blob
   for (const RemoteEntry& entry : wanted) {
     const fs::path blob = cache_.blob_path(repo, entry.hash);
-    if (is_there(blob, entry.size)) continue;
+    if (is_there(blob, entry.size) || !seen.insert(entry.hash).second) continue;
     missing += entry.size;
     there += std::min(entry.size, part_bytes(blob));
   }

@@ -39,25 +39,41 @@ Result<void> make_folders(const fs::path& path) {
   return {};
 }
 
-std::vector<fs::path> children(const fs::path& folder) {
+// What cannot be listed is no empty folder: what it needs would seem to be unused.
+Error unlisted(const fs::path& folder, const std::error_code& error) {
+  return io_error(folder, "cannot list the folder", error.value());
+}
+
+bool is_no_folder(const std::error_code& error) {
+  return error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
+}
+
+// Sorted; none of what is no folder. Errors: kIo.
+Result<std::vector<fs::path>> children(const fs::path& folder) {
   std::vector<fs::path> found;
   std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+  fs::directory_iterator it(folder, error);
+  if (is_no_folder(error)) return found;
+  for (; !error && it != fs::directory_iterator(); it.increment(error)) {
     found.push_back(it->path());
   }
+  if (error) return unlisted(folder, error);
   std::ranges::sort(found);
   return found;
 }
 
-// All below a folder that are no folders, links included, by their paths from it.
-std::vector<std::string> leaves(const fs::path& folder) {
+// All below a folder that are no folders, links included, by their paths from it. Errors: kIo.
+Result<std::vector<std::string>> leaves(const fs::path& folder) {
   std::vector<std::string> found;
   std::error_code error;
-  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end;
-       it.increment(error)) {
-    if (it->is_directory(error) && !it->is_symlink(error)) continue;
+  fs::recursive_directory_iterator it(folder, error);
+  if (is_no_folder(error)) return found;
+  for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+    std::error_code unknown;
+    if (it->symlink_status(unknown).type() == fs::file_type::directory) continue;
     found.push_back(it->path().lexically_relative(folder).string());
   }
+  if (error) return unlisted(folder, error);
   std::ranges::sort(found);
   return found;
 }
@@ -87,6 +103,36 @@ void remove_empty_folders(fs::path folder, const fs::path& top) {
     fs::remove(folder, error);
     folder = folder.parent_path();
   }
+}
+
+// The hashes to which snapshots lead.
+Result<std::set<std::string>> used_blobs(const fs::path& top) {
+  std::set<std::string> used;
+  TERN_ASSIGN(const auto snapshots, children(top / "snapshots"));
+  for (const fs::path& snapshot : snapshots) {
+    TERN_ASSIGN(const auto files, leaves(snapshot));
+    for (const std::string& file : files) {
+      std::error_code no_link;
+      used.insert(fs::read_symlink(snapshot / file, no_link).filename());
+    }
+  }
+  return used;
+}
+
+// Names that lead nowhere now, and a repository of which nothing is left.
+Result<void> remove_emptied(const fs::path& top) {
+  std::error_code error;
+  TERN_ASSIGN(const auto names, leaves(top / "refs"));
+  for (const std::string& name : names) {
+    const std::string leads_to = read_ref(top / "refs" / name);
+    if (fs::exists(top / "snapshots" / leads_to, error) && !leads_to.empty()) continue;
+    fs::remove(top / "refs" / name, error);
+    remove_empty_folders((top / "refs" / name).parent_path(), top);
+  }
+  TERN_ASSIGN(const auto snapshots, children(top / "snapshots"));
+  TERN_ASSIGN(const auto blobs, children(top / "blobs"));
+  if (snapshots.empty() && blobs.empty()) fs::remove_all(top, error);
+  return {};
 }
 
 }  // namespace
@@ -174,12 +220,15 @@ Result<CachedRepo> HubCache::read_repo(const std::string& folder) const {
   found.repo = *repo_of(folder);
   const fs::path top = path_ / folder;
   std::error_code ignored;
-  for (const fs::path& blob : children(top / "blobs")) {
+  TERN_ASSIGN(const auto blobs, children(top / "blobs"));
+  for (const fs::path& blob : blobs) {
     (is_unfinished(blob.filename()) ? found.part_bytes : found.bytes) += bytes_on_disk(blob);
   }
-  for (const fs::path& snapshot : children(top / "snapshots")) {
+  TERN_ASSIGN(const auto snapshots, children(top / "snapshots"));
+  for (const fs::path& snapshot : snapshots) {
     CachedRevision revision{snapshot.filename(), {}, {}};
-    for (const std::string& file : leaves(snapshot)) {
+    TERN_ASSIGN(const auto files, leaves(snapshot));
+    for (const std::string& file : files) {
       const fs::path path = snapshot / file;
       const fs::path blob = fs::weakly_canonical(path, ignored);
       const std::uint64_t bytes = fs::file_size(path, ignored);
@@ -187,7 +236,8 @@ Result<CachedRepo> HubCache::read_repo(const std::string& folder) const {
     }
     found.revisions.push_back(std::move(revision));
   }
-  for (const std::string& name : leaves(top / "refs")) {
+  TERN_ASSIGN(const auto names, leaves(top / "refs"));
+  for (const std::string& name : names) {
     const std::string commit = read_ref(top / "refs" / name);
     for (CachedRevision& revision : found.revisions) {
       if (revision.commit == commit) revision.names.push_back(name);
@@ -199,10 +249,8 @@ Result<CachedRepo> HubCache::read_repo(const std::string& folder) const {
 Result<std::vector<CachedRepo>> HubCache::list() const {
   std::vector<CachedRepo> repos;
   std::error_code error;
-  if (!fs::exists(path_, error)) return repos;
-  fs::directory_iterator it(path_, error);
-  if (error) return io_error(path_, "cannot list the folder", error.value());
-  for (const fs::path& folder : children(path_)) {
+  TERN_ASSIGN(const auto folders, children(path_));
+  for (const fs::path& folder : folders) {
     if (!repo_of(folder.filename()) || !fs::is_directory(folder, error)) continue;
     TERN_ASSIGN(CachedRepo repo, read_repo(folder.filename()));
     repos.push_back(std::move(repo));
@@ -213,15 +261,10 @@ Result<std::vector<CachedRepo>> HubCache::list() const {
 // Blobs to which no snapshot leads, and parts; each under its lock, so that what another process
 // brings at the moment stays.
 Result<Removed> HubCache::remove_unused(const std::string& repo) const {
-  std::error_code ignored;
-  std::set<std::string> used;
-  for (const fs::path& snapshot : children(repo_path(repo) / "snapshots")) {
-    for (const std::string& file : leaves(snapshot)) {
-      used.insert(fs::read_symlink(snapshot / file, ignored).filename());
-    }
-  }
+  TERN_ASSIGN(const std::set<std::string> used, used_blobs(repo_path(repo)));
   Removed removed;
-  for (const fs::path& blob : children(repo_path(repo) / "blobs")) {
+  TERN_ASSIGN(const auto blobs, children(repo_path(repo) / "blobs"));
+  for (const fs::path& blob : blobs) {
     const std::string name = blob.filename();
     if (used.contains(name)) continue;
     const std::string hash = name.substr(0, name.find('.'));
@@ -242,6 +285,8 @@ Result<Removed> HubCache::remove(const ModelRef& ref) const {
                       ref.to_string()};
   std::error_code error;
   if (!fs::is_directory(top, error)) return missing;
+  // What cannot be listed may need any blob: nothing goes before all was seen.
+  TERN_ASSIGN(const CachedRepo before, read_repo(top.filename()));
   const auto commit = commit_of(ref);
   const fs::path snapshot = commit ? top / "snapshots" / *commit : fs::path();
   const bool known = commit && fs::is_directory(snapshot, error);
@@ -254,20 +299,11 @@ Result<Removed> HubCache::remove(const ModelRef& ref) const {
   } else if (known) {
     fs::remove_all(snapshot, error);
     if (error) return io_error(snapshot, "cannot remove", error.value());
-  } else if (!children(top / "snapshots").empty()) {
+  } else if (!before.revisions.empty()) {
     return missing;
   }
   TERN_ASSIGN(const Removed removed, remove_unused(ref.repo));
-  // Names that lead nowhere now, and a repository of which nothing is left.
-  for (const std::string& name : leaves(top / "refs")) {
-    const std::string leads_to = read_ref(top / "refs" / name);
-    if (fs::exists(top / "snapshots" / leads_to, error) && !leads_to.empty()) continue;
-    fs::remove(top / "refs" / name, error);
-    remove_empty_folders((top / "refs" / name).parent_path(), top);
-  }
-  if (children(top / "snapshots").empty() && children(top / "blobs").empty()) {
-    fs::remove_all(top, error);
-  }
+  TERN_TRY(remove_emptied(top));
   return removed;
 }
 

@@ -78,7 +78,8 @@ class HubCache {
 
   // Takes away what the reference names: a file of a commit, a commit, or, for a reference without
   // file to the only commit, all of the repository; and blobs that nothing else needs. What others
-  // are downloading stays. Errors: kIo; kUsage where nothing is there of it.
+  // are downloading stays. Errors: kIo, also for a folder that cannot be listed, and then nothing
+  // was taken away; kUsage where nothing is there of it.
   Result<Removed> remove(const ModelRef& ref) const;
 
  private:

@@ -1,8 +1,10 @@
 #include "hub/url.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
 namespace tern::hub {
@@ -35,6 +37,12 @@ Result<Url> parse(const std::string& text) {
   return url;
 }
 
+// 127.0.0.0/8 in four decimal parts: 127.example is a name, and anybody's.
+bool is_loopback_ipv4(const std::string& host) {
+  std::array<unsigned char, 4> bytes{};
+  return ::inet_pton(AF_INET, host.c_str(), bytes.data()) == 1 && bytes[0] == 127;
+}
+
 int digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -58,7 +66,7 @@ bool is_loopback(const std::string& url) {
   const auto parsed = parse(url);
   if (!parsed) return false;
   const std::string host = part(*parsed, CURLUPART_HOST);
-  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+  return host == "localhost" || host == "[::1]" || is_loopback_ipv4(host);
 }
 
 Result<std::string> follow(const std::string& base, const std::string& target) {

@@ -41,7 +41,9 @@ class HubServer {
     ::close(out[1]);
     keep_alive_ = in[1];
     FILE* ports = ::fdopen(out[0], "r");
-    if (std::fscanf(ports, "%d %d", &port_, &cdn_port_) != 2) throw std::runtime_error("no hub");
+    if (std::fscanf(ports, "%d %d %d", &port_, &cdn_port_, &tls_port_) != 3) {
+      throw std::runtime_error("no hub");
+    }
     std::fclose(ports);
   }
   HubServer(const HubServer&) = delete;
@@ -51,8 +53,12 @@ class HubServer {
     ::waitpid(process_, nullptr, 0);
   }
 
-  std::string endpoint(const std::string& fault) const {
-    return "http://127.0.0.1:" + std::to_string(port_) + "/" + fault;
+  std::string endpoint(const std::string& fault) const { return proxy() + "/" + fault; }
+  // By CONNECT, to hosts of any name.
+  std::string proxy() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  // By a name that only the proxy can reach.
+  std::string tls_endpoint(const std::string& fault) const {
+    return "https://hub.example:" + std::to_string(tls_port_) + "/" + fault;
   }
 
  private:
@@ -60,6 +66,7 @@ class HubServer {
   int keep_alive_ = -1;
   int port_ = 0;
   int cdn_port_ = 0;
+  int tls_port_ = 0;
 };
 
 inline HubServer& hub_server() {

@@ -5,7 +5,9 @@ second port, which is another origin. Each fault counts its requests by itself.
 
 usage: hub_server.py [FILE...]     (of org/repo, beside those that are always there)
 
-Prints the two ports and serves until standard input ends. GET /_log: a JSON list of the requests.
+Prints the two ports, and that of a hub behind TLS, and serves until standard input ends. GET /_log:
+a JSON list of the requests. The first two are proxies by CONNECT, too, for which every host is this
+machine.
 """
 
 import contextlib
@@ -25,7 +27,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 # Signed by itself, and known to nobody: openssl req -x509 -newkey ec -nodes -days 36500, for
-# 127.0.0.1.
+# 127.0.0.1 and hub.example.
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = (".gguf", ".safetensors", ".bin")
@@ -84,6 +86,7 @@ LISTINGS: dict[str, Callable[[list], object]] = {
     "too_large": lambda listing: [
         e | {"lfs": e["lfs"] | {"size": 1 << 43}} if "lfs" in e else e for e in listing
     ],
+    "same_bytes": with_entry(path="twin.gguf", lfs={"oid": sha256(MODEL), "size": len(MODEL)}),
     "small_longer": lambda listing: [
         e | {"size": 99} if e["path"] == "config.json" else e for e in listing
     ],
@@ -116,6 +119,14 @@ class Hub:
         with self.lock:
             self.counts[key] += 1
             return self.counts[key] - 1
+
+
+def pass_on(source: socket.socket, sink: socket.socket) -> None:
+    """All that comes from one connection, to another, until the first ends."""
+    with contextlib.suppress(OSError):
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+        sink.shutdown(socket.SHUT_WR)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -153,6 +164,16 @@ class Handler(BaseHTTPRequestHandler):
                 self.send(404, b"nothing here")
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+
+    def do_CONNECT(self) -> None:
+        port = int(self.path.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port)) as other:
+            self.wfile.write(b"HTTP/1.1 200 Connection established\r\nVia: a proxy\r\n\r\n")
+            back = threading.Thread(target=pass_on, args=(other, self.connection), daemon=True)
+            back.start()
+            pass_on(self.connection, other)
+            back.join()
+        self.close_connection = True
 
     # How things are sent.
 
@@ -417,7 +438,8 @@ def start(files: dict[str, bytes], tls: bool = False) -> tuple[Hub, int, int]:
 def main() -> None:
     extra = {Path(name).name: Path(name).read_bytes() for name in sys.argv[1:]}
     _, port, cdn = start(FILES | extra)
-    print(port, cdn, flush=True)
+    _, tls, _ = start(FILES, tls=True)
+    print(port, cdn, tls, flush=True)
     while sys.stdin.buffer.read1(4096):
         time.sleep(0.01)
 

@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
 
 constexpr const char* kCommit = "0123456789abcdef0123456789abcdef01234567";
@@ -118,11 +119,47 @@ TEST(Hub, WaitsForAnotherProcess) {
   EXPECT_THAT(hub.notices, ElementsAre(HasSubstr("another process is bringing it")));
 }
 
+TEST(Hub, CountsTheSameBytesOnce) {
+  TestHub hub("same_bytes");
+  PullProgress last;
+  hub.progress = [&](const PullProgress& at) { last = at; };
+  const auto pulled = hub.pull();
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_EQ(read_file(pulled->snapshot / "twin.gguf").size(), 300'000u);
+  EXPECT_EQ(last.total, 300'000u + 23 + 8);
+  EXPECT_EQ(last.done, last.total);
+}
+
 TEST(Hub, SendsNoTokenInPlainTextToOtherMachines) {
   TestHub hub("ok");
   hub.options.server.endpoint = "http://192.0.2.1/";
   ASSERT_TRUE(Hub::create(hub.options).ok());
   EXPECT_THAT(hub.notices, ElementsAre(HasSubstr("the token is not sent")));
+}
+
+TEST(Hub, ReadsTheHubAndNotTheProxyBeforeIt) {
+  TestHub hub("ok");
+  hub.options.server.endpoint = hub_server().tls_endpoint("ok");
+  hub.options.server.http.https_proxy = hub_server().proxy();
+  hub.options.server.http.ca_file = TERN_SOURCE_DIR "/tests/hub/localhost.pem";
+  const auto pulled = hub.pull("hf://org/repo/config.json");
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_EQ(read_file(pulled->snapshot / "config.json"), "{\"model_type\": \"test\"}\n");
+  EXPECT_THAT(hub.notices, IsEmpty());
+  // The proxy says 200 where the hub does not.
+  hub.options.server.endpoint = hub_server().tls_endpoint("no_repo");
+  const auto missing = hub.pull();
+  ASSERT_FALSE(missing.ok());
+  EXPECT_THAT(missing.error().to_string(), HasSubstr("the server answers 404"));
+}
+
+TEST(Hub, AsksNoProxyForThisMachine) {
+  TestHub hub("ok");
+  hub.options.server.http.http_proxy = "http://192.0.2.1:1";
+  hub.options.server.http.connect_timeout = std::chrono::milliseconds(100);
+  const auto pulled = hub.pull();
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_THAT(hub.notices, IsEmpty());
 }
 
 TEST(Hub, RefusesTokensThatWouldEndTheirLine) {
@@ -175,6 +212,24 @@ TEST(HubCache, KeepsBytesThatAnotherRevisionNeeds) {
   EXPECT_EQ(removed->files, 3u);
   EXPECT_EQ(hub.blobs().size(), 1u);
   EXPECT_FALSE(fs::exists(hub.repo() / "refs/main"));
+}
+
+// A link that leads to itself cannot be listed, whoever asks.
+TEST(HubCache, RemovesNothingWhereItCannotSeeWhatIsNeeded) {
+  TestHub hub("ok");
+  ASSERT_TRUE(hub.pull().ok());
+  const std::string other(40, 'a');
+  fs::create_directory_symlink(other, hub.repo() / "snapshots" / other);
+  const HubCache cache(hub.options.cache);
+  for (const char* file : {"", "model.gguf"}) {
+    const auto removed = cache.remove({"org/repo", "main", file});
+    ASSERT_FALSE(removed.ok());
+    EXPECT_EQ(removed.error().code, ErrorCode::kIo);
+    EXPECT_THAT(removed.error().to_string(), HasSubstr(other + ": cannot list the folder"));
+    EXPECT_EQ(hub.blobs().size(), 4u);
+    EXPECT_TRUE(fs::exists(hub.repo() / "snapshots" / kCommit / "model.gguf"));
+  }
+  EXPECT_FALSE(cache.list().ok());
 }
 
 TEST(HubCache, RemovesARepositoryOfWhichNothingIsLeft) {

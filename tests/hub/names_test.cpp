@@ -96,7 +96,8 @@ TEST(Url, KnowsThisMachine) {
   for (const char* url : {"http://localhost", "http://127.0.0.1:80/x", "http://[::1]:8080"}) {
     EXPECT_TRUE(is_loopback(url)) << url;
   }
-  for (const char* url : {"http://localhost.example", "http://10.0.0.1", "x"}) {
+  for (const char* url : {"http://localhost.example", "http://10.0.0.1", "http://127.evil.example",
+                          "http://127.0.0.1.example", "x"}) {
     EXPECT_FALSE(is_loopback(url)) << url;
   }
 }
