@@ -60,10 +60,10 @@ Embedding::Embedding(std::shared_ptr<Call> call, const ServedModel& model, engin
 
 void Embedding::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
-  call_->charge_prompt(prompt_tokens());
   call_->note("prompt_tokens", prompt_tokens());
   const std::lock_guard lock(mutex_);
   submit(false);
+  if (!over_) call_->charge_prompt(prompt_tokens());  // what is refused costs nothing
 }
 
 std::uint64_t Embedding::prompt_tokens() const {
