@@ -39,5 +39,48 @@ TEST_F(EmbeddingTest, WhatIsRefusedCostsNothing) {
   EXPECT_EQ(taken->wait().status, 200u);
 }
 
+TEST_F(EmbeddingTest, ALongListLeavesTheQueueOpen) {
+  start(1, 8);
+  hold();
+  const auto client = ask(40);
+  EXPECT_TRUE(takes_another());
+  go_on();
+  EXPECT_EQ(client->wait().status, 200u);
+}
+
+// Four texts wait when an answer takes the place of the one that runs. That one's end must not
+// bring the next of its list into a full queue: the list would keep all others out.
+TEST_F(EmbeddingTest, AListShrinksWhereTheQueueIsFull) {
+  start(2, 4);
+  int update = 0;
+  std::vector<bool> taken;
+  engine::Request first = answer(3);
+  first.on_update = [&](const engine::Update&) {  // before those of the texts in each step
+    if (++update == 1) return stand();
+    while (taken.size() < 8 && takes_another()) taken.push_back(true);
+    taken.push_back(false);
+  };
+  ASSERT_TRUE(engine_->submit(first).ok());
+  stands_.wait();
+  const auto client = ask(10);
+  go_on();
+  EXPECT_EQ(client->wait().status, 200u);
+  ASSERT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
+  EXPECT_EQ(taken, (std::vector{true, false, true, false}));
+}
+
+// Nobody else comes then.
+TEST_F(EmbeddingTest, AListKeepsItsPlacesWhereTheServerEnds) {
+  start(8, 8);
+  hold();
+  const auto client = ask(8);
+  const std::uint64_t steps = engine_->state().steps;
+  engine_->close();
+  go_on();
+  EXPECT_EQ(client->wait().status, 200u);
+  ASSERT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
+  EXPECT_LE(engine_->state().steps - steps, 4u);
+}
+
 }  // namespace
 }  // namespace tern::serve
