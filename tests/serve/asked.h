@@ -22,8 +22,9 @@ class Asked final : public net::Exchange {
   }
 
   const net::HttpRequest& request() const override { return request_; }
-  std::string take_body() override {
+  std::string take_body(bool keeps_share) override {
     if (on_body) on_body();
+    kept_share = keeps_share;
     return std::move(request_.body);
   }
   void reply(net::HttpResponse response) override {
@@ -48,6 +49,7 @@ class Asked final : public net::Exchange {
   }
 
   std::function<void()> on_body;  // called by who takes it
+  bool kept_share = false;        // of all bodies, by who took it
 
  private:
   net::HttpRequest request_;

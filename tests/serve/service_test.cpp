@@ -62,5 +62,17 @@ TEST_F(ServiceTest, VectorsThatAreThereAtItsEndAreSent) {
   EXPECT_EQ(client->status(), 200u);
 }
 
+// A log with content keeps each body until the answer ends, beyond what --max-bodies would allow.
+TEST_F(ServiceTest, ABodyForTheLogKeepsItsShareOfAllBodies) {
+  for (const bool logs : {false, true}) {
+    ServicePolicy policy;
+    policy.log_content = logs;
+    service_->set_policy(policy);
+    const auto client = ask("/tokenize", R"({"content": "Once"})");
+    EXPECT_EQ(client->wait().status, 200u);
+    EXPECT_EQ(client->kept_share, logs);
+  }
+}
+
 }  // namespace
 }  // namespace tern::serve
