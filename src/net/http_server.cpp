@@ -36,8 +36,8 @@ class ServerExchange final : public Exchange {
       : request_(std::move(request)), share_(std::move(share)), outbox_(std::move(outbox)) {}
   ~ServerExchange() override { outbox_->drop(); }
   const HttpRequest& request() const override { return request_; }
-  std::string take_body() override {
-    share_.give_back();
+  std::string take_body(bool keeps_share) override {
+    if (!keeps_share) share_.give_back();
     return std::exchange(request_.body, {});
   }
   void reply(HttpResponse response) override { outbox_->reply(response); }

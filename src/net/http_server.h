@@ -28,8 +28,9 @@ class Exchange {
  public:
   virtual ~Exchange() = default;
   virtual const HttpRequest& request() const = 0;
-  // The request's body, once: it need not stay for as long as the reply takes.
-  virtual std::string take_body() = 0;
+  // The request's body, once: it need not stay for as long as the reply takes. Who keeps it, or a
+  // copy, that long keeps its share of all bodies, too; else it is given back at once.
+  virtual std::string take_body(bool keeps_share) = 0;
 
   // The whole reply.
   virtual void reply(HttpResponse response) = 0;

@@ -48,7 +48,7 @@ Call::~Call() {
 }
 
 std::string Call::take_body() {
-  std::string body = exchange_->take_body();
+  std::string body = exchange_->take_body(logs_content_);  // a note of it stays
   note("request_bytes", std::uint64_t{body.size()});
   if (!logs_content_) return body;
   note("body", text::replace_invalid_utf8(body));

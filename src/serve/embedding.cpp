@@ -15,8 +15,9 @@ using engine::EndReason;
 
 namespace {
 
-// Texts of a request that the engine has at once: enough to fill its steps.
-constexpr std::size_t kMostAtOnce = 32;
+// Texts of a request that the engine has at once: some to share a step, and few beside those that
+// it computes at once, so that one list is not all that it does.
+constexpr std::size_t kMostAtOnce = 4;
 
 std::string base64(std::span<const float> vector) {
   constexpr std::string_view kDigits =
@@ -60,10 +61,10 @@ Embedding::Embedding(std::shared_ptr<Call> call, const ServedModel& model, engin
 
 void Embedding::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
-  call_->charge_prompt(prompt_tokens());
   call_->note("prompt_tokens", prompt_tokens());
   const std::lock_guard lock(mutex_);
   submit(false);
+  if (!over_) call_->charge_prompt(prompt_tokens());  // what is refused costs nothing
 }
 
 std::uint64_t Embedding::prompt_tokens() const {
@@ -72,8 +73,7 @@ std::uint64_t Embedding::prompt_tokens() const {
   return tokens;
 }
 
-// A text that is done leaves its place to the next one. Where the queue has no room for more, the
-// rest waits for those that it has taken.
+// Where the queue has no room for more, the rest waits for those that it has taken.
 void Embedding::submit(bool follows) {
   while (submitted_ < request_.inputs.size() && submitted_ - done_ < kMostAtOnce) {
     if (const auto taken = submit_next(std::exchange(follows, false)); !taken) {
@@ -109,7 +109,11 @@ void Embedding::take(std::size_t index, const engine::Update& update) {
   }
   vectors_[index] = update.pooled;
   ++done_;
-  if (done_ < request_.inputs.size()) return submit(true);
+  if (done_ < request_.inputs.size()) {
+    // The last place that the request has goes to its next text, whoever waits; any other is free
+    // for all, unless nobody else comes any more.
+    return submit(done_ == submitted_ || engine_.state().closed);
+  }
   over_ = true;
   later_([self = shared_from_this()] { self->reply(); });
 }

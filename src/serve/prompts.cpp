@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "serve/request_fields.h"
-#include "text/utf8.h"
 
 namespace tern::serve {
 
@@ -59,7 +58,7 @@ class PromptReader {
                   std::to_string(model_.tokenizer.vocab_size() - 1));
     }
     if (tokens->empty()) return fail("an empty one");
-    found_.texts.push_back(text::replace_invalid_utf8(model_.tokenizer.decode(*tokens)));
+    found_.texts.push_back(std::nullopt);
     found_.tokens.push_back(std::move(*tokens));
   }
   void fail(const std::string& found) {

@@ -1,6 +1,7 @@
 // What a request is about, of completions and of embeddings: texts or tokens, one or several.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,7 +14,7 @@ namespace tern::serve {
 
 struct Prompts {
   std::vector<std::vector<text::TokenId>> tokens;
-  std::vector<std::string> texts;  // the same, as text
+  std::vector<std::optional<std::string>> texts;  // the same, of those that came as text
 };
 
 // The field `name`: a text, tokens, or 1 to `most` of either, none of them empty. What is wrong

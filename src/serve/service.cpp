@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <random>
 #include <utility>
@@ -60,9 +61,11 @@ class Service::Impl {
   bool is_alive() const { return engine_.state().since_step <= kStalled; }
   void drain() { draining_ = true; }
   void close() {
-    closed_ = true;
-    readers_.stop();  // what waits is told so by the end of its call
-    readers_.join();
+    {
+      const std::lock_guard lock(close_mutex_);
+      closed_ = true;
+    }
+    readers_.join();  // what waits is told so
   }
 
  private:
@@ -87,6 +90,7 @@ class Service::Impl {
     return rules_;
   }
   const Route* route_of(const CallPtr& call, Door door) const;
+  void later(std::function<void()> work);
   void note_model(const CallPtr& call, const CompletionRequest& request) const;
 
   void models(const CallPtr& call) {
@@ -119,7 +123,8 @@ class Service::Impl {
   mutable std::mutex rules_mutex_;
   std::shared_ptr<const Rules> rules_ = std::make_shared<Rules>();
   std::atomic<bool> draining_{false};
-  std::atomic<bool> closed_{false};
+  std::mutex close_mutex_;
+  std::atomic<bool> closed_{false};  // set with close_mutex_: then nothing comes to readers_
   boost::asio::thread_pool readers_{2};
 };
 
@@ -182,10 +187,22 @@ void Service::Impl::handle(const CallPtr& call, Door door) {
   if (route == nullptr) return;
   const bool asks_for_key = door == Door::kPublic && !route->open;
   if (asks_for_key && !admit(*call, rules->keys, route->reads)) return;
-  if (closed_) return call->fail({503, "the server ends", "server_error", "", "not_ready"});
+  if (closed_) return call->fail(draining());
   call->log_content(rules->policy.log_content);
   if (!route->reads) return (this->*route->action)(call);
-  boost::asio::post(readers_, [this, call, action = route->action] { (this->*action)(call); });
+  later([this, call, action = route->action] {
+    if (closed_) return call->fail(draining());
+    (this->*action)(call);
+  });
+}
+
+// On a thread that may take its time, or, where those have ended, at once.
+void Service::Impl::later(std::function<void()> work) {
+  {
+    const std::lock_guard lock(close_mutex_);
+    if (!closed_) return boost::asio::post(readers_, std::move(work));
+  }
+  work();
 }
 
 json::object Service::Impl::model_card() const {
@@ -304,11 +321,8 @@ void Service::Impl::embeddings(const CallPtr& call) {
   if (!body) return;
   auto request = read_embedding_request(*body, model_, engine_.context());
   if (auto* error = std::get_if<ApiError>(&request)) return call->fail(*error);
-  const auto later = [this](std::function<void()> work) {
-    boost::asio::post(readers_, std::move(work));
-  };
   std::make_shared<Embedding>(call, model_, engine_, std::move(std::get<EmbeddingRequest>(request)),
-                              later)
+                              [this](auto work) { later(std::move(work)); })
       ->start();
 }
 

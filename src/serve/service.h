@@ -53,7 +53,7 @@ class Service {
   bool is_alive() const;
   // From now on /ready says that the server takes no more.
   void drain();
-  // Waits for requests that are being read, and reads no more; the engine is of no more use to it.
+  // Waits for requests that are being read, and reads no more: those that wait for it get a 503.
   // Those that the engine has go on.
   void close();
 

@@ -3,6 +3,7 @@
 
 #include "serve/prompts.h"
 #include "serve/request_fields.h"
+#include "text/utf8.h"
 
 namespace tern::serve {
 
@@ -12,6 +13,10 @@ namespace {
 
 constexpr std::size_t kMostPrompts = 64;
 constexpr std::uint32_t kMaxTokens = 16;  // OpenAI's default here
+
+std::string text_of(const std::vector<text::TokenId>& tokens, const text::Tokenizer& tokenizer) {
+  return text::replace_invalid_utf8(tokenizer.decode(tokens));
+}
 
 }  // namespace
 
@@ -39,10 +44,13 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
   }
   Prompts prompts = read_prompts(fields, "prompt", kMostPrompts, options, model);
   request.prompts = std::move(prompts.tokens);
-  request.echoes = std::move(prompts.texts);
   check_room(fields, request, "prompt", defaults);
   if (auto error = fields.error()) return std::move(*error);
-  if (!echo) request.echoes.assign(request.prompts.size(), "");
+  request.echoes.resize(request.prompts.size());
+  for (std::size_t i = 0; echo && i < request.prompts.size(); ++i) {
+    request.echoes[i] = prompts.texts[i] ? std::move(*prompts.texts[i])
+                                         : text_of(request.prompts[i], model.tokenizer);
+  }
   return request;
 }
 

@@ -31,6 +31,11 @@ Answered tokenize(const json::object& body, const ServedModel& model) {
   Fields fields(body);
   const auto content = fields.string("content");
   if (!content) fields.fail("content", "a string, found nothing");
+  if (content && content->size() > model.longest_text) {
+    fields.fail("content", "at most " + std::to_string(model.longest_text) +
+                               " bytes, which is all that the context may hold, found " +
+                               std::to_string(content->size()));
+  }
   text::EncodeOptions options;
   if (!fields.boolean("add_special").value_or(true)) options.add_bos = options.add_eos = false;
   options.parse_special = fields.boolean("parse_special").value_or(false);
@@ -52,6 +57,11 @@ Answered detokenize(const json::object& body, const ServedModel& model) {
   Fields fields(body);
   const json::array* given = fields.array("tokens");
   if (given == nullptr) fields.fail("tokens", "an array, found nothing");
+  if (given != nullptr && given->size() > model.context) {
+    fields.fail("tokens", "at most " + std::to_string(model.context) +
+                              ", which is all that the context holds, found " +
+                              std::to_string(given->size()));
+  }
   const auto tokens = given == nullptr ? std::nullopt : read_tokens(*given, model.tokenizer);
   if (given != nullptr && !tokens) {
     fields.fail("tokens", "ids of 0 to " + std::to_string(model.tokenizer.vocab_size() - 1));

@@ -226,8 +226,8 @@ TEST_F(HttpServerTest, BodiesOfAllTogetherHaveABound) {
   Client second = connect();
   second.send(head + body);
   EXPECT_THAT(second.read_all(), StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
-  // A body that is taken is no longer the server's.
-  EXPECT_EQ(held->take_body().size(), 100'000u);
+  // A body that is taken is no longer the server's, unless who takes it keeps its share.
+  EXPECT_EQ(held->take_body(false).size(), 100'000u);
   Client third = connect();
   third.send(head + body);
   auto dropped = shelf_.take();
@@ -237,6 +237,27 @@ TEST_F(HttpServerTest, BodiesOfAllTogetherHaveABound) {
   fourth.send(head + body);
   shelf_.take()->reply(text("done"));
   EXPECT_EQ(fourth.read_reply(), reply_of("done"));
+}
+
+TEST_F(HttpServerTest, ABodyThatIsKeptKeepsItsShare) {
+  HttpServerOptions options = patient();
+  options.all_body_bytes = 150'000;
+  start(shelf_.handler(), options);
+  const std::string request =
+      "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + std::string(100'000, 'x');
+  Client first = connect();
+  first.send(request);
+  auto held = shelf_.take();
+  EXPECT_EQ(held->take_body(true).size(), 100'000u);
+  Client second = connect();
+  second.send(request);
+  EXPECT_THAT(second.read_all(), StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
+  held->reply(text("done"));
+  held.reset();
+  Client third = connect();
+  third.send(request);
+  shelf_.take()->reply(text("done"));
+  EXPECT_EQ(third.read_reply(), reply_of("done"));
 }
 
 TEST_F(HttpServerTest, TakesNewLimitsForConnectionsToCome) {

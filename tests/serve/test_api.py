@@ -99,6 +99,8 @@ class CompletionsTest(ServeTest):
         self.assertEqual(both.json()["choices"][1]["text"], text)
         echo = self.post("/v1/completions", ONCE | {"echo": True}).json()
         self.assertEqual(echo["choices"][0]["text"], "Once upon a time" + text)
+        echo = self.post("/v1/completions", ONCE | {"prompt": tokens, "echo": True}).json()
+        self.assertEqual(echo["choices"][0]["text"], "Once upon a time" + text)
 
     def test_choices_have_seeds_of_their_own(self) -> None:
         wanted = {"prompt": "The king", "max_tokens": 6, "temperature": 1, "seed": 40}
@@ -312,6 +314,15 @@ class TokensTest(ServeTest):
         self.refused("/detokenize", {"tokens": [-1]}, 400, None, "tokens")
         self.refused("/detokenize", {"tokens": "x"}, 400, None, "tokens")
         self.refused("/apply-template", {}, 400, None, "messages")
+
+    def test_more_than_the_context_may_hold(self) -> None:
+        words = ("content", "bytes", "the context may hold", "100000")
+        self.refused("/tokenize", {"content": "x" * 100_000}, 400, None, *words)
+        back = self.post("/detokenize", {"tokens": [5] * 512}).json()["content"]
+        words = ("tokens", "at most 512", "found 513")
+        self.refused("/detokenize", {"tokens": [5] * 513}, 400, None, *words)
+        piece = self.post("/detokenize", {"tokens": [5]}).json()["content"]
+        self.assertEqual(back, piece * 512)
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ class FullQueueTest(ServeTest):
             streams.append(lines)
             next(lines)
             until = time.monotonic() + SECONDS
-            while self.server.metric("tern_engine_waiting") < waiting and time.monotonic() < until:
+            while self.server.metric("tern_engine_waiting") != waiting and time.monotonic() < until:
                 time.sleep(0.01)
         reply = self.server.ask("POST", PATH, {"input": ["a", "b"]})
         for lines in streams:

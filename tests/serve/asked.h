@@ -1,0 +1,61 @@
+// A client without a connection: what it asks, and what it is told.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "net/http_server.h"
+
+namespace tern::serve {
+
+class Asked final : public net::Exchange {
+ public:
+  Asked(std::string path, std::string body) {
+    request_.method = "POST";
+    request_.path = std::move(path);
+    request_.body = std::move(body);
+  }
+
+  const net::HttpRequest& request() const override { return request_; }
+  std::string take_body(bool keeps_share) override {
+    if (on_body) on_body();
+    kept_share = keeps_share;
+    return std::move(request_.body);
+  }
+  void reply(net::HttpResponse response) override {
+    const std::lock_guard lock(mutex_);
+    response_ = std::move(response);
+    changed_.notify_all();
+  }
+  void begin(net::HttpResponse head) override { reply(std::move(head)); }
+  void write(std::string /*bytes*/) override {}
+  void end() override {}
+  std::stop_token gone() const override { return {}; }
+
+  // 0: not yet.
+  unsigned status() {
+    const std::lock_guard lock(mutex_);
+    return response_.status;
+  }
+  net::HttpResponse wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::minutes(2), [&] { return response_.status != 0; });
+    return response_;
+  }
+
+  std::function<void()> on_body;  // called by who takes it
+  bool kept_share = false;        // of all bodies, by who took it
+
+ private:
+  net::HttpRequest request_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  net::HttpResponse response_{0, "", "", {}};
+};
+
+}  // namespace tern::serve

@@ -1,0 +1,86 @@
+// Requests for vectors and the engine's queue: what they take of it, and what they pay.
+#include "serve/embedding.h"
+
+#include <gtest/gtest.h>
+
+#include "serve/asked.h"
+#include "serve/served_engine.h"
+
+namespace tern::serve {
+namespace {
+
+class EmbeddingTest : public ServedEngineTest {
+ protected:
+  // Of so many texts of one token.
+  std::shared_ptr<Asked> ask(std::size_t texts, std::shared_ptr<Account> account = nullptr) {
+    auto client = std::make_shared<Asked>("/v1/embeddings", "");
+    auto call = std::make_shared<Call>(client, telemetry_);
+    call->belongs_to(std::move(account));
+    EmbeddingRequest request;
+    request.inputs.assign(texts, {5});
+    request.dimensions = model_->config().hidden;
+    std::make_shared<Embedding>(std::move(call), *served_, *engine_, std::move(request),
+                                [](const std::function<void()>& work) { work(); })
+        ->start();
+    return client;
+  }
+};
+
+TEST_F(EmbeddingTest, WhatIsRefusedCostsNothing) {
+  start(1, 1);
+  hold();
+  const auto account = std::make_shared<Account>(ApiKey{.name = "alice", .sha256 = ""});
+  const auto taken = ask(1, account);
+  EXPECT_EQ(account->used().prompt_tokens, 1u);
+  const auto refused = ask(20, account);
+  EXPECT_EQ(refused->status(), 429u);
+  EXPECT_EQ(account->used().prompt_tokens, 1u);
+  go_on();
+  EXPECT_EQ(taken->wait().status, 200u);
+}
+
+TEST_F(EmbeddingTest, ALongListLeavesTheQueueOpen) {
+  start(1, 8);
+  hold();
+  const auto client = ask(40);
+  EXPECT_TRUE(takes_another());
+  go_on();
+  EXPECT_EQ(client->wait().status, 200u);
+}
+
+// Four texts wait when an answer takes the place of the one that runs. That one's end must not
+// bring the next of its list into a full queue: the list would keep all others out.
+TEST_F(EmbeddingTest, AListShrinksWhereTheQueueIsFull) {
+  start(2, 4);
+  int update = 0;
+  std::vector<bool> taken;
+  engine::Request first = answer(3);
+  first.on_update = [&](const engine::Update&) {  // before those of the texts in each step
+    if (++update == 1) return stand();
+    while (taken.size() < 8 && takes_another()) taken.push_back(true);
+    taken.push_back(false);
+  };
+  ASSERT_TRUE(engine_->submit(first).ok());
+  stands_.wait();
+  const auto client = ask(10);
+  go_on();
+  EXPECT_EQ(client->wait().status, 200u);
+  ASSERT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
+  EXPECT_EQ(taken, (std::vector{true, false, true, false}));
+}
+
+// Nobody else comes then.
+TEST_F(EmbeddingTest, AListKeepsItsPlacesWhereTheServerEnds) {
+  start(8, 8);
+  hold();
+  const auto client = ask(8);
+  const std::uint64_t steps = engine_->state().steps;
+  engine_->close();
+  go_on();
+  EXPECT_EQ(client->wait().status, 200u);
+  ASSERT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
+  EXPECT_LE(engine_->state().steps - steps, 4u);
+}
+
+}  // namespace
+}  // namespace tern::serve

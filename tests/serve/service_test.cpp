@@ -1,0 +1,78 @@
+// What a service does with requests at its end, and with the bodies that it keeps.
+#include "serve/service.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "serve/asked.h"
+#include "serve/served_engine.h"
+
+namespace tern::serve {
+namespace {
+
+class ServiceTest : public ServedEngineTest {
+ protected:
+  void SetUp() override {
+    ServedEngineTest::SetUp();
+    start(2, 8);
+    service_ = std::make_unique<Service>(*served_, *engine_, telemetry_, ServiceOptions());
+  }
+  std::shared_ptr<Asked> ask(const std::string& path, const std::string& body,
+                             std::function<void()> on_body = nullptr) {
+    auto client = std::make_shared<Asked>(path, body);
+    client->on_body = std::move(on_body);
+    service_->handle(client);
+    return client;
+  }
+
+  std::unique_ptr<Service> service_;
+};
+
+// Both threads that read are busy, so that a third request waits for them.
+TEST_F(ServiceTest, WhatWaitsToBeReadIsToldOfTheEnd) {
+  std::latch busy(2);
+  std::latch go_on(1);
+  const auto keep_busy = [&] {
+    busy.count_down();
+    go_on.wait();
+  };
+  const std::string text = R"({"content": "Once"})";
+  const auto first = ask("/tokenize", text, keep_busy);
+  const auto second = ask("/tokenize", text, keep_busy);
+  busy.wait();
+  const auto third = ask("/tokenize", text);
+  std::thread closer([&] { service_->close(); });
+  while (ask("/tokenize", text)->status() == 0) std::this_thread::yield();
+  go_on.count_down();
+  closer.join();
+  EXPECT_EQ(first->status(), 200u);
+  EXPECT_EQ(second->status(), 200u);
+  EXPECT_EQ(third->status(), 503u);
+}
+
+TEST_F(ServiceTest, VectorsThatAreThereAtItsEndAreSent) {
+  hold();
+  const auto client = ask("/v1/embeddings", R"({"input": ["Once", "The king"]})");
+  while (engine_->state().waiting < 2) std::this_thread::yield();
+  service_->close();
+  go_on();
+  EXPECT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
+  engine_->stop();
+  EXPECT_EQ(client->status(), 200u);
+}
+
+// A log with content keeps each body until the answer ends, beyond what --max-bodies would allow.
+TEST_F(ServiceTest, ABodyForTheLogKeepsItsShareOfAllBodies) {
+  for (const bool logs : {false, true}) {
+    ServicePolicy policy;
+    policy.log_content = logs;
+    service_->set_policy(policy);
+    const auto client = ask("/tokenize", R"({"content": "Once"})");
+    EXPECT_EQ(client->wait().status, 200u);
+    EXPECT_EQ(client->kept_share, logs);
+  }
+}
+
+}  // namespace
+}  // namespace tern::serve
