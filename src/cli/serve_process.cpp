@@ -234,6 +234,7 @@ Result<void> ServeProcess::take_settings() {
   for (const std::string& name : fixed) {
     say("reload: " + name + " stays as it was: it takes a new start");
   }
+  for (const std::string& address : server_->addresses()) warn(address, !live().api_keys.empty());
   say(changed.empty() ? "reload: done; keys, certificates and the log were opened again"
                       : fmt::format("reload: done; new: {}", fmt::join(changed, ", ")));
   return {};

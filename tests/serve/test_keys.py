@@ -183,6 +183,19 @@ class KeysTest(unittest.TestCase):
         server.key = carol
         self.assertEqual(server.ask("GET", "/v1/models").status, 200)
 
+    def test_a_reload_that_drops_the_keys_warns_of_it(self) -> None:
+        keys = Keys()
+        keys.make("alice")
+        config = keys.path.with_name("tern.toml")
+        config.write_text(f'api-keys = "{keys.path}"\n', encoding="utf-8")
+        server = Server("--config", str(config), "--listen", "0.0.0.0:0")
+        self.addCleanup(server.close)
+        self.assertEqual(server.ask("GET", "/v1/models").status, 401)
+        self.assertNotIn("anybody", server.hang_up())
+        config.write_text("", encoding="utf-8")
+        self.assertIn("WARNING: anybody who reaches 0.0.0.0:", server.hang_up())
+        self.assertEqual(server.ask("GET", "/v1/models").status, 200)
+
     def test_wrong_files_of_keys(self) -> None:
         hash_line = f'hash = "sha256:{"0" * 64}"\n'
         for text, words in (
