@@ -285,8 +285,11 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
   auto& good = std::get<CompletionRequest>(request);
   const bool ours = !resume || resume->completion.ends_with(model_.mark());
   if (!ours) {
-    return call->fail({400, "Last-Event-ID: another model, or another version, began this answer",
-                       "invalid_request_error", "Last-Event-ID"});
+    return call->fail(
+        {400,
+         "Last-Event-ID: another model, version, type of keys or chat template began this "
+         "answer",
+         "invalid_request_error", "Last-Event-ID"});
   }
   const bool fits = !resume || (good.stream && resume->seed == good.answer.sampling.seed &&
                                 resume->sent.size() == good.prompts.size() * good.choices);
