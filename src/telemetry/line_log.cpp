@@ -63,8 +63,13 @@ void LineLog::run() {
     lines_.pop_front();
     const std::shared_ptr<FileDescriptor> file = file_;
     lock.unlock();
-    const bool written = file && write(file->get(), line);
+    std::string_view left = line;
+    const bool written = file && write(*file, left);
     lock.lock();
+    if (!written && left.size() == line.size() && file_ != file && file_) {
+      lines_.push_front(line);  // for the new file
+      continue;
+    }
     bytes_ -= line.size();
     if (written) continue;
     dropped_.add();
@@ -72,14 +77,16 @@ void LineLog::run() {
   }
 }
 
-// A pipe that can be written to takes PIPE_BUF bytes without waiting, a file all of them.
-bool LineLog::write(int file, std::string_view line) {
+// Takes from the line what is written. False where that is not all: the file fails or is no longer
+// the log's, or its reader does not read while the log ends. A pipe that can be written to takes
+// PIPE_BUF bytes without waiting, a file all of them.
+bool LineLog::write(const FileDescriptor& file, std::string_view& line) {
   std::optional<steady_clock::time_point> until;
   while (!line.empty()) {
-    pollfd look{file, POLLOUT, 0};
+    pollfd look{file.get(), POLLOUT, 0};
     if (::poll(&look, 1, kLookMs) > 0) {
       const ssize_t count =
-          ::write(file, line.data(), std::min<std::size_t>(line.size(), PIPE_BUF));
+          ::write(file.get(), line.data(), std::min<std::size_t>(line.size(), PIPE_BUF));
       if (count < 0 && errno != EINTR && errno != EAGAIN) return false;
       if (count > 0) {
         line.remove_prefix(static_cast<std::size_t>(count));
@@ -88,6 +95,7 @@ bool LineLog::write(int file, std::string_view line) {
       continue;
     }
     const std::lock_guard lock(mutex_);
+    if (file_.get() != &file) return false;
     if (!ending_) continue;
     if (!until) until = steady_clock::now() + kLastWords;
     if (steady_clock::now() >= *until) return false;

@@ -29,12 +29,13 @@ class LineLog final : public EventSink {
   ~LineLog() override;
 
   void receive(const Event& event) override;
-  // From now on, lines go here; those that wait, too. Any thread.
+  // From now on, lines go here; those that wait, too, and one that the old file does not take is
+  // given up. Any thread.
   void write_to(std::shared_ptr<FileDescriptor> file);
 
  private:
   void run();
-  bool write(int file, std::string_view line);
+  bool write(const FileDescriptor& file, std::string_view& line);
 
   const Bounds bounds_;
   Counter& dropped_;

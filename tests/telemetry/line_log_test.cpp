@@ -1,6 +1,7 @@
 #include "telemetry/line_log.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -113,6 +114,25 @@ TEST(LineLog, GoesToAnotherFile) {
   log.receive({"b", {}});
   ASSERT_EQ(::read(second.reading.get(), &byte, 1), 1);
   EXPECT_EQ(lines(first.read_all()), 1u);  // and its file is closed
+}
+
+TEST(LineLog, AFileThatStandsStillCanBeReplaced) {
+  Pipe first, second;
+  Counter dropped;
+  const std::string large(10'000, 'x');
+  LineLog log({}, dropped);
+  log.write_to(first.writing);
+  for (int i = 0; i < 100; ++i) log.receive({"a", {{"text", large}}});
+  pollfd stuck{first.writing->get(), POLLOUT, 0};
+  const auto until = steady_clock::now() + std::chrono::seconds(20);
+  while (::poll(&stuck, 1, 0) > 0 && steady_clock::now() < until) ::usleep(1000);
+  log.write_to(second.writing);
+  pollfd look{second.reading.get(), POLLIN, 0};
+  ASSERT_GT(::poll(&look, 1, 20'000), 0);
+  char byte;
+  ASSERT_EQ(::read(second.reading.get(), &byte, 1), 1);
+  EXPECT_EQ(byte, '{');  // no rest of a line that the other file has begun
+  EXPECT_LE(dropped.value(), 1u);
 }
 
 }  // namespace
