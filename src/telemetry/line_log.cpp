@@ -1,6 +1,8 @@
 #include "telemetry/line_log.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +20,17 @@ using std::chrono::steady_clock;
 
 constexpr int kLookMs = 50;  // how often a writer that waits looks whether it is to end
 constexpr std::chrono::seconds kLastWords{1};
+
+// Whether a file's last line has no end, as when its writer died in the middle of it. What cannot
+// be read may be so.
+bool ends_in_a_line(int file) {
+  struct stat facts {};
+  if (::fstat(file, &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_size == 0) return false;
+  const std::string path = "/proc/self/fd/" + std::to_string(file);
+  const FileDescriptor reading(::open(path.c_str(), O_RDONLY | O_CLOEXEC));  // NOLINT: variadic
+  char end = 0;
+  return ::pread(reading.get(), &end, 1, facts.st_size - 1) != 1 || end != '\n';
+}
 
 }  // namespace
 
@@ -55,22 +68,31 @@ void LineLog::receive(const Event& event) {
 }
 
 void LineLog::run() {
+  std::weak_ptr<FileDescriptor> last;
+  bool torn = false;  // the last file ends within a line
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return ending_ || !lines_.empty(); });
     if (lines_.empty()) return;
-    const std::string line = std::move(lines_.front());
+    std::string line = std::move(lines_.front());
     lines_.pop_front();
+    const std::size_t size = line.size();
     const std::shared_ptr<FileDescriptor> file = file_;
     lock.unlock();
-    std::string_view left = line;
+    if (file && file != last.lock()) {
+      last = file;
+      torn = ends_in_a_line(file->get());
+    }
+    const std::string text = (torn ? "\n" : "") + line;
+    std::string_view left = text;
     const bool written = file && write(*file, left);
+    if (left.size() < text.size()) torn = !written;
     lock.lock();
-    if (!written && left.size() == line.size() && file_ != file && file_) {
-      lines_.push_front(line);  // for the new file
+    if (!written && left.size() == text.size() && file_ != file && file_) {
+      lines_.push_front(std::move(line));  // for the new file
       continue;
     }
-    bytes_ -= line.size();
+    bytes_ -= size;
     if (written) continue;
     dropped_.add();
     if (ending_) return;

@@ -16,7 +16,8 @@
 namespace tern::telemetry {
 
 // Lines wait in a queue of bounded size; those beyond it, and those that cannot be written, are
-// dropped and counted. Without a file events are not looked at.
+// dropped and counted. A line that is cut, here or by a writer before, gets an end before the next
+// one. Without a file events are not looked at.
 class LineLog final : public EventSink {
  public:
   struct Bounds {
