@@ -36,8 +36,10 @@ struct Tally {
   std::size_t different = 0;
   std::size_t not_replayed = 0;
   std::size_t without_content = 0;  // lines
+  json::array broken;               // lines, and what is wrong with each
   json::array requests;
 
+  bool is_good() const { return different + not_replayed + broken.size() == 0; }
   void add(const std::string& id, const serve::Replay& replay) {
     const bool same = replay.outcome == Outcome::kIdentical;
     ++(same ? identical : replay.outcome == Outcome::kDifferent ? different : not_replayed);
@@ -62,10 +64,24 @@ std::string line_of(const std::string& id, const serve::Replay& replay) {
                      printable(replay.why));
 }
 
+std::string summary(const Tally& tally) {
+  std::string text = fmt::format("{} identical, {} different, {} not replayed", tally.identical,
+                                 tally.different, tally.not_replayed);
+  if (!tally.broken.empty()) text += fmt::format(", {} broken lines", tally.broken.size());
+  return text + "\n";
+}
+
 struct Log {
   std::vector<serve::LoggedRequest> requests;
   std::size_t without_content = 0;
+  std::vector<Error> broken;  // lines
 };
+
+Result<std::optional<serve::LoggedRequest>> read_line(std::string_view line, bool has_end) {
+  if (has_end) return serve::read_logged_request(line);
+  return Error{ErrorCode::kMalformed,
+               "the line is cut: it has no end, as when a server dies while it writes", ""};
+}
 
 Result<Log> read_log(const CommandOptions& options) {
   TERN_ASSIGN(const std::string content, read_all(options.log));
@@ -75,22 +91,20 @@ Result<Log> read_log(const CommandOptions& options) {
   for (std::size_t number = 1; !left.empty(); ++number) {
     const std::string where = name + ": line " + std::to_string(number);
     const std::size_t end = left.find('\n');
-    if (end == std::string_view::npos) {
-      return Error{ErrorCode::kMalformed,
-                   "the line is cut: it has no end, as when a server dies while it writes; remove "
-                   "it",
-                   where};
-    }
-    auto read = serve::read_logged_request(left.substr(0, end));
-    if (!read) return in_context(where, std::move(read.error()));
-    left.remove_prefix(end + 1);
-    if (!*read) {
+    const std::string_view line = left.substr(0, end);
+    left.remove_prefix(std::min(line.size() + 1, left.size()));
+    if (line.empty()) continue;
+    auto read = read_line(line, end != std::string_view::npos);
+    if (!read) {
+      log.broken.push_back(in_context(where, std::move(read.error())));
+    } else if (!*read) {
       ++log.without_content;
     } else if (options.request.empty() || (*read)->id == options.request) {
       log.requests.push_back(std::move(**read));
     }
   }
   if (!log.requests.empty()) return log;
+  if (!log.broken.empty()) return log.broken.front();
   const std::string found = std::to_string(log.without_content) + " lines without content";
   return Error{ErrorCode::kUsage,
                options.request.empty()
@@ -113,6 +127,10 @@ Result<ExitCode> replay(const CommandOptions& options, Output& output) {
   TERN_ASSIGN(const serve::ServedModel model, make_served_model(runtime, options.serve, *engine));
   Tally tally;
   tally.without_content = log.without_content;
+  for (const Error& broken : log.broken) {
+    tally.broken.push_back(json::string(broken.to_string()));
+    if (!options.json) TERN_TRY(output.write("broken: " + printable(broken.to_string()) + "\n"));
+  }
   for (const serve::LoggedRequest& request : log.requests) {
     if (stop.stop_requested()) break;
     const serve::Replay found = serve::replay(request, model, *engine);
@@ -124,12 +142,12 @@ Result<ExitCode> replay(const CommandOptions& options, Output& output) {
                                                   {"different", tally.different},
                                                   {"not_replayed", tally.not_replayed},
                                                   {"lines_without_content", tally.without_content},
+                                                  {"broken_lines", tally.broken},
                                                   {"requests", tally.requests}}) +
                          "\n"
-                   : fmt::format("{} identical, {} different, {} not replayed\n", tally.identical,
-                                 tally.different, tally.not_replayed)));
+                   : summary(tally)));
   if (interrupt.happened()) return ExitCode::kInterrupted;
-  return tally.different + tally.not_replayed == 0 ? ExitCode::kOk : ExitCode::kDifferent;
+  return tally.is_good() ? ExitCode::kOk : ExitCode::kDifferent;
 }
 
 }  // namespace

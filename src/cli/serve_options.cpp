@@ -19,7 +19,8 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  tern serve -m model.gguf\n"
     "  tern serve -m model.gguf --listen 0.0.0.0:8080 --listen unix:/run/tern.sock\n"
-    "  tern serve --make-key alice >> keys.toml     and then --api-keys keys.toml\n"
+    "  tern serve --make-key alice >> keys.toml && chmod 600 keys.toml\n"
+    "  tern serve --api-keys keys.toml\n"
     "  tern serve --config tern.toml --print-config\n"
     "  curl localhost:8080/v1/chat/completions -d '{\"messages\":[{\"role\":\"user\",\n"
     "       \"content\":\"Hello\"}]}' -H 'Content-Type: application/json'\n";

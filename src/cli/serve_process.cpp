@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <memory>
@@ -65,11 +66,15 @@ void warn(const std::string& address, bool has_keys) {
   }
 }
 
+// Waits for nobody: neither for a reader of a pipe here, nor for one that stands still later.
 Result<LogFile> open_log(const std::string& path) {
   if (path.empty()) return LogFile();
   const int fd = path == "-" ? ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)  // NOLINT: variadic
                              : ::open(path.c_str(),                        // NOLINT: variadic
-                                      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+                                      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+  if (fd < 0 && errno == ENXIO) {
+    return Error{ErrorCode::kIo, "nobody reads this pipe; start its reader before", path};
+  }
   if (fd < 0) return io_error(path, "cannot open for writing", errno);
   return std::make_shared<FileDescriptor>(fd);
 }
@@ -234,6 +239,7 @@ Result<void> ServeProcess::take_settings() {
   for (const std::string& name : fixed) {
     say("reload: " + name + " stays as it was: it takes a new start");
   }
+  for (const std::string& address : server_->addresses()) warn(address, !live().api_keys.empty());
   say(changed.empty() ? "reload: done; keys, certificates and the log were opened again"
                       : fmt::format("reload: done; new: {}", fmt::join(changed, ", ")));
   return {};

@@ -45,9 +45,9 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
       resume_(std::move(resume)),
       created_(seconds_since_epoch()),
       choices_(choice_count()) {
-  event_.completion = resume_ ? resume_->completion
-                              : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(8) +
-                                    std::string(model_.mark());
+  event_.completion = resume_
+                          ? resume_->completion
+                          : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(8) + model_.mark();
   event_.seed = request_.answer.sampling.seed;
   event_.sent.assign(choices_.size(), 0);
   for (Choice& choice : choices_) choice.logprobs = no_logprobs(request_.chat);

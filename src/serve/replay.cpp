@@ -228,6 +228,12 @@ std::string difference(const LoggedChoice& then, const LoggedChoice& now,
   return then.text == now.text ? "" : "the same tokens made another text";
 }
 
+// Nothing to compare: a client that left, or a deadline, was there before the first token.
+bool is_without_tokens(const LoggedRequest& logged) {
+  return std::all_of(logged.choices.begin(), logged.choices.end(),
+                     [](const auto& choice) { return was_cut(choice) && choice.tokens.empty(); });
+}
+
 Replay not_replayed(std::string why) { return {Replay::Outcome::kNotReplayed, std::move(why)}; }
 
 }  // namespace
@@ -278,6 +284,7 @@ Replay replay(const LoggedRequest& logged, const ServedModel& model, engine::Eng
                         std::to_string(request.prompts.size() * request.choices) +
                         " answers, but " + std::to_string(logged.choices.size()) + " were logged");
   }
+  if (is_without_tokens(logged)) return not_replayed("it ended before its first token");
   Owner owner(logged.choices.size());
   submit(engine, request, logged, owner);
   const std::vector<Given>& answers = owner.wait();

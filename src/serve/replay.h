@@ -48,7 +48,7 @@ struct Replay {
 };
 
 // Reads the request as the server does and lets the engine answer it. Of choices that a client or a
-// deadline ended, what there is of them is compared.
+// deadline ended, what there is of them is compared; where that is nothing, it is not replayed.
 Replay replay(const LoggedRequest& logged, const ServedModel& model, engine::Engine& engine);
 
 }  // namespace tern::serve

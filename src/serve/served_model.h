@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "arch/decoder_config.h"
 #include "core/result.h"
+#include "core/sha256.h"
 #include "model/model.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -30,9 +30,10 @@ struct ServedModel {
   std::string fingerprint;       // of what decides the bits: the file and the definition of numbers
   std::size_t longest_text = 0;  // in bytes, that the context may hold
 
-  // What ids of completions end with, so that no other model goes on with them.
-  std::string_view mark() const {
-    return std::string_view(fingerprint).substr(fingerprint.size() - 8);
+  // What ids of completions end with, so that nothing goes on with them that would answer with
+  // other bits: another file, version, type of keys or chat template.
+  std::string mark() const {
+    return sha256_of(fingerprint + "\n" + chat_template_sha256).substr(0, 8);
   }
   bool answers_to(const std::string& name) const {
     return name == id || std::find(also.begin(), also.end(), name) != also.end();

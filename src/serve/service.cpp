@@ -14,6 +14,7 @@
 #include "serve/completion.h"
 #include "serve/embedding.h"
 #include "serve/gate.h"
+#include "serve/probe.h"
 #include "serve/request_fields.h"
 #include "serve/token_requests.h"
 #include "telemetry/prometheus.h"
@@ -25,9 +26,6 @@ namespace json = boost::json;
 using CallPtr = std::shared_ptr<Call>;
 
 namespace {
-
-// Long enough for the longest step, a prompt's; an engine that stands longer has stopped.
-constexpr std::chrono::seconds kStalled{60};
 
 constexpr double kFirstToken[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 constexpr double kBetweenTokens[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1};
@@ -51,6 +49,7 @@ class Service::Impl {
         engine_(engine),
         telemetry_(telemetry),
         options_(std::move(options)),
+        probe_(make_probe(engine, model_.pooling)),
         latency_{telemetry.histogram("http.first_token_seconds", kFirstToken),
                  telemetry.histogram("http.between_tokens_seconds", kBetweenTokens)} {}
   ~Impl() { close(); }
@@ -58,7 +57,7 @@ class Service::Impl {
   void set_policy(const ServicePolicy& policy);
   void handle(const CallPtr& call, Door door);
   net::HttpResponse refuse(const net::HttpError& error) { return refusal(error, telemetry_); }
-  bool is_alive() const { return engine_.state().since_step <= kStalled; }
+  bool is_alive();
   void drain() { draining_ = true; }
   void close() {
     {
@@ -119,10 +118,12 @@ class Service::Impl {
   engine::Engine& engine_;
   telemetry::Telemetry& telemetry_;
   const ServiceOptions options_;
+  const std::shared_ptr<Probe> probe_;
   const Latency latency_;
   mutable std::mutex rules_mutex_;
   std::shared_ptr<const Rules> rules_ = std::make_shared<Rules>();
   std::atomic<bool> draining_{false};
+  const std::shared_ptr<std::atomic<bool>> computes_ = std::make_shared<std::atomic<bool>>(true);
   std::mutex close_mutex_;
   std::atomic<bool> closed_{false};  // set with close_mutex_: then nothing comes to readers_
   boost::asio::thread_pool readers_{2};
@@ -234,9 +235,17 @@ void Service::Impl::model(const CallPtr& call) {
 
 void Service::Impl::ready(const CallPtr& call) {
   const engine::EngineState state = engine_.state();
-  const char* status = draining_ ? "draining" : state.since_step > kStalled ? "stalled" : "ready";
-  call->reply({{"status", status}, {"running", state.running}, {"waiting", state.waiting}},
-              status == std::string_view("ready") ? 200 : 503);
+  const auto reply = [call, state](const char* status, unsigned code) {
+    call->reply({{"status", status}, {"running", state.running}, {"waiting", state.waiting}}, code);
+  };
+  if (draining_) return reply("draining", 503);
+  probe_->ask([reply](bool computes) { computes ? reply("ready", 200) : reply("stalled", 503); });
+}
+
+// By what is known: the answer to what is asked here comes with the next look.
+bool Service::Impl::is_alive() {
+  probe_->ask([computes = computes_](bool found) { *computes = found; });
+  return *computes_;
 }
 
 void Service::Impl::metrics(const CallPtr& call) {
@@ -302,8 +311,11 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
   auto& good = std::get<CompletionRequest>(request);
   const bool ours = !resume || resume->completion.ends_with(model_.mark());
   if (!ours) {
-    return call->fail({400, "Last-Event-ID: another model, or another version, began this answer",
-                       "invalid_request_error", "Last-Event-ID"});
+    return call->fail(
+        {400,
+         "Last-Event-ID: another model, version, type of keys or chat template began this "
+         "answer",
+         "invalid_request_error", "Last-Event-ID"});
   }
   const bool fits = !resume || (good.stream && resume->seed == good.answer.sampling.seed &&
                                 resume->sent.size() == good.prompts.size() * good.choices);
@@ -349,7 +361,7 @@ void Service::handle(std::shared_ptr<net::Exchange> exchange, Door door) {
 
 net::HttpResponse Service::refuse(const net::HttpError& error) { return impl_->refuse(error); }
 
-bool Service::is_alive() const { return impl_->is_alive(); }
+bool Service::is_alive() { return impl_->is_alive(); }
 void Service::drain() { impl_->drain(); }
 void Service::close() { impl_->close(); }
 

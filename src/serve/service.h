@@ -49,8 +49,9 @@ class Service {
   void handle(std::shared_ptr<net::Exchange> exchange, Door door = Door::kPublic);
   // The reply to what is no request; the server's thread.
   net::HttpResponse refuse(const net::HttpError& error);
-  // Whether the engine makes progress, or has nothing to do.
-  bool is_alive() const;
+  // Whether the engine makes progress or, where it has nothing to do, did when it was last asked
+  // to.
+  bool is_alive();
   // From now on /ready says that the server takes no more.
   void drain();
   // Waits for requests that are being read, and reads no more: those that wait for it get a 503.

@@ -1,6 +1,8 @@
 #include "telemetry/line_log.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +20,17 @@ using std::chrono::steady_clock;
 
 constexpr int kLookMs = 50;  // how often a writer that waits looks whether it is to end
 constexpr std::chrono::seconds kLastWords{1};
+
+// Whether a file's last line has no end, as when its writer died in the middle of it. What cannot
+// be read may be so.
+bool ends_in_a_line(int file) {
+  struct stat facts {};
+  if (::fstat(file, &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_size == 0) return false;
+  const std::string path = "/proc/self/fd/" + std::to_string(file);
+  const FileDescriptor reading(::open(path.c_str(), O_RDONLY | O_CLOEXEC));  // NOLINT: variadic
+  char end = 0;
+  return ::pread(reading.get(), &end, 1, facts.st_size - 1) != 1 || end != '\n';
+}
 
 }  // namespace
 
@@ -55,31 +68,47 @@ void LineLog::receive(const Event& event) {
 }
 
 void LineLog::run() {
+  std::weak_ptr<FileDescriptor> last;
+  bool torn = false;  // the last file ends within a line
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return ending_ || !lines_.empty(); });
     if (lines_.empty()) return;
-    const std::string line = std::move(lines_.front());
+    std::string line = std::move(lines_.front());
     lines_.pop_front();
+    const std::size_t size = line.size();
     const std::shared_ptr<FileDescriptor> file = file_;
     lock.unlock();
-    const bool written = file && write(file->get(), line);
+    if (file && file != last.lock()) {
+      last = file;
+      torn = ends_in_a_line(file->get());
+    }
+    const std::string text = (torn ? "\n" : "") + line;
+    std::string_view left = text;
+    const bool written = file && write(*file, left);
+    if (left.size() < text.size()) torn = !written;
     lock.lock();
-    bytes_ -= line.size();
+    if (!written && left.size() == text.size() && file_ != file && file_) {
+      lines_.push_front(std::move(line));  // for the new file
+      continue;
+    }
+    bytes_ -= size;
     if (written) continue;
     dropped_.add();
     if (ending_) return;
   }
 }
 
-// A pipe that can be written to takes PIPE_BUF bytes without waiting, a file all of them.
-bool LineLog::write(int file, std::string_view line) {
+// Takes from the line what is written. False where that is not all: the file fails or is no longer
+// the log's, or its reader does not read while the log ends. A pipe that can be written to takes
+// PIPE_BUF bytes without waiting, a file all of them.
+bool LineLog::write(const FileDescriptor& file, std::string_view& line) {
   std::optional<steady_clock::time_point> until;
   while (!line.empty()) {
-    pollfd look{file, POLLOUT, 0};
+    pollfd look{file.get(), POLLOUT, 0};
     if (::poll(&look, 1, kLookMs) > 0) {
       const ssize_t count =
-          ::write(file, line.data(), std::min<std::size_t>(line.size(), PIPE_BUF));
+          ::write(file.get(), line.data(), std::min<std::size_t>(line.size(), PIPE_BUF));
       if (count < 0 && errno != EINTR && errno != EAGAIN) return false;
       if (count > 0) {
         line.remove_prefix(static_cast<std::size_t>(count));
@@ -88,6 +117,7 @@ bool LineLog::write(int file, std::string_view line) {
       continue;
     }
     const std::lock_guard lock(mutex_);
+    if (file_.get() != &file) return false;
     if (!ending_) continue;
     if (!until) until = steady_clock::now() + kLastWords;
     if (steady_clock::now() >= *until) return false;

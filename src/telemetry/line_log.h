@@ -16,7 +16,8 @@
 namespace tern::telemetry {
 
 // Lines wait in a queue of bounded size; those beyond it, and those that cannot be written, are
-// dropped and counted. Without a file events are not looked at.
+// dropped and counted. A line that is cut, here or by a writer before, gets an end before the next
+// one. Without a file events are not looked at.
 class LineLog final : public EventSink {
  public:
   struct Bounds {
@@ -29,12 +30,13 @@ class LineLog final : public EventSink {
   ~LineLog() override;
 
   void receive(const Event& event) override;
-  // From now on, lines go here; those that wait, too. Any thread.
+  // From now on, lines go here; those that wait, too, and one that the old file does not take is
+  // given up. Any thread.
   void write_to(std::shared_ptr<FileDescriptor> file);
 
  private:
   void run();
-  bool write(int file, std::string_view line);
+  bool write(const FileDescriptor& file, std::string_view& line);
 
   const Bounds bounds_;
   Counter& dropped_;

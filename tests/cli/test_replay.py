@@ -92,12 +92,29 @@ class ReplayTest(CliTest):
             self.assertEqual(outcome.returncode, 1)
             self.assertIn(b"a: not replayed: " + words, outcome.stdout)
 
+    def test_broken_lines_spoil_no_others(self) -> None:
+        path = self.log(self.line("a"))
+        whole = path.read_bytes()
+        path.write_bytes(whole + whole[:-20] + b"\n\n" + whole + whole[:-20])
+        outcome = tern("replay", path)
+        self.assertEqual(outcome.returncode, 1, outcome)
+        said = outcome.stdout.decode()
+        self.assertIn(f"broken: {path}: line 2: ", said)
+        self.assertIn(f"broken: {path}: line 5: the line is cut", said)
+        self.assertTrue(
+            said.endswith("2 identical, 0 different, 0 not replayed, 2 broken lines\n"), said
+        )
+        outcome = tern("replay", path, "--json")
+        self.assertEqual(outcome.returncode, 1)
+        found = json.loads(outcome.stdout)
+        self.assertEqual((found["identical"], len(found["broken_lines"])), (2, 2))
+        self.assertIn("line 2", found["broken_lines"][0])
+
     def test_logs_that_are_none(self) -> None:
         path = self.log(self.line("a"))
         whole = path.read_bytes()
-        path.write_bytes(whole + whole[:-20])
-        words = (f"{path}: line 2", "the line is cut")
-        self.assert_fails(tern("replay", path), 4, *words)
+        path.write_bytes(whole[:-20])
+        self.assert_fails(tern("replay", path), 4, f"{path}: line 1", "the line is cut")
         path.write_bytes(b"{}\nnot json\n")
         self.assert_fails(tern("replay", path), 4, f"{path}: line 2")
         path.write_bytes(b"{}\n")

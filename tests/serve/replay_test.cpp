@@ -211,6 +211,12 @@ TEST_F(ReplayTest, OfAnAnswerThatWasCutThereIsAsMuch) {
   }
 }
 
+TEST_F(ReplayTest, OfNothingNothingIsSaid) {
+  LoggedRequest request = logged();
+  for (LoggedChoice& choice : request.choices) choice = {{}, "", "cancelled"};
+  expect_none(request, "it ended before its first token");
+}
+
 // A server with a smaller context ended it there.
 TEST_F(ReplayTest, WithoutMaxTokensAnAnswerFillsTheContextThatItHad) {
   LoggedRequest request = logged();

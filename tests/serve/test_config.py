@@ -1,5 +1,6 @@
 """The settings of a server: its file, what it prints of them, and what SIGHUP changes."""
 
+import os
 import re
 import subprocess
 import tempfile
@@ -199,6 +200,18 @@ class ReloadTest(unittest.TestCase):
         server.ask("GET", "/health")
         self.assertEqual([event["path"] for event in server.logged(1)], ["/health"])
         self.assertEqual(len(old.read_text().splitlines()), 1)
+
+    def test_a_pipe_without_a_reader_is_no_log(self) -> None:
+        path = Path(tempfile.mkdtemp()) / "pipe"
+        os.mkfifo(path)
+        outcome = tern_serve("--access-log", str(path), "--listen", "127.0.0.1:0")
+        self.assertEqual(outcome.returncode, 3, outcome.stderr)
+        self.assertIn("nobody reads this pipe", outcome.stderr)
+        reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        server = self.server("--access-log", str(path))
+        os.close(reading)
+        self.assertIn("nobody reads this pipe", server.hang_up())
+        self.assertEqual(server.ask("GET", "/health").status, 200)
 
     def test_a_log_that_cannot_be_opened_changes_nothing(self) -> None:
         folder = Path(tempfile.mkdtemp()) / "logs"

@@ -3,6 +3,7 @@ administrators."""
 
 import hashlib
 import http.client
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -183,6 +184,19 @@ class KeysTest(unittest.TestCase):
         server.key = carol
         self.assertEqual(server.ask("GET", "/v1/models").status, 200)
 
+    def test_a_reload_that_drops_the_keys_warns_of_it(self) -> None:
+        keys = Keys()
+        keys.make("alice")
+        config = keys.path.with_name("tern.toml")
+        config.write_text(f'api-keys = "{keys.path}"\n', encoding="utf-8")
+        server = Server("--config", str(config), "--listen", "0.0.0.0:0")
+        self.addCleanup(server.close)
+        self.assertEqual(server.ask("GET", "/v1/models").status, 401)
+        self.assertNotIn("anybody", server.hang_up())
+        config.write_text("", encoding="utf-8")
+        self.assertIn("WARNING: anybody who reaches 0.0.0.0:", server.hang_up())
+        self.assertEqual(server.ask("GET", "/v1/models").status, 200)
+
     def test_wrong_files_of_keys(self) -> None:
         hash_line = f'hash = "sha256:{"0" * 64}"\n'
         for text, words in (
@@ -213,6 +227,16 @@ class KeysTest(unittest.TestCase):
             [TERN, "serve", "--make-key", "a b"], capture_output=True, text=True, check=False
         )
         self.assertEqual(named.returncode, 2)
+
+    def test_what_the_help_says_makes_a_file_that_is_taken(self) -> None:
+        text = subprocess.run([TERN, "serve", "--help"], capture_output=True, check=True).stdout
+        (line,) = (line for line in text.decode().splitlines() if "--make-key alice" in line)
+        folder = Path(tempfile.mkdtemp())
+        tern = f"umask 022; tern() {{ {shlex.quote(str(Path(TERN).resolve()))} \"$@\"; }}; "
+        subprocess.run(["sh", "-c", tern + line], cwd=folder, check=True, capture_output=True)
+        server = Server("--api-keys", str(folder / "keys.toml"))
+        self.addCleanup(server.close)
+        self.assertEqual(server.ask("GET", "/v1/models").status, 401)
 
     def assert_refused(self, keys: Keys, *words: str) -> None:
         outcome = subprocess.run(

@@ -112,6 +112,17 @@ class OperationTest(unittest.TestCase):
                 self.assertEqual(server.ask("GET", "/ready").status, 200)
             stop.set()
 
+    def test_an_idle_engine_shows_that_it_computes(self) -> None:
+        server = self.server()
+        self.assertEqual(server.metric("tern_scheduler_finished_total"), 0)
+        for _ in range(3):  # one token stands for all three
+            reply = server.ask("GET", "/ready")
+            self.assertEqual((reply.status, reply.json()["status"]), (200, "ready"))
+        until = time.monotonic() + SECONDS
+        while server.metric("tern_scheduler_finished_total") < 1:
+            self.assertLess(time.monotonic(), until)
+        self.assertEqual(server.metric("tern_scheduler_finished_total"), 1)
+
     def test_templates_by_name(self) -> None:
         server = self.server("--chat-template", "plain")
         messages = [{"role": "user", "content": "Hello"}]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -216,6 +217,10 @@ class SystemdTest(ServiceTest):
             check=True,
         ).stdout
         self.assertIn('listen = ["127.0.0.1:8080"]', text)
+        drain = re.search(r"^drain = (\d+)$", text, re.MULTILINE)
+        patience = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+        assert drain and patience
+        self.assertLess(int(drain[1]) + 10, int(patience[1]))
 
 
 class LimitsTest(ServiceTest):

@@ -6,7 +6,7 @@ import time
 import unittest
 from typing import Any
 
-from server import SECONDS, ServeTest
+from server import SECONDS, Server, ServeTest
 
 TALE = {"prompt": "Once upon a time", "max_tokens": 30, "seed": 11, "stream": True}
 CHAT = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20, "stream": True}
@@ -81,6 +81,21 @@ class StreamsTest(ServeTest):
             reply = self.server.ask("POST", "/v1/completions", TALE, {"Last-Event-ID": last})
             self.assertEqual(reply.status, 400, last)
             self.assertIn("Last-Event-ID", reply.json()["error"]["message"])
+
+    def test_no_server_goes_on_with_what_another_began(self) -> None:
+        last = self.post("/v1/completions", TALE).events()[2][0]
+        for arguments, status in (
+            (("--parallel", "2"), 200),  # changes no bit
+            (("--kv", "int8"), 400),
+            (("--chat-template", "plain"), 400),
+        ):
+            with self.subTest(arguments=arguments):
+                other = Server(*arguments)
+                self.addCleanup(other.close)
+                reply = other.ask("POST", "/v1/completions", TALE, {"Last-Event-ID": last})
+                self.assertEqual(reply.status, status, reply.body)
+                if status == 400:
+                    self.assertIn("type of keys", reply.json()["error"]["message"])
 
     def test_a_client_that_goes_frees_its_place(self) -> None:
         endless = TALE | {"max_tokens": 500, "n": 8, "ignore_eos": True}

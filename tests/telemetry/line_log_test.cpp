@@ -1,6 +1,9 @@
 #include "telemetry/line_log.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -113,6 +116,76 @@ TEST(LineLog, GoesToAnotherFile) {
   log.receive({"b", {}});
   ASSERT_EQ(::read(second.reading.get(), &byte, 1), 1);
   EXPECT_EQ(lines(first.read_all()), 1u);  // and its file is closed
+}
+
+TEST(LineLog, AFileThatStandsStillCanBeReplaced) {
+  Pipe first, second;
+  Counter dropped;
+  const std::string large(10'000, 'x');
+  LineLog log({}, dropped);
+  log.write_to(first.writing);
+  for (int i = 0; i < 100; ++i) log.receive({"a", {{"text", large}}});
+  pollfd stuck{first.writing->get(), POLLOUT, 0};
+  const auto until = steady_clock::now() + std::chrono::seconds(20);
+  while (::poll(&stuck, 1, 0) > 0 && steady_clock::now() < until) ::usleep(1000);
+  log.write_to(second.writing);
+  pollfd look{second.reading.get(), POLLIN, 0};
+  ASSERT_GT(::poll(&look, 1, 20'000), 0);
+  char byte;
+  ASSERT_EQ(::read(second.reading.get(), &byte, 1), 1);
+  EXPECT_EQ(byte, '{');  // no rest of a line that the other file has begun
+  EXPECT_LE(dropped.value(), 1u);
+}
+
+TEST(LineLog, AStumpGetsAnEndBeforeTheNextLine) {
+  const auto written = [](const std::string& before) {
+    char path[] = "/tmp/line_log_XXXXXX";
+    const FileDescriptor made(::mkstemp(path));
+    EXPECT_EQ(::write(made.get(), before.data(), before.size()),
+              static_cast<ssize_t>(before.size()));
+    Counter dropped;
+    {
+      LineLog log({}, dropped);
+      log.write_to(std::make_shared<FileDescriptor>(::open(path, O_WRONLY | O_APPEND)));
+      log.receive({"a", {}});
+      log.receive({"b", {}});
+    }
+    std::string text(4096, '\0');
+    text.resize(static_cast<std::size_t>(::pread(made.get(), text.data(), text.size(), 0)));
+    ::unlink(path);
+    return text;
+  };
+  EXPECT_TRUE(written("{\"event\":\"x").starts_with("{\"event\":\"x\n{"));
+  EXPECT_EQ(lines(written("{\"event\":\"x")), 3u);
+  EXPECT_TRUE(written("{}\n").starts_with("{}\n{"));
+  EXPECT_EQ(lines(written("")), 2u);
+}
+
+// A file that may grow no longer, as on a disk that is full, cuts a line.
+TEST(LineLog, ALineThatWasCutGetsAnEnd) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  char path[] = "/tmp/line_log_XXXXXX";
+  const FileDescriptor made(::mkstemp(path));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{5000, before.rlim_max};
+  Counter dropped;
+  {
+    LineLog log({}, dropped);
+    log.write_to(std::make_shared<FileDescriptor>(::open(path, O_WRONLY | O_APPEND)));
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    log.receive({"a", {{"text", std::string(10'000, 'x')}}});
+    const auto until = steady_clock::now() + std::chrono::seconds(20);
+    while (dropped.value() == 0 && steady_clock::now() < until) ::usleep(1000);
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    log.receive({"b", {}});
+  }
+  EXPECT_EQ(dropped.value(), 1u);
+  std::string text(8192, '\0');
+  text.resize(static_cast<std::size_t>(::pread(made.get(), text.data(), text.size(), 0)));
+  ::unlink(path);
+  EXPECT_NE(text.find("x\n{"), std::string::npos);
+  EXPECT_EQ(lines(text), 2u);
 }
 
 }  // namespace
