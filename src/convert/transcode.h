@@ -25,10 +25,10 @@ struct TranscodeOptions {
   std::filesystem::path output;
   format::TensorType ternary = format::TensorType::kI2_S;
   // Of embedding and output: f16, q8_0 or q6_k. Without it they are copied (from a folder: f16).
-  std::optional<format::TensorType> head;
+  std::optional<format::TensorType> head = {};
   std::uint32_t threads = 1;
-  std::function<void(std::uint64_t done, std::uint64_t total)> progress;
-  std::stop_token stop;
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
+  std::stop_token stop = {};
 };
 
 struct TranscodeReport {

@@ -31,7 +31,9 @@ TEST_P(SurvivedFault, FilesArriveWholeAndRight) {
   std::string told;
   for (const std::string& notice : hub.notices) told += notice + "\n";
   EXPECT_THAT(told, HasSubstr(GetParam().words));
-  if (*GetParam().words == '\0') EXPECT_EQ(told, "");
+  if (*GetParam().words == '\0') {
+    EXPECT_EQ(told, "");
+  }
   EXPECT_THAT(told, Not(HasSubstr("secret")));
 }
 
