@@ -232,7 +232,7 @@ class KeysTest(unittest.TestCase):
         text = subprocess.run([TERN, "serve", "--help"], capture_output=True, check=True).stdout
         (line,) = (line for line in text.decode().splitlines() if "--make-key alice" in line)
         folder = Path(tempfile.mkdtemp())
-        tern = f"umask 022; tern() {{ {shlex.quote(str(Path(TERN).resolve()))} \"$@\"; }}; "
+        tern = f'umask 022; tern() {{ {shlex.quote(str(Path(TERN).resolve()))} "$@"; }}; '
         subprocess.run(["sh", "-c", tern + line], cwd=folder, check=True, capture_output=True)
         server = Server("--api-keys", str(folder / "keys.toml"))
         self.addCleanup(server.close)
