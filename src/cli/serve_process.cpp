@@ -183,7 +183,9 @@ Result<std::unique_ptr<net::HttpServer>> ServeProcess::listen(std::vector<std::s
                                                               serve::Door door) {
   net::HttpServerOptions http = http_options(live());
   http.listen = std::move(where);
-  http.refuse = [this](const net::HttpError& error) { return service_->refuse(error); };
+  http.refuse = [this, door](const net::HttpError& error, const net::HttpRequest& request) {
+    return service_->refuse(error, request, door);
+  };
   return net::HttpServer::start(http, [this, door](std::shared_ptr<net::Exchange> exchange) {
     service_->handle(std::move(exchange), door);
   });

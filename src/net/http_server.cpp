@@ -375,8 +375,14 @@ awaitable<void> HttpServer::Impl::watch(Connection& connection) {
 
 // `error` is a variable of the caller: GCC 12 destroys a temporary of a co_await twice.
 awaitable<void> HttpServer::Impl::refuse(Connection& connection, const HttpError& error) {
+  const HttpRequest& read = connection.reader.request();
+  HttpRequest request;  // without the body
+  request.method = read.method;
+  request.path = read.path;
+  request.headers = read.headers;
+  request.peer = connection.peer;
   const HttpResponse response =
-      options_.refuse ? options_.refuse(error)
+      options_.refuse ? options_.refuse(error, request)
                       : HttpResponse{error.status, "text/plain", error.message + "\n"};
   const std::string bytes =
       format_head(response, {.length = response.body.size(), .close = true}) + response.body;

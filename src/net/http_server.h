@@ -66,8 +66,9 @@ struct HttpServerOptions {
   std::chrono::milliseconds body_time{30'000};   // for its body
   std::chrono::milliseconds idle_time{75'000};   // between requests of a connection
   std::chrono::milliseconds write_time{30'000};  // for a client to read on
-  // The reply to what is refused before the handler sees it.
-  std::function<HttpResponse(const HttpError&)> refuse;
+  // The reply to what is refused before the handler sees it; of the request there is its peer and,
+  // where its head was read, that.
+  std::function<HttpResponse(const HttpError&, const HttpRequest&)> refuse;
 };
 
 class HttpServer {

@@ -102,11 +102,11 @@ void RequestReader::begin_body(std::string_view bytes) {
     return fail(error->status, std::move(error->message));
   }
   RequestHead& head = std::get<RequestHead>(parsed);
+  request_ = std::move(head.request);
   if (head.length > limits_.body_bytes) {
     return fail(413, "expected a body of at most " + std::to_string(limits_.body_bytes) +
                          " bytes, found " + std::to_string(head.length));
   }
-  request_ = std::move(head.request);
   missing_ = head.length;
   part_ = head.chunked ? Part::kChunkSize : Part::kBytes;
   counted_bytes_ = 0;

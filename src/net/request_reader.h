@@ -33,6 +33,8 @@ class RequestReader {
   };
   State state() const { return state_; }
   const HttpError& error() const { return error_; }
+  // The request at hand, of which nothing is there before its head is.
+  const HttpRequest& request() const { return request_; }
 
   // Takes the next bytes of the connection. In kDone they are kept for the request after.
   State feed(std::string_view bytes);

@@ -27,11 +27,20 @@ bool admit(Call& call, const KeyRing& keys, bool counts) {
   return false;
 }
 
-net::HttpResponse refusal(const net::HttpError& error, telemetry::Telemetry& telemetry) {
+net::HttpResponse refusal(const net::HttpError& error, const net::HttpRequest& request,
+                          telemetry::Telemetry& telemetry) {
+  const std::string id = "req-" + random_hex(12);
   net::HttpResponse response = to_response(api_error(error));
-  response.headers.push_back({"x-request-id", "req-" + random_hex(12)});
+  response.headers.push_back({"x-request-id", id});
   if (error.status == 503) response.headers.push_back({"Retry-After", "1"});
   telemetry.counter("http.responses_" + std::to_string(error.status / 100) + "xx").add();
+  telemetry.emit({"http.request",
+                  {{"request_id", id},
+                   {"method", request.method},
+                   {"path", request.path},
+                   {"peer", request.peer},
+                   {"status", std::uint64_t{error.status}},
+                   {"seconds", 0.0}}});
   return response;
 }
 

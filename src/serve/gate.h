@@ -15,8 +15,10 @@ namespace tern::serve {
 // beyond the limits of the key. `counts`: it is one of the requests that the limits are of.
 bool admit(Call& call, const KeyRing& keys, bool counts);
 
-// The reply to what was never a request of the API: malformed, too large, too late, too much.
-net::HttpResponse refusal(const net::HttpError& error, telemetry::Telemetry& telemetry);
+// The reply to what was never a request of the API: malformed, too large, too late, too much; it
+// has a line in the log. `request`: its peer and, where it was read, its head.
+net::HttpResponse refusal(const net::HttpError& error, const net::HttpRequest& request,
+                          telemetry::Telemetry& telemetry);
 
 // What each key has used, for /metrics.
 void add_key_metrics(std::vector<telemetry::Gauge>& gauges, const KeyRing& keys);

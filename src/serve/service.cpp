@@ -30,11 +30,14 @@ namespace {
 constexpr double kFirstToken[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 constexpr double kBetweenTokens[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1};
 
+// Browsers ask beforehand whether a page may send JSON, but not for a body without a type: of a
+// page, none is taken without one.
 Answered read_body(Call& call) {
   const std::string_view type = call.request().header("content-type");
-  if (!type.empty() && type.substr(0, 16) != "application/json") {
-    return ApiError{
-        415, "expected a body of application/json, found " + text::replace_invalid_utf8(type)};
+  const bool of_a_page = !call.request().header("origin").empty();
+  if ((of_a_page || !type.empty()) && type.substr(0, 16) != "application/json") {
+    return ApiError{415, "expected a body of application/json, found " +
+                             (type.empty() ? "no Content-Type" : text::replace_invalid_utf8(type))};
   }
   return parse_body(call.take_body());
 }
@@ -56,7 +59,15 @@ class Service::Impl {
 
   void set_policy(const ServicePolicy& policy);
   void handle(const CallPtr& call, Door door);
-  net::HttpResponse refuse(const net::HttpError& error) { return refusal(error, telemetry_); }
+  net::HttpResponse refuse(const net::HttpError& error, const net::HttpRequest& request,
+                           Door door) {
+    net::HttpResponse response = refusal(error, request, telemetry_);
+    if (door == Door::kAdmin) return response;
+    for (auto& header : cors_headers(request, rules()->policy.cors_origins)) {
+      response.headers.push_back(std::move(header));
+    }
+    return response;
+  }
   bool is_alive();
   void drain() { draining_ = true; }
   void close() {
@@ -359,7 +370,10 @@ void Service::handle(std::shared_ptr<net::Exchange> exchange, Door door) {
   impl_->handle(std::make_shared<Call>(std::move(exchange), telemetry_), door);
 }
 
-net::HttpResponse Service::refuse(const net::HttpError& error) { return impl_->refuse(error); }
+net::HttpResponse Service::refuse(const net::HttpError& error, const net::HttpRequest& request,
+                                  Door door) {
+  return impl_->refuse(error, request, door);
+}
 
 bool Service::is_alive() { return impl_->is_alive(); }
 void Service::drain() { impl_->drain(); }

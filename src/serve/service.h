@@ -47,8 +47,9 @@ class Service {
   // Answers at once or later; any thread. Administrators need no key: who reaches their address is
   // one.
   void handle(std::shared_ptr<net::Exchange> exchange, Door door = Door::kPublic);
-  // The reply to what is no request; the server's thread.
-  net::HttpResponse refuse(const net::HttpError& error);
+  // The reply to what the server refuses, of which `request` is as much as was read; its thread.
+  net::HttpResponse refuse(const net::HttpError& error, const net::HttpRequest& request,
+                           Door door = Door::kPublic);
   // Whether the engine makes progress or, where it has nothing to do, did when it was last asked
   // to.
   bool is_alive();

@@ -191,7 +191,7 @@ TEST_F(HttpServerTest, RefusesWhatIsNoRequest) {
 TEST_F(HttpServerTest, RefusesInTheWordsOfItsOptions) {
   HttpServerOptions options;
   options.limits.body_bytes = 3;
-  options.refuse = [](const HttpError& error) {
+  options.refuse = [](const HttpError& error, const HttpRequest&) {
     return HttpResponse{error.status, "application/json", "{\"e\":\"" + error.message + "\"}"};
   };
   start(echo, options);

@@ -232,7 +232,7 @@ class KeysTest(unittest.TestCase):
         text = subprocess.run([TERN, "serve", "--help"], capture_output=True, check=True).stdout
         (line,) = (line for line in text.decode().splitlines() if "--make-key alice" in line)
         folder = Path(tempfile.mkdtemp())
-        tern = f"umask 022; tern() {{ {shlex.quote(str(Path(TERN).resolve()))} \"$@\"; }}; "
+        tern = f'umask 022; tern() {{ {shlex.quote(str(Path(TERN).resolve()))} "$@"; }}; '
         subprocess.run(["sh", "-c", tern + line], cwd=folder, check=True, capture_output=True)
         server = Server("--api-keys", str(folder / "keys.toml"))
         self.addCleanup(server.close)
@@ -328,6 +328,22 @@ class CorsTest(unittest.TestCase):
                 self.assertEqual(reply.headers["vary"], "Origin")
         reply = server.ask("OPTIONS", "/v1/completions", None, {"Origin": ORIGIN})
         self.assertEqual(reply.status, 405)  # no question of a browser
+
+    def test_no_page_asks_without_a_type_of_its_body(self) -> None:
+        server = Server()
+        self.addCleanup(server.close)
+        for headers, status in (
+            ({"Origin": ORIGIN}, 415),
+            ({"Origin": "null"}, 415),
+            ({"Origin": ORIGIN, "Content-Type": "application/json"}, 200),
+            ({}, 200),  # of no page
+        ):
+            with self.subTest(headers=headers):
+                connection = server.connect()
+                connection.request("POST", "/tokenize", b'{"content": "a"}', headers)
+                reply = connection.getresponse()
+                self.assertEqual(reply.status, status, reply.read())
+                connection.close()
 
     def test_without_a_list_nothing_is_said_of_origins(self) -> None:
         server = Server()

@@ -107,6 +107,23 @@ class LogTest(ServiceTest):
         server.ask("POST", "/v1/completions", TALE | {"stream": True}, {"Last-Event-ID": last})
         self.assertEqual(server.logged(5)[4]["last_event_id"], last)
 
+    def test_what_http_itself_refuses_is_in_it(self) -> None:
+        server = self.server("--max-body", "1", "--max-head", "1", "--cors-origin", "*")
+        page = {"Origin": "https://a.example"}
+        large = server.ask("POST", "/tokenize", {"content": "a" * (1 << 20)}, page)
+        self.assertEqual(large.status, 413)
+        self.assertEqual(large.headers["access-control-allow-origin"], "https://a.example")
+        head = server.ask("GET", "/health", None, {"x": "y" * 1024})
+        self.assertEqual(head.status, 431)
+        events = server.logged(2)
+        for event, reply in zip(events, (large, head), strict=True):
+            self.assertEqual(TELEMETRY.errors(event), [])
+            self.assertEqual(event["request_id"], reply.headers["x-request-id"])
+            self.assertEqual(event["status"], reply.status)
+            self.assertRegex(event["peer"], r"\A127\.0\.0\.1:\d+\Z")
+        self.assertEqual((events[0]["method"], events[0]["path"]), ("POST", "/tokenize"))
+        self.assertEqual((events[1]["method"], events[1]["path"]), ("", ""))
+
     def test_a_reader_that_stops_stops_nobody(self) -> None:
         reading, writing = os.pipe()
         process = subprocess.Popen(
