@@ -7,6 +7,7 @@
 
 #include "hub/hub_fixture.h"
 #include "hub/part_file.h"
+#include "hub/remote_folder.h"
 
 namespace tern::hub {
 namespace {
@@ -263,6 +264,29 @@ TEST(HubCache, RemovesNothingWhereItCannotSeeWhatIsNeeded) {
     EXPECT_TRUE(fs::exists(hub.repo() / "snapshots" / kCommit / "model.gguf"));
   }
   EXPECT_FALSE(cache.list().ok());
+}
+
+// A part of it, as a reader of weights asks for it.
+Result<std::string> read_part(const TestHub& test, std::uint64_t at, std::size_t size) {
+  TERN_ASSIGN(const auto hub, Hub::create(test.options));
+  TERN_ASSIGN(RemoteRevision revision, hub->look_up({"org/repo", "main", ""}));
+  TERN_ASSIGN(const auto folder,
+              open_remote_folder(*hub, std::move(revision), {test.directory.path(), 2, 5}));
+  TERN_ASSIGN(const auto file, folder->open("config.json"));
+  TERN_TRY(file->prepare(at, at + size));
+  std::string text(size, '\0');
+  TERN_TRY(file->read(at, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+TEST(RemoteFolder, HoldsPartsToTheHashOfGit) {
+  const auto right = read_part(TestHub("ok"), 2, 10);
+  ASSERT_TRUE(right.ok()) << right.error().to_string();
+  EXPECT_EQ(*right, "model_type");
+  const auto wrong = read_part(TestHub("small_wrong"), 2, 10);
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_EQ(wrong.error().code, ErrorCode::kMalformed);
+  EXPECT_THAT(wrong.error().to_string(), HasSubstr("have not the hash that the server lists"));
 }
 
 // One of many blobs gets a link while the first ones are taken away already.
