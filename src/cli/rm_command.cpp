@@ -44,7 +44,8 @@ Command add_rm_command(CLI::App& tern) {
       "rm",
       "Remove a model from the cache.\n"
       "A file, a revision with all of its files, or what a name stands for, and the name. Bytes\n"
-      "that another revision needs stay, and so does what another process is bringing.\n");
+      "that another revision needs stay, and so does what another process is bringing. Downloads\n"
+      "of that repository that were begun and are not running go.\n");
   parser->footer(
       "Examples:\n"
       "  tern rm mine\n"

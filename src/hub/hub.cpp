@@ -51,6 +51,7 @@ struct Hub::Pull {
   const RemoteRevision& revision;
   const std::function<void(const PullProgress&)>& report;
   Pulled pulled;
+  std::set<std::string> missing;  // hashes that the total counts and that have not come
   std::mutex mutex;
   PullProgress progress;
 
@@ -87,13 +88,13 @@ std::unique_ptr<RemoteFile> Hub::open(const RemoteRevision& revision,
       entry);
 }
 
-Result<void> Hub::require_space(const std::string& repo, const std::vector<RemoteEntry>& wanted,
-                                std::uint64_t& missing) const {
+Result<void> Hub::require_space(const std::vector<RemoteEntry>& wanted, Pull& pull) const {
+  std::uint64_t& missing = pull.progress.total;
   std::uint64_t there = 0;
-  std::set<std::string> seen;  // files of the same bytes have one blob
   for (const RemoteEntry& entry : wanted) {
-    const fs::path blob = cache_.blob_path(repo, entry.hash);
-    if (is_there(blob, entry.size) || !seen.insert(entry.hash).second) continue;
+    const fs::path blob = cache_.blob_path(pull.revision.ref.repo, entry.hash);
+    // Files of the same bytes have one blob.
+    if (is_there(blob, entry.size) || !pull.missing.insert(entry.hash).second) continue;
     missing += entry.size;
     there += std::min(entry.size, part_bytes(blob));
   }
@@ -110,11 +111,18 @@ Result<void> Hub::require_space(const std::string& repo, const std::vector<Remot
                cache_.path().string()};
 }
 
-// A file to its blob, unless it is there; one process at a time.
+// A file to its blob, unless it is there, and a link to it; one process at a time, so that nobody
+// takes a blob away between the two.
 Result<void> Hub::bring(const RemoteEntry& entry, Pull& pull) const {
   const std::string& repo = pull.revision.ref.repo;
+  const std::string& commit = pull.revision.commit;
   const fs::path blob = cache_.blob_path(repo, entry.hash);
-  if (is_there(blob, entry.size)) return {};
+  std::error_code error;
+  // A link guards its blob as well as a lock, and a cache of which all is there may be read-only.
+  if (is_there(blob, entry.size) &&
+      fs::equivalent(cache_.snapshot_path(repo, commit) / entry.path, blob, error)) {
+    return {};
+  }
   const auto& notice = options_.server.notice;
   TERN_ASSIGN(const FileDescriptor lock,
               cache_.lock(
@@ -123,13 +131,24 @@ Result<void> Hub::bring(const RemoteEntry& entry, Pull& pull) const {
                     if (notice) notice(entry.path + ": another process is bringing it; waiting");
                   },
                   options_.server.stop));
-  if (is_there(blob, entry.size)) {
+  const bool counted = pull.missing.erase(entry.hash) != 0;
+  if (!is_there(blob, entry.size)) {
+    TERN_TRY(fetch(entry, blob, counted, pull));
+  } else if (counted) {
     pull.arrived(0, entry.size);
-    return {};
   }
+  return cache_.link(repo, commit, entry.path, entry.hash);
+}
+
+Result<void> Hub::fetch(const RemoteEntry& entry, const fs::path& blob, bool counted,
+                        Pull& pull) const {
+  std::error_code error;
+  fs::create_directories(blob.parent_path(), error);
+  if (error) return io_error(blob.parent_path(), "cannot make the folder", error.value());
   {
     const std::scoped_lock progress(pull.mutex);
     pull.progress.file = entry.path;
+    if (!counted) pull.progress.total += entry.size;  // it was there when the call began
   }
   const auto file = open(pull.revision, entry);
   DownloadOptions options;
@@ -138,7 +157,7 @@ Result<void> Hub::bring(const RemoteEntry& entry, Pull& pull) const {
   options.arrived = [&](std::uint64_t fetched, std::uint64_t resumed) {
     pull.arrived(fetched, resumed);
   };
-  options.notice = notice;
+  options.notice = options_.server.notice;
   options.stop = options_.server.stop;
   TERN_ASSIGN(const Downloaded downloaded, download(*file, blob, options));
   pull.pulled.fetched_bytes += downloaded.fetched_bytes;
@@ -149,15 +168,13 @@ Result<void> Hub::bring(const RemoteEntry& entry, Pull& pull) const {
 Result<Pulled> Hub::pull(const RemoteRevision& revision, const std::vector<RemoteEntry>& wanted,
                          const std::function<void(const PullProgress&)>& progress) const {
   const std::string& repo = revision.ref.repo;
-  Pull pull{revision, progress, {}, {}, {}};
+  Pull pull{revision, progress, {}, {}, {}, {}};
   std::error_code error;
-  const fs::path blobs = cache_.blob_path(repo, "").parent_path();
-  fs::create_directories(blobs, error);
-  if (error) return io_error(blobs, "cannot make the folder", error.value());
-  TERN_TRY(require_space(repo, wanted, pull.progress.total));
+  fs::create_directories(cache_.path(), error);
+  if (error) return io_error(cache_.path(), "cannot make the folder", error.value());
+  TERN_TRY(require_space(wanted, pull));
   for (const RemoteEntry& entry : wanted) {
     TERN_TRY(bring(entry, pull));
-    TERN_TRY(cache_.link(repo, revision.commit, entry.path, entry.hash));
     pull.pulled.files.push_back(entry.path);
     pull.pulled.bytes += entry.size;
   }

@@ -74,8 +74,9 @@ class Hub {
 
   struct Pull;
   Result<void> bring(const RemoteEntry& entry, Pull& pull) const;
-  Result<void> require_space(const std::string& repo, const std::vector<RemoteEntry>& wanted,
-                             std::uint64_t& missing) const;
+  Result<void> fetch(const RemoteEntry& entry, const std::filesystem::path& blob, bool counted,
+                     Pull& pull) const;
+  Result<void> require_space(const std::vector<RemoteEntry>& wanted, Pull& pull) const;
 
   HubOptions options_;
   std::unique_ptr<Server> server_;

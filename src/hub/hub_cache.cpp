@@ -119,6 +119,13 @@ Result<std::set<std::string>> used_blobs(const fs::path& top) {
   return used;
 }
 
+Result<FileDescriptor> open_lock(const fs::path& path) {
+  TERN_TRY(make_folders(path.parent_path()));
+  FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (!fd.is_open()) return io_error(path, "cannot open the lock", errno);
+  return fd;
+}
+
 // Names that lead nowhere now, and a repository of which nothing is left.
 Result<void> remove_emptied(const fs::path& top) {
   std::error_code error;
@@ -131,7 +138,10 @@ Result<void> remove_emptied(const fs::path& top) {
   }
   TERN_ASSIGN(const auto snapshots, children(top / "snapshots"));
   TERN_ASSIGN(const auto blobs, children(top / "blobs"));
-  if (snapshots.empty() && blobs.empty()) fs::remove_all(top, error);
+  if (!snapshots.empty() || !blobs.empty()) return {};
+  fs::remove_all(top / ".no_exist", error);  // what other tools know to be missing
+  // Each where it is empty: a pull may have begun since.
+  for (const char* name : {"snapshots", "blobs", "refs", ""}) fs::remove(top / name, error);
   return {};
 }
 
@@ -166,14 +176,15 @@ std::optional<fs::path> HubCache::find(const std::string& repo, const std::strin
   return fs::is_regular_file(path, error) ? std::optional(path) : std::nullopt;
 }
 
+fs::path HubCache::lock_path(const std::string& repo, const std::string& hash) const {
+  return path_ / ".locks" / repo_path(repo).filename() / (hash + ".lock");
+}
+
 Result<FileDescriptor> HubCache::lock(const std::string& repo, const std::string& hash,
                                       const std::function<void()>& waiting,
                                       const std::stop_token& stop) const {
-  const fs::path folder = path_ / ".locks" / repo_path(repo).filename();
-  TERN_TRY(make_folders(folder));
-  const fs::path path = folder / (hash + ".lock");
-  FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
-  if (!fd.is_open()) return io_error(path, "cannot open the lock", errno);
+  const fs::path path = lock_path(repo, hash);
+  TERN_ASSIGN(FileDescriptor fd, open_lock(path));
   for (bool told = false; ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0; told = true) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) return io_error(path, "cannot lock", errno);
@@ -261,16 +272,23 @@ Result<std::vector<CachedRepo>> HubCache::list() const {
 // Blobs to which no snapshot leads, and parts; each under its lock, so that what another process
 // brings at the moment stays.
 Result<Removed> HubCache::remove_unused(const std::string& repo) const {
-  TERN_ASSIGN(const std::set<std::string> used, used_blobs(repo_path(repo)));
+  const fs::path top = repo_path(repo);
+  TERN_ASSIGN(const std::set<std::string> used, used_blobs(top));
   Removed removed;
-  TERN_ASSIGN(const auto blobs, children(repo_path(repo) / "blobs"));
+  TERN_ASSIGN(const auto blobs, children(top / "blobs"));
   for (const fs::path& blob : blobs) {
     const std::string name = blob.filename();
     if (used.contains(name)) continue;
     const std::string hash = name.substr(0, name.find('.'));
-    const fs::path lock = path_ / ".locks" / repo_path(repo).filename() / (hash + ".lock");
-    const FileDescriptor fd(::open(lock.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-    if (fd.is_open() && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    const fs::path lock = lock_path(repo, hash);
+    TERN_ASSIGN(const FileDescriptor fd, open_lock(lock));
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) continue;
+      return io_error(lock, "cannot lock", errno);
+    }
+    // A link to it may have been made since, under this lock.
+    TERN_ASSIGN(const std::set<std::string> used_now, used_blobs(top));
+    if (used_now.contains(name)) continue;
     const std::uint64_t bytes = bytes_on_disk(blob);
     if (::unlink(blob.c_str()) != 0) return io_error(blob, "cannot remove", errno);
     removed.bytes += bytes;

@@ -67,7 +67,8 @@ class HubCache {
                               const std::function<void()>& waiting,
                               const std::stop_token& stop) const;
 
-  // Puts a link to a blob at its place in a snapshot. Errors: kIo.
+  // Puts a link to a blob at its place in a snapshot. Call it while the blob's lock is held, with
+  // the blob there: remove() takes blobs without a link away. Errors: kIo.
   Result<void> link(const std::string& repo, const std::string& commit, const std::string& file,
                     const std::string& hash) const;
   // Remembers where a branch or tag leads. Errors: kIo.
@@ -77,13 +78,15 @@ class HubCache {
   Result<std::vector<CachedRepo>> list() const;
 
   // Takes away what the reference names: a file of a commit, a commit, or, for a reference without
-  // file to the only commit, all of the repository; and blobs that nothing else needs. What others
-  // are downloading stays. Errors: kIo, also for a folder that cannot be listed, and then nothing
-  // was taken away; kUsage where nothing is there of it.
+  // file to the only commit, all of the repository; and blobs that nothing else needs, with
+  // downloads of the repository that were begun and that nobody is at. What others are downloading
+  // stays. Errors: kIo, also for a folder that cannot be listed, and then nothing was taken away;
+  // kUsage where nothing is there of it.
   Result<Removed> remove(const ModelRef& ref) const;
 
  private:
   std::filesystem::path repo_path(const std::string& repo) const;
+  std::filesystem::path lock_path(const std::string& repo, const std::string& hash) const;
   Result<CachedRepo> read_repo(const std::string& folder) const;
   Result<Removed> remove_unused(const std::string& repo) const;
 

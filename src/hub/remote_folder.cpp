@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <utility>
 
 #include "hub/blob_hash.h"
@@ -26,22 +27,50 @@ class RemoteSource final : public FileSource {
   }
 
   Result<void> read(std::uint64_t offset, std::span<std::byte> bytes) const override {
+    if (is_gits()) {
+      TERN_TRY(bring_all());
+      return spool_.read(offset, bytes);
+    }
     if (spool_.holds(offset, bytes.size())) return spool_.read(offset, bytes);
     if (bytes.empty()) return {};
     TERN_TRY(file_->read(offset, bytes));
     return bytes.size() == size() ? check(bytes) : Result<void>();
   }
   Result<void> prepare(std::uint64_t begin, std::uint64_t end) const override {
+    if (is_gits()) return bring_all();
     return spool_.fill(*file_, begin, end, options_.connections, options_.chunk_bytes, stop_);
   }
   // Its commit is what was asked for, and the hash of the whole tells the reader.
   Result<void> check_unchanged() const override { return {}; }
 
  private:
+  // Readers hold files to SHA-256 alone; one that is known by git's hash, which is a small one, is
+  // checked here, before its first byte is used.
+  bool is_gits() const { return expected_sha256().empty() && size() != 0; }
+
+  Result<void> bring_all() const {
+    const std::scoped_lock lock(mutex_);
+    if (checked_) return {};
+    TERN_TRY(spool_.fill(*file_, 0, size(), options_.connections, options_.chunk_bytes, stop_));
+    BlobHash hash(file_->entry().hash, size());
+    std::vector<std::byte> buffer;
+    for (std::uint64_t at = 0; at < size(); at += buffer.size()) {
+      buffer.resize(std::min(options_.chunk_bytes, size() - at));
+      TERN_TRY(spool_.read(at, buffer));
+      hash.update(buffer);
+    }
+    TERN_TRY(require_listed_hash(hash.finish()));
+    checked_ = true;
+    return {};
+  }
+
   Result<void> check(std::span<const std::byte> all) const {
     BlobHash hash(file_->entry().hash, all.size());
     hash.update(all);
-    const std::string found = hash.finish();
+    return require_listed_hash(hash.finish());
+  }
+
+  Result<void> require_listed_hash(const std::string& found) const {
     if (found == file_->entry().hash) return {};
     return Error{ErrorCode::kMalformed,
                  "the bytes have not the hash that the server lists: expected " +
@@ -53,6 +82,8 @@ class RemoteSource final : public FileSource {
   const RemoteFolderOptions& options_;
   std::stop_token stop_;
   mutable Spool spool_;
+  mutable std::mutex mutex_;
+  mutable bool checked_ = false;  // the spool has all bytes, and they are right
 };
 
 class RemoteFolder final : public Folder {

@@ -278,7 +278,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.fault == "small_cut" and before == 0:
             self.send_cut(200, content)
         elif self.fault == "small_wrong":
-            self.send(200, content[::-1])
+            self.send_file(content[::-1])
         else:
             self.send_file(content)
 

@@ -7,6 +7,7 @@
 
 #include "hub/hub_fixture.h"
 #include "hub/part_file.h"
+#include "hub/remote_folder.h"
 
 namespace tern::hub {
 namespace {
@@ -117,6 +118,39 @@ TEST(Hub, WaitsForAnotherProcess) {
   const auto pulled = hub.pull("hf://org/repo/model.gguf");
   ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
   EXPECT_THAT(hub.notices, ElementsAre(HasSubstr("another process is bringing it")));
+}
+
+// As `tern rm` may do it, of a blob to which no link leads.
+TEST(Hub, BringsAgainWhatAnotherProcessTakesAway) {
+  TestHub hub("ok");
+  const auto first = hub.pull("hf://org/repo/model.gguf");
+  ASSERT_TRUE(first.ok()) << first.error().to_string();
+  const fs::path link = first->snapshot / "model.gguf";
+  const fs::path blob = fs::canonical(link);
+  fs::remove(link);
+  auto lock = HubCache(hub.options.cache).lock("org/repo", blob.filename(), {}, {});
+  ASSERT_TRUE(lock.ok());
+  std::jthread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    fs::remove(blob);
+    lock->close();
+  });
+  PullProgress last;
+  hub.progress = [&](const PullProgress& at) { last = at; };
+  const auto pulled = hub.pull("hf://org/repo/model.gguf");
+  other.join();
+  ASSERT_TRUE(pulled.ok()) << pulled.error().to_string();
+  EXPECT_EQ(read_file(link).size(), 300'000u);
+  EXPECT_EQ(last.total, 300'000u);
+  EXPECT_EQ(last.done, 300'000u);
+}
+
+TEST(Hub, NeedsNoLockWhereAllIsThere) {
+  TestHub hub("ok");
+  ASSERT_TRUE(hub.pull().ok());
+  fs::remove_all(hub.options.cache / ".locks");
+  ASSERT_TRUE(hub.pull().ok());
+  EXPECT_FALSE(fs::exists(hub.options.cache / ".locks"));
 }
 
 TEST(Hub, CountsTheSameBytesOnce) {
@@ -230,6 +264,55 @@ TEST(HubCache, RemovesNothingWhereItCannotSeeWhatIsNeeded) {
     EXPECT_TRUE(fs::exists(hub.repo() / "snapshots" / kCommit / "model.gguf"));
   }
   EXPECT_FALSE(cache.list().ok());
+}
+
+// A part of it, as a reader of weights asks for it.
+Result<std::string> read_part(const TestHub& test, std::uint64_t at, std::size_t size) {
+  TERN_ASSIGN(const auto hub, Hub::create(test.options));
+  TERN_ASSIGN(RemoteRevision revision, hub->look_up({"org/repo", "main", ""}));
+  TERN_ASSIGN(const auto folder,
+              open_remote_folder(*hub, std::move(revision), {test.directory.path(), 2, 5}));
+  TERN_ASSIGN(const auto file, folder->open("config.json"));
+  TERN_TRY(file->prepare(at, at + size));
+  std::string text(size, '\0');
+  TERN_TRY(file->read(at, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+TEST(RemoteFolder, HoldsPartsToTheHashOfGit) {
+  const auto right = read_part(TestHub("ok"), 2, 10);
+  ASSERT_TRUE(right.ok()) << right.error().to_string();
+  EXPECT_EQ(*right, "model_type");
+  const auto wrong = read_part(TestHub("small_wrong"), 2, 10);
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_EQ(wrong.error().code, ErrorCode::kMalformed);
+  EXPECT_THAT(wrong.error().to_string(), HasSubstr("have not the hash that the server lists"));
+}
+
+// One of many blobs gets a link while the first ones are taken away already.
+TEST(HubCache, KeepsBytesThatGetALinkMeanwhile) {
+  const test::TemporaryDirectory directory;
+  const HubCache cache(directory.path());
+  const std::string other(40, 'b');
+  constexpr int kBlobs = 300;
+  const auto blob = [&](int i) {
+    const std::string number = std::to_string(i);
+    return cache.blob_path("org/repo", std::string(64 - number.size(), '0') + number);
+  };
+  bool linked = false;
+  for (int round = 0; round < 20 && !linked; ++round) {
+    fs::create_directories(blob(0).parent_path());
+    for (int i = 0; i < kBlobs; ++i) std::ofstream(blob(i)) << i;
+    ASSERT_TRUE(cache.link("org/repo", kCommit, "x", blob(0).filename()).ok());
+    std::jthread pull([&, last = blob(kBlobs - 1)] {
+      while (fs::exists(blob(0))) std::this_thread::yield();
+      const auto lock = cache.lock("org/repo", last.filename(), {}, {});
+      linked = lock && fs::exists(last) && cache.link("org/repo", other, "y", last.filename());
+    });
+    ASSERT_TRUE(cache.remove({"org/repo", kCommit, ""}).ok());
+  }
+  ASSERT_TRUE(linked);
+  EXPECT_TRUE(fs::exists(blob(kBlobs - 1)));
 }
 
 TEST(HubCache, RemovesARepositoryOfWhichNothingIsLeft) {
