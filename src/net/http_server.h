@@ -56,8 +56,8 @@ struct HttpServerOptions {
   // "127.0.0.1:8080", "[::1]:0" (a free port), "unix:/run/t.sock"; https:// before the first two
   // for TLS, which needs `tls`
   std::vector<std::string> listen;
-  std::optional<TlsFiles> tls;
-  HttpLimits limits;
+  std::optional<TlsFiles> tls = {};
+  HttpLimits limits = {};
   std::size_t connections = 1024;
   std::size_t all_body_bytes = 256u << 20;       // of requests that are read or not yet looked at
   std::size_t unread_bytes = 4u << 20;           // of a reply that a client does not read
@@ -68,7 +68,7 @@ struct HttpServerOptions {
   std::chrono::milliseconds write_time{30'000};  // for a client to read on
   // The reply to what is refused before the handler sees it; of the request there is its peer and,
   // where its head was read, that.
-  std::function<HttpResponse(const HttpError&, const HttpRequest&)> refuse;
+  std::function<HttpResponse(const HttpError&, const HttpRequest&)> refuse = {};
 };
 
 class HttpServer {
