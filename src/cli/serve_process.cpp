@@ -102,6 +102,7 @@ net::HttpServerOptions http_options(const LiveOptions& live) {
   http.connections = live.connections;
   http.all_body_bytes = live.bodies_mib * kMiB;
   http.unread_bytes = live.unread_mib * kMiB;
+  http.all_reply_bytes = live.replies_mib * kMiB;
   http.head_time = seconds(live.head_seconds);
   http.body_time = seconds(live.body_seconds);
   http.idle_time = seconds(live.idle_seconds);

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <boost/asio.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <condition_variable>
@@ -40,6 +41,7 @@ class ServerExchange final : public Exchange {
     if (!keeps_share) share_.give_back();
     return std::exchange(request_.body, {});
   }
+  bool reserve(std::size_t bytes) override { return outbox_->reserve(bytes); }
   void reply(HttpResponse response) override { outbox_->reply(response); }
   void begin(HttpResponse head) override { outbox_->begin(head); }
   void write(std::string bytes) override { outbox_->write(bytes); }
@@ -59,7 +61,8 @@ class HttpServer::Impl {
   Impl(const HttpServerOptions& options, Handler handler)
       : options_(options),
         handler_(std::move(handler)),
-        bodies_(std::make_shared<MemoryPot>(options.all_body_bytes)) {}
+        bodies_(std::make_shared<MemoryPot>(options.all_body_bytes)),
+        replies_(std::make_shared<MemoryPot>(options.all_reply_bytes)) {}
   ~Impl() {
     io_.stop();
     if (thread_.joinable()) thread_.join();
@@ -92,6 +95,7 @@ class HttpServer::Impl {
       options.refuse = std::move(options_.refuse);
       options_ = std::move(options);
       bodies_->most = options_.all_body_bytes;
+      replies_->most = options_.all_reply_bytes;
       tls_ = std::move(tls);
     });
     return {};
@@ -159,6 +163,7 @@ class HttpServer::Impl {
   HttpServerOptions options_;  // the server's thread's, as are tls_ and connections_
   Handler handler_;
   std::shared_ptr<MemoryPot> bodies_;
+  std::shared_ptr<MemoryPot> replies_;
   Tls tls_;
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
@@ -295,7 +300,7 @@ awaitable<bool> HttpServer::Impl::answer(Connection& connection) {
   const auto overflow = std::make_shared<asio::steady_timer>(io_, forever);
   const auto outbox = std::make_shared<Outbox>(
       Outbox::Shape{options_.unread_bytes, !request.is_http_1_0, request.method != "HEAD"},
-      [this, wake, overflow](bool overflowed) {
+      MemoryShare(replies_), [this, wake, overflow](bool overflowed) {
         asio::post(io_, [timer = overflowed ? overflow : wake] { timer->cancel(); });
       });
   if (!keep) outbox->close_after();
@@ -335,9 +340,12 @@ awaitable<HttpServer::Impl::Sent> HttpServer::Impl::send(Connection& connection,
 }
 
 awaitable<bool> HttpServer::Impl::write(Stream& stream, const std::string& bytes) {
+  using std::chrono::steady_clock;
+  const std::chrono::seconds at_least_rate(bytes.size() / options_.least_rate);
+  const auto until = steady_clock::now() + options_.write_time + at_least_rate;
   std::size_t sent = 0;
   while (sent < bytes.size()) {
-    asio::steady_timer timer(io_, options_.write_time);
+    asio::steady_timer timer(io_, std::min(until, steady_clock::now() + options_.write_time));
     const auto outcome =
         co_await (stream.write_some(asio::buffer(bytes.data() + sent, bytes.size() - sent)) ||
                   timer.async_wait(kTuple));

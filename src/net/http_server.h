@@ -32,6 +32,9 @@ class Exchange {
   // copy, that long keeps its share of all bodies, too; else it is given back at once.
   virtual std::string take_body(bool keeps_share) = 0;
 
+  // Room for a whole reply whose body is so long. False where clients leave too many long ones
+  // unread: then another is to be sent, which any of up to `unread_bytes` may be.
+  virtual bool reserve(std::size_t bytes) = 0;
   // The whole reply.
   virtual void reply(HttpResponse response) = 0;
   // A reply whose body comes in parts: `head` (its body is ignored), any number of writes, the end.
@@ -61,11 +64,13 @@ struct HttpServerOptions {
   std::size_t connections = 1024;
   std::size_t all_body_bytes = 256u << 20;       // of requests that are read or not yet looked at
   std::size_t unread_bytes = 4u << 20;           // of a reply that a client does not read
+  std::size_t all_reply_bytes = 256u << 20;      // of whole replies that are longer, together
   std::chrono::milliseconds head_time{10'000};   // for the head of a request, once it began; for
                                                  // the handshake of TLS as well
   std::chrono::milliseconds body_time{30'000};   // for its body
   std::chrono::milliseconds idle_time{75'000};   // between requests of a connection
   std::chrono::milliseconds write_time{30'000};  // for a client to read on
+  std::size_t least_rate = 16384;                // bytes a second that buy it more of that
   // The reply to what is refused before the handler sees it; of the request there is its peer and,
   // where its head was read, that.
   std::function<HttpResponse(const HttpError&, const HttpRequest&)> refuse = {};

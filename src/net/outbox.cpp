@@ -24,6 +24,11 @@ void Outbox::add(std::string_view bytes) {
   bytes_.append(bytes);
 }
 
+bool Outbox::reserve(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  return begun_ || bytes <= shape_.most_unread || share_.resize(bytes);
+}
+
 void Outbox::reply(const HttpResponse& response) {
   const std::lock_guard lock(mutex_);
   if (begun_) return;
@@ -79,6 +84,7 @@ void Outbox::disconnect() {
   wake_ = nullptr;
   begun_ = ended_ = true;
   bytes_.clear();
+  share_.give_back();
 }
 
 Outbox::Taken Outbox::take() {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "net/http_message.h"
+#include "net/memory_share.h"
 
 namespace tern::net {
 
@@ -21,9 +22,11 @@ class Outbox {
   };
   // Called by any thread when there is something new, or too much; it must not call back.
   using Wake = std::function<void(bool overflowed)>;
-  Outbox(const Shape& shape, Wake wake) : shape_(shape), wake_(std::move(wake)) {}
+  Outbox(const Shape& shape, MemoryShare share, Wake wake)
+      : shape_(shape), share_(std::move(share)), wake_(std::move(wake)) {}
 
   // What Exchange has.
+  bool reserve(std::size_t bytes);
   void reply(const HttpResponse& response);
   void begin(const HttpResponse& head);
   void write(std::string_view bytes);
@@ -54,6 +57,7 @@ class Outbox {
   const Shape shape_;
   std::stop_source gone_;
   std::mutex mutex_;
+  MemoryShare share_;  // of a long reply
   Wake wake_;
   std::string bytes_;
   bool begun_ = false;

@@ -79,6 +79,15 @@ void Call::complete(std::vector<net::HttpHeader>& headers) const {
 }
 
 void Call::send(net::HttpResponse response) {
+  if (!exchange_->reserve(response.body.size())) {
+    response = to_response({503,
+                            "clients leave too many long replies unread: there is no room for one "
+                            "of " +
+                                std::to_string(response.body.size()) +
+                                " bytes; come again later, or ask for less at once",
+                            "server_error", "", "overloaded"});
+    response.headers.push_back({"Retry-After", "1"});
+  }
   complete(response.headers);
   log(response.status);
   exchange_->reply(std::move(response));

@@ -96,6 +96,12 @@ bool Client::read_some(std::string& bytes, std::size_t most) {
   return got > 0;
 }
 
+std::string Client::read_some(std::size_t most) {
+  std::string bytes;
+  read_some(bytes, most);
+  return bytes;
+}
+
 std::string Client::read_until(std::string_view end) {
   std::string bytes;
   while (!bytes.ends_with(end) && read_some(bytes, 1)) {

@@ -28,6 +28,8 @@ class Client {
   // What comes until the connection ends; see timed_out().
   std::string read_all();
   bool timed_out() const { return timed_out_; }
+  // What comes next, at most so much and 64 KiB.
+  std::string read_some(std::size_t most);
   // A head and a body of Content-Length.
   std::string read_reply();
 

@@ -105,6 +105,26 @@ TEST_F(HttpServerTest, LeavesAClientThatDoesNotReadInTime) {
   EXPECT_TRUE(eventually([&] { return server_->connections() == 0; }));
 }
 
+// Often enough, but for 20 seconds.
+TEST_F(HttpServerTest, LeavesAClientThatReadsTooSlowly) {
+  HttpServerOptions options = patient();
+  options.write_time = std::chrono::seconds(2);
+  options.least_rate = std::size_t{1} << 30;
+  start(shelf_.handler(), options);
+  Client client = connect();
+  client.send(get("/"));
+  auto exchange = shelf_.take();
+  exchange->reply(text(std::string(128u << 20, 'x')));
+  std::size_t got = 0;
+  for (std::size_t size = 1; size > 0; got += size) {
+    std::this_thread::sleep_for(milliseconds(5));
+    size = client.read_some(32u << 10).size();
+  }
+  EXPECT_TRUE(exchange->gone().stop_requested());
+  EXPECT_GT(got, 0u);
+  EXPECT_LT(got, 128u << 20);
+}
+
 TEST_F(HttpServerTest, LeavesAClientThatLeavesTooMuchUnread) {
   HttpServerOptions options = patient();
   options.unread_bytes = 1u << 20;
@@ -131,6 +151,31 @@ TEST_F(HttpServerTest, AWholeReplyMayBeAsLongAsItIs) {
   Client client = connect();
   client.send(get("/"));
   EXPECT_EQ(client.read_reply(), reply_of(std::string(5u << 20, 'x')));
+}
+
+TEST_F(HttpServerTest, LongRepliesOfAllTogetherHaveABound) {
+  HttpServerOptions options = patient();
+  options.unread_bytes = 1u << 20;
+  options.all_reply_bytes = 40u << 20;
+  start(shelf_.handler(), options);
+  Client slow = connect(4096);
+  slow.send(get("/"));
+  auto unread = shelf_.take();
+  ASSERT_TRUE(unread->reserve(32u << 20));
+  unread->reply(text(std::string(32u << 20, 'x')));
+  Client second = connect();
+  second.send(get("/"));
+  auto exchange = shelf_.take();
+  EXPECT_FALSE(exchange->reserve(9u << 20));
+  EXPECT_TRUE(exchange->reserve(1u << 20));  // as short as the part of a stream may be
+  EXPECT_TRUE(exchange->reserve(8u << 20));
+  exchange->reply(text("done"));
+  EXPECT_EQ(second.read_reply(), reply_of("done"));
+  // What was sent or reaches nobody has no share any more; the connection goes on.
+  slow.reset();
+  second.send(get("/"));
+  auto next = shelf_.take();
+  EXPECT_TRUE(eventually([&] { return next->reserve(40u << 20); }));
 }
 
 TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {

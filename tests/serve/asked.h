@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -27,6 +28,7 @@ class Asked final : public net::Exchange {
     kept_share = keeps_share;
     return std::move(request_.body);
   }
+  bool reserve(std::size_t bytes) override { return bytes <= room; }
   void reply(net::HttpResponse response) override {
     const std::lock_guard lock(mutex_);
     response_ = std::move(response);
@@ -49,6 +51,7 @@ class Asked final : public net::Exchange {
   }
 
   std::function<void()> on_body;  // called by who takes it
+  std::size_t room = SIZE_MAX;    // for a reply
   bool kept_share = false;        // of all bodies, by who took it
 
  private:

@@ -74,5 +74,17 @@ TEST_F(ServiceTest, ABodyForTheLogKeepsItsShareOfAllBodies) {
   }
 }
 
+TEST_F(ServiceTest, AReplyForWhichThereIsNoRoomIsAnError) {
+  const std::string body = R"({"content": "Once upon a time", "with_pieces": true})";
+  const auto whole = ask("/tokenize", body)->wait();
+  EXPECT_EQ(whole.status, 200u);
+  auto client = std::make_shared<Asked>("/tokenize", body);
+  client->room = whole.body.size() - 1;
+  service_->handle(client);
+  const auto refused = client->wait();
+  EXPECT_EQ(refused.status, 503u);
+  EXPECT_NE(refused.body.find(std::to_string(whole.body.size()) + " bytes"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace tern::serve
