@@ -58,6 +58,7 @@ struct Fixture {
                      .tokenizer = tokenizer,
                      .chat_template = must(tern::text::ChatTemplate::parse(kTemplate)),
                      .pooling = tern::arch::Pooling::kMean,
+                     .context = kContext,
                      .fingerprint = "tern-0-f16-0123456789ab",
                      .longest_text = 4096};
 };
