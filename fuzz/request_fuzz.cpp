@@ -17,7 +17,7 @@
 #include "models/embedded_model.h"
 #include "serve/completion_request.h"
 #include "serve/embedding_request.h"
-#include "serve/replay.h"
+#include "serve/logged_request.h"
 #include "serve/token_requests.h"
 #include "text/utf8.h"
 
@@ -58,7 +58,6 @@ struct Fixture {
                      .tokenizer = tokenizer,
                      .chat_template = must(tern::text::ChatTemplate::parse(kTemplate)),
                      .pooling = tern::arch::Pooling::kMean,
-                     .context = kContext,
                      .fingerprint = "tern-0-f16-0123456789ab",
                      .longest_text = 4096};
 };

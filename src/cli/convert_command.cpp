@@ -12,7 +12,7 @@
 #include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
-#include "cli/tensor_types.h"
+#include "cli/written_model.h"
 #include "convert/convert.h"
 #include "core/folder.h"
 #include "core/machine.h"
@@ -48,16 +48,7 @@ std::string summary(const std::string& output, const convert::ConvertReport& rep
     text += fmt::format("tern: {} scales are f32 tensors beside their matrices\n",
                         report.scales_beside);
   }
-  if (report.resumed_tensors != 0) {
-    text +=
-        fmt::format("tern: {} tensors were finished before, and their bytes still as they were\n",
-                    report.resumed_tensors);
-  }
-  if (report.rounded_values != 0) {
-    text += fmt::format("tern: {} values of embedding and head were rounded to f16\n",
-                        report.rounded_values);
-  }
-  return text;
+  return text + resumed_and_rounded(report.resumed_tensors, report.rounded_values);
 }
 
 // Where a checkpoint is read from; the folder refers to the hub.

@@ -89,8 +89,7 @@ Result<serve::ServedModel> make_served_model(const Runtime& runtime, const Serve
                            .chat_template = std::nullopt,
                            .fingerprint = fingerprint(runtime, options.compute.kv)};
   model.pooling = options.pooling ? options.pooling : runtime.model.config().pooling;
-  model.context = engine.context();
-  model.longest_text = std::size_t{model.context} * longest_token(runtime.tokenizer);
+  model.longest_text = std::size_t{engine.context()} * longest_token(runtime.tokenizer);
   TERN_ASSIGN(std::optional<ChosenTemplate> chosen, chat_template(runtime, options));
   if (chosen) {
     model.chat_template = std::move(chosen->chat);

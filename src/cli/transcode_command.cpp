@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -12,7 +11,7 @@
 #include "cli/model_source.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
-#include "cli/tensor_types.h"
+#include "cli/written_model.h"
 #include "convert/transcode.h"
 #include "core/machine.h"
 
@@ -33,12 +32,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::string step_text(std::uint64_t done, std::uint64_t total, double seconds) {
-  const double rate = static_cast<double>(done) / std::max(seconds, 1e-3);
-  return fmt::format("transcode {:.0f} MB/s, {:.0f} s left", rate / 1e6,
-                     static_cast<double>(total - done) / std::max(rate, 1.0));
-}
-
 std::string summary(const TranscodeCommandOptions& options, const convert::TranscodeReport& report,
                     double seconds) {
   std::string text = fmt::format(
@@ -51,16 +44,7 @@ std::string summary(const TranscodeCommandOptions& options, const convert::Trans
         "tern: {} scales are f32 tensors beside their matrices, because {} cannot hold them\n",
         report.scales_beside, options.type);
   }
-  if (report.resumed_tensors != 0) {
-    text +=
-        fmt::format("tern: {} tensors were finished before, and their bytes still as they were\n",
-                    report.resumed_tensors);
-  }
-  if (report.rounded_values != 0) {
-    text += fmt::format("tern: {} values of embedding and head were rounded to f16\n",
-                        report.rounded_values);
-  }
-  return text;
+  return text + resumed_and_rounded(report.resumed_tensors, report.rounded_values);
 }
 
 Result<ExitCode> transcode(const TranscodeCommandOptions& options, Output& output) {
@@ -77,7 +61,7 @@ Result<ExitCode> transcode(const TranscodeCommandOptions& options, Output& outpu
   job.threads = options.threads != 0 ? options.threads : usable_cores();
   job.stop = stop.get_token();
   job.progress = [&](std::uint64_t done, std::uint64_t total) {
-    progress.show(step_text(done, total, seconds_since(start)), done, total);
+    progress.show("transcode " + rate_text(done, total - done, seconds_since(start)), done, total);
   };
   const auto report = convert::transcode(job);
   progress.clear();

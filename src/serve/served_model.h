@@ -23,7 +23,6 @@ struct ServedModel {
   const text::Tokenizer& tokenizer;
   std::optional<text::ChatTemplate> chat_template;
   std::optional<arch::Pooling> pooling = {};  // of an embedding model: how states become a vector
-  std::uint32_t context = 0;                  // most tokens of a request
   std::vector<std::string> chat_stops = {};   // that end an answer where no token does
   std::string chat_template_sha256 = {};      // of its text, where there is one
   std::int64_t created = 0;                   // seconds since the epoch

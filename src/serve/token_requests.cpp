@@ -53,13 +53,15 @@ Answered tokenize(const json::object& body, const ServedModel& model) {
   return json::object{{"tokens", std::move(tokens)}};
 }
 
+// As many tokens as /tokenize gives of any text: one a byte, BOS and EOS.
 Answered detokenize(const json::object& body, const ServedModel& model) {
+  const std::size_t most = model.longest_text + 2;
   Fields fields(body);
   const json::array* given = fields.array("tokens");
   if (given == nullptr) fields.fail("tokens", "an array, found nothing");
-  if (given != nullptr && given->size() > model.context) {
-    fields.fail("tokens", "at most " + std::to_string(model.context) +
-                              ", which is all that the context holds, found " +
+  if (given != nullptr && given->size() > most) {
+    fields.fail("tokens", "at most " + std::to_string(most) +
+                              ", as many as /tokenize gives, found " +
                               std::to_string(given->size()));
   }
   const auto tokens = given == nullptr ? std::nullopt : read_tokens(*given, model.tokenizer);

@@ -15,6 +15,7 @@
 #include "core/folder.h"
 #include "core/json.h"
 #include "format/gguf/gguf_file.h"
+#include "support/escaped_text.h"
 #include "support/temporary_directory.h"
 #include "text/tokenizer.h"
 #include "text/vocabulary.h"
@@ -117,19 +118,6 @@ json::object tokenizer_json(const std::string& name) {
           {"model", model_of(*file, *all)}};
 }
 
-std::string unescape(const std::string& text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\') {
-      out += text[i];
-    } else {
-      out += static_cast<char>(std::stoi(text.substr(i + 2, 2), nullptr, 16));
-      i += 3;
-    }
-  }
-  return out;
-}
-
 class PiecesJson : public testing::TestWithParam<const char*> {};
 
 TEST_P(PiecesJson, GiveTheTokensOfTheirModel) {
@@ -158,7 +146,7 @@ TEST_P(PiecesJson, GiveTheTokensOfTheirModel) {
   for (; std::getline(vectors, mode, '\t') && std::getline(vectors, escaped, '\t') &&
          std::getline(vectors, ids);
        ++texts) {
-    const std::string text = unescape(escaped);
+    const std::string text = test::unescape(escaped);
     const bool named = std::ranges::any_of(all->tokens, [&](const text::Token& token) {
       return token.kind == TokenKind::kUserDefined &&
              (" " + text).find(token.bytes) != std::string::npos;

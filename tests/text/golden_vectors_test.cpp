@@ -10,6 +10,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "support/escaped_text.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
 #include "text/shared_data.h"
@@ -22,19 +23,6 @@ std::filesystem::path directory() {
   const char* other = std::getenv("TERN_BPE_VECTORS");
   if (other != nullptr) return other;
   return std::filesystem::path(TERN_SOURCE_DIR) / "tests/reference/data";
-}
-
-std::string unescape(const std::string& text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\') {
-      out += text[i];
-    } else {
-      out += static_cast<char>(std::stoi(text.substr(i + 2, 2), nullptr, 16));
-      i += 3;
-    }
-  }
-  return out;
 }
 
 template <typename T>
@@ -68,7 +56,7 @@ TEST_P(GoldenVectors, AreExact) {
          std::getline(vectors, ids)) {
     ASSERT_TRUE(mode == "text" || mode == "special");
     ++(mode == "text" ? texts : specials);
-    const std::string text = unescape(escaped);
+    const std::string text = test::unescape(escaped);
     std::vector<TokenId> expected;
     std::istringstream in(ids);
     for (TokenId id = 0; in >> id;) expected.push_back(id);

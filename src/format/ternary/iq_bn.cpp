@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/float16.h"
+#include "format/ternary/decoded_rows.h"
 
 namespace tern::format {
 namespace {
@@ -19,17 +20,16 @@ constexpr std::size_t kGroups = 4;     // of 16 values, in a block
 constexpr std::size_t kGroup = 16;     // values
 constexpr std::size_t kDigits = 5;     // of a byte of IQ1_BN
 constexpr std::size_t kLastByte = 12;  // with the last value of each group
-constexpr std::int8_t kNothing = 2;
 
 constexpr std::uint8_t iq1_byte(unsigned v) {
   return static_cast<std::uint8_t>((v * 256 + 242) / 243);
 }
 
-// The five digits of each byte as trits; all kNothing where it means nothing.
+// The five digits of each byte as trits; all kNoTrit where it means nothing.
 using Digits = std::array<std::int8_t, kDigits>;
 constexpr std::array<Digits, 256> make_iq1_digits() {
   std::array<Digits, 256> table{};
-  for (Digits& digits : table) digits.fill(kNothing);
+  for (Digits& digits : table) digits.fill(kNoTrit);
   for (unsigned v = 0; v < 243; ++v) {
     unsigned rest = v;
     for (std::int8_t& digit : table[iq1_byte(v)]) {
@@ -50,7 +50,7 @@ void decode_iq1(const std::byte* block, std::int8_t* trits) {
       const auto& digits = kIq1Digits[std::to_integer<std::size_t>(block[3 * group + k])];
       std::ranges::copy(digits, trits + group * kGroup + k * kDigits);
     }
-    trits[group * kGroup + kGroup - 1] = known ? lasts[group] : kNothing;
+    trits[group * kGroup + kGroup - 1] = known ? lasts[group] : kNoTrit;
   }
 }
 
@@ -180,32 +180,18 @@ void IqBnMatrix::decode_rows(std::uint64_t first, std::uint64_t count, std::int8
     decode_codes(layout_, row(i), columns_, trits);
     if (scale_of(layout_, row(i)) != 0) continue;
     std::replace_if(
-        trits, trits + columns_, [](std::int8_t trit) { return trit != kNothing; }, std::int8_t{0});
+        trits, trits + columns_, [](std::int8_t trit) { return trit != kNoTrit; }, std::int8_t{0});
   }
 }
 
 std::array<std::uint64_t, 4> IqBnMatrix::count_codes(std::uint64_t first,
                                                      std::uint64_t count) const {
-  std::array<std::uint64_t, 4> counts{};
-  std::vector<std::int8_t> trits(columns_);
-  for (std::uint64_t i = first; i < first + count; ++i) {
-    decode_rows(i, 1, trits.data());
-    for (const std::int8_t trit : trits) ++counts[static_cast<std::size_t>(trit + 1)];
-  }
-  return counts;
+  return count_decoded(*this, first, count);
 }
 
 std::optional<std::uint64_t> IqBnMatrix::find_invalid(std::uint64_t first,
                                                       std::uint64_t count) const {
-  std::vector<std::int8_t> trits(columns_);
-  for (std::uint64_t i = first; i < first + count; ++i) {
-    decode_codes(layout_, row(i), columns_, trits.data());
-    const auto found = std::ranges::find(trits, kNothing);
-    if (found != trits.end()) {
-      return i * columns_ + static_cast<std::uint64_t>(found - trits.begin());
-    }
-  }
-  return std::nullopt;
+  return find_no_trit(*this, first, count);
 }
 
 }  // namespace tern::format

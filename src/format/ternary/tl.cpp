@@ -5,10 +5,11 @@
 #include <cstring>
 #include <string>
 
+#include "format/ternary/decoded_rows.h"
+
 namespace tern::format {
 namespace {
 
-constexpr std::int8_t kNothing = 2;
 constexpr unsigned kPairs = 9;     // indices of two weights
 constexpr unsigned kTriples = 14;  // of three without their sign
 constexpr std::uint32_t kMostBm = 4096;
@@ -105,7 +106,7 @@ void each_triple_byte(const Geometry& g, std::uint64_t row, Visit visit) {
 
 void decode_pair(unsigned index, std::int8_t* trits) {
   if (index >= kPairs) {
-    trits[0] = trits[1] = kNothing;
+    trits[0] = trits[1] = kNoTrit;
     return;
   }
   trits[0] = static_cast<std::int8_t>(static_cast<int>(index / 3) - 1);
@@ -129,7 +130,7 @@ std::byte encode_pairs(const std::int8_t* trits) {
 // 13 more than the index has the three codes as digits.
 void decode_triple(unsigned index, bool negative, std::int8_t* trits) {
   if (index >= kTriples || (index == 0 && negative)) {
-    trits[0] = trits[1] = trits[2] = kNothing;
+    trits[0] = trits[1] = trits[2] = kNoTrit;
     return;
   }
   const unsigned v = index + 13;
@@ -318,26 +319,12 @@ void TlMatrix::decode_rows(std::uint64_t first, std::uint64_t count, std::int8_t
 }
 
 std::array<std::uint64_t, 4> TlMatrix::count_codes(std::uint64_t first, std::uint64_t count) const {
-  std::array<std::uint64_t, 4> counts{};
-  std::vector<std::int8_t> trits(columns_);
-  for (std::uint64_t i = first; i < first + count; ++i) {
-    decode_rows(i, 1, trits.data());
-    for (const std::int8_t trit : trits) ++counts[static_cast<std::size_t>(trit + 1)];
-  }
-  return counts;
+  return count_decoded(*this, first, count);
 }
 
 std::optional<std::uint64_t> TlMatrix::find_invalid(std::uint64_t first,
                                                     std::uint64_t count) const {
-  std::vector<std::int8_t> trits(columns_);
-  for (std::uint64_t i = first; i < first + count; ++i) {
-    decode_rows(i, 1, trits.data());
-    const auto found = std::ranges::find(trits, kNothing);
-    if (found != trits.end()) {
-      return i * columns_ + static_cast<std::uint64_t>(found - trits.begin());
-    }
-  }
-  return std::nullopt;
+  return find_no_trit(*this, first, count);
 }
 
 }  // namespace tern::format

@@ -1,4 +1,6 @@
-#include "cli/tensor_types.h"
+#include "cli/written_model.h"
+
+#include <fmt/format.h>
 
 #include <array>
 
@@ -38,6 +40,18 @@ format::TensorType type_named(const std::string& wanted) {
     if (name(type) == wanted) return type;
   }
   return kF16;  // the parser has checked the name
+}
+
+std::string resumed_and_rounded(std::uint64_t tensors, std::uint64_t values) {
+  std::string text;
+  if (tensors != 0) {
+    text += fmt::format(
+        "tern: {} tensors were finished before, and their bytes still as they were\n", tensors);
+  }
+  if (values != 0) {
+    text += fmt::format("tern: {} values of embedding and head were rounded to f16\n", values);
+  }
+  return text;
 }
 
 }  // namespace tern::cli

@@ -1,7 +1,9 @@
-// The types of tensors by name, as options of commands that write models take them.
+// What the commands that write models share: types of tensors by name, and what they say at the
+// end.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <string>
 
 #include "format/tensor.h"
@@ -15,5 +17,9 @@ CLI::Option* add_head_type_option(CLI::App& parser, std::string& type);
 
 // Of a name that one of these options has checked.
 format::TensorType type_named(const std::string& name);
+
+// Lines on tensors that an earlier call had finished and on values of embedding and head that f16
+// cannot hold; empty where there are none.
+std::string resumed_and_rounded(std::uint64_t tensors, std::uint64_t values);
 
 }  // namespace tern::cli
