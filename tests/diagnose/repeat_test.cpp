@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
 #include <vector>
 
 namespace tern::diagnose {
@@ -48,18 +49,32 @@ TEST(Repeat, DisturbedRepetitionsAreMadeAgainAndCounted) {
   EXPECT_EQ((*found)->value.upper, 4.0);
 }
 
-TEST(Repeat, AMachineThatIsNeverQuietIsAnError) {
-  std::uint32_t made = 0;
-  const auto found = repeat("decode", with_stolen(7, {50}), [&]() -> Result<std::optional<double>> {
+// Of repetitions that are always disturbed.
+Result<std::optional<Repeated>> never_quiet(std::uint32_t count, std::uint32_t& made) {
+  return repeat("decode", with_stolen(count, {50}), [&]() -> Result<std::optional<double>> {
     ++made;
     return std::optional(1.0);
   });
+}
+
+TEST(Repeat, AMachineThatIsNeverQuietIsAnError) {
+  std::uint32_t made = 0;
+  const auto found = never_quiet(7, made);
   ASSERT_FALSE(found.ok());
   EXPECT_EQ(found.error().code, ErrorCode::kNumeric);
   EXPECT_EQ(made, 21u);
   EXPECT_EQ(found.error().to_string(),
             "decode: expected 7 undisturbed repetitions, found 0 of 21: the hypervisor gives this "
             "machine's time to others; measure when it is quiet");
+}
+
+TEST(Repeat, FewRepetitionsHaveMoreAttempts) {
+  for (const auto& [count, attempts] :
+       {std::pair{1u, 12u}, std::pair{4u, 12u}, std::pair{5u, 15u}}) {
+    std::uint32_t made = 0;
+    EXPECT_FALSE(never_quiet(count, made).ok());
+    EXPECT_EQ(made, attempts) << count;
+  }
 }
 
 TEST(Repeat, WithoutAClockNothingIsDiscarded) {

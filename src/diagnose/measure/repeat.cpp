@@ -1,5 +1,6 @@
 #include "diagnose/measure/repeat.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,9 @@ Result<std::optional<Repeated>> repeat(std::string_view what, const Repetitions&
                                        const Repetition& once) {
   std::vector<double> values;
   Repeated result;
+  const std::uint32_t most = std::max(kMostAttemptsFactor * repetitions.count, kFewAttempts);
   while (values.size() < repetitions.count) {
-    if (values.size() + result.discarded == kMostAttemptsFactor * repetitions.count) {
+    if (values.size() + result.discarded == most) {
       return Error{ErrorCode::kNumeric,
                    "expected " + std::to_string(repetitions.count) +
                        " undisturbed repetitions, found " + std::to_string(values.size()) + " of " +

@@ -16,8 +16,10 @@ namespace tern::diagnose {
 // discarded. The kernel counts in jiffies, so that one alone says nothing.
 inline constexpr double kMostStolenShare = 0.01;
 inline constexpr std::uint64_t kLeastStolenJiffies = 2;
-// More attempts than this many times the repetitions are not made.
+// More attempts than this many times the repetitions are not made; but a few always are, so that a
+// single repetition waits out what lasts some seconds.
 inline constexpr std::uint32_t kMostAttemptsFactor = 3;
+inline constexpr std::uint32_t kFewAttempts = 12;
 
 bool is_disturbed(const CpuTime& before, const CpuTime& after);
 
