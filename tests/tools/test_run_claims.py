@@ -1,10 +1,13 @@
+import re
 import subprocess
 import unittest
+from pathlib import Path
 
 from tool import ToolTest
 
 MET = "a.speed: value 12.5 tok/s target at least 10 tok/s MET"
 NOT_MET = "a.size: value 9 MB target at most 8 MB NOT MET"
+CPUINFO = Path("/proc/cpuinfo")
 
 
 class RunClaimsTest(ToolTest):
@@ -34,6 +37,17 @@ class RunClaimsTest(ToolTest):
         self.assertIn(MET, result.stdout)
         (row,) = self.rows()
         self.assertIn("| a | a.speed | 12.5 tok/s | at least 10 tok/s | MET | none |", row)
+
+    def test_the_cpu_has_its_generation(self) -> None:
+        found = re.search(
+            r"^cpu family\s*: (\d+)$", CPUINFO.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        self.claim("a", MET)
+        self.run_claims(0)
+        self.assertRegex(self.rows()[0], r"\| \S[^|]*, \d+ threads \|")
+        self.assertEqual("(family" in self.rows()[0], found is not None)
+        if found:
+            self.assertIn(f"(family {found[1]}, model ", self.rows()[0])
 
     def test_a_claim_that_is_not_met_is_written_and_fails(self) -> None:
         self.claim("a", MET, NOT_MET, code=1)
