@@ -135,6 +135,7 @@ Result<TranscodeReport> transcode_folder(const TranscodeOptions& options) {
   report.certificate = found.certificate;
   report.matrices = found.matrices;
   report.scales_beside = found.scales_beside;
+  report.resumed_tensors = found.resumed_tensors;
   report.rounded_values = found.rounded_values;
   report.input_bytes = found.input_bytes;
   report.output_bytes = found.output_bytes;
