@@ -16,6 +16,7 @@
 #include "convert/tokenizer_files.h"
 #include "core/json.h"
 #include "core/sha256.h"
+#include "format/float_blocks.h"
 #include "format/gguf/fingerprint.h"
 #include "format/gguf/gguf_text.h"
 #include "format/kernel_config.h"
@@ -154,6 +155,10 @@ class Planner {
     const bool matrix = shape.role == HfRole::kMatrix;
     const bool is_float = tensor.type == TensorType::kF32 || tensor.type == TensorType::kF16 ||
                           tensor.type == TensorType::kBF16;
+    if (format::block_elements(tensor.type) == 0) {
+      return at(tensor, ErrorCode::kUnsupported,
+                "expected numbers, found " + std::string(name(tensor.type)));
+    }
     const float offset = shape.role == HfRole::kNorm ? model_.gain_offset : 0.0f;
     TensorType type = is_float && offset == 0.0f ? tensor.type : TensorType::kF32;
     if (matrix && options_.head) type = *options_.head;

@@ -46,6 +46,7 @@ StagedFolder::StagedFolder(fs::path path)
     : path_(std::move(path)), part_(path_.string() + ".part") {}
 
 Result<StagedFolder> StagedFolder::open(const fs::path& path) {
+  if (path.empty()) return Error{ErrorCode::kUsage, "expected the name of a folder", "output"};
   std::error_code error;
   const fs::path plain = path.has_filename() ? path : path.parent_path();  // "folder/"
   const bool there = fs::exists(fs::symlink_status(plain, error));

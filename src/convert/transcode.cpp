@@ -29,9 +29,7 @@ Result<void> refuse_same_file(const fs::path& source, const fs::path& output) {
                  "input and output are the same file; write to another and rename it",
                  written.string()};
   }
-  std::error_code ignored;
-  if (!fs::is_directory(output, ignored)) return {};
-  return Error{ErrorCode::kUsage, "expected a file to write, found a folder", output.string()};
+  return {};
 }
 
 Result<void> check_source(const TranscodeOptions& options, const format::GgufFile& file) {

@@ -152,8 +152,20 @@ class PackedTest(CliTest):
         outcome = tern("transcode", MODEL, "-o", file, "--type", "hf_packed")
         self.assert_fails(outcome, USAGE, "expected a new or an empty folder")
         self.assertEqual(file.read_bytes(), b"mine")
+        outcome = tern("transcode", MODEL, "-o", "", "--type", "hf_packed")
+        self.assert_fails(outcome, USAGE, "expected the name of a folder")
         outcome = tern("transcode", MODEL, "-o", self.folder / "no/x", "--type", "hf_packed")
         self.assert_fails(outcome, IO, "cannot make the folder")
+
+    def test_an_embedding_of_a_type_without_blocks(self) -> None:
+        content = bytearray(MODEL.read_bytes())
+        name = b"token_embd.weight"
+        at = content.index(len(name).to_bytes(8, "little") + name) + 8 + len(name) + 4 + 16
+        self.assertEqual(content[at : at + 4], (1).to_bytes(4, "little"))
+        content[at : at + 4] = (36).to_bytes(4, "little")
+        file = self.folder / "ternary.gguf"
+        file.write_bytes(content)
+        self.refuse(file, UNSUPPORTED, "token_embd.weight", "expected numbers, found i2_s")
 
     def test_other_files_stay(self) -> None:
         part = self.folder / "out.part"
