@@ -129,7 +129,7 @@ class Planner {
   }
 
   Result<void> add_linear(const arch::HfTensor& shape, const Tensor& tensor) {
-    TERN_ASSIGN(TritSource trits, TritSource::open(file_, tensor));
+    TERN_ASSIGN(const TritSource trits, TritSource::open(file_, tensor));
     file_.release(tensor);  // of whose pages finding the scale may have brought in all
     if (trits.rows() % 4 != 0) {
       return at(tensor, ErrorCode::kUnsupported,
@@ -146,7 +146,7 @@ class Planner {
                 .name = tensor.name,
                 .source = &tensor,
                 .neighbour_head = shape.neighbour_head};
-    part.job.trits.push_back(std::move(trits));
+    part.job.trits.push_back(trits);
     return keep(shape, std::move(part));
   }
 

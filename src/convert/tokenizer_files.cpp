@@ -251,7 +251,7 @@ std::string difference(const Vocabulary& a, const Vocabulary& b) {
     const auto kind = [&](const Vocabulary& of) {
       return i < of.tokens.size() ? of.tokens[i].kind : TokenKind::kUnused;
     };
-    const std::string token = "token " + std::to_string(i);
+    std::string token = "token " + std::to_string(i);
     if (kind(a) != kind(b)) return "the kind of " + token;
     if (kind(a) == TokenKind::kUnused) continue;
     if (a.tokens[i].bytes != b.tokens[i].bytes) return token;
