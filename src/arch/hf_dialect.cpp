@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "arch/gguf_dialect.h"
+#include "arch/hf_families.h"
 #include "arch/hf_rope.h"
 #include "arch/json_settings.h"
 #include "format/gguf/gguf_text.h"
@@ -18,24 +19,6 @@ namespace {
 
 namespace json = boost::json;
 using format::in_quotes;
-
-// A class of transformers with an activation, and the GGUF architecture that has its block.
-struct HfFamily {
-  std::string_view model_class;
-  std::string_view activation;
-  std::string_view architecture;
-  bool always_online = false;  // has no quantization_config: its class quantises master weights
-  bool ties_by_default = false;
-  float gain_offset = 0.0f;
-};
-constexpr std::array kFamilies{
-    HfFamily{"BitNetForCausalLM", "relu2", "bitnet-b1.58"},
-    HfFamily{"BitNetForCausalLM", "silu", "bitnet"},
-    HfFamily{"BitnetForCausalLM", "silu", "bitnet", true},
-    HfFamily{"LlamaForCausalLM", "silu", "llama"},
-    HfFamily{"Qwen3ForCausalLM", "silu", "qwen3"},
-    HfFamily{"Gemma3ForCausalLM", "gelu_pytorch_tanh", "gemma3", false, true, 1.0f},
-};
 
 // Settings that are read, here or by the tokenizer's part, and settings that change no result.
 constexpr std::array<std::string_view, 55> kKnownSettings{"architectures",
@@ -114,7 +97,7 @@ Result<const HfFamily*> find_family(const JsonSettings& settings) {
       settings.find("hidden_activation") != nullptr ? "hidden_activation" : "hidden_act";
   std::string known;
   bool known_class = false;
-  for (const HfFamily& family : kFamilies) {
+  for (const HfFamily& family : kHfFamilies) {
     known += (known.empty() ? "" : ", ") + std::string(family.model_class) + " with " +
              std::string(family.activation);
     known_class = known_class || family.model_class == wanted;
@@ -124,7 +107,7 @@ Result<const HfFamily*> find_family(const JsonSettings& settings) {
         "architectures", "unknown class " + in_quotes(wanted) + "; this version converts " + known);
   }
   TERN_ASSIGN(const std::string activation, settings.text(key));
-  for (const HfFamily& family : kFamilies) {
+  for (const HfFamily& family : kHfFamilies) {
     if (family.model_class == wanted && family.activation == activation) return &family;
   }
   return settings.unsupported(key, "the activation " + in_quotes(activation) +

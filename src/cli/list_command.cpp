@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/hub_access.h"
 #include "cli/printable.h"
+#include "cli/streams.h"
 
 namespace tern::cli {
 namespace {
@@ -65,10 +66,12 @@ json::object revision_json(const hub::CachedRepo& repo, const hub::CachedRevisio
   return {{"commit", revision.commit}, {"refs", std::move(refs)}, {"files", std::move(files)}};
 }
 
-std::string list_json(const hub::HubCache& cache, const std::vector<hub::CachedRepo>& repos,
+std::string list_json(const hub::HubCache& cache, const hub::CacheListing& listing,
                       const hub::AliasMap& aliases) {
   json::array listed;
-  for (const hub::CachedRepo& repo : repos) {
+  json::array unread;
+  for (const Error& error : listing.unread) unread.emplace_back(printable(error.to_string()));
+  for (const hub::CachedRepo& repo : listing.repos) {
     json::array revisions;
     for (const auto& revision : repo.revisions) revisions.push_back(revision_json(repo, revision));
     listed.push_back(json::object{{"repo", printable(repo.repo)},
@@ -80,6 +83,7 @@ std::string list_json(const hub::HubCache& cache, const std::vector<hub::CachedR
   for (const auto& [name, ref] : aliases) names[name] = ref.to_string();
   const json::object object{{"directory", printable(cache.path().string())},
                             {"models", std::move(listed)},
+                            {"unreadable", std::move(unread)},
                             {"names", std::move(names)}};
   return json::serialize(object) + "\n";
 }
@@ -87,11 +91,14 @@ std::string list_json(const hub::HubCache& cache, const std::vector<hub::CachedR
 Result<ExitCode> list(const ListOptions& options, Output& output) {
   TERN_ASSIGN(auto path, hub_cache_path());
   const hub::HubCache cache(std::move(path));
-  TERN_ASSIGN(const auto repos, cache.list());
+  TERN_ASSIGN(const hub::CacheListing listing, cache.list());
   TERN_ASSIGN(const hub::Aliases aliases, open_aliases());
-  TERN_TRY(output.write(options.json ? list_json(cache, repos, aliases.all())
-                                     : list_text(cache, repos, aliases.all())));
-  return ExitCode::kOk;
+  TERN_TRY(output.write(options.json ? list_json(cache, listing, aliases.all())
+                                     : list_text(cache, listing.repos, aliases.all())));
+  for (const Error& error : listing.unread) {
+    write_stderr("tern: " + printable(error.to_string()) + "; what is in it is not listed\n");
+  }
+  return listing.unread.empty() ? ExitCode::kOk : exit_code(listing.unread.front().code);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "cli/serve_process.h"
 
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <poll.h>
@@ -66,6 +67,25 @@ void warn(const std::string& address, bool has_keys) {
   }
 }
 
+// From then on clients refuse to connect; before, there is time to do something about it.
+void warn_of_end(const std::string& certificates, std::chrono::sys_seconds end) {
+  constexpr auto kSoon = std::chrono::days(14);
+  const auto now = std::chrono::system_clock::now();
+  if (end - now >= kSoon) return;
+  const std::string date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(end));
+  if (end <= now) {
+    say(fmt::format(
+        "WARNING: {}: a certificate ended at {}: clients refuse it; put a new one there "
+        "and send SIGHUP",
+        certificates, date));
+  } else {
+    say(fmt::format(
+        "warning: {}: a certificate ends at {}, in {} days; put a new one there and send "
+        "SIGHUP",
+        certificates, date, std::chrono::floor<std::chrono::days>(end - now).count()));
+  }
+}
+
 // Waits for nobody: neither for a reader of a pipe here, nor for one that stands still later.
 Result<LogFile> open_log(const std::string& path) {
   if (path.empty()) return LogFile();
@@ -79,8 +99,17 @@ Result<LogFile> open_log(const std::string& path) {
   return std::make_shared<FileDescriptor>(fd);
 }
 
-Result<serve::ServicePolicy> policy_of(const LiveOptions& live) {
+using Identity = std::shared_ptr<const net::TlsIdentity>;
+
+// Read once for all addresses: they show the same.
+Result<Identity> identity_of(const LiveOptions& live) {
+  if (live.tls_cert.empty()) return Identity();
+  return net::read_tls_identity({live.tls_cert, live.tls_key});
+}
+
+Result<serve::ServicePolicy> policy_of(const LiveOptions& live, const Identity& tls) {
   serve::ServicePolicy policy;
+  if (tls) policy.certificate_end = net::end_of(*tls);
   if (live.max_tokens != 0) policy.default_max_tokens = live.max_tokens;
   policy.most_priority = live.priority;
   policy.cors_origins = live.cors_origins;
@@ -91,11 +120,11 @@ Result<serve::ServicePolicy> policy_of(const LiveOptions& live) {
   return policy;
 }
 
-net::HttpServerOptions http_options(const LiveOptions& live) {
+net::HttpServerOptions http_options(const LiveOptions& live, Identity tls) {
   constexpr std::size_t kMiB = 1u << 20;
   using std::chrono::seconds;
   net::HttpServerOptions http;
-  if (!live.tls_cert.empty()) http.tls = net::TlsFiles{live.tls_cert, live.tls_key};
+  http.tls = std::move(tls);
   http.limits = {.head_bytes = std::size_t{live.head_kib} << 10,
                  .headers = live.headers,
                  .body_bytes = live.body_mib * kMiB};
@@ -127,7 +156,8 @@ class ServeProcess {
  private:
   const ServeOptions& options() const { return config_.options; }
   const LiveOptions& live() const { return config_.options.live; }
-  Result<std::unique_ptr<net::HttpServer>> listen(std::vector<std::string> where, serve::Door door);
+  Result<std::unique_ptr<net::HttpServer>> listen(std::vector<std::string> where, serve::Door door,
+                                                  const Identity& tls);
   void greet(const serve::ServedModel& model) const;
   void reload();
   Result<void> take_settings();
@@ -150,7 +180,8 @@ class ServeProcess {
 };
 
 Result<void> ServeProcess::start() {
-  TERN_ASSIGN(const serve::ServicePolicy policy, policy_of(live()));
+  TERN_ASSIGN(const Identity tls, identity_of(live()));
+  TERN_ASSIGN(const serve::ServicePolicy policy, policy_of(live(), tls));
   TERN_ASSIGN(const LogFile log_file, open_log(live().access_log));
   auto log = std::make_unique<telemetry::LineLog>(telemetry::LineLog::Bounds(),
                                                   telemetry_.counter("log.dropped_lines"));
@@ -172,17 +203,19 @@ Result<void> ServeProcess::start() {
   service_ = std::make_unique<serve::Service>(model, *engine_, telemetry_, wanted);
   service_->set_policy(policy);
   if (wanted.own_admin) {
-    TERN_ASSIGN(admin_, listen({options().admin_listen}, serve::Door::kAdmin));
+    TERN_ASSIGN(admin_, listen({options().admin_listen}, serve::Door::kAdmin, tls));
   }
-  TERN_ASSIGN(server_, listen(options().listen, serve::Door::kPublic));
+  TERN_ASSIGN(server_, listen(options().listen, serve::Door::kPublic, tls));
   signals_.take_over();
+  if (tls) warn_of_end(live().tls_cert, net::end_of(*tls));
   greet(model);
   return {};
 }
 
 Result<std::unique_ptr<net::HttpServer>> ServeProcess::listen(std::vector<std::string> where,
-                                                              serve::Door door) {
-  net::HttpServerOptions http = http_options(live());
+                                                              serve::Door door,
+                                                              const Identity& tls) {
+  net::HttpServerOptions http = http_options(live(), tls);
   http.listen = std::move(where);
   http.refuse = [this, door](const net::HttpError& error, const net::HttpRequest& request) {
     return service_->refuse(error, request, door);
@@ -231,11 +264,12 @@ Result<void> ServeProcess::take_settings() {
   ServeOptions options = config_.options;
   options.live = next.options.live;
   TERN_TRY(check(options));  // beside what stays
-  TERN_ASSIGN(const serve::ServicePolicy policy, policy_of(options.live));
+  TERN_ASSIGN(const Identity tls, identity_of(options.live));
+  TERN_ASSIGN(const serve::ServicePolicy policy, policy_of(options.live, tls));
   TERN_ASSIGN(LogFile log_file, open_log(options.live.access_log));
-  const net::HttpServerOptions http = http_options(options.live);
-  TERN_TRY(server_->reconfigure(http));
-  if (admin_) TERN_TRY(admin_->reconfigure(http));
+  const net::HttpServerOptions http = http_options(options.live, tls);
+  server_->reconfigure(http);
+  if (admin_) admin_->reconfigure(http);
   service_->set_policy(policy);
   log_->write_to(std::move(log_file));
   config_ = {std::move(options), std::move(next.lines)};
@@ -243,6 +277,7 @@ Result<void> ServeProcess::take_settings() {
     say("reload: " + name + " stays as it was: it takes a new start");
   }
   for (const std::string& address : server_->addresses()) warn(address, !live().api_keys.empty());
+  if (tls) warn_of_end(live().tls_cert, net::end_of(*tls));
   say(changed.empty() ? "reload: done; keys, certificates and the log were opened again"
                       : fmt::format("reload: done; new: {}", fmt::join(changed, ", ")));
   return {};

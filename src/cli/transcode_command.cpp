@@ -44,6 +44,11 @@ std::string summary(const TranscodeCommandOptions& options, const convert::Trans
         "tern: {} scales are f32 tensors beside their matrices, because {} cannot hold them\n",
         report.scales_beside, options.type);
   }
+  if (!report.not_carried.empty()) {
+    std::string keys;
+    for (const std::string& key : report.not_carried) keys += " " + printable(key);
+    text += "tern: a checkpoint has no place for these keys, which were left:" + keys + "\n";
+  }
   return text + resumed_and_rounded(report.resumed_tensors, report.rounded_values);
 }
 
@@ -56,7 +61,8 @@ Result<ExitCode> transcode(const TranscodeCommandOptions& options, Output& outpu
   convert::TranscodeOptions job;
   job.source = path;
   job.output = options.output;
-  job.ternary = type_named(options.type);
+  job.ternary = std::nullopt;
+  if (options.type != kPacked) job.ternary = type_named(options.type);
   if (!options.head.empty()) job.head = type_named(options.head);
   job.threads = options.threads != 0 ? options.threads : usable_cores();
   job.stop = stop.get_token();
@@ -84,21 +90,25 @@ Command add_transcode_command(CLI::App& tern) {
       "transcode",
       "Write a model with another type of ternary matrices.\n"
       "Trits, scales and their direction stay as they are: the file is read again before it "
-      "appears,\nand its certificate of trit identity, which is printed, is that of the source.\n");
+      "appears,\nand its certificate of trit identity, which is printed, is that of the source. "
+      "hf_packed writes\na checkpoint of Hugging Face: packed uint8 in model.safetensors, "
+      "config.json and tokenizer.\n");
   parser->footer(
       "Examples:\n"
       "  tern transcode model-i2_s.gguf -o model-tq1_0.gguf --type tq1_0\n"
       "  tern transcode model-tq2_0.gguf -o small.gguf --type iq1_bn --head q6_k\n"
+      "  tern transcode model-i2_s.gguf -o checkpoint --type hf_packed\n"
       "  tern inspect -m model-tq1_0.gguf --certificate\n");
   parser->add_option("source", options->source, "GGUF file, or a folder as `tern convert` reads it")
       ->type_name("IN")
       ->required();
   parser
       ->add_option("-o,--output", options->output,
-                   "The file; what is there is replaced when the new one is whole")
-      ->type_name("FILE")
+                   "The file; what is there is replaced when the new one is whole.\n"
+                   "For hf_packed a folder, new or empty")
+      ->type_name("OUT")
       ->required();
-  add_ternary_type_option(*parser, options->type)->required();
+  add_any_type_option(*parser, options->type)->required();
   add_head_type_option(*parser, options->head);
   parser->add_option("-t,--threads", options->threads, "Without it as many as cores may be used")
       ->type_name("N")

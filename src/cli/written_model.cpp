@@ -12,10 +12,14 @@ constexpr std::array kTernary{kI2_S, kTL1, kTL2, kTQ2_0, kTQ1_0, kIQ2_BN, kIQ1_B
 constexpr std::array kHeads{kF16, kQ8_0, kQ6_K};
 
 template <typename Types>
-CLI::Option* add_option(CLI::App& parser, const std::string& flag, std::string& type,
-                        const Types& types, const std::string& about) {
+std::vector<std::string> names_of(const Types& types) {
   std::vector<std::string> names;
   for (const format::TensorType each : types) names.emplace_back(name(each));
+  return names;
+}
+
+CLI::Option* add_option(CLI::App& parser, const std::string& flag, std::string& type,
+                        const std::vector<std::string>& names, const std::string& about) {
   return parser.add_option(flag, type, about)
       ->type_name("TYPE")
       ->check(CLI::IsMember(names).description(""));
@@ -24,12 +28,21 @@ CLI::Option* add_option(CLI::App& parser, const std::string& flag, std::string& 
 }  // namespace
 
 CLI::Option* add_ternary_type_option(CLI::App& parser, std::string& type) {
-  return add_option(parser, "--type", type, kTernary,
+  return add_option(parser, "--type", type, names_of(kTernary),
                     "Of the ternary matrices: i2_s, tl1, tl2, tq2_0, tq1_0, iq2_bn or iq1_bn");
 }
 
+CLI::Option* add_any_type_option(CLI::App& parser, std::string& type) {
+  std::vector<std::string> names = names_of(kTernary);
+  names.emplace_back(kPacked);
+  return add_option(parser, "--type", type, names,
+                    "Of the ternary matrices: i2_s, tl1, tl2, tq2_0, tq1_0, iq2_bn, iq1_bn, or "
+                    "hf_packed for a checkpoint's folder");
+}
+
 CLI::Option* add_head_type_option(CLI::App& parser, std::string& type) {
-  return add_option(parser, "--head", type, kHeads, "Of embedding and output: f16, q8_0 or q6_k");
+  return add_option(parser, "--head", type, names_of(kHeads),
+                    "Of embedding and output: f16, q8_0 or q6_k");
 }
 
 format::TensorType type_named(const std::string& wanted) {

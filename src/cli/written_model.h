@@ -12,6 +12,9 @@ namespace tern::cli {
 
 // --type: of the ternary matrices.
 CLI::Option* add_ternary_type_option(CLI::App& parser, std::string& type);
+// The same or kPacked: the uint8 of Hugging Face, in the folder of a checkpoint.
+inline constexpr const char* kPacked = "hf_packed";
+CLI::Option* add_any_type_option(CLI::App& parser, std::string& type);
 // --head: of embedding and output.
 CLI::Option* add_head_type_option(CLI::App& parser, std::string& type);
 

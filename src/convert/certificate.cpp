@@ -93,7 +93,11 @@ Result<void> check_identity(
     const std::function<void(std::uint64_t done, std::uint64_t total)>& progress) {
   TERN_ASSIGN(const auto file, format::GgufFile::open(output.part()));
   TERN_ASSIGN(const Certificate written, certify(file, team, progress));
-  const std::string found = written.finish();
+  return compare_certificates(expected, written.finish(), output);
+}
+
+Result<void> compare_certificates(const std::string& expected, const std::string& found,
+                                  OutputFile& output) {
   if (found == expected) return {};
   output.discard();
   return Error{ErrorCode::kProofFailed,

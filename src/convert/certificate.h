@@ -60,4 +60,8 @@ Result<void> check_identity(
     const std::string& expected, OutputFile& output, Team& team,
     const std::function<void(std::uint64_t done, std::uint64_t total)>& progress = nullptr);
 
+// Errors: kProofFailed where they differ; nothing is left of the output then.
+Result<void> compare_certificates(const std::string& expected, const std::string& found,
+                                  OutputFile& output);
+
 }  // namespace tern::convert

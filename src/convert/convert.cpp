@@ -137,11 +137,14 @@ class Converter {
   std::size_t finished_id(std::size_t file) const { return plan_.jobs.size() + file; }
 
   // Such a file need not come from afar once more, where all that was made of it is still there.
-  // One of this machine is read again: nobody has promised its bytes.
+  // One of this machine is read again: nobody has promised its bytes. So is one whose trits are to
+  // be certified.
   Result<bool> was_finished(std::size_t index) {
     const SafetensorsFile& file = plan_.checkpoint.files()[index];
     const std::string expected = file.source().expected_sha256();
-    if (expected.empty() || !output_.recorded(finished_id(index))) return false;
+    if (options_.certify || expected.empty() || !output_.recorded(finished_id(index))) {
+      return false;
+    }
     std::uint64_t rounded = 0;
     std::uint64_t tensors = 0;
     for (const SafetensorsTensor& tensor : file.tensors()) {
@@ -179,19 +182,25 @@ class Converter {
     return team_.run(1, second);
   }
 
-  // One that the journal has is believed where its bytes still have their hash.
+  // One that the journal has is believed where its bytes still have their hash. The certificate
+  // needs the trits all the same: they are read, and not written.
   Result<void> convert_tensor(std::size_t index, const Team::Task& hash_input) {
     const TensorJob& job = plan_.jobs[index];
-    if (options_.certify) return convert_certified(index, hash_input);
-    if (const auto recorded = output_.recorded(index)) {
-      TERN_ASSIGN(const std::uint64_t found, tensors_.hash(job));
-      if (found == recorded->hash) {
-        ++resumed_;
-        rounded_ += recorded->rounded;
-        return hash_alone(hash_input);
-      }
+    TERN_ASSIGN(const bool finished, is_finished(index));
+    if (options_.certify && job.shape.role == arch::HfRole::kTernary) {
+      return certify_one(index, finished, hash_input);
     }
-    return convert_one(index, job, hash_input);
+    return finished ? hash_alone(hash_input) : convert_one(index, job, hash_input);
+  }
+
+  Result<bool> is_finished(std::size_t index) {
+    const auto recorded = output_.recorded(index);
+    if (!recorded) return false;
+    TERN_ASSIGN(const std::uint64_t found, tensors_.hash(plan_.jobs[index]));
+    if (found != recorded->hash) return false;
+    ++resumed_;
+    rounded_ += recorded->rounded;
+    return true;
   }
 
   Result<void> convert_one(std::size_t index, const TensorJob& job, const Team::Task& hash_input) {
@@ -201,14 +210,13 @@ class Converter {
     return output_.record(index, {written, rounded});
   }
 
-  Result<void> convert_certified(std::size_t index, const Team::Task& hash_input) {
+  Result<void> certify_one(std::size_t index, bool finished, const Team::Task& hash_input) {
     TensorJob job = plan_.jobs[index];
-    if (job.shape.role != arch::HfRole::kTernary) return convert_one(index, job, hash_input);
     MatrixCertificate matrix(job.shape.ours, job.shape.rows, job.shape.columns);
     float scale = 0.0f;
     job.certificate = &matrix;
     job.certificate_scale = &scale;
-    TERN_TRY(convert_one(index, job, hash_input));
+    TERN_TRY(finished ? tensors_.certify(job, hash_input) : convert_one(index, job, hash_input));
     certificate_.add(matrix, scale);
     return {};
   }

@@ -24,8 +24,7 @@ struct ConvertOptions {
   format::TensorType head = format::TensorType::kF16;      // or kQ8_0, kQ6_K; the embedding, too
   std::uint32_t threads = 1;
   std::uint64_t max_ram = std::uint64_t{400} << 20;
-  bool certify =
-      false;  // see ConvertReport; nothing that an earlier call finished is believed then
+  bool certify = false;  // see ConvertReport: all trits are read, those of finished tensors, too
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;  // bytes of the checkpoint
   std::stop_token stop;
 };

@@ -11,6 +11,7 @@
 #include <sstream>
 #include <utility>
 
+#include "core/file_place.h"
 #include "core/sealed_line.h"
 
 namespace tern::convert {
@@ -77,6 +78,7 @@ Result<void> OutputFile::lock_part() {
 
 Result<OutputFile> OutputFile::open(const fs::path& path, const std::string& fingerprint,
                                     std::uint64_t bytes) {
+  TERN_TRY(check_file_place(path));
   OutputFile file(path, bytes);
   TERN_TRY(file.lock_part());
   TERN_ASSIGN(file.journal_fd_, open_file(file.journal_, O_RDWR | O_CREAT | O_APPEND));

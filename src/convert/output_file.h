@@ -22,7 +22,7 @@ class OutputFile {
  public:
   // `fingerprint`, 64 hexadecimal digits, stands for all that decides the bytes: a journal of
   // another one is left behind, with its part. Errors: kIo; kUsage where another process is at work
-  // there.
+  // there, or where something stands that is no file.
   static Result<OutputFile> open(const std::filesystem::path& path, const std::string& fingerprint,
                                  std::uint64_t bytes);
 

@@ -175,7 +175,9 @@ class Planner {
     TERN_TRY(check_float(scale));
     if (scale.elements() != 1) {
       return at(scale, ErrorCode::kUnsupported,
-                "expected one scale a matrix, found " + std::to_string(scale.elements()));
+                "expected one scale a matrix, found " + std::to_string(scale.elements()) +
+                    "; scales of rows or groups are not supported: quantise the master weights "
+                    "anew, with one scale a matrix");
     }
     std::vector<std::byte> bytes(scale.bytes);
     TERN_TRY(plan.checkpoint.files()[found->file].read(scale.offset, bytes));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
 #include <utility>
 
 #include "arch/json_settings.h"
@@ -84,6 +85,23 @@ Result<std::optional<Pooling>> read_pooling(const Folder& folder, std::vector<st
                 mode_of(JsonSettings(config.get_object(), folder.where(path + "/config.json"))));
   }
   return pooling;
+}
+
+void add_pooling_files(Pooling pooling, FolderFiles& files) {
+  json::array modules;
+  for (const auto& [kind, path] : {std::pair("Transformer", ""), std::pair("Pooling", "1_Pooling"),
+                                   std::pair("Normalize", "2_Normalize")}) {
+    modules.push_back(json::object{{"idx", modules.size()},
+                                   {"name", std::to_string(modules.size())},
+                                   {"path", path},
+                                   {"type", std::string("sentence_transformers.models.") + kind}});
+  }
+  json::object modes;
+  for (const auto& [name, mode] : kModes) {
+    modes[json::string_view(name.data(), name.size())] = mode == pooling;
+  }
+  files["modules.json"] = json::serialize(modules);
+  files["1_Pooling/config.json"] = json::serialize(modes);
 }
 
 }  // namespace tern::convert

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "arch/decoder_config.h"
+#include "convert/made_folder.h"
 #include "core/folder.h"
 #include "core/result.h"
 
@@ -16,5 +17,8 @@ namespace tern::convert {
 // Errors: kMalformed; kUnsupported, by name, for a module or a mode that Tern does not compute.
 Result<std::optional<arch::Pooling>> read_pooling(const Folder& folder,
                                                   std::vector<std::string>& files);
+
+// Adds the files that read_pooling() reads; vectors are brought to length 1, as Tern brings them.
+void add_pooling_files(arch::Pooling pooling, FolderFiles& files);
 
 }  // namespace tern::convert

@@ -8,6 +8,7 @@
 
 #include "convert/encode_row.h"
 #include "convert/float_bits.h"
+#include "convert/row_order.h"
 #include "core/fast_hash.h"
 #include "format/float_blocks.h"
 #include "format/gguf/gguf_text.h"
@@ -31,13 +32,6 @@ Error in_tensor(const SafetensorsFile& file, const TensorJob& job, ErrorCode cod
 
 std::uint64_t ceil_div(std::uint64_t a, std::uint64_t b) { return (a + b - 1) / b; }
 
-// Where a row of the output stands in the checkpoint: RoPE's pairs become neighbours within a head.
-std::uint64_t source_row(std::uint64_t row, std::uint64_t head) {
-  if (head == 0) return row;
-  const std::uint64_t within = row % head;
-  return row - within + within / 2 + (within % 2) * (head / 2);
-}
-
 Result<void> run_both(const Team::Task& beside, Scratch& scratch) {
   TERN_TRY(beside(0, scratch));
   return beside(1, scratch);
@@ -57,10 +51,11 @@ Result<format::TernaryEncoder> encoder_of(const TensorJob& job, float scale) {
 // A ternary matrix on its way: what is measured of it, and its tiles.
 class TensorConverter::Ternary {
  public:
-  Ternary(TensorConverter& converter, const TensorJob& job)
+  // `output`: nullptr for who wants the certificate alone.
+  Ternary(TensorConverter& converter, const TensorJob& job, const OutputFile* output)
       : job_(job),
         file_(converter.checkpoint_.files()[job.file]),
-        output_(converter.output_),
+        output_(output),
         team_(converter.team_),
         rows_(job.shape.rows),
         columns_(job.shape.columns),
@@ -75,7 +70,8 @@ class TensorConverter::Ternary {
     const bool two_passes = job_.weights == HfWeights::kOnline;
     if (two_passes) TERN_TRY(measure_mean(beside));
     if (job_.weights == HfWeights::kTernaryFloats) TERN_TRY(find_magnitude());
-    TERN_TRY(choose_encoder());
+    if (output_ != nullptr) TERN_TRY(choose_encoder());
+    choose_tiles();
     const std::uint64_t rows = quarters_ ? rows_ / 4 : rows_;
     const std::uint64_t tiles = ceil_div(rows, tile_rows_);
     TERN_TRY(team_.run(tiles + 1, [&](std::uint64_t tile, Scratch& scratch) -> Result<void> {
@@ -85,8 +81,9 @@ class TensorConverter::Ternary {
       return quarters_ ? write_quarters(first, count, scratch) : write_rows(first, count, scratch);
     }));
     if (job_.certificate != nullptr) *job_.certificate_scale = scale_;
+    if (output_ == nullptr) return {};
     if (job_.scale_beside) {
-      TERN_TRY(output_.write(job_.scale_begin, std::as_bytes(std::span(&scale_, 1))));
+      TERN_TRY(output_->write(job_.scale_begin, std::as_bytes(std::span(&scale_, 1))));
     }
     return encoder_->finish(to_output());
   }
@@ -150,23 +147,28 @@ class TensorConverter::Ternary {
     auto encoder = encoder_of(job_, scale_);
     if (!encoder) return fault(encoder.error().code, encoder.error().message);
     encoder_ = *encoder;
-    const std::uint64_t step = encoder_->row_step();
+    return {};
+  }
+
+  void choose_tiles() {
+    const std::uint64_t step = encoder_ ? encoder_->row_step() : 1;
     quarters_ = packed_ && job_.shape.neighbour_head == 0 && rows_ / 4 % step == 0;
     tile_rows_ = std::max<std::uint64_t>(1, read_rows_ / step) * step;
-    return {};
   }
 
   format::TernaryEncoder::Put to_output() const {
     return [this](std::uint64_t at, std::span<const std::byte> bytes) {
-      return output_.write(job_.begin + at, bytes);
+      return output_->write(job_.begin + at, bytes);
     };
   }
 
-  // Encodes `count` rows of scratch.trits and writes them as rows `first`... of the output.
+  // Encodes `count` rows of scratch.trits and writes them as rows `first`... of the output, if
+  // there is one.
   Result<void> put(std::uint64_t first, std::uint64_t count, Scratch& scratch) const {
     if (job_.certificate != nullptr) {
       job_.certificate->add_rows(first, count, scratch.trits.data());
     }
+    if (output_ == nullptr) return {};
     return encoder_->encode(first, count, scratch.trits.data(), scratch.out, to_output());
   }
 
@@ -193,7 +195,7 @@ class TensorConverter::Ternary {
   Result<void> write_rows(std::uint64_t first, std::uint64_t count, Scratch& scratch) const {
     scratch.trits.resize(count * columns_);
     for (std::uint64_t done = 0; done < count;) {
-      const std::uint64_t from = source_row(first + done, job_.shape.neighbour_head);
+      const std::uint64_t from = checkpoint_row(first + done, job_.shape.neighbour_head);
       const std::uint64_t most = std::min(read_rows_, count - done);
       const std::uint64_t run = job_.shape.neighbour_head != 0 ? 1 : run_length(first + done, most);
       TERN_TRY(read_trits(from, run, scratch, scratch.trits.data() + done * columns_));
@@ -229,7 +231,7 @@ class TensorConverter::Ternary {
 
   const TensorJob& job_;
   const SafetensorsFile& file_;
-  const OutputFile& output_;
+  const OutputFile* output_;
   Team& team_;
   std::uint64_t rows_;
   std::uint64_t columns_;
@@ -244,7 +246,11 @@ class TensorConverter::Ternary {
 };
 
 Result<void> TensorConverter::convert_ternary(const TensorJob& job, const Team::Task& beside) {
-  return Ternary(*this, job).convert(beside);
+  return Ternary(*this, job, &output_).convert(beside);
+}
+
+Result<void> TensorConverter::certify(const TensorJob& job, const Team::Task& beside) {
+  return Ternary(*this, job, nullptr).convert(beside);
 }
 
 Result<std::uint64_t> TensorConverter::convert_floats(const TensorJob& job,

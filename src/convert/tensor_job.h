@@ -57,6 +57,9 @@ class TensorConverter {
   // floats that are not ternary, kMalformed for codes and numbers that mean nothing.
   Result<std::uint64_t> convert(const TensorJob& job, const Team::Task& beside);
 
+  // Reads a ternary one as convert() does, for its certificate alone: nothing is written.
+  Result<void> certify(const TensorJob& job, const Team::Task& beside);
+
   // The hash of the bytes that the output holds for a tensor, and of the scale beside it.
   Result<std::uint64_t> hash(const TensorJob& job);
 

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "arch/json_settings.h"
+#include "convert/known_pre_tokenizers.h"
 #include "convert/pieces_json.h"
 #include "convert/vocabulary.h"
 #include "format/gguf/gguf_text.h"
@@ -18,53 +19,6 @@ namespace json = boost::json;
 using arch::JsonSettings;
 using format::in_quotes;
 using text::TokenKind;
-
-// Regular expressions of Llama 3 and Qwen 2; they differ in how many digits go together.
-constexpr std::string_view kLlama3 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-std::string byte_level(bool regex) {
-  json::object part{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", regex}};
-  return essence(part);
-}
-
-json::object split(std::string_view pattern) {
-  return {{"type", "Split"},
-          {"pattern", json::object{{"Regex", json::string_view(pattern.data(), pattern.size())}}},
-          {"behavior", "Isolated"},
-          {"invert", false}};
-}
-
-std::string sequence(json::array parts) {
-  return essence(json::object{{"type", "Sequence"}, {"pretokenizers", std::move(parts)}});
-}
-
-json::object byte_level_part(bool regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", regex}};
-}
-
-struct KnownPreTokenizer {
-  std::string_view name;  // as tokenizer.ggml.pre has it
-  bool composes;          // with NFC as normaliser
-  bool ignores_merges;
-  std::string essence;
-};
-
-std::vector<KnownPreTokenizer> known_pre_tokenizers() {
-  return {
-      {"gpt-2", false, false, byte_level(true)},
-      {"olmo", true, false, byte_level(true)},
-      {"llama-bpe", false, true, sequence({split(kLlama3), byte_level_part(false)})},
-      {"qwen2", true, false, sequence({split(kQwen2), byte_level_part(false)})},
-      {"falcon", false, false,
-       sequence({json::object{{"type", "Punctuation"}, {"behavior", "Contiguous"}},
-                 byte_level_part(true),
-                 json::object{{"type", "Digits"}, {"individual_digits", false}},
-                 split("[0-9][0-9][0-9]")})},
-  };
-}
 
 class TokenizerReader {
  public:
@@ -138,7 +92,7 @@ class TokenizerReader {
     const json::value* pre = file_.find("pre_tokenizer");
     const std::string found = pre == nullptr ? "" : essence(*pre);
     for (const KnownPreTokenizer& known : known_pre_tokenizers()) {
-      if (known.essence != found || known.composes != composes) continue;
+      if (essence(known.part) != found || known.composes != composes) continue;
       if (known.ignores_merges != ignores) {
         return model.unsupported(
             "ignore_merges", std::string("expected ") + (known.ignores_merges ? "true" : "false") +

@@ -47,14 +47,14 @@ class Planner {
 
   Result<void> add_linear(const Tensor& tensor) {
     TERN_ASSIGN(TritSource trits, TritSource::open(file_, tensor));
-    const bool beside = !format::holds_scale(options_.ternary, trits.scale());
-    auto tiling = plan_.tilings.choose(options_.ternary, trits.rows(), trits.columns());
+    const bool beside = !format::holds_scale(*options_.ternary, trits.scale());
+    auto tiling = plan_.tilings.choose(*options_.ternary, trits.rows(), trits.columns());
     if (!tiling) return at(tensor, std::move(tiling.error()));
-    auto encoder = format::TernaryEncoder::create(options_.ternary, trits.rows(), trits.columns(),
+    auto encoder = format::TernaryEncoder::create(*options_.ternary, trits.rows(), trits.columns(),
                                                   beside ? 1.0f : trits.scale(), *tiling);
     if (!encoder) return at(tensor, std::move(encoder.error()));
     TranscodeJob job{
-        .kind = Kind::kTernary, .name = tensor.name, .source = &tensor, .type = options_.ternary};
+        .kind = Kind::kTernary, .name = tensor.name, .source = &tensor, .type = *options_.ternary};
     const float scale = trits.scale();
     file_.release(tensor);  // of whose pages finding the scale may have brought in all
     job.trits.push_back(std::move(trits));
@@ -94,12 +94,12 @@ class Planner {
     const bool told = file_.alignment() != format::kGgufDefaultAlignment;  // by the writer
     for (std::size_t i = 0; i < file_.keys().size(); ++i) {
       const std::string_view key = file_.keys()[i];
-      if (key == kFileType) writer.set(std::string(key), file_type_of(options_.ternary));
+      if (key == kFileType) writer.set(std::string(key), file_type_of(*options_.ternary));
       if (key == kFileType || key == format::kKernelConfigKey) continue;
       if (key != "general.alignment" || !told) writer.copy(file_.entries()[i]);
     }
     if (file_.find(kFileType) == nullptr) {
-      writer.set(std::string(kFileType), file_type_of(options_.ternary));
+      writer.set(std::string(kFileType), file_type_of(*options_.ternary));
     }
   }
 

@@ -7,31 +7,12 @@
 
 #include "convert/output_types.h"
 #include "convert/transcode.h"
-#include "convert/trit_source.h"
+#include "convert/transcode_jobs.h"
 #include "core/result.h"
 #include "format/gguf/gguf_file.h"
 #include "format/gguf/gguf_writer.h"
-#include "format/ternary_encoder.h"
 
 namespace tern::convert {
-
-struct TranscodeJob {
-  enum class Kind : std::uint8_t {
-    kCopy,     // of the source's bytes
-    kRows,     // numbers of another type
-    kTernary,  // trits
-    kScale,    // of the matrix of the job before, beside it
-  };
-  Kind kind = Kind::kCopy;
-  std::string name;
-  const format::Tensor* source = nullptr;
-  format::TensorType type = format::TensorType::kF32;  // in the output
-  float scale = 0.0f;                                  // of kScale
-  std::vector<TritSource> trits = {};                  // of kTernary: one
-  std::vector<format::TernaryEncoder> encoder = {};    // the same
-  std::uint64_t begin = 0;                             // in the output
-  std::uint64_t bytes = 0;
-};
 
 struct TranscodePlan {
   std::vector<TranscodeJob> jobs;  // in the order of the output

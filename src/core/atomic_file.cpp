@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "core/file_place.h"
+
 namespace tern {
 namespace {
 
@@ -22,6 +24,9 @@ Result<void> sync_parent(const std::filesystem::path& path) {
 }  // namespace
 
 Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
+  if (auto place = check_file_place(path); !place) {
+    return Error{ErrorCode::kIo, std::move(place.error().message), path.string()};
+  }
   const std::string stem = path.string() + ".tmp-" + std::to_string(::getpid()) + "-";
   for (unsigned attempt = 0;; ++attempt) {
     std::string beside = stem + std::to_string(attempt);

@@ -65,7 +65,8 @@ Result<TernaryMatrix> TernaryMatrix::bind(const Tensor& tensor) {
                    "the matrix carries the scale " + std::to_string(scale) +
                        ", and a second one stands beside it, in " +
                        tensor.name.substr(0, tensor.name.rfind('.')) +
-                       ".scale: which of them counts is ambiguous unless its own is 1",
+                       ".scale: which of them counts is ambiguous unless its own is 1; convert the "
+                       "model again",
                    tensor.name};
     }
     scale = *tensor.scale_beside;

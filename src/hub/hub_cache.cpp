@@ -257,16 +257,20 @@ Result<CachedRepo> HubCache::read_repo(const std::string& folder) const {
   return found;
 }
 
-Result<std::vector<CachedRepo>> HubCache::list() const {
-  std::vector<CachedRepo> repos;
+Result<CacheListing> HubCache::list() const {
+  CacheListing listing;
   std::error_code error;
   TERN_ASSIGN(const auto folders, children(path_));
   for (const fs::path& folder : folders) {
     if (!repo_of(folder.filename()) || !fs::is_directory(folder, error)) continue;
-    TERN_ASSIGN(CachedRepo repo, read_repo(folder.filename()));
-    repos.push_back(std::move(repo));
+    auto repo = read_repo(folder.filename());
+    if (repo) {
+      listing.repos.push_back(std::move(*repo));
+    } else {
+      listing.unread.push_back(std::move(repo.error()));
+    }
   }
-  return repos;
+  return listing;
 }
 
 // Blobs to which no snapshot leads, and parts; each under its lock, so that what another process

@@ -41,6 +41,11 @@ struct CachedRepo {
   std::uint64_t part_bytes = 0;  // of downloads that are not finished
 };
 
+struct CacheListing {
+  std::vector<CachedRepo> repos;
+  std::vector<Error> unread;
+};
+
 struct Removed {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;  // of disk that is free again
@@ -74,8 +79,9 @@ class HubCache {
   // Remembers where a branch or tag leads. Errors: kIo.
   Result<void> remember(const ModelRef& ref, const std::string& commit) const;
 
-  // By name. Errors: kIo.
-  Result<std::vector<CachedRepo>> list() const;
+  // By name; of a repository of which not all can be listed the error alone. Errors: kIo where the
+  // cache itself cannot be listed.
+  Result<CacheListing> list() const;
 
   // Takes away what the reference names: a file of a commit, a commit, or, for a reference without
   // file to the only commit, all of the repository; and blobs that nothing else needs, with

@@ -73,7 +73,6 @@ class HttpServer::Impl {
   }
 
   Result<void> listen() {
-    TERN_ASSIGN(tls_, tls_of(options_));
     for (const std::string& address : options_.listen) {
       TERN_ASSIGN(Listener listener, net::listen(io_, address));
       if (listener.tls && !options_.tls) {
@@ -88,17 +87,15 @@ class HttpServer::Impl {
     thread_ = std::thread([this] { io_.run(); });
     return {};
   }
-  Result<void> reconfigure(HttpServerOptions options) {
-    TERN_ASSIGN(auto tls, tls_of(options));
-    asio::post(io_, [this, options = std::move(options), tls = std::move(tls)]() mutable {
+  void reconfigure(HttpServerOptions options) {
+    asio::post(io_, [this, options = std::move(options)]() mutable {
       options.listen = std::move(options_.listen);
       options.refuse = std::move(options_.refuse);
+      if (!options.tls) options.tls = std::move(options_.tls);  // addresses of TLS stay that
       options_ = std::move(options);
       bodies_->most = options_.all_body_bytes;
       replies_->most = options_.all_reply_bytes;
-      tls_ = std::move(tls);
     });
-    return {};
   }
   const std::vector<std::string>& addresses() const { return addresses_; }
   std::size_t connections() const {
@@ -154,17 +151,12 @@ class HttpServer::Impl {
   awaitable<void> refuse(Connection& connection, const HttpError& error);
   awaitable<void> finish(Connection& connection);
   static void leave(Outbox& outbox);
-  static Result<Tls> tls_of(const HttpServerOptions& options) {
-    if (!options.tls) return Tls();
-    return make_tls_context(*options.tls);
-  }
   void count(int change);
 
-  HttpServerOptions options_;  // the server's thread's, as are tls_ and connections_
+  HttpServerOptions options_;  // the server's thread's, as are connections_
   Handler handler_;
   std::shared_ptr<MemoryPot> bodies_;
   std::shared_ptr<MemoryPot> replies_;
-  Tls tls_;
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   std::vector<std::unique_ptr<Listener>> listeners_;
@@ -193,7 +185,8 @@ awaitable<void> HttpServer::Impl::accept(Listener& listener) {
       co_await pause.async_wait(kTuple);
       continue;
     }
-    asio::co_spawn(io_, serve(std::move(socket), listener.tls ? tls_ : nullptr), asio::detached);
+    asio::co_spawn(io_, serve(std::move(socket), listener.tls ? options_.tls->context : nullptr),
+                   asio::detached);
   }
 }
 
@@ -425,9 +418,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpServerOptions& o
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() = default;
-Result<void> HttpServer::reconfigure(const HttpServerOptions& options) {
-  return impl_->reconfigure(options);
-}
+void HttpServer::reconfigure(const HttpServerOptions& options) { impl_->reconfigure(options); }
 const std::vector<std::string>& HttpServer::addresses() const { return impl_->addresses(); }
 std::size_t HttpServer::connections() const { return impl_->connections(); }
 void HttpServer::close() { impl_->close(); }

@@ -18,6 +18,7 @@
 #include "core/result.h"
 #include "net/http_message.h"
 #include "net/request_reader.h"
+#include "net/tls_identity.h"
 
 namespace tern::net {
 
@@ -49,17 +50,11 @@ class Exchange {
   virtual std::stop_token gone() const = 0;
 };
 
-// Files in PEM: the server's certificate and those that vouch for it, and its private key.
-struct TlsFiles {
-  std::string certificates;
-  std::string key;
-};
-
 struct HttpServerOptions {
   // "127.0.0.1:8080", "[::1]:0" (a free port), "unix:/run/t.sock"; https:// before the first two
   // for TLS, which needs `tls`
   std::vector<std::string> listen;
-  std::optional<TlsFiles> tls = {};
+  std::shared_ptr<const TlsIdentity> tls = {};
   HttpLimits limits = {};
   std::size_t connections = 1024;
   std::size_t all_body_bytes = 256u << 20;       // of requests that are read or not yet looked at
@@ -81,15 +76,15 @@ class HttpServer {
   using Handler = std::function<void(std::shared_ptr<Exchange>)>;
 
   // Errors: kUsage for an address that is none, and for one of TLS without certificates; kIo where
-  // one cannot be listened on; those of make_tls_context.
+  // one cannot be listened on.
   static Result<std::unique_ptr<HttpServer>> start(const HttpServerOptions& options,
                                                    Handler handler);
   // Closes all connections at once; see close().
   ~HttpServer();
 
   // Takes new limits, times and certificates, for connections to come; those of `options` that stay
-  // as they are: listen and refuse. Errors: those of make_tls_context; then nothing changes.
-  Result<void> reconfigure(const HttpServerOptions& options);
+  // as they are: listen and refuse, and certificates where there are no new ones.
+  void reconfigure(const HttpServerOptions& options);
 
   // Where it listens, with the ports that were found: "127.0.0.1:41234", "https://[::1]:41235".
   const std::vector<std::string>& addresses() const;

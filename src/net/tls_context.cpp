@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <boost/asio/ssl/error.hpp>
+#include <ctime>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/file_descriptor.h"
 
@@ -42,9 +45,24 @@ Result<void> check_file(const std::string& path, bool is_secret) {
   return Error{ErrorCode::kUsage, "anybody may read or write this key: chmod o-rw", path};
 }
 
-}  // namespace
+// Of the certificate and those that vouch for it: the first to end.
+Result<std::chrono::sys_seconds> first_end(SSL_CTX* context, const std::string& path) {
+  std::vector<const X509*> all{SSL_CTX_get0_certificate(context)};
+  STACK_OF(X509)* others = nullptr;
+  SSL_CTX_get0_chain_certs(context, &others);
+  for (int i = 0; i < sk_X509_num(others); ++i) all.push_back(sk_X509_value(others, i));
+  auto first = std::chrono::sys_seconds::max();
+  for (const X509* certificate : all) {
+    std::tm time{};
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &time) != 1) {
+      return Error{ErrorCode::kMalformed, "a certificate does not say when it ends", path};
+    }
+    first = std::min(first, std::chrono::sys_seconds(std::chrono::seconds(::timegm(&time))));
+  }
+  return first;
+}
 
-Result<std::shared_ptr<ssl::context>> make_tls_context(const TlsFiles& files) {
+Result<std::shared_ptr<ssl::context>> make_context(const TlsFiles& files) {
   TERN_TRY(check_file(files.certificates, false));
   TERN_TRY(check_file(files.key, true));
   error_code code;
@@ -81,6 +99,16 @@ Result<std::shared_ptr<ssl::context>> make_tls_context(const TlsFiles& files) {
   }
   return context;
 }
+
+}  // namespace
+
+Result<std::shared_ptr<const TlsIdentity>> read_tls_identity(const TlsFiles& files) {
+  TERN_ASSIGN(auto context, make_context(files));
+  TERN_ASSIGN(const auto end, first_end(context->native_handle(), files.certificates));
+  return std::make_shared<const TlsIdentity>(std::move(context), end);
+}
+
+std::chrono::sys_seconds end_of(const TlsIdentity& identity) { return identity.end; }
 
 bool is_plain_http(const error_code& code) {
   return code.category() == boost::asio::error::get_ssl_category() &&

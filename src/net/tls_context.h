@@ -1,19 +1,24 @@
-// What a server shows to clients that speak TLS: its certificates and how it speaks.
+// The inside of a TlsIdentity, for net/ alone.
 #pragma once
 
 #include <boost/asio/ssl/context.hpp>
+#include <chrono>
 #include <memory>
+#include <utility>
 
-#include "core/result.h"
-#include "net/http_server.h"
+#include "net/tls_identity.h"
 
 namespace tern::net {
 
-// TLS 1.2 and 1.3, and HTTP/1.1 for clients that ask which protocol (ALPN). Connections keep the
-// context that they began with. Errors: kIo for a file that cannot be read; kUsage for a key that
-// anybody may read or that belongs to another certificate; kUnsupported for an encrypted key;
-// kMalformed for what is no PEM of its kind.
-Result<std::shared_ptr<boost::asio::ssl::context>> make_tls_context(const TlsFiles& files);
+class TlsIdentity {
+ public:
+  TlsIdentity(std::shared_ptr<boost::asio::ssl::context> made, std::chrono::sys_seconds ends)
+      : context(std::move(made)), end(ends) {}
+
+  // Connections keep the context that they began with.
+  std::shared_ptr<boost::asio::ssl::context> context;
+  std::chrono::sys_seconds end;
+};
 
 // Whether a handshake failed because the other side speaks plain HTTP.
 bool is_plain_http(const boost::system::error_code& code);

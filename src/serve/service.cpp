@@ -272,7 +272,13 @@ void Service::Impl::metrics(const CallPtr& call) {
        std::chrono::duration<double>(state.since_step).count()},
       {"build_info", "What answers.", 1.0, {{"version", options_.build}, {"model", model_.id}}},
   };
-  add_key_metrics(gauges, rules()->keys);
+  const auto rules = this->rules();
+  if (const auto end = rules->policy.certificate_end) {
+    gauges.push_back({"tls.certificate_end_seconds",
+                      "When the first of the certificates ends, since 1970-01-01T00:00:00Z.",
+                      number(end->time_since_epoch().count())});
+  }
+  add_key_metrics(gauges, rules->keys);
   call->reply_text("text/plain; version=0.0.4; charset=utf-8",
                    telemetry::prometheus_text(telemetry_, gauges));
 }

@@ -1,6 +1,7 @@
 // The HTTP API of one model: which path is answered by what.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,6 +31,7 @@ struct ServicePolicy {
   std::vector<ApiKey> keys;                         // none: everybody may ask
   Origins cors_origins;                             // none: no page of another origin may
   bool log_content = false;                         // what is asked and answered, too
+  std::optional<std::chrono::sys_seconds> certificate_end;  // of TLS, for /metrics
 };
 
 // Where a request came in.

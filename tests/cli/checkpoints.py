@@ -389,3 +389,14 @@ def write_pooling(folder: Path, *modes: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    data = path.read_bytes()
+    begin = 8 + int(struct.unpack_from("<Q", data)[0])
+    found = {}
+    for name, entry in json.loads(data[8:begin]).items():
+        if name != "__metadata__":
+            first, end = entry["data_offsets"]
+            found[name] = Tensor(entry["dtype"], entry["shape"], data[begin + first : begin + end])
+    return found

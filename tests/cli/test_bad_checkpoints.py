@@ -217,7 +217,7 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     (
         tensor(Q + "_scale", "F32", [2], bytes(8)),
         UNSUPPORTED,
-        "expected one scale a matrix, found 2",
+        "expected one scale a matrix, found 2; scales of rows or groups",
     ),
     (scale(0.0), MALFORMED, "expected a scale above zero, found 0.0"),
     (scale(-1.0), MALFORMED, "expected a scale above zero, found -1.0"),

@@ -239,6 +239,19 @@ class HubTest(CliTest):
         self.assert_fails(self.tern("rm", REF), 2, "there is nothing of it")
         self.assert_fails(self.tern("rm", MODEL), 2, "not Tern's to remove")
 
+    def test_what_cannot_be_listed_is_said_and_the_rest_shown(self) -> None:
+        self.pull(REF)
+        broken = self.snapshot("README.md").parents[3] / "models--org--broken" / "snapshots"
+        broken.mkdir(parents=True)
+        (broken / "loop").symlink_to("loop")
+        outcome = self.tern("list")
+        self.assertEqual(outcome.returncode, 3, outcome)
+        self.assertIn(b"hf://org/repo/tales.gguf", outcome.stdout)
+        self.assertIn(b"models--org--broken/snapshots/loop: cannot list", outcome.stderr)
+        listed = json.loads(self.tern("list", "--json").stdout)
+        self.assertEqual([repo["repo"] for repo in listed["models"]], ["org/repo"])
+        self.assertIn("cannot list", listed["unreadable"][0])
+
     def test_rm_of_a_name(self) -> None:
         self.pull(f"{REF}/tales.gguf", "--as", "mine")
         self.assertRegex(self.tern("rm", "mine").stdout, rb", and its name\n\Z")

@@ -268,6 +268,32 @@ class TranscodeTest(CliTest):
         self.assertEqual(outcome.stdout.decode(), f"certificate {certificate}\n")
         self.assertEqual(output.read_bytes(), whole.read_bytes())
 
+    def test_a_folder_that_was_killed_goes_on_to_the_same_bytes(self) -> None:
+        for form in ("online", "bitlinear"):
+            with self.subTest(form):
+                folder = self.folder / form
+                Model().write(folder, form)
+                whole, certificate = self.transcode(folder, "iq1_bn", f"{form}.gguf")
+                output = whole.parent / f"{form}-cut.gguf"
+                command = ("transcode", folder, "-o", output, "--type", "iq1_bn", "-t", "1")
+                journal = Path(f"{output}.journal")
+                process = start(*command)
+                while process.poll() is None and (
+                    not journal.exists() or journal.read_bytes().count(b"\n") < 20
+                ):
+                    time.sleep(0.0005)
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+                if not journal.exists():
+                    self.skipTest("it was done before")
+                finished = journal.read_bytes().count(b"\n") - 1
+                outcome = self.succeed(*command)
+                self.assertEqual(outcome.stdout.decode(), f"certificate {certificate}\n")
+                said = re.search(rb"(\d+) tensors were finished before", outcome.stderr)
+                assert said is not None
+                self.assertGreaterEqual(int(said[1]), finished - 1)
+                self.assertEqual(output.read_bytes(), whole.read_bytes())
+
     def test_what_the_journal_says_is_verified(self) -> None:
         output = self.folder / "out.gguf"
         command = ("transcode", MODEL, "-o", output, "--type", "iq1_bn")

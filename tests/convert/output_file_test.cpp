@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <sstream>
@@ -53,6 +54,22 @@ TEST_F(OutputFileTest, KeepsWhatWasRecorded) {
   std::byte bytes[2];
   ASSERT_TRUE(again.read(100, bytes).ok());
   EXPECT_EQ(bytes[1], std::byte{2});
+}
+
+// A file would take their place.
+TEST_F(OutputFileTest, RefusesWhatIsNoFile) {
+  const auto refused = [&](const fs::path& path) {
+    const auto file = OutputFile::open(path, kFingerprint, kBytes);
+    EXPECT_FALSE(file.ok());
+    EXPECT_EQ(file.error().code, ErrorCode::kUsage);
+    return file.error().message;
+  };
+  EXPECT_THAT(refused(folder_.path()), HasSubstr("found a folder"));
+  EXPECT_THAT(refused(folder_ / "out/"), HasSubstr("name of a folder"));
+  EXPECT_THAT(refused(""), HasSubstr("name of a folder"));
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(refused(folder_ / "pipe"), HasSubstr("found a device, pipe or socket"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 1);
 }
 
 TEST_F(OutputFileTest, ForgetsAnotherConversion) {

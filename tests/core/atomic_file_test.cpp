@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <iterator>
@@ -70,6 +71,19 @@ TEST_F(AtomicFileTest, LeavesTheFormerContentUntilThen) {
   EXPECT_EQ(files(), 1);
 }
 
+// Renaming would take a device such as /dev/null away, a pipe here.
+TEST_F(AtomicFileTest, TakesThePlaceOfFilesAlone) {
+  const auto pipe = directory_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const auto& [path, found] : {std::pair(pipe, "found a device, pipe or socket"),
+                                    std::pair(directory_.path(), "found a folder")}) {
+    const auto file = AtomicFile::create(path);
+    ASSERT_FALSE(file.ok());
+    EXPECT_EQ(file.error().code, ErrorCode::kIo);
+    EXPECT_NE(file.error().message.find(found), std::string::npos) << file.error().message;
+  }
+}
+
 TEST_F(AtomicFileTest, TwoWritersDoNotMeet) {
   auto first = AtomicFile::create(path_);
   auto second = AtomicFile::create(path_);
@@ -106,9 +120,9 @@ TEST_F(AtomicFileTest, NamesThePathThatCannotBeWritten) {
 }
 
 TEST_F(AtomicFileTest, CannotReplaceADirectory) {
-  std::filesystem::create_directory(path_);
   auto file = AtomicFile::create(path_);
   ASSERT_TRUE(file.ok());
+  std::filesystem::create_directory(path_);
   const auto committed = file->commit();
   ASSERT_FALSE(committed.ok());
   EXPECT_EQ(committed.error().code, ErrorCode::kIo);

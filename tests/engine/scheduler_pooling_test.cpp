@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "engine/embedder.h"
 #include "engine/scheduler_fixture.h"
 
@@ -49,6 +51,33 @@ TEST_F(SchedulerTest, PooledStatesAreThoseOfAnEmbedder) {
       }
     }
   }
+}
+
+// However many wait: an answer gets a token in each step, and they share what a step may take
+// beside.
+TEST_F(SchedulerTest, TextsToPoolLeaveRoomForThoseThatDecode) {
+  const auto s = scheduler({.rows = 64,
+                            .beside = 5,
+                            .stretch = std::numeric_limits<double>::infinity(),
+                            .sequences = 8,
+                            .pages = 100});
+  Heard answer;
+  add(*s, request("Once", 100), answer);
+  s->step();
+  ASSERT_EQ(answer.tokens.size(), 1u);
+  Heard pooled[3];
+  for (Heard& heard : pooled) {
+    Request text = sized(40, 1);  // senior to the answer
+    text.pooling = arch::Pooling::kMean;
+    add(*s, std::move(text), heard);
+  }
+  for (std::size_t step = 0; step < 24; ++step) {
+    const std::uint64_t rows = count("scheduler.rows");
+    s->step();
+    EXPECT_EQ(count("scheduler.rows") - rows, 6u);
+    EXPECT_EQ(answer.tokens.size(), step + 2);
+  }
+  for (const Heard& heard : pooled) EXPECT_EQ(heard.end, EndReason::kPooled);
 }
 
 // It needs no room for a token after it.

@@ -157,7 +157,7 @@ TEST_F(ScaleBeside, IsAmbiguousElse) {
   EXPECT_EQ(
       matrix.error().to_string(),
       "i.weight: the matrix carries the scale 0.500000, and a second one stands beside it, in "
-      "i.scale: which of them counts is ambiguous unless its own is 1");
+      "i.scale: which of them counts is ambiguous unless its own is 1; convert the model again");
 }
 
 TEST_F(ScaleBeside, IsFiniteAndNotNegative) {

@@ -140,7 +140,9 @@ std::vector<MalformedGguf> bad_types() {
   for (const auto& [id, name] : foreign) {
     files.push_back({"ForeignType" + std::to_string(id),
                      "the tensor type " + std::string(name) + " (" + std::to_string(id) +
-                         ") is not implemented",
+                         ") is not implemented; expected f32, f16, bf16, q4_0, q8_0, q6_k, i2_s, "
+                         "tl1, tl2, tq1_0, tq2_0, iq1_bn or iq2_bn; convert the model again to one "
+                         "of these (of iq2_bn_r4, its iq2_bn before it was repacked)",
                      one({256}, id, 512), ErrorCode::kUnsupported});
   }
   return files;

@@ -263,7 +263,22 @@ TEST(HubCache, RemovesNothingWhereItCannotSeeWhatIsNeeded) {
     EXPECT_EQ(hub.blobs().size(), 4u);
     EXPECT_TRUE(fs::exists(hub.repo() / "snapshots" / kCommit / "model.gguf"));
   }
-  EXPECT_FALSE(cache.list().ok());
+}
+
+TEST(HubCache, ListsTheRestWhereOneCannotBeListed) {
+  TestHub hub("ok");
+  ASSERT_TRUE(hub.pull().ok());
+  const fs::path broken = hub.options.cache / "models--org--broken" / "snapshots";
+  fs::create_directories(broken);
+  fs::create_directory_symlink("a", broken / "a");
+  const auto listed = HubCache(hub.options.cache).list();
+  ASSERT_TRUE(listed.ok());
+  ASSERT_EQ(listed->repos.size(), 1u);
+  EXPECT_EQ(listed->repos.front().repo, "org/repo");
+  ASSERT_EQ(listed->unread.size(), 1u);
+  EXPECT_EQ(listed->unread.front().code, ErrorCode::kIo);
+  EXPECT_THAT(listed->unread.front().to_string(),
+              HasSubstr((broken / "a").string() + ": cannot list the folder"));
 }
 
 // A part of it, as a reader of weights asks for it.
@@ -346,10 +361,12 @@ TEST(HubCache, ListsWhatIsThere) {
   fs::create_directories(hub.options.cache / "datasets--org--other");
   const auto listed = HubCache(hub.options.cache).list();
   ASSERT_TRUE(listed.ok());
-  ASSERT_EQ(listed->size(), 1u);
-  EXPECT_EQ(listed->front().repo, "org/repo");
-  ASSERT_EQ(listed->front().revisions.size(), 1u);
-  const CachedRevision& revision = listed->front().revisions.front();
+  EXPECT_TRUE(listed->unread.empty());
+  ASSERT_EQ(listed->repos.size(), 1u);
+  const CachedRepo& repo = listed->repos.front();
+  EXPECT_EQ(repo.repo, "org/repo");
+  ASSERT_EQ(repo.revisions.size(), 1u);
+  const CachedRevision& revision = repo.revisions.front();
   EXPECT_THAT(revision.names, ElementsAre("main"));
   ASSERT_EQ(revision.files.size(), 4u);
   EXPECT_EQ(revision.files[2].path, "model.gguf");

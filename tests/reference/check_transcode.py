@@ -1,9 +1,10 @@
 """Checks `tern transcode` against an independent writer; claims/transcode_identity runs it.
 
 Prints the lines of the claim. Every ordered pair of i2_s, tl1, tl2, tq1_0, tq2_0, iq1_bn and
-iq2_bn, and as sources a checkpoint of packed uint8 in both directions of its scales and one of
-floats that are ternary. Certificates and bytes are computed again by ternary_layouts.py. Models:
-tern-tales, whose scales are no f16, and the same with scales that are.
+iq2_bn; from each of them to a checkpoint of packed uint8 and back; and as sources a checkpoint of
+packed uint8 in both directions of its scales and one of floats that are ternary. Certificates and
+bytes are computed again by ternary_layouts.py. Models: tern-tales, whose scales are no f16, and the
+same with scales that are.
 """
 
 import json
@@ -20,7 +21,7 @@ import ternary_layouts as layouts
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/cli"))
 
-from checkpoints import Gguf, Model  # noqa: E402
+from checkpoints import Gguf, Model, read_safetensors  # noqa: E402
 
 TERN = os.environ["TERN"]  # the executable
 TALES = ROOT / "models/tern-tales.gguf"
@@ -75,6 +76,17 @@ class Tally:
                 found = content[at : at + tensor["bytes"]]
                 self.same_tensors += found == wanted[tensor["name"]]
 
+    def compare_packed(self, folder: Path, model: Model, trits: dict[str, layouts.Trits]) -> None:
+        found = read_safetensors(folder / "model.safetensors")
+        for name, matrix in trits.items():
+            theirs = model.their_name(name)
+            scale = struct.pack("<f", model.gguf.scale(name))
+            self.tensors += 1
+            self.same_tensors += (
+                found[theirs].data == layouts.hf_packed(matrix)
+                and found[theirs + "_scale"].data == scale
+            )
+
 
 def transcode(source: Path, folder: Path, kind: str, name: str) -> tuple[Path, str]:
     output = folder / kind / name
@@ -113,6 +125,13 @@ def check(source: Path, folder: Path, tally: Tally) -> None:
                 tally.compare_bytes(output, kind, ones)
             elif form != "bitlinear":
                 tally.compare_bytes(output, kind, wanted[kind])
+    trits = {name: matrix for name, matrix, _ in found}
+    for kind, path in direct.items():
+        packed, printed = transcode(path, folder, "hf_packed", f"{source.stem}.{kind}")
+        _, again = transcode(packed, folder, kind, "back.gguf")
+        tally.pairs += 2
+        tally.same_pairs += (printed == certificate) + (again == certificate)
+        tally.compare_packed(packed, model, trits)
     for path in direct.values():
         tally.logits.add(run("verify", "-m", path).decode())
 

@@ -1,7 +1,10 @@
 """TLS: who gets through, with which protocols and certificates, and what hostile clients get."""
 
+import base64
 import concurrent.futures
+import http.client
 import json
+import re
 import shutil
 import socket
 import ssl
@@ -216,6 +219,48 @@ class TlsTest(unittest.TestCase):
         pair.put("first", key="second")
         self.assertIn("not that of", server.hang_up())
         self.assertEqual(server.ask("GET", "/health").status, 200)
+
+    def ending(self, pair: Pair, seconds: int) -> int:
+        """The certificate ends in so many seconds: nobody looks at the signature but clients."""
+        lines = (CERTIFICATES / "first.crt").read_text().splitlines()
+        content = base64.b64decode("".join(line for line in lines if not line.startswith("-")))
+        end = int(time.time()) + seconds
+        at = content.rindex(b"\x18\x0f")  # GeneralizedTime: the second of its two dates
+        date = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(end)).encode()
+        content = content[: at + 2] + date + content[at + 2 + len(date) :]
+        text = base64.encodebytes(content).decode()
+        pair.certificate.write_text(
+            f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n"
+        )
+        return end
+
+    def end_of_metrics(self, server: Server) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", server.ports[1], timeout=SECONDS)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        found = re.search(r"^tern_tls_certificate_end_seconds (\S+)$", text, re.MULTILINE)
+        assert found is not None, text
+        return int(float(found[1]))
+
+    def test_a_certificate_that_ends_is_warned_of(self) -> None:
+        pair, day = Pair(), 86400
+        end = self.ending(pair, 13 * day + 60)
+        server = Server(
+            *("--listen", "https://127.0.0.1:0", "--listen", "127.0.0.1:0"), *pair.options()
+        )
+        self.addCleanup(server.close)
+        self.assertEqual(self.end_of_metrics(server), end)
+        date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(end))
+        self.assertIn(f"ends at {date}, in 13 days", "".join(server.said))
+        end = self.ending(pair, -60)
+        said = server.hang_up()
+        self.assertIn("WARNING", said)
+        self.assertIn("a certificate ended at", said)
+        self.assertEqual(self.end_of_metrics(server), end)
+        end = self.ending(pair, 14 * day + 60)
+        self.assertNotIn("certificate end", server.hang_up())
+        self.assertEqual(self.end_of_metrics(server), end)
 
     def test_wrong_files_are_refused(self) -> None:
         for certificate, key, mode, code, word in (

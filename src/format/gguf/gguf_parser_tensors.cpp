@@ -79,10 +79,12 @@ Result<TensorType> GgufParser::parse_tensor_type() {
   if (const auto type = tensor_type(id)) return *type;
   const std::string_view foreign = foreign_tensor_type(id);
   if (foreign.empty()) return unsupported(at, "the tensor type {} is unknown to Tern", id);
-  return unsupported(at,
-                     "the tensor type {} ({}) is not implemented; expected f32, f16, bf16, q4_0, "
-                     "q8_0, q6_k, i2_s, tl1, tl2, tq1_0, tq2_0, iq1_bn or iq2_bn",
-                     foreign, id);
+  return unsupported(
+      at,
+      "the tensor type {} ({}) is not implemented; expected f32, f16, bf16, q4_0, "
+      "q8_0, q6_k, i2_s, tl1, tl2, tq1_0, tq2_0, iq1_bn or iq2_bn; convert the model again to "
+      "one of these (of iq2_bn_r4, its iq2_bn before it was repacked)",
+      foreign, id);
 }
 
 // Of a type whose scale is no block's.
