@@ -109,6 +109,19 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "next_utf8(part, 0).length != part.size()",
         ): "merges of symbols that no text has and no merge makes",
     },
+    "jinja": {
+        ("filters.cpp", "bound", "of.whole() <= 0"): "0 - 0 is 0",
+        (
+            "filters.cpp",
+            "bound",
+            "digits <= 0",
+        ): "both ways to the nearest whole number, halves to the even one",
+        (
+            "lexer.cpp",
+            "bound",
+            "i <= source_.size()",
+        ): "the NUL behind the end belongs to what is refused a moment later",
+    },
     "arch": {
         (
             "gguf_dialect.cpp",

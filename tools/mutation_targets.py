@@ -129,6 +129,7 @@ TARGETS = {
         program="tests/text/text_test",
         first={"*": "ChatTemplate.*-*.IsBounded:*.IsBoundedInWhatItsValuesHold"},
         all="ChatTemplate.*:ChatPrompt.*:NamedTemplates.*",
+        equivalent=EQUIVALENT["jinja"],
     ),
     # What else convert has, programs of tests/cli guard.
     "convert": Target(
@@ -170,6 +171,17 @@ TARGETS = {
             "src/arch/json_settings.cpp": "HfDialect.*",
         },
         equivalent=EQUIVALENT["arch"],
+    ),
+    # What reads what a server says; a server that misbehaves, of tests/hub, guards the rest.
+    "hub": Target(
+        files=(
+            "src/hub/aliases.cpp",
+            "src/hub/listing.cpp",
+            "src/hub/model_ref.cpp",
+            "src/hub/url.cpp",
+        ),
+        test="hub_test",
+        program="tests/hub/hub_test",
     ),
     # Of the server, programs of tests/serve guard the rest.
     "net": Target(

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
+#include <optional>
 
 namespace tern::text::jinja {
 
@@ -210,6 +212,28 @@ Result<Value> absolute(Interpreter& interpreter, const Value& of, const Argument
   return of.whole() < 0 ? binary(interpreter, "-", Value(0), of) : Result<Value>(of.whole());
 }
 
+// Without its "+", which std::from_chars does not know; nothing of "+-1".
+std::string_view without_plus(std::string_view number) {
+  if (!number.starts_with('+')) return number;
+  number.remove_prefix(1);
+  return number.starts_with('-') ? std::string_view() : number;
+}
+
+// What float() of Python reads: also what is too large for a number, as infinity, and what is too
+// small for one, as zero.
+std::optional<double> real_of(std::string_view text) {
+  text = without_plus(text);
+  if (text.ends_with(')')) return std::nullopt;  // nan(1), which only C++ knows
+  double real = 0.0;
+  const char* const end = text.data() + text.size();
+  const auto outcome = std::from_chars(text.data(), end, real);
+  if (outcome.ptr != end || outcome.ec == std::errc::invalid_argument) return std::nullopt;
+  if (outcome.ec == std::errc::result_out_of_range) {
+    return std::strtod(std::string(text).c_str(), nullptr);
+  }
+  return real;
+}
+
 Result<Value> whole_part(double value, const Value& fallback) {
   if (std::isnan(value)) return fallback;
   if (std::fabs(value) < 9e18) return Value(static_cast<std::int64_t>(value));
@@ -224,15 +248,13 @@ Result<Value> to_integer(Interpreter&, const Value& of, const Arguments& given) 
   if (of.is_number()) return Value(of.whole());
   if (of.string() == nullptr) return fallback;
   const std::string text = stripped(*of.string(), "", true, true);
-  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
-  const char* const end = text.data() + text.size();
+  const std::string_view digits = without_plus(text);
+  const char* const end = digits.data() + digits.size();
   std::int64_t number = 0;
-  auto outcome = std::from_chars(begin, end, number);
+  const auto outcome = std::from_chars(digits.data(), end, number);
   if (outcome.ec == std::errc() && outcome.ptr == end) return Value(number);
-  double real = 0.0;
-  outcome = std::from_chars(begin, end, real);
-  const bool is_real = outcome.ec == std::errc() && outcome.ptr == end && !std::isinf(real);
-  return is_real ? whole_part(real, fallback) : fallback;
+  const std::optional<double> real = real_of(text);
+  return real && !std::isinf(*real) ? whole_part(*real, fallback) : fallback;
 }
 
 Result<Value> to_real(Interpreter&, const Value& of, const Arguments& given) {
@@ -240,19 +262,25 @@ Result<Value> to_real(Interpreter&, const Value& of, const Arguments& given) {
   const Value* fallback = given.find(0, "default");
   if (of.is_number()) return Value(of.number());
   if (of.string()) {
-    const std::string text = stripped(*of.string(), "", true, true);
-    double real = 0.0;
-    const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
-    const auto outcome = std::from_chars(begin, text.data() + text.size(), real);
-    if (outcome.ec == std::errc() && outcome.ptr == text.data() + text.size()) return Value(real);
+    const std::optional<double> real = real_of(stripped(*of.string(), "", true, true));
+    if (real) return Value(*real);
   }
   return fallback == nullptr ? Value(0.0) : *fallback;
 }
 
+// round(none): as Python's round(x, None), a whole number; halves become even.
+Result<Value> nearest_whole(double value) {
+  if (std::isnan(value)) return refused("expected a number to round, found nan");
+  return whole_part(std::nearbyint(value), Value());
+}
+
 Result<Value> round(Interpreter& interpreter, const Value& of, const Arguments& given) {
   if (!of.is_number()) return refused("expected a number, found a '" + of.type_name() + "'");
-  TERN_ASSIGN(const std::int64_t digits, whole(given, 0, "precision", 0));
   TERN_ASSIGN(const std::string method, words(interpreter, given, 1, "method", "common"));
+  if (method == "common" && is_none(given, 0, "precision")) {
+    return of.real() ? nearest_whole(of.number()) : Value(of.whole());
+  }
+  TERN_ASSIGN(const std::int64_t digits, whole(given, 0, "precision", 0));
   if (digits < -300 || digits > 300) return refused("expected a precision of -300 to 300");
   if (!of.real() && method == "common" && digits >= 0) return Value(of.whole());
   const double factor = std::pow(10.0, static_cast<double>(digits));
