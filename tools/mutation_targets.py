@@ -77,6 +77,14 @@ TARGETS = {
         ),
         test="format_test",
         program="tests/format/format_test",
+        first={
+            "src/format/safetensors/checkpoint.cpp": "CheckpointFolder.*",
+            "src/format/safetensors/safetensors_file.cpp": "*Safetensors*:CheckpointFolder.*",
+            "src/format/safetensors/safetensors_header.cpp": "*Safetensors*",
+            "src/format/ternary/iq_bn.cpp": "IqBn.*",
+            "src/format/ternary/tl.cpp": "Tl.*",
+            "src/format/ternary_encoder.cpp": "TernaryEncoder.*",
+        },
         equivalent=EQUIVALENT["format"],
     ),
     "text": Target(
@@ -182,6 +190,7 @@ TARGETS = {
         ),
         test="hub_test",
         program="tests/hub/hub_test",
+        equivalent=EQUIVALENT["hub"],
     ),
     # Of the server, programs of tests/serve guard the rest.
     "net": Target(

@@ -274,6 +274,23 @@ Result<Value> nearest_whole(double value) {
   return whole_part(std::nearbyint(value), Value());
 }
 
+// To a multiple of 10^-digits, of which there is one: halves to the even one, as Python has it.
+Result<Value> to_multiple(std::int64_t value, std::int64_t digits) {
+  constexpr std::int64_t kLeastDigits = -19;  // units beyond do not fit in 64 bits
+  std::uint64_t unit = 1;
+  for (std::int64_t i = std::max(digits, kLeastDigits); i < 0; ++i) unit *= 10;
+  const bool negative = value < 0;
+  const std::uint64_t size =
+      negative ? 0 - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
+  std::uint64_t count = size / unit;
+  const std::uint64_t below = size % unit;
+  if (digits >= kLeastDigits && (below > unit - below || (below == unit - below && count % 2 == 1)))
+    ++count;
+  std::int64_t rounded = 0;
+  if (__builtin_mul_overflow(count, unit, &rounded)) return refused("expected a smaller number");
+  return Value(negative ? -rounded : rounded);
+}
+
 Result<Value> round(Interpreter& interpreter, const Value& of, const Arguments& given) {
   if (!of.is_number()) return refused("expected a number, found a '" + of.type_name() + "'");
   TERN_ASSIGN(const std::string method, words(interpreter, given, 1, "method", "common"));
@@ -282,18 +299,16 @@ Result<Value> round(Interpreter& interpreter, const Value& of, const Arguments& 
   }
   TERN_ASSIGN(const std::int64_t digits, whole(given, 0, "precision", 0));
   if (digits < -300 || digits > 300) return refused("expected a precision of -300 to 300");
-  if (!of.real() && method == "common" && digits >= 0) return Value(of.whole());
+  if (!of.real() && method == "common") {
+    return digits < 0 ? to_multiple(of.whole(), digits) : Value(of.whole());
+  }
   const double factor = std::pow(10.0, static_cast<double>(digits));
   const double scaled = of.number() * factor;
   // "+ 0.0" makes 0.0 of -0.0, for Python's are whole numbers, which have no sign of zero.
   if (method == "ceil") return Value((std::ceil(scaled) + 0.0) / factor);
   if (method == "floor") return Value((std::floor(scaled) + 0.0) / factor);
   if (method != "common") return refused("expected common, ceil or floor as method");
-  if (digits < 0) {
-    const double near = std::nearbyint(scaled) / factor;
-    if (!of.real() && std::fabs(near) >= 9.2e18) return refused("expected a smaller number");
-    return of.real() ? Value(near) : Value(static_cast<std::int64_t>(near));
-  }
+  if (digits < 0) return Value(std::nearbyint(scaled) / factor);
   double rounded = 0.0;  // as Python: to the nearest decimal of the exact value, ties to even
   const std::string text = fmt::format("{:.{}f}", of.number(), digits);
   std::from_chars(text.data(), text.data() + text.size(), rounded);
