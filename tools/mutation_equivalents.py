@@ -126,21 +126,9 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             ),
             "a divisor of zero and a step of zero have been refused",
         ),
-        (
-            "filters.cpp",
-            "sign",
-            "text.data() - text.size()",
-        ): "the NUL behind the text is no digit",
-        (
-            "filters.cpp",
-            "bound",
-            "digits <= 0",
-        ): "both ways to the nearest whole number, halves to the even one",
-        (
-            "lexer.cpp",
-            "bound",
-            "i <= source_.size()",
-        ): "the NUL behind the end belongs to what is refused a moment later",
+        ("filters.cpp", "sign", "text.data() - text.size()"): "the NUL behind it is no digit",
+        ("filters.cpp", "bound", "digits <= 0"): "both ways to the nearest whole number",
+        ("lexer.cpp", "bound", "i <= source_.size()"): "the NUL behind an open string is refused",
     },
     "hub": {
         (

@@ -88,7 +88,7 @@ TEST(ChatTemplate, AgreesWithJinja2) {
 }
 // tests/reference/make_chat_details.py
 TEST(ChatTemplate, AgreesWithJinja2InDetails) {
-  expect_agreement(kData + "chat_details.jsonl", 1046);
+  expect_agreement(kData + "chat_details.jsonl", 1053);
 }
 
 std::string repeated(std::string_view unit, std::size_t count) {
@@ -201,6 +201,15 @@ TEST(ChatTemplate, NestsAsDeepAsItsLimitsSay) {
   EXPECT_THAT(error_of(targets(100)), HasSubstr("expected fewer nested targets"));
 }
 
+TEST(ChatTemplate, SpendsAllOfItsBudget) {
+  ChatInput input;
+  input.limits.bytes = 3;
+  input.limits.steps = 1;
+  EXPECT_EQ(*render("abc", input), "abc");
+  EXPECT_THAT(error_of("abcd", input), HasSubstr("at most 3 bytes made"));
+  EXPECT_THAT(error_of("a{{ b }}", input), HasSubstr("at most 1 steps"));
+}
+
 // What is shown counts where it is an argument, too.
 TEST(ChatTemplate, IsBoundedInWhatItIsGiven) {
   const std::string heavy =
@@ -307,7 +316,14 @@ TEST(ChatTemplate, RecursiveLoopsKeepToTheirNames) {
               HasSubstr("expected a separator"));
 }
 
+TEST(ChatTemplate, WritesBytesThatAreNoTextAsJsonCan) {
+  ChatInput input;
+  input.variables.emplace_back("s", "a\xff\xf0\x9f\x90\xa6");
+  EXPECT_EQ(*render("{{ s | tojson(true) }}", input), R"("a\ufffd\ud83d\udc26")");
+}
+
 TEST(ChatTemplate, ErrorsSayWhereAndWhat) {
+  EXPECT_EQ(error_of("{{ 1"), "chat template, line 1: expected '}}', found the end");
   EXPECT_EQ(error_of("{% if 1 %}\nx"),
             "chat template, line 2: expected '{% endif %}', found the end of the template");
   EXPECT_EQ(error_of("{{ 0x1FFFFFFFFFFFFFFFF + 1 }}"),

@@ -49,7 +49,7 @@ class Interpreter {
  private:
   struct Scope {
     Variables variables;
-    bool ends_lookup;  // a macro sees its own names and those of the outermost scope
+    bool ends_lookup;               // a macro sees its own names and those of the outermost scope
     const void* turn_of = nullptr;  // of which loop's, by what its `changed` saw
   };
   enum class Flow { kOn, kBreak, kContinue };

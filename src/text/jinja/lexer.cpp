@@ -38,8 +38,8 @@ std::string with_plain_line_breaks(std::string_view source) {
   return out;
 }
 
-// Behind the last byte of a std::string stands a NUL, which is no part of any token: the byte behind
-// one that is there can be looked at.
+// Behind the last byte of a std::string stands a NUL, which is no part of any token: the byte
+// behind one that is there can be looked at.
 class Lexer {
  public:
   explicit Lexer(std::string_view source) : source_(with_plain_line_breaks(source)) {}
@@ -229,8 +229,8 @@ class Lexer {
     const char mark = static_cast<char>(source_[at_ + 1] | 0x20);
     const std::size_t base = mark == 'x' ? 16 : mark == 'o' ? 8 : mark == 'b' ? 2 : 0;
     if (base == 0) return false;
-    const std::string_view digits = base == 16 ? "0123456789abcdefABCDEF"
-                                               : std::string_view("01234567").substr(0, base);
+    const std::string_view digits =
+        base == 16 ? "0123456789abcdefABCDEF" : std::string_view("01234567").substr(0, base);
     std::size_t end = at_ + 2;
     const auto is_one = [&](std::size_t i) { return digits.find(source_[i]) != digits.npos; };
     while (is_one(end) || (source_[end] == '_' && is_one(end + 1))) ++end;
