@@ -134,6 +134,11 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
         (
             "listing.cpp",
             "clause",
+            "value == nullptr || value->get_int64() < 0",
+        ): "what Boost keeps in the place of the number is none of a size",
+        (
+            "listing.cpp",
+            "clause",
             "value == nullptr || !value->is_int64()",
         ): "a negative size is then one beyond the largest",
         **dict.fromkeys(
