@@ -232,7 +232,9 @@ class Lexer {
     const std::string_view digits =
         base == 16 ? "0123456789abcdefABCDEF" : std::string_view("01234567").substr(0, base);
     std::size_t end = at_ + 2;
-    const auto is_one = [&](std::size_t i) { return digits.find(source_[i]) != digits.npos; };
+    const auto is_one = [&](std::size_t i) {
+      return digits.find(source_[i]) != std::string_view::npos;
+    };
     while (is_one(end) || (source_[end] == '_' && is_one(end + 1))) ++end;
     if (end == at_ + 2) return false;
     std::string text = source_.substr(at_, end - at_);
