@@ -74,7 +74,14 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "bound",
             "end - element > kI2sBlockElements",
         ): "a last whole block is then read value by value, with the same outcome",
-        ("tq.cpp", "bound", "v <= 243"): "a table that the compiler makes",
+        **dict.fromkeys(
+            (
+                ("tq.cpp", "bound", "v <= 243"),
+                ("iq_bn.cpp", "bound", "v <= 243"),
+                ("iq_bn.cpp", "sign", "static_cast<int>(rest % 3) + 1"),
+            ),
+            "a table that the compiler makes",
+        ),
         ("float_blocks.cpp", "bound", "magnitude <= 0x400u"): "both ways to the same number",
         ("fingerprint.cpp", "sign", "kSamples + 1"): "other blocks, as evenly spread",
     },
@@ -108,6 +115,58 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "never",
             "next_utf8(part, 0).length != part.size()",
         ): "merges of symbols that no text has and no merge makes",
+    },
+    "jinja": {
+        ("filters.cpp", "bound", "of.whole() <= 0"): "0 - 0 is 0",
+        **dict.fromkeys(
+            (
+                ("operations.cpp", "bound", "b <= 0"),
+                ("operations.cpp", "bound", "b <= 0.0"),
+                ("operations.cpp", "bound", "step >= 0"),
+            ),
+            "a divisor of zero and a step of zero have been refused",
+        ),
+        ("filters.cpp", "sign", "text.data() - text.size()"): "the NUL behind it is no digit",
+        ("filters.cpp", "bound", "digits <= 0"): "both ways to the nearest whole number",
+        ("lexer.cpp", "bound", "i <= source_.size()"): "the NUL behind an open string is refused",
+    },
+    "hub": {
+        (
+            "listing.cpp",
+            "clause",
+            "value == nullptr || value->get_int64() < 0",
+        ): "what Boost keeps in the place of the number is none of a size",
+        (
+            "listing.cpp",
+            "clause",
+            "value == nullptr || !value->is_int64()",
+        ): "a negative size is then one beyond the largest",
+        **dict.fromkeys(
+            (
+                (
+                    "listing.cpp",
+                    "never",
+                    "dash == std::string_view::npos || slash == std::string_view::npos ||"
+                    " slash < dash",
+                ),
+                ("listing.cpp", "clause", "slash == std::string_view::npos || slash < dash"),
+                ("listing.cpp", "clause", "dash == std::string_view::npos || slash < dash"),
+                (
+                    "listing.cpp",
+                    "clause",
+                    "dash == std::string_view::npos || slash == std::string_view::npos",
+                ),
+                ("listing.cpp", "bound", "slash <= dash"),
+            ),
+            "one of the three parts is then no number, or none is below the total",
+        ),
+        ("listing.cpp", "sign", "end - close + 1"): "two characters more, of the next link",
+        (
+            "url.cpp",
+            "clause",
+            "curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK",
+        ): "no test can tell when the system has no memory",
+        ("url.cpp", "clause", "c <= '9'"): "what lies below '0' gives a negative number, too",
     },
     "arch": {
         (

@@ -77,6 +77,14 @@ TARGETS = {
         ),
         test="format_test",
         program="tests/format/format_test",
+        first={
+            "src/format/safetensors/checkpoint.cpp": "CheckpointFolder.*",
+            "src/format/safetensors/safetensors_file.cpp": "*Safetensors*:CheckpointFolder.*",
+            "src/format/safetensors/safetensors_header.cpp": "*Safetensors*",
+            "src/format/ternary/iq_bn.cpp": "IqBn.*",
+            "src/format/ternary/tl.cpp": "Tl.*",
+            "src/format/ternary_encoder.cpp": "TernaryEncoder.*",
+        },
         equivalent=EQUIVALENT["format"],
     ),
     "text": Target(
@@ -129,6 +137,7 @@ TARGETS = {
         program="tests/text/text_test",
         first={"*": "ChatTemplate.*-*.IsBounded:*.IsBoundedInWhatItsValuesHold"},
         all="ChatTemplate.*:ChatPrompt.*:NamedTemplates.*",
+        equivalent=EQUIVALENT["jinja"],
     ),
     # What else convert has, programs of tests/cli guard.
     "convert": Target(
@@ -170,6 +179,18 @@ TARGETS = {
             "src/arch/json_settings.cpp": "HfDialect.*",
         },
         equivalent=EQUIVALENT["arch"],
+    ),
+    # What reads what a server says; a server that misbehaves, of tests/hub, guards the rest.
+    "hub": Target(
+        files=(
+            "src/hub/aliases.cpp",
+            "src/hub/listing.cpp",
+            "src/hub/model_ref.cpp",
+            "src/hub/url.cpp",
+        ),
+        test="hub_test",
+        program="tests/hub/hub_test",
+        equivalent=EQUIVALENT["hub"],
     ),
     # Of the server, programs of tests/serve guard the rest.
     "net": Target(

@@ -139,7 +139,7 @@ std::optional<std::string> next_page(std::string_view link) {
   while (!link.empty()) {
     const std::size_t open = link.find('<');
     const std::size_t close = link.find('>', std::min(open, link.size()));
-    if (open == std::string_view::npos || close == std::string_view::npos) return std::nullopt;
+    if (close == std::string_view::npos) return std::nullopt;  // nor is there one without a '<'
     const std::size_t end = std::min(link.find('<', close), link.size());
     const std::string_view rest = link.substr(close + 1, end - close - 1);
     if (rest.find("rel=\"next\"") != std::string_view::npos ||

@@ -52,7 +52,7 @@ Error bad_ref(std::string_view text, std::string message) {
 }  // namespace
 
 bool is_safe_path(std::string_view path) {
-  if (path.empty() || path.size() > kMostPath) return false;
+  if (path.size() > kMostPath) return false;
   if (std::ranges::any_of(path, [](char c) { return is_control(c) || c == '\\'; })) return false;
   for (std::size_t at = 0; at <= path.size();) {
     const std::size_t end = std::min(path.find('/', at), path.size());

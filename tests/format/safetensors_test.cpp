@@ -53,6 +53,21 @@ TEST(MalformedSafetensorsFiles, EachHaveAMessageOfTheirOwn) {
   }
 }
 
+TEST(SafetensorsHeader, RefusesATypeThatIsNoTextAndTakesNumbersOf64Bits) {
+  const auto refusal = [](const std::string& type, const std::string& shape) {
+    const auto tensors = parse_safetensors_header(
+        R"({"t":{"dtype":)" + type + R"(,"shape":)" + shape + R"(,"data_offsets":[0,4]}})", 100,
+        104, "file");
+    return tensors ? "no error" : tensors.error().to_string();
+  };
+  EXPECT_EQ(refusal(R"("F32")", "[1]"), "no error");
+  for (const char* type : {"5", "null", "[]", "{}"}) {
+    EXPECT_THAT(refusal(type, "[1]"), HasSubstr("expected a text at dtype")) << type;
+  }
+  EXPECT_THAT(refusal(R"("F32")", "[18446744073709551615]"),
+              HasSubstr("the shape [18446744073709551615] does not fit into 64 bits"));
+}
+
 TEST(SafetensorsHeader, GivesTensorsInTheOrderOfTheirBytes) {
   const auto bytes = safetensors(
       R"({"b":{"dtype":"BF16","shape":[2,3],"data_offsets":[4,16]},"__metadata__":{"format":"pt"},)"
@@ -168,6 +183,14 @@ TEST_F(CheckpointFolder, RefusesBrokenIndexes) {
   EXPECT_THAT(refusal(), HasSubstr("expected a weight_map, found none"));
   write_text("model.safetensors.index.json", "{");
   EXPECT_THAT(refusal(), HasSubstr("expected JSON"));
+  std::string shards = R"({"t0":"f0")";
+  for (int i = 1; i < 4096; ++i) {
+    shards += ",\"t" + std::to_string(i) + "\":\"f" + std::to_string(i) + "\"";
+  }
+  write_index(shards + "}");
+  EXPECT_THAT(refusal(), HasSubstr("names the file 'f0', which is missing"));
+  write_index(shards + R"(,"t":"f"})");
+  EXPECT_THAT(refusal(), HasSubstr("expected at most 4096 files, found 4097"));
 }
 
 }  // namespace

@@ -200,12 +200,15 @@ TEST(Tl, TilingsThatDoNotFit) {
                "most 256");
   expect_error(two({64, 528, 32}), kUnsupported, "of 512 columns, tiles (bk) of 528 leave 512");
   expect_error(two({64, 72, 32}), kUnsupported, "tiles (bk) of 72 leave 8");
+  expect_error(check_tl_tiling(kTl2, 256, 256, {64, 264, 32}), kUnsupported,
+               "of 256 columns, tiles (bk) of 264 leave 256");
 }
 
 TEST(Tl, FindsIndicesWithoutAMeaning) {
   const Matrix m{kTl2, 32, 256, {32, 96, 32}};
   std::vector<std::int8_t> trits(m.rows * m.columns);
   const auto zeros = encoded(m, trits);
+  std::uint64_t without_meaning = 0;
   const auto found = [&](std::size_t at, unsigned byte) {
     auto bytes = zeros;
     bytes[at] = static_cast<std::byte>(byte);
@@ -214,6 +217,7 @@ TEST(Tl, FindsIndicesWithoutAMeaning) {
     const auto counts = matrix->count_codes(0, 32);
     EXPECT_EQ(counts[3] != 0, invalid.has_value());
     EXPECT_EQ(counts[0] + counts[1] + counts[2] + counts[3], trits.size());
+    without_meaning = counts[3];
     return invalid;
   };
   EXPECT_EQ(found(0, 0xd0), std::nullopt);
@@ -227,6 +231,10 @@ TEST(Tl, FindsIndicesWithoutAMeaning) {
   EXPECT_EQ(found(kPairs, 0x84), std::nullopt);
   EXPECT_EQ(found(kPairs, 0x94), 192u);
   EXPECT_EQ(found(kPairs, 0x49), 194u);
+  for (unsigned index = 9; index < 16; ++index) {  // of both its trits
+    EXPECT_EQ(found(kPairs, index << 4 | 4), 192u) << index;
+    EXPECT_EQ(without_meaning, 2u) << index;
+  }
   EXPECT_EQ(found(zeros.size() - 33, 0xff), std::nullopt);  // padding
 }
 

@@ -88,7 +88,13 @@ TEST(ChatTemplate, AgreesWithJinja2) {
 }
 // tests/reference/make_chat_details.py
 TEST(ChatTemplate, AgreesWithJinja2InDetails) {
-  expect_agreement(kData + "chat_details.jsonl", 936);
+  expect_agreement(kData + "chat_details.jsonl", 1053);
+}
+
+std::string repeated(std::string_view unit, std::size_t count) {
+  std::string text;
+  for (std::size_t i = 0; i < count; ++i) text += unit;
+  return text;
 }
 
 // What a hostile template would do to its reader.
@@ -104,6 +110,7 @@ TEST(ChatTemplate, IsBounded) {
   EXPECT_THAT(error_of("{{ 'x' | center(99999999999) }}"), HasSubstr("bytes"));
   EXPECT_THAT(error_of("{{ 'x' | indent(99999999999) }}"), HasSubstr("bytes"));
   EXPECT_THAT(error_of("{{ ('a' * 100000).replace('a', 'b' * 100000) }}"), HasSubstr("bytes"));
+  EXPECT_THAT(error_of("{{ ('a' * 100000).replace('', 'b' * 100000) }}"), HasSubstr("bytes"));
   EXPECT_THAT(error_of("{{ ('b' * 100000).join(range(9999) | map('string')) }}"),
               HasSubstr("bytes"));
   EXPECT_THAT(error_of("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
@@ -120,11 +127,6 @@ TEST(ChatTemplate, IsBounded) {
                        " in 1 %}{% endfor %}"),
               HasSubstr("nested targets"));
   EXPECT_THAT(error_of("{% macro m(a=m()) %}{% endmacro %}{{ m() }}"), HasSubstr("inside of each"));
-  const auto repeated = [](std::string_view unit, std::size_t count) {
-    std::string text;
-    for (std::size_t i = 0; i < count; ++i) text += unit;
-    return text;
-  };
   EXPECT_THAT(error_of("{{ " + repeated("(", 5000) + "1" + repeated(")", 5000) + " }}"),
               HasSubstr("nested"));
   EXPECT_THAT(error_of("{{ 1" + repeated(" + 1", 50000) + " }}"), HasSubstr("operations in a row"));
@@ -152,6 +154,8 @@ TEST(ChatTemplate, IsBoundedInWhatItsValuesHold) {
               HasSubstr("expected a value to keep in a namespace"));
   EXPECT_THAT(error_of("{% for i in [1] %}{{ loop.changed(loop) }}{% endfor %}"),
               HasSubstr("expected values to compare"));
+  EXPECT_THAT(error_of("{% macro m(x) %}{{ m([x.count]) }}{% endmacro %}{{ m([1]) }}"),
+              HasSubstr("at most 200 values inside of each other"));
   std::string maps = "{{ 'a' | map('map'";
   for (int i = 0; i < 30000; ++i) maps += ",'map'";
   EXPECT_THAT(error_of(maps + ") }}"), HasSubstr("expected at most"));
@@ -168,6 +172,42 @@ TEST(ChatTemplate, IsBoundedInWhatItsValuesHold) {
   EXPECT_EQ(error_of("{{ ('a' * 300000).find('a' * 150000 ~ 'b') }}"), "no error: -1");
   EXPECT_THAT(error_of("{{ 'ab' | center(-9223372036854775807) }}"), HasSubstr("no error: ab"));
   EXPECT_THAT(error_of("{{ 9223372036854775807 | round(-1) }}"), HasSubstr("smaller number"));
+}
+
+// One more than the limits is refused, the limits themselves are not.
+TEST(ChatTemplate, NestsAsDeepAsItsLimitsSay) {
+  const auto signs = [](std::size_t n) { return "{{ " + repeated("-", n) + "1 }}"; };
+  EXPECT_EQ(*render(signs(198)), "1");
+  EXPECT_THAT(error_of(signs(199)), HasSubstr("expected fewer nested signs"));
+  const auto brackets = [](std::size_t n) {
+    return "{{ -" + repeated("(", n) + "1" + repeated(")", n) + " }}";
+  };
+  EXPECT_EQ(*render(brackets(49)), "-1");
+  EXPECT_THAT(error_of(brackets(50)), HasSubstr("at most 100 nested expressions"));
+  const auto blocks = [](std::size_t n) {
+    return repeated("{% if 1 %}", n) + "x" + repeated("{% endif %}", n);
+  };
+  EXPECT_EQ(*render(blocks(99)), "x");
+  EXPECT_THAT(error_of(blocks(100)), HasSubstr("at most 100 nested blocks"));
+  const auto choices = [](std::size_t n) {
+    return "{% if 0 %}" + repeated("{% elif 0 %}", n) + "{% else %}x{% endif %}";
+  };
+  EXPECT_EQ(*render(choices(98)), "x");
+  EXPECT_THAT(error_of(choices(99)), HasSubstr("at most 100 nested blocks"));
+  const auto targets = [](std::size_t n) {
+    return "{% for " + repeated("(", n) + "a" + repeated(")", n) + " in 'x' %}{{ a }}{% endfor %}";
+  };
+  EXPECT_EQ(*render(targets(99)), "x");
+  EXPECT_THAT(error_of(targets(100)), HasSubstr("expected fewer nested targets"));
+}
+
+TEST(ChatTemplate, SpendsAllOfItsBudget) {
+  ChatInput input;
+  input.limits.bytes = 3;
+  input.limits.steps = 1;
+  EXPECT_EQ(*render("abc", input), "abc");
+  EXPECT_THAT(error_of("abcd", input), HasSubstr("at most 3 bytes made"));
+  EXPECT_THAT(error_of("a{{ b }}", input), HasSubstr("at most 1 steps"));
 }
 
 // What is shown counts where it is an argument, too.
@@ -196,6 +236,16 @@ TEST(ChatTemplate, LookingIntoALargeDictionaryHasItsPrice) {
       const std::string loop = std::string("{% for i in range(100) %}") + use + "{% endfor %}";
       EXPECT_EQ(render(loop, input).ok(), names == 16) << use;
     }
+  }
+}
+
+// Of a string all characters are counted to find one.
+TEST(ChatTemplate, LookingIntoALongStringHasItsPrice) {
+  for (const std::size_t size : {16u, 16'000u}) {
+    ChatInput input;
+    input.variables.emplace_back("s", std::string(size, 'x'));
+    input.limits.steps = 50'000;
+    EXPECT_EQ(render("{% for i in range(100) %}{{ s[0] }}{% endfor %}", input).ok(), size == 16);
   }
 }
 
@@ -249,11 +299,39 @@ TEST(ChatTemplate, RecursiveLoopsKeepToTheirNames) {
               HasSubstr("expected"));
   EXPECT_THAT(error_of("{% for i in [0] %}{{ loop([1]) }}{% endfor %}"),
               HasSubstr("expected 'recursive' in the loop"));
+  // The inner loop, called from turns of the outer one: with as many names around it, and with
+  // more.
+  for (const char* call :
+       {"{{ i([1]) if i != 0 }}", "{% with x = 1 %}{{ i([1]) if i != 0 }}{% endwith %}"}) {
+    EXPECT_THAT(error_of("{% for i in [0] recursive %}{% set a = loop %}" + std::string(call) +
+                         "{% for j in [0] recursive %}{{ a([loop]) if i == 0 }}{% endfor %}"
+                         "{% endfor %}"),
+                HasSubstr("expected a call of loop() within a turn of it"));
+  }
   EXPECT_THAT(error_of("{% set c = cycler(1, 2) %}{% set c.current = 5 %}"),
               HasSubstr("expected a namespace"));
+  EXPECT_THAT(error_of("{% for i in [1] %}{% set c = cycler(loop) %}{% endfor %}"),
+              HasSubstr("expected values to cycle through"));
+  EXPECT_THAT(error_of("{% for i in [1] %}{% set j = joiner(loop) %}{% endfor %}"),
+              HasSubstr("expected a separator"));
+}
+
+TEST(ChatTemplate, WritesBytesThatAreNoTextAsJsonCan) {
+  ChatInput input;
+  input.variables.emplace_back("s", "a\xff\xf0\x9f\x90\xa6");
+  EXPECT_EQ(*render("{{ s | tojson(true) }}", input), R"("a\ufffd\ud83d\udc26")");
 }
 
 TEST(ChatTemplate, ErrorsSayWhereAndWhat) {
+  EXPECT_EQ(error_of("{{ 1"), "chat template, line 1: expected '}}', found the end");
+  EXPECT_EQ(error_of("{% if 1 %}\nx"),
+            "chat template, line 2: expected '{% endif %}', found the end of the template");
+  EXPECT_EQ(error_of("{{ 0x1FFFFFFFFFFFFFFFF + 1 }}"),
+            "chat template, line 1: expected a number of 64 bits, found 0x1FFFFFFFFFFFFFFFF");
+  EXPECT_EQ(error_of("{{ 1.5 | round(301) }}"),
+            "chat template, line 1: expected a precision of -300 to 300");
+  EXPECT_EQ(error_of("{{ 1.5 | round(-301) }}"),
+            "chat template, line 1: expected a precision of -300 to 300");
   EXPECT_EQ(error_of("a\n{{ 1 + }}"), "chat template, line 2: expected an expression, found '}}'");
   EXPECT_EQ(error_of("\n\n{{ nothing.more }}"), "chat template, line 3: 'nothing' is undefined");
   EXPECT_EQ(error_of("{{ [1,\n 'a'.b.c,\n 2] }}").substr(0, 23), "chat template, line 2: ");

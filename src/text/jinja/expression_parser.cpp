@@ -95,10 +95,7 @@ Result<ExpressionPtr> ExpressionParser::tuple(bool conditional) {
   made->operands.push_back(std::move(first));
   while (take_operator(",")) {
     const Lex kind = peek().kind;
-    if (kind == Lex::kBlockEnd || kind == Lex::kOutputEnd || at_operator(")") || at_operator("=") ||
-        at_name("in")) {
-      break;
-    }
+    if (kind == Lex::kBlockEnd || kind == Lex::kOutputEnd || at_operator(")")) break;
     TERN_ASSIGN(ExpressionPtr item, expression(conditional));
     made->operands.push_back(std::move(item));
   }

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
+#include <optional>
 
 namespace tern::text::jinja {
 
@@ -210,6 +212,28 @@ Result<Value> absolute(Interpreter& interpreter, const Value& of, const Argument
   return of.whole() < 0 ? binary(interpreter, "-", Value(0), of) : Result<Value>(of.whole());
 }
 
+// Without its "+", which std::from_chars does not know; nothing of "+-1".
+std::string_view without_plus(std::string_view number) {
+  if (!number.starts_with('+')) return number;
+  number.remove_prefix(1);
+  return number.starts_with('-') ? std::string_view() : number;
+}
+
+// What float() of Python reads: also what is too large for a number, as infinity, and what is too
+// small for one, as zero.
+std::optional<double> real_of(std::string_view text) {
+  text = without_plus(text);
+  if (text.ends_with(')')) return std::nullopt;  // nan(1), which only C++ knows
+  double real = 0.0;
+  const char* const end = text.data() + text.size();
+  const auto outcome = std::from_chars(text.data(), end, real);
+  if (outcome.ptr != end || outcome.ec == std::errc::invalid_argument) return std::nullopt;
+  if (outcome.ec == std::errc::result_out_of_range) {
+    return std::strtod(std::string(text).c_str(), nullptr);
+  }
+  return real;
+}
+
 Result<Value> whole_part(double value, const Value& fallback) {
   if (std::isnan(value)) return fallback;
   if (std::fabs(value) < 9e18) return Value(static_cast<std::int64_t>(value));
@@ -224,15 +248,13 @@ Result<Value> to_integer(Interpreter&, const Value& of, const Arguments& given) 
   if (of.is_number()) return Value(of.whole());
   if (of.string() == nullptr) return fallback;
   const std::string text = stripped(*of.string(), "", true, true);
-  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
-  const char* const end = text.data() + text.size();
+  const std::string_view digits = without_plus(text);
+  const char* const end = digits.data() + digits.size();
   std::int64_t number = 0;
-  auto outcome = std::from_chars(begin, end, number);
+  const auto outcome = std::from_chars(digits.data(), end, number);
   if (outcome.ec == std::errc() && outcome.ptr == end) return Value(number);
-  double real = 0.0;
-  outcome = std::from_chars(begin, end, real);
-  const bool is_real = outcome.ec == std::errc() && outcome.ptr == end && !std::isinf(real);
-  return is_real ? whole_part(real, fallback) : fallback;
+  const std::optional<double> real = real_of(text);
+  return real && !std::isinf(*real) ? whole_part(*real, fallback) : fallback;
 }
 
 Result<Value> to_real(Interpreter&, const Value& of, const Arguments& given) {
@@ -240,32 +262,53 @@ Result<Value> to_real(Interpreter&, const Value& of, const Arguments& given) {
   const Value* fallback = given.find(0, "default");
   if (of.is_number()) return Value(of.number());
   if (of.string()) {
-    const std::string text = stripped(*of.string(), "", true, true);
-    double real = 0.0;
-    const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
-    const auto outcome = std::from_chars(begin, text.data() + text.size(), real);
-    if (outcome.ec == std::errc() && outcome.ptr == text.data() + text.size()) return Value(real);
+    const std::optional<double> real = real_of(stripped(*of.string(), "", true, true));
+    if (real) return Value(*real);
   }
   return fallback == nullptr ? Value(0.0) : *fallback;
 }
 
+// round(none): as Python's round(x, None), a whole number; halves become even.
+Result<Value> nearest_whole(double value) {
+  if (std::isnan(value)) return refused("expected a number to round, found nan");
+  return whole_part(std::nearbyint(value), Value());
+}
+
+// To a multiple of 10^-digits, of which there is one: halves to the even one, as Python has it.
+Result<Value> to_multiple(std::int64_t value, std::int64_t digits) {
+  constexpr std::int64_t kLeastDigits = -19;  // units beyond do not fit in 64 bits
+  std::uint64_t unit = 1;
+  for (std::int64_t i = std::max(digits, kLeastDigits); i < 0; ++i) unit *= 10;
+  const bool negative = value < 0;
+  const std::uint64_t size =
+      negative ? 0 - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
+  std::uint64_t count = size / unit;
+  const std::uint64_t below = size % unit;
+  if (digits >= kLeastDigits && (below > unit - below || (below == unit - below && count % 2 == 1)))
+    ++count;
+  std::int64_t rounded = 0;
+  if (__builtin_mul_overflow(count, unit, &rounded)) return refused("expected a smaller number");
+  return Value(negative ? -rounded : rounded);
+}
+
 Result<Value> round(Interpreter& interpreter, const Value& of, const Arguments& given) {
   if (!of.is_number()) return refused("expected a number, found a '" + of.type_name() + "'");
-  TERN_ASSIGN(const std::int64_t digits, whole(given, 0, "precision", 0));
   TERN_ASSIGN(const std::string method, words(interpreter, given, 1, "method", "common"));
+  if (method == "common" && is_none(given, 0, "precision")) {
+    return of.real() ? nearest_whole(of.number()) : Value(of.whole());
+  }
+  TERN_ASSIGN(const std::int64_t digits, whole(given, 0, "precision", 0));
   if (digits < -300 || digits > 300) return refused("expected a precision of -300 to 300");
-  if (!of.real() && method == "common" && digits >= 0) return Value(of.whole());
+  if (!of.real() && method == "common") {
+    return digits < 0 ? to_multiple(of.whole(), digits) : Value(of.whole());
+  }
   const double factor = std::pow(10.0, static_cast<double>(digits));
   const double scaled = of.number() * factor;
   // "+ 0.0" makes 0.0 of -0.0, for Python's are whole numbers, which have no sign of zero.
   if (method == "ceil") return Value((std::ceil(scaled) + 0.0) / factor);
   if (method == "floor") return Value((std::floor(scaled) + 0.0) / factor);
   if (method != "common") return refused("expected common, ceil or floor as method");
-  if (digits < 0) {
-    const double near = std::nearbyint(scaled) / factor;
-    if (!of.real() && std::fabs(near) >= 9.2e18) return refused("expected a smaller number");
-    return of.real() ? Value(near) : Value(static_cast<std::int64_t>(near));
-  }
+  if (digits < 0) return Value(std::nearbyint(scaled) / factor);
   double rounded = 0.0;  // as Python: to the nearest decimal of the exact value, ties to even
   const std::string text = fmt::format("{:.{}f}", of.number(), digits);
   std::from_chars(text.data(), text.data() + text.size(), rounded);

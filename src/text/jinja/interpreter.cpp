@@ -224,14 +224,12 @@ Result<Interpreter::Flow> Interpreter::loop_over(const Statement& s, const Value
   TERN_ASSIGN(const std::vector<Value> items, loop_items(s, over));
   bool ended = false;  // a turn, without break or continue: else is for where none did
   const auto seen = std::make_shared<Value>(Undefined{"changed"});
-  const auto runs = std::make_shared<bool>(true);
-  const Ends ends(*runs);
   const std::size_t around = scopes_.size();
-  const auto again = [&s, runs, around, depth](Interpreter& self, const Arguments& given) {
-    return self.loop_again(s, *runs, around, depth + 1, given);
+  const auto again = [&s, seen, around, depth](Interpreter& self, const Arguments& given) {
+    return self.loop_again(s, seen.get(), around, depth + 1, given);
   };
   for (std::size_t i = 0; i < items.size(); ++i) {
-    scopes_.push_back({{}, false});
+    scopes_.push_back({{}, false, seen.get()});
     set("loop", loop_value(items, i, depth, seen, again));
     auto outcome = assign(s.target, items[i]);
     Result<Flow> flow = outcome ? run(s.body) : Result<Flow>(outcome.error());
@@ -244,11 +242,12 @@ Result<Interpreter::Flow> Interpreter::loop_over(const Statement& s, const Value
 }
 
 // loop(items) within a recursive loop: what it writes for these. It sees the names around the loop
-// and none of the turn that asks for it.
-Result<Value> Interpreter::loop_again(const Statement& s, bool runs, std::size_t around, int depth,
-                                      const Arguments& given) {
-  if (!s.recursive || !runs || scopes_.size() < around) {
-    return refused("expected 'recursive' in the loop to call loop(), found none");
+// and none of the turn that asks for it, which has to be one of this loop.
+Result<Value> Interpreter::loop_again(const Statement& s, const void* turn_of, std::size_t around,
+                                      int depth, const Arguments& given) {
+  if (!s.recursive) return refused("expected 'recursive' in the loop to call loop(), found none");
+  if (scopes_.size() <= around || scopes_[around].turn_of != turn_of) {
+    return refused("expected a call of loop() within a turn of it, found one outside");
   }
   if (given.positional.size() != 1) return refused("expected one list in loop()");
   TERN_TRY(enter());

@@ -49,7 +49,8 @@ class Interpreter {
  private:
   struct Scope {
     Variables variables;
-    bool ends_lookup;  // a macro sees its own names and those of the outermost scope
+    bool ends_lookup;               // a macro sees its own names and those of the outermost scope
+    const void* turn_of = nullptr;  // of which loop's, by what its `changed` saw
   };
   enum class Flow { kOn, kBreak, kContinue };
   struct Pop {
@@ -59,13 +60,6 @@ class Interpreter {
     Pop& operator=(const Pop&) = delete;
     Interpreter& of_;
   };
-  struct Ends {  // says where it ends that it did
-    explicit Ends(bool& runs) : runs_(runs) {}
-    ~Ends() { runs_ = false; }
-    Ends(const Ends&) = delete;
-    Ends& operator=(const Ends&) = delete;
-    bool& runs_;
-  };
 
   Result<Flow> run(const std::vector<Statement>& statements);
   Result<Flow> run_one(const Statement& statement);
@@ -73,8 +67,8 @@ class Interpreter {
   Result<Flow> run_loop(const Statement& statement);
   Result<Flow> run_with(const Statement& statement);
   Result<Flow> loop_over(const Statement& statement, const Value& over, int depth);
-  Result<Value> loop_again(const Statement& statement, bool runs, std::size_t around, int depth,
-                           const Arguments& given);
+  Result<Value> loop_again(const Statement& statement, const void* turn_of, std::size_t around,
+                           int depth, const Arguments& given);
   Result<std::vector<Value>> loop_items(const Statement& statement, const Value& over);
   Result<void> write(const Value& value);
   Result<Value> captured(const std::vector<Statement>& body);

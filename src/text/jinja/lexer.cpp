@@ -38,12 +38,14 @@ std::string with_plain_line_breaks(std::string_view source) {
   return out;
 }
 
+// Behind the last byte of a std::string stands a NUL, which is no part of any token: the byte
+// behind one that is there can be looked at.
 class Lexer {
  public:
   explicit Lexer(std::string_view source) : source_(with_plain_line_breaks(source)) {}
 
   Result<std::vector<LexToken>> run() {
-    while (at_ < source_.size()) {
+    for (;;) {
       const std::size_t tag = next_tag();
       add_text(tag);
       if (tag == source_.size()) break;
@@ -83,7 +85,7 @@ class Lexer {
     if (strip_next_) text.remove_prefix(std::min(text.find_first_not_of(kSpaces), text.size()));
     if (trim_next_ && text.starts_with('\n')) text.remove_prefix(1);
     if (tag < source_.size()) {
-      const char mark = tag + 2 < source_.size() ? source_[tag + 2] : ' ';
+      const char mark = source_[tag + 2];
       if (mark == '-') {
         text = text.substr(0, text.find_last_not_of(kSpaces) + 1);
       } else if (source_[tag + 1] != '{' && mark != '+') {
@@ -118,7 +120,7 @@ class Lexer {
   }
 
   Result<void> lex_tag(bool block) {
-    if (at_ < source_.size() && (source_[at_] == '-' || (source_[at_] == '+' && block))) ++at_;
+    if (source_[at_] == '-' || (source_[at_] == '+' && block)) ++at_;
     if (block && is_raw()) return lex_raw();
     add(block ? Kind::kBlockBegin : Kind::kOutputBegin, "");
     const std::string_view close = block ? "%}" : "}}";
@@ -134,8 +136,8 @@ class Lexer {
   }
 
   bool ends_tag(std::string_view close, bool block) {
-    const bool strips = source_[at_] == '-' && at_ + 1 < source_.size();
-    const bool keeps = block && source_[at_] == '+' && at_ + 1 < source_.size();
+    const bool strips = source_[at_] == '-';
+    const bool keeps = block && source_[at_] == '+';
     const std::size_t skipped = strips || keeps ? 1 : 0;
     if (std::string_view(source_).substr(at_ + skipped, 2) != close) return false;
     add(block ? Kind::kBlockEnd : Kind::kOutputEnd, "");
@@ -160,8 +162,8 @@ class Lexer {
     for (std::size_t tag = source_.find("{%", at_); tag != std::string::npos;
          tag = source_.find("{%", tag + 2)) {
       std::size_t i = tag + 2;
-      const bool before = i < source_.size() && source_[i] == '-';
-      if (before || (i < source_.size() && source_[i] == '+')) ++i;
+      const bool before = source_[i] == '-';
+      if (before || source_[i] == '+') ++i;
       i = std::min(source_.find_first_not_of(kSpaces, i), source_.size());
       if (source_.compare(i, 6, "endraw") != 0) continue;
       i = std::min(source_.find_first_not_of(kSpaces, i + 6), source_.size());
@@ -189,7 +191,7 @@ class Lexer {
     const char c = source_[at_];
     if (is_name_start(c)) {
       std::size_t end = at_;
-      while (end < source_.size() && is_name(source_[end])) ++end;
+      while (is_name(source_[end])) ++end;
       add(Kind::kName, source_.substr(at_, end - at_));
       at_ = end;
       return {};
@@ -223,19 +225,17 @@ class Lexer {
 
   // 0x1F, 0o17, 0b11: true where there is one.
   bool lex_based_number() {
-    if (source_[at_] != '0' || at_ + 1 >= source_.size()) return false;
+    if (source_[at_] != '0') return false;
     const char mark = static_cast<char>(source_[at_ + 1] | 0x20);
-    const int base = mark == 'x' ? 16 : mark == 'o' ? 8 : mark == 'b' ? 2 : 0;
+    const std::size_t base = mark == 'x' ? 16 : mark == 'o' ? 8 : mark == 'b' ? 2 : 0;
     if (base == 0) return false;
     const std::string_view digits =
-        std::string_view("0123456789abcdef").substr(0, static_cast<std::size_t>(base));
+        base == 16 ? "0123456789abcdefABCDEF" : std::string_view("01234567").substr(0, base);
     std::size_t end = at_ + 2;
     const auto is_one = [&](std::size_t i) {
-      if (i >= source_.size()) return false;
-      const char c = source_[i];
-      return digits.find(is_digit(c) ? c : static_cast<char>(c | 0x20)) != std::string_view::npos;
+      return digits.find(source_[i]) != std::string_view::npos;
     };
-    while (is_one(end) || (end < source_.size() && source_[end] == '_' && is_one(end + 1))) ++end;
+    while (is_one(end) || (source_[end] == '_' && is_one(end + 1))) ++end;
     if (end == at_ + 2) return false;
     std::string text = source_.substr(at_, end - at_);
     std::erase(text, '_');
@@ -248,21 +248,19 @@ class Lexer {
     if (lex_based_number()) return {};
     std::size_t end = at_;
     const auto digits = [&] {
-      while (end < source_.size() && (is_digit(source_[end]) || source_[end] == '_')) ++end;
+      while (is_digit(source_[end]) || source_[end] == '_') ++end;
     };
     digits();
     bool real = false;
-    if (end + 1 < source_.size() && source_[end] == '.' && is_digit(source_[end + 1])) {
+    if (source_[end] == '.' && is_digit(source_[end + 1])) {
       real = true;
       ++end;
       digits();
     }
-    if (end < source_.size() && (source_[end] == 'e' || source_[end] == 'E')) {
+    if (source_[end] == 'e' || source_[end] == 'E') {
       std::size_t exponent = end + 1;
-      if (exponent < source_.size() && (source_[exponent] == '+' || source_[exponent] == '-')) {
-        ++exponent;
-      }
-      if (exponent < source_.size() && is_digit(source_[exponent])) {
+      if (source_[exponent] == '+' || source_[exponent] == '-') ++exponent;
+      if (is_digit(source_[exponent])) {
         real = true;
         end = exponent;
         digits();

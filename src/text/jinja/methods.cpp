@@ -99,7 +99,7 @@ Result<Value> split_lines(Interpreter& interpreter, const Value& of, const Argum
   const std::string& text = *of.string();
   TERN_TRY(interpreter.spend(text.size() / 16, text.size()));
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool pair = text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n';
+    const bool pair = text[i] == '\r' && text[i + 1] == '\n';  // or the NUL of its end
     if (text[i] != '\n' && text[i] != '\r') {
       line += text[i];
       continue;
@@ -418,8 +418,10 @@ Result<Value> replaced(Interpreter& interpreter, std::string_view text, std::str
   TERN_TRY(interpreter.spend(text.size() / 16, text.size()));
   if (from.empty()) {  // before each character, and at the end
     for (const std::string_view c : characters(text)) {
-      if (more()) out += to;
-      if (more()) TERN_TRY(interpreter.spend(1, to.size()));
+      if (more()) {
+        TERN_TRY(interpreter.spend(1, to.size()));
+        out += to;
+      }
       ++done;
       out += c;
     }

@@ -128,7 +128,7 @@ class Parser {
     TERN_ASSIGN(made.body, body({"elif", "else", "endif"}));
     if (parser_.peek(1).text == "elif") {
       parser_.next();
-      if (++depth_ > kDeepest) return parser_.unexpected("fewer 'elif'");
+      ++depth_;  // its body looks whether that is too deep
       TERN_ASSIGN(Statement otherwise, conditional());
       --depth_;
       made.otherwise.push_back(std::move(otherwise));

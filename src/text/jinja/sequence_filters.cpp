@@ -215,21 +215,24 @@ Result<Value> choose(Interpreter& interpreter, const Value& of, const Arguments&
 
 Result<Value> batch(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
-  TERN_ASSIGN(const std::int64_t size, whole(given, 0, "linecount", 0));
-  if (size < 1) return refused("expected at least 1 item a batch");
+  const Value* size = given.find(0, "linecount");
+  if (size == nullptr) return refused("expected the number of items of a batch");
   const Value* fill = given.find(1, "fill_with");
   std::vector<Value> batches;
-  for (std::size_t i = 0; i < all.size();) {
-    List one;
-    while (i < all.size() && static_cast<std::int64_t>(one.items.size()) < size) {
-      one.items.push_back(all[i++]);
-    }
-    while (fill && !fill->is_none() && static_cast<std::int64_t>(one.items.size()) < size) {
+  List one;
+  for (const Value& item : all) {
+    // As jinja2 has it: what no number of items equals, none or -1, makes a single batch of all.
+    if (equal(Value(one.items.size()), *size)) batches.emplace_back(std::exchange(one, {}));
+    one.items.push_back(item);
+  }
+  if (!one.items.empty() && fill != nullptr && !fill->is_none()) {
+    TERN_ASSIGN(const std::int64_t count, whole(given, 0, "linecount", 0));
+    while (static_cast<std::int64_t>(one.items.size()) < count) {
       TERN_TRY(interpreter.spend(1, sizeof(Value)));
       one.items.push_back(*fill);
     }
-    batches.emplace_back(std::move(one));
   }
+  if (!one.items.empty()) batches.emplace_back(std::move(one));
   return iterator(interpreter, std::move(batches));
 }
 
