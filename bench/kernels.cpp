@@ -289,19 +289,26 @@ void add_head(const KernelTable& table) {
         table.dot_rows_q6_k(x.data(), blocks.data(), kHidden, kHeadRows, y.data());
       });
   const std::vector<std::uint8_t> codes(kHeadRows * kHidden, 130);
-  for (const std::size_t queries : {std::size_t{1}, std::size_t{16}}) {
-    const std::string name = queries == 1 ? "scan_rows" : "scan_rows_of_16";
-    add(table, name.c_str(), static_cast<double>(queries) * items,
+  for (const std::size_t queries : {1, 2, 4, 7, 16}) {
+    const std::string name = "scan_high/" + std::to_string(queries);
+    add(table, name, static_cast<double>(queries) * items,
         [&table, codes, queries, scales = y,
          digits = std::vector<std::int8_t>(2 * queries * kHidden, 1),
          values = std::vector<float>(queries * kHeadRows)]() mutable {
           const std::vector<tern::kernels::DigitScale> of(queries, {1.0f, kHidden, kHidden});
           std::vector<float*> to;
           for (std::size_t q = 0; q < queries; ++q) to.push_back(&values[q * kHeadRows]);
-          table.scan_rows({codes.data(), kHidden / tern::kernels::kScanColumns, scales.data()},
+          table.scan_high({codes.data(), kHidden / tern::kernels::kScanColumns, scales.data()},
                           kHeadRows, {digits.data(), of.data(), queries}, to.data());
         });
   }
+  add(table, "scan_rows", items,
+      [&table, codes, scales = y, digits = std::vector<std::int8_t>(2 * kHidden, 1),
+       values = y]() mutable {
+        const tern::kernels::DigitScale of{1.0f, kHidden, kHidden};
+        table.scan_rows({codes.data(), kHidden / tern::kernels::kScanColumns, scales.data()},
+                        kHeadRows, {digits.data(), &of, 1}, values.data());
+      });
 }
 
 void add_all(const KernelTable& table) {

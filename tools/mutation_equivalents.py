@@ -283,10 +283,15 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             (
                 ("float_body.h", "sign", "row - at + kDotRows * n"),
                 ("scan_body.h", "sign", "at - kPrefetchBytes"),
+                ("scan_body.h", "sign", "codes - kPrefetchBytes"),
+                ("scan_body.h", "never", "!kLow && q == 0"),
+                ("scan_body.h", "clause", "q == 0"),
+                ("scan_body.h", "clause", "!kLow"),
             ),
             "a prefetch changes no result",
         ),
-        ("scan_body.h", "never", "row < rows"): "of such a row nothing is stored anyway",
+        ("scan_body.h", "bound", "row + kLanes < rows"): "a whole vector, lane by lane",
+        ("scan_body.h", "sign", "count + kMost + 1"): "more blocks of the same rows",
         **dict.fromkeys(
             (
                 ("attention_body.h", "bound", "queries[q].keys <= common"),
@@ -371,17 +376,30 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
                 ("head_search.cpp", "bound", "most >= lowers.least()"),
                 ("head_search.cpp", "bound", "first <= rows.end"),
                 ("head_search.cpp", "bound", "at > rows"),
-                ("head_search.cpp", "clause", "step_.matrix.copy"),
-                ("head_search.cpp", "bound", "shared.begin <= shared.end"),
+                ("head_search.cpp", "bound", "at <= own.end"),
+                ("head_search.cpp", "clause", "!step_.matrix.copy"),
+                ("head_search.cpp", "bound", "shared.begin > shared.end"),
+                ("head_search.cpp", "never", "count_ == 1"),
+                ("head_search.cpp", "bound", "first <= shared.end"),
+                ("head_search.cpp", "never", "reaching * kFewGroups <= groups"),
+                ("head_search.cpp", "bound", "reaching * kFewGroups < groups"),
+                ("head_search.cpp", "never", "!may_reach(i, group, lowers.least())"),
+                ("head_search.cpp", "bound", "reaching >= 0"),
                 ("head_search.cpp", "sign", "end + row < CpuWorkspace::kScratchRows"),
             ),
             "more work, over nothing or without an outcome",
         ),
-        (
-            "head_search.cpp",
-            "bound",
-            "bounds[r] > threshold",
-        ): "no logit reaches its bound, which has margins",
+        **dict.fromkeys(
+            (
+                ("head_search.cpp", "bound", "bounds[r] > threshold"),
+                (
+                    "head_search.cpp",
+                    "bound",
+                    "s + scans_[i].high.off(copy.residuals[row], copy.norms[row]) > least",
+                ),
+            ),
+            "no logit reaches its bound, which has margins",
+        ),
         **dict.fromkeys(
             (
                 ("kv_cache.cpp", "shift", "z << 27"),

@@ -279,7 +279,7 @@ TARGETS = {
             "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:*/CpuBackendTest.*",
             "src/backend/cpu/attention_division.cpp": "AttentionDivision.*",
             "src/backend/cpu/head_copy.cpp": "HeadCopy.*:CachedHeadCopy.*",
-            "src/backend/cpu/head_search.cpp": "HeadSearch.*-*.Find*:*.Takes*:*.Near*:*.Adv*",
+            "src/backend/cpu/head_search.cpp": "HeadSearch*.*-*.Find*:*.Takes*:*.Near*:*.Adv*",
             "src/backend/cpu/kv_cache.cpp": "Kv*:CpuKv*:*/CpuBackendTest.*",
             "src/backend/cpu/kv_pool.cpp": "Kv*:CpuKv*",
             "src/backend/cpu/packed_cache.cpp": "PackedCacheTest.*",

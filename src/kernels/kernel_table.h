@@ -230,10 +230,17 @@ struct KernelTable {
   double (*round_row)(const float* x, std::size_t n, float to_code, float scale,
                       std::uint8_t* codes);
 
-  // s[q][r] = fma(f32(H), 256, f32(L)) * (w.scales[r] * x.of[q].scale) for `rows` rows and each row
-  // q of digits; H and L are the exact int32 sums of the row's weights times the high and the low
+  // s[r] = fma(f32(H), 256, f32(L)) * (w.scales[r] * x.of->scale) for `rows` rows and the only row
+  // of digits; H and L are the exact int32 sums of the row's weights times the high and the low
   // digits. Reads the matrix once.
-  void (*scan_rows)(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* const* s);
+  void (*scan_rows)(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* s);
+  // The same in two steps, for several rows of digits. First high[q][r] = f32(H) for each row q of
+  // them; the matrix is read once.
+  void (*scan_high)(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* const* high);
+  // Then, for `count` rows of the digits from `first` on, what was values[q][r] = high[q][r]
+  // becomes s[q][r].
+  void (*scan_low)(const ScanTiles& w, std::size_t rows, const DigitRows& x, std::size_t first,
+                   std::size_t count, float* const* values);
 };
 
 }  // namespace tern::kernels

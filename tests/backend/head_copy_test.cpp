@@ -21,6 +21,9 @@ struct Scanned {
   double exact;  // the product in f64, in which it is exact to 2^-53
   float logit;   // by the sum rule
   float scanned;
+  float high;   // scanned by the high digit alone
+  float upper;  // bound of the logit, and that by the high digit alone
+  float high_upper;
   double by_residual;  // the parts of the bound
   double by_norm;
   double bound() const { return by_residual + by_norm; }
@@ -40,10 +43,17 @@ Scanned scan(const std::vector<float>& w, const std::vector<float>& x) {
   Scanned s{};
   for (std::size_t i = 0; i < w.size(); ++i) s.exact += static_cast<double>(w[i]) * x[i];
   kernels::scalar_table().dot_rows_f32(x.data(), w.data(), w.size(), 1, &s.logit);
-  float* const scanned = &s.scanned;
-  kernels::scalar_table().scan_rows(copy.tiles, 1, {digits.data(), &query.digits, 1}, &scanned);
-  s.by_residual = static_cast<double>(copy.residuals[0]) * query.of_residual;
-  s.by_norm = static_cast<double>(copy.norms[0]) * query.of_norm + query.constant;
+  const kernels::DigitRows row{digits.data(), &query.digits, 1};
+  kernels::scalar_table().scan_rows(copy.tiles, 1, row, &s.scanned);
+  s.by_residual = static_cast<double>(copy.residuals[0]) * query.both.of_residual;
+  s.by_norm = static_cast<double>(copy.norms[0]) * query.both.of_norm + query.both.constant;
+  float high = 0.0f;
+  float* const to = &high;
+  kernels::scalar_table().scan_high(copy.tiles, 1, row, &to);
+  s.high = (high * 256.0f) * (copy.tiles.scales[0] * query.digits.scale);
+  s.upper = s.scanned + query.both.off(copy.residuals[0], copy.norms[0]);
+  s.high_upper = s.high + query.high.off(copy.residuals[0], copy.norms[0]);
+  EXPECT_GE(s.high_upper, s.upper);
   return s;
 }
 
@@ -92,6 +102,24 @@ TEST(HeadCopy, TheBoundOfTheDigitsIsReached) {
   const Scanned s = scan(w, x);
   EXPECT_LE(s.off(), s.bound());
   EXPECT_GT(s.off(), 0.85 * s.bound());  // the rest is rounding that did not add up
+}
+
+// Low digits along the weights: all that the scan by the high ones leaves out is missing.
+TEST(HeadCopy, TheBoundOfTheHighDigitsIsReached) {
+  constexpr std::size_t kColumns = 1024;
+  std::vector<float> w(kColumns), x(kColumns);
+  std::mt19937 generator(5);
+  for (std::size_t i = 0; i < kColumns; ++i) {
+    const float sign = generator() % 2 == 0 ? 1.0f : -1.0f;
+    w[i] = 127.0f * sign;
+    x[i] = 256.0f * static_cast<float>(static_cast<int>(generator() % 200) - 100) + 127.0f * sign;
+  }
+  w[0] = 127.0f;
+  x[0] = 32639.0f;
+  const Scanned s = scan(w, x);
+  const float dropped = 127.0f * 127.0f * kColumns;
+  EXPECT_EQ(s.scanned - s.high, dropped);
+  EXPECT_LT(s.high_upper - s.upper, 0.01f * dropped);
 }
 
 // Weights and activations that the copy and the digits hold exactly: what is left is the rounding
@@ -174,10 +202,17 @@ TEST(HeadCopy, TheFactorsOfTheBoundAreThoseOfTheDefinition) {
       const long double gamma = steps * u / (1 - steps * u);
       const long double a = (1 + 16 * u) * (d * norm(q) + split);
       const long double b = (1 + 16 * u) * (norm(off) + gamma * norm(x) + split);
-      EXPECT_GE(query.of_residual, a) << n;
-      EXPECT_LE(query.of_residual, a * (1 + 4 * u)) << n;
-      EXPECT_GE(query.of_norm, b) << n;
-      EXPECT_LE(query.of_norm, b * (1 + 4 * u)) << n;
+      const long double more = d * norm(low) + split;
+      const long double high_a = (1 + 16 * u) * (query.both.of_residual + more);
+      const long double high_b = (1 + 16 * u) * (query.both.of_norm + more);
+      EXPECT_GE(query.high.of_residual, high_a) << n;
+      EXPECT_LE(query.high.of_residual, high_a * (1 + 4 * u)) << n;
+      EXPECT_GE(query.high.of_norm, high_b) << n;
+      EXPECT_LE(query.high.of_norm, high_b * (1 + 4 * u)) << n;
+      EXPECT_GE(query.both.of_residual, a) << n;
+      EXPECT_LE(query.both.of_residual, a * (1 + 4 * u)) << n;
+      EXPECT_GE(query.both.of_norm, b) << n;
+      EXPECT_LE(query.both.of_norm, b * (1 + 4 * u)) << n;
     }
   }
 }

@@ -4,165 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
 #include <functional>
 #include <limits>
 #include <numeric>
 
-#include "backend/cpu/cpu_backend.h"
-#include "backend/tensors.h"
-#include "core/cpu_features.h"
-#include "core/float16.h"
-#include "format/float_blocks.h"
-#include "kernels/registry.h"
+#include "backend/head_fixture.h"
 
 namespace tern::backend {
 namespace {
-
-using format::TensorType;
-using test::must;
-using test::normals;
-using test::OwnedTensor;
-
-std::vector<const kernels::KernelTable*> runnable_tables() {
-  std::vector<const kernels::KernelTable*> tables;
-  for (const auto* table : kernels::all_tables()) {
-    if ((table->required_features & ~detect_cpu_features()) == 0) tables.push_back(table);
-  }
-  return tables;
-}
-
-// A block of 32 values: a factor, then codes of four bits, those of the first half in the low ones.
-void pack_q4_0(const float* values, std::byte* to) {
-  const std::uint16_t factor = f32_to_f16(0.5f);
-  std::memcpy(to, &factor, sizeof factor);
-  const auto code = [&](std::size_t i) {
-    return static_cast<unsigned>(std::clamp(std::rint(values[i] * 2.0f) + 8.0f, 0.0f, 15.0f));
-  };
-  for (std::size_t i = 0; i < 16; ++i) to[2 + i] = std::byte(code(i) | code(i + 16) << 4);
-}
-
-// `values` rounded to a type.
-OwnedTensor head_of(TensorType type, std::size_t columns, const std::vector<float>& values) {
-  const std::size_t rows = values.size() / columns;
-  const std::size_t row_bytes = format::row_bytes(type, columns);
-  std::vector<std::byte> bytes(rows * row_bytes);
-  for (std::size_t r = 0; r < rows; ++r) {
-    const float* from = &values[r * columns];
-    std::byte* to = &bytes[r * row_bytes];
-    if (type == TensorType::kF32) std::memcpy(to, from, row_bytes);
-    if (type == TensorType::kQ8_0) format::quantize_row_q8_0(from, columns, to);
-    for (std::size_t c = 0; c < columns && type != TensorType::kQ8_0; ++c) {
-      const std::uint16_t bits =
-          type == TensorType::kF16 ? f32_to_f16(from[c]) : f32_to_bf16(from[c]);
-      if (type == TensorType::kF16 || type == TensorType::kBF16) {
-        std::memcpy(to + 2 * c, &bits, sizeof bits);
-      }
-      if (type == TensorType::kQ4_0 && c % 32 == 0) pack_q4_0(from + c, to + c / 32 * 18);
-      if (type != TensorType::kQ6_K || c % 256 != 0) continue;
-      std::array<std::int8_t, 256> quants{};
-      std::array<std::int8_t, 16> scales{};
-      scales.fill(20);
-      for (std::size_t i = 0; i < quants.size(); ++i) {
-        quants[i] = static_cast<std::int8_t>(std::clamp(from[c + i] * 8.0f, -32.0f, 31.0f));
-      }
-      format::pack_q6_k(f32_to_f16(0x1p-8f), scales.data(), quants.data(), to + c / 256 * 210);
-    }
-  }
-  return test::make_tensor("output.weight", type, {columns, rows}, std::move(bytes));
-}
-
-struct Ask {
-  std::uint32_t count = 1;
-  std::uint32_t tokens = 0;  // 0: all
-  std::vector<std::int32_t> always = {};
-  std::vector<std::int32_t> masked = {};
-};
-
-// A head behind an embedding, whose rows are x: one, or as many as `inputs` says.
-class Head {
- public:
-  Head(const kernels::KernelTable& table, std::uint32_t threads, const std::vector<float>& x,
-       const OwnedTensor& matrix, bool copy = true, std::size_t inputs = 1)
-      : backend_(table, threads),
-        x_(test::make_floats("token_embd.weight", {x.size() / inputs, inputs}, x)),
-        vocab_(matrix.tensor.rows()) {
-    plan_.slots = {{static_cast<std::uint32_t>(x.size() / inputs), false}};
-    const WeightId embedding = must(backend_.load_matrix(x_.tensor));
-    const WeightId head = must(backend_.load_matrix(matrix.tensor));
-    if (copy) must(backend_.copy_head(head));
-    plan_.ops = {{.code = OpCode::kEmbed, .out = 0, .weight = embedding},
-                 {.code = OpCode::kHead, .in = 0, .weight = head}};
-    plan_.layers = plan_.heads = plan_.kv_heads = 1;
-    plan_.head_dim = 2;
-    plan_.vocab = static_cast<std::uint32_t>(vocab_);
-    plan_.rope_frequencies = {1.0};
-    pool_ = backend_.make_pool(plan_, format::KvType::kF16, 1);
-    cache_ = pool_->make_cache();
-    workspace_ = must(backend_.make_workspace(
-        plan_, static_cast<std::uint32_t>(std::max<std::size_t>(3, inputs))));
-  }
-
-  Result<std::vector<float>> all(std::int32_t input = 0) {
-    const std::vector<BatchRow> rows{{input, 0, cache_.get()}};
-    std::vector<float> logits(vocab_);
-    const LogitQuery all{0, logits};
-    TERN_TRY(backend_.submit(plan_, {rows, {&all, 1}}, *workspace_));
-    return logits;
-  }
-  Result<std::vector<TokenLogit>> top(const Ask& ask) {
-    const std::vector<BatchRow> rows{{0, 0, cache_.get()}};
-    std::vector<TokenLogit> room(vocab_, {-1, 0.0f});
-    std::vector<TopQuery> tops{query(ask, 0, room)};
-    TERN_TRY(backend_.submit(plan_, {rows, {}, tops}, *workspace_));
-    room.resize(tops[0].found);
-    return room;
-  }
-  TopQuery query(const Ask& ask, std::uint32_t row, std::vector<TokenLogit>& room) const {
-    const auto tokens = ask.tokens == 0 ? static_cast<std::uint32_t>(vocab_) : ask.tokens;
-    return {row, ask.count, tokens, ask.always, ask.masked, room};
-  }
-
-  CpuBackend backend_;
-  OwnedTensor x_;
-  std::size_t vocab_;
-  Plan plan_;
-  std::unique_ptr<KvPool> pool_;
-  std::unique_ptr<KvCache> cache_;
-  std::unique_ptr<Workspace> workspace_;
-};
-
-bool listed(const std::vector<std::int32_t>& tokens, std::int32_t token) {
-  return std::binary_search(tokens.begin(), tokens.end(), token);
-}
-
-// What the search promises, checked against all logits.
-void expect_answers(const std::vector<float>& logits, const Ask& ask,
-                    const std::vector<TokenLogit>& found) {
-  const auto tokens = ask.tokens == 0 ? logits.size() : ask.tokens;
-  std::vector<std::int32_t> ranked;
-  std::vector<std::int32_t> wanted;
-  for (std::int32_t token = 0; token < static_cast<std::int32_t>(tokens); ++token) {
-    if (listed(ask.masked, token)) continue;
-    (listed(ask.always, token) ? wanted : ranked).push_back(token);
-  }
-  std::stable_sort(ranked.begin(), ranked.end(), [&](std::int32_t a, std::int32_t b) {
-    return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
-  });
-  ranked.resize(std::min<std::size_t>(ranked.size(), ask.count));
-  wanted.insert(wanted.end(), ranked.begin(), ranked.end());
-  std::vector<std::int32_t> present;
-  for (const TokenLogit& candidate : found) {
-    ASSERT_TRUE(present.empty() || present.back() < candidate.token);
-    present.push_back(candidate.token);
-    ASSERT_LT(candidate.token, static_cast<std::int32_t>(tokens));
-    ASSERT_FALSE(listed(ask.masked, candidate.token)) << candidate.token;
-    const float logit = logits[static_cast<std::size_t>(candidate.token)];
-    ASSERT_EQ(std::memcmp(&logit, &candidate.logit, sizeof logit), 0) << candidate.token;
-  }
-  for (const std::int32_t token : wanted) ASSERT_TRUE(listed(present, token)) << token;
-}
 
 // Every tier and several counts of threads answer alike, and as all logits say. Returns how many
 // rows were computed.
@@ -306,8 +155,8 @@ TEST(HeadSearch, NearTiesThatTheScanRanksWronglyAreFound) {
     const ScanQuery query =
         make_scan_query(x.data(), kColumns, digits.data(), kernels::kDigitBytes);
     std::vector<float> scanned(kRows);
-    float* const to = scanned.data();
-    kernels::scalar_table().scan_rows(copy.tiles, kRows, {digits.data(), &query.digits, 1}, &to);
+    kernels::scalar_table().scan_rows(copy.tiles, kRows, {digits.data(), &query.digits, 1},
+                                      scanned.data());
     const auto best = [](const std::vector<float>& v) {
       return std::max_element(v.begin(), v.end()) - v.begin();
     };
@@ -389,63 +238,6 @@ TEST(HeadSearch, Cancellation) {
   }
   const auto matrix = head_of(TensorType::kF32, kColumns, values);
   for (const std::uint32_t count : {1u, 40u}) expect_search(x, matrix, {.count = count});
-}
-
-// Each query has its own row, its own tokens and its own lists, whatever the others ask.
-TEST(HeadSearch, SeveralRowsOfABatchAreAnsweredBesideWholeRows) {
-  constexpr std::size_t kColumns = 64, kRows = 1000;
-  const auto matrix = head_of(TensorType::kF16, kColumns, normals(kColumns * kRows, 41));
-  const auto inputs = normals(3 * kColumns, 42);
-  for (const std::uint32_t threads : {1u, 2u, 5u}) {
-    Head head(*runnable_tables().back(), threads, inputs, matrix, true, 3);
-    std::vector<std::vector<float>> logits;
-    for (std::int32_t input = 0; input < 3; ++input) logits.push_back(must(head.all(input)));
-    const std::vector<BatchRow> rows{
-        {0, 0, head.cache_.get()}, {1, 1, head.cache_.get()}, {2, 2, head.cache_.get()}};
-    for (int turn = 0; turn < 20; ++turn) {
-      std::vector<float> whole(kRows);
-      std::vector<TokenLogit> first(kRows), second(kRows), third(kRows);
-      const Ask one{.count = 1}, five{.count = 5, .tokens = 500, .always = {3}};
-      const Ask three{.count = 3, .tokens = 200, .masked = {0, 7}};
-      std::vector<TopQuery> tops{head.query(one, 2, first), head.query(five, 0, second),
-                                 head.query(three, 1, third)};
-      const LogitQuery all{1, whole};
-      must(head.backend_.submit(head.plan_, {rows, {&all, 1}, tops}, *head.workspace_));
-      EXPECT_EQ(whole, logits[1]);
-      first.resize(tops[0].found);
-      second.resize(tops[1].found);
-      third.resize(tops[2].found);
-      expect_answers(logits[2], one, first);
-      expect_answers(logits[0], five, second);
-      expect_answers(logits[1], three, third);
-    }
-  }
-}
-
-// More queries than share a scan, one of which cannot be bounded: each is answered as it is alone.
-TEST(HeadSearch, ManyRowsOfABatchAreAnsweredAsEachIsAlone) {
-  constexpr std::size_t kColumns = 64, kRows = 700, kQueries = 2 * CpuWorkspace::kHeadQueries + 3;
-  const auto matrix = head_of(TensorType::kF16, kColumns, normals(kColumns * kRows, 43));
-  auto inputs = normals(kQueries * kColumns, 44);
-  inputs[5 * kColumns] = 1e30f;
-  for (const std::uint32_t threads : {1u, 3u}) {
-    Head head(*runnable_tables().back(), threads, inputs, matrix, true, kQueries);
-    std::vector<BatchRow> rows;
-    std::vector<std::vector<TokenLogit>> rooms(kQueries, std::vector<TokenLogit>(kRows));
-    std::vector<TopQuery> tops;
-    std::vector<Ask> asks(kQueries);
-    for (std::uint32_t i = 0; i < kQueries; ++i) {
-      rows.push_back({static_cast<std::int32_t>(i), i % 32, head.cache_.get()});
-      asks[i].count = i % 7 + 1;
-      tops.push_back(head.query(asks[i], i, rooms[i]));
-    }
-    must(head.backend_.submit(head.plan_, {rows, {}, tops}, *head.workspace_));
-    for (std::uint32_t i = 0; i < kQueries; ++i) {
-      EXPECT_EQ(tops[i].found == kRows, i == 5) << i;
-      rooms[i].resize(tops[i].found);
-      expect_answers(must(head.all(static_cast<std::int32_t>(i))), asks[i], rooms[i]);
-    }
-  }
 }
 
 TEST(HeadSearch, RefusesQueriesThatItHasNoRoomFor) {

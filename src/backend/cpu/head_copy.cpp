@@ -59,6 +59,14 @@ float f32_above(double value) {
   return static_cast<double>(rounded) < value ? std::nextafter(rounded, kInfinity) : rounded;
 }
 
+// A factor of a bound, larger by what the steps of the bound can round off, and such that no
+// product with it underflows.
+float factor_above(double factor) {
+  constexpr double kMargin = 1.0 + 16.0 * kUnit;
+  constexpr double kLeast = std::numeric_limits<float>::min();
+  return f32_above(std::max(factor * kMargin, kLeast));
+}
+
 struct RowBound {
   float scale;
   float residual;
@@ -215,7 +223,7 @@ ScanQuery make_scan_query(const float* x, std::size_t n, std::int8_t* digits, st
   for (std::size_t tile = 0; tile < ceil_div(n, kScanColumns); ++tile) {
     std::memset(digits + tile * stride, 0, kernels::kDigitBytes);
   }
-  ScanQuery query{{0.0f, 0, 0}, 0.0f, 0.0f, 0.0f, false};
+  ScanQuery query{{0.0f, 0, 0}, {}, {}, false};
   double largest = 0.0;
   double squares = 0.0;
   for (std::size_t i = 0; i < n; ++i) {
@@ -247,16 +255,15 @@ ScanQuery make_scan_query(const float* x, std::size_t n, std::int8_t* digits, st
   }
   // The names of docs/numbers.md.
   const double x_hat = scale * norm_above(rounded);
-  const double split = scale * (256.0 * norm_above(high_squares) + norm_above(low_squares));
+  const double low = scale * norm_above(low_squares);
+  const double roundings = 8.0 * kUnit * (scale * 256.0 * norm_above(high_squares) + low);
   const double steps = static_cast<double>(ceil_div(n, 64)) + 6.0;
   const double gamma = steps * kUnit / (1.0 - steps * kUnit);
-  constexpr double kMargin = 1.0 + 16.0 * kUnit;
-  constexpr double kLeast = std::numeric_limits<float>::min();  // so that no factor underflows
-  const double of_residual = x_hat + 8.0 * kUnit * split;
-  const double of_norm = norm_above(off) + gamma * norm + 8.0 * kUnit * split;
-  query.of_residual = f32_above(std::max(of_residual * kMargin, kLeast));
-  query.of_norm = f32_above(std::max(of_norm * kMargin, kLeast));
-  query.constant = 0x1p-108f;
+  query.both = {factor_above(x_hat + roundings),
+                factor_above(norm_above(off) + gamma * norm + roundings), 0x1p-108f};
+  const double dropped = low + roundings;
+  query.high = {factor_above(query.both.of_residual + dropped),
+                factor_above(query.both.of_norm + dropped), 0x1p-107f};
   return query;
 }
 

@@ -33,13 +33,23 @@ std::uint64_t head_copy_bytes(const format::Tensor& tensor);
 Result<HeadCopy> make_head_copy(const kernels::KernelTable& table, const format::Tensor& tensor,
                                 Arena& arena, ThreadPool& pool, PackedCache* cache);
 
-// Activations as digits, and what the bound of a row is made of:
-// |logit - scanned| <= residual * of_residual + norm * of_norm + constant.
-struct ScanQuery {
-  kernels::DigitScale digits;
+// How far a scanned value can be off, by the residual and the norm of its row.
+struct ScanBound {
   float of_residual;
   float of_norm;
   float constant;
+
+  float off(float residual, float norm) const {
+    return (residual * of_residual + norm * of_norm) + constant;
+  }
+};
+
+// Activations as digits. With S the value scanned by the high digit alone, s that by both and e =
+// both.off(): |logit - s| <= e, and S + high.off() >= s + e.
+struct ScanQuery {
+  kernels::DigitScale digits;
+  ScanBound both;
+  ScanBound high;
   bool bounded;  // false: x is too large, or no number; every row must be computed
 };
 

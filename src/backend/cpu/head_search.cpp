@@ -15,12 +15,19 @@ using format::TensorType;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Below every bound of a row that a scan can bound.
 constexpr float kBelowAll = std::numeric_limits<float>::lowest();
-constexpr std::size_t kBlock = 64;  // rows whose bounds are formed together
 // Cores do not read memory equally fast: one row in so many is left to the worker that is free, a
 // piece at a time.
 constexpr std::size_t kSharedPart = 4;
 constexpr std::size_t kPieceRows = 512;
 static_assert(kPieceRows % kernels::kTileRows == 0);
+// Where low digits matter for more than one in so many groups of rows and queries, all are scanned
+// together, which takes as much less time for each.
+constexpr std::size_t kFewGroups = 8;
+
+// The group of rows that begins there.
+Slice group_of(std::size_t first, std::size_t end) {
+  return {first, std::min(first + kernels::kTileRows, end)};
+}
 
 // The `count` largest of all values offered: the least of them is in front.
 class Largest {
@@ -99,8 +106,10 @@ void HeadSearch::bound(const ThreadPool::Worker& worker) {
   const std::size_t rows = most_tokens(step_.queries);
   const std::size_t shared = worker.count() == 1 ? 0 : rows / kSharedPart;
   const std::size_t first_shared = (rows - shared) / kernels::kTileRows * kernels::kTileRows;
-  bound_rows(slice_of(first_shared, kernels::kTileRows, worker.index(), worker.count()),
-             worker.index());
+  const Slice own = slice_of(first_shared, kernels::kTileRows, worker.index(), worker.count());
+  for (std::size_t at = own.begin; at < own.end; at += kPieceRows) {
+    bound_rows({at, std::min(at + kPieceRows, own.end)}, worker.index());
+  }
   for (;;) {
     const std::size_t at = first_shared + step_.workspace.take_head_rows(kPieceRows);
     if (at >= rows) return;
@@ -122,29 +131,67 @@ void HeadSearch::prepare(std::uint32_t worker) {
   }
 }
 
-// Reads the rows of the copy once for all queries.
 void HeadSearch::bound_rows(const Slice& shared, std::uint32_t worker) {
-  CpuWorkspace& workspace = step_.workspace;
-  if (step_.matrix.copy && shared.begin < shared.end) {
-    float* values[CpuWorkspace::kHeadQueries];
-    for (std::size_t i = 0; i < count_; ++i) values[i] = workspace.head_bounds(i) + shared.begin;
-    step_.table.scan_rows(step_.matrix.copy->from(shared.begin), shared.end - shared.begin,
-                          {workspace.head_digits(worker), scales_, count_}, values);
-  }
+  const bool finished = scan(shared, worker);
   for (std::size_t i = 0; i < count_; ++i) {
     const Slice rows = rows_of(shared, query(i));
-    float* const bounds = workspace.head_bounds(i);
-    bound_query(i, rows, worker);
+    float* const bounds = step_.workspace.head_bounds(i);
+    bound_query(i, rows, finished, worker);
     each_within(query(i).always, rows, [&](std::size_t row) { bounds[row] = kInfinity; });
     each_within(query(i).masked, rows, [&](std::size_t row) { bounds[row] = -kInfinity; });
   }
 }
 
-// bounds[row] = upper bound of the row's logit, where the scan of the row is; the workspace gets
-// the largest lower bounds of the rows that count.
-void HeadSearch::bound_query(std::size_t i, const Slice& rows, std::uint32_t worker) {
+// The least lower bound of those that are the largest so far: a row below it does not matter.
+float HeadSearch::least(std::size_t i, std::uint32_t worker) {
+  return Largest(step_.workspace.head_largest(i, worker), query(i).count).least();
+}
+
+// Reads the rows of the copy once for all queries. True: the low digits are in, as well.
+bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
+  if (!step_.matrix.copy || shared.begin >= shared.end) return true;
+  const kernels::ScanTiles tiles = step_.matrix.copy->from(shared.begin);
+  const std::size_t rows = shared.end - shared.begin;
+  float* values[CpuWorkspace::kHeadQueries];
+  for (std::size_t i = 0; i < count_; ++i) {
+    values[i] = step_.workspace.head_bounds(i) + shared.begin;
+  }
+  if (count_ == 1) {
+    step_.table.scan_rows(tiles, rows, digits(worker), values[0]);
+    return true;
+  }
+  step_.table.scan_high(tiles, rows, digits(worker), values);
+  std::size_t groups = 0, reaching = 0;
+  for (std::size_t i = 0; i < count_; ++i) {
+    const float from = least(i, worker);
+    for (std::size_t first = shared.begin; first < shared.end; first += kernels::kTileRows) {
+      ++groups;
+      reaching += may_reach(i, group_of(first, shared.end), from) ? 1 : 0;
+    }
+  }
+  if (reaching * kFewGroups <= groups) return false;
+  step_.table.scan_low(tiles, rows, digits(worker), 0, count_, values);
+  return true;
+}
+
+// Whether any of some rows, scanned by the high digits, may have a bound of at least `least`.
+bool HeadSearch::may_reach(std::size_t i, const Slice& rows, float least) {
+  const HeadCopy& copy = *step_.matrix.copy;
+  const float* const high = step_.workspace.head_bounds(i);
+  int reaching = 0;
+  for (std::size_t row = rows.begin; row < rows.end; ++row) {
+    const float s = (high[row] * 256.0f) * (copy.tiles.scales[row] * scales_[i].scale);
+    reaching += s + scans_[i].high.off(copy.residuals[row], copy.norms[row]) >= least ? 1 : 0;
+  }
+  return reaching > 0;
+}
+
+// bounds[row] = upper bound of the row's logit, where the scan of the row is, or its high digits
+// unless it is finished; the workspace gets the largest lower bounds of the rows that count.
+void HeadSearch::bound_query(std::size_t i, const Slice& rows, bool finished,
+                             std::uint32_t worker) {
   const ScanQuery& scan = scans_[i];
-  float* const bounds = step_.workspace.head_bounds(i);
+  float* bounds = step_.workspace.head_bounds(i);
   if (!scan.bounded) {
     std::fill(bounds + rows.begin, bounds + rows.end, kInfinity);
     return;
@@ -154,21 +201,28 @@ void HeadSearch::bound_query(std::size_t i, const Slice& rows, std::uint32_t wor
   each_within(query(i).always, rows, leave);
   each_within(query(i).masked, rows, leave);
   const HeadCopy& copy = *step_.matrix.copy;
-  for (std::size_t first = rows.begin; first < rows.end; first += kBlock) {
-    const std::size_t count = std::min(kBlock, rows.end - first);
-    float lower[kBlock];
+  for (std::size_t first = rows.begin; first < rows.end; first += kernels::kTileRows) {
+    const Slice group = group_of(first, rows.end);
+    if (!finished) {
+      if (!may_reach(i, group, lowers.least())) {
+        std::fill(bounds + group.begin, bounds + group.end, -kInfinity);
+        continue;
+      }
+      float* values[CpuWorkspace::kHeadQueries] = {};
+      values[i] = bounds + first;
+      step_.table.scan_low(copy.from(first), group.end - first, digits(worker), i, 1, values);
+    }
+    float lower[kernels::kTileRows];
     float most = -kInfinity;
-    for (std::size_t b = 0; b < count; ++b) {
-      const std::size_t row = first + b;
+    for (std::size_t row = first; row < group.end; ++row) {
       const float s = bounds[row];
-      const float e =
-          (copy.residuals[row] * scan.of_residual + copy.norms[row] * scan.of_norm) + scan.constant;
-      lower[b] = s - e;
+      const float e = scan.both.off(copy.residuals[row], copy.norms[row]);
+      lower[row - first] = s - e;
       bounds[row] = s + e;
-      most = std::max(most, lower[b]);
+      most = std::max(most, lower[row - first]);
     }
     if (!(most > lowers.least())) continue;
-    for (std::size_t b = 0; b < count; ++b) lowers.offer(lower[b]);
+    for (std::size_t b = 0; b < group.end - first; ++b) lowers.offer(lower[b]);
   }
 }
 

@@ -2,7 +2,8 @@
 //
 // A search bounds every logit by a scan of the int8 copy, takes as threshold the count-th largest
 // of the lower bounds, and computes exactly what may reach it (docs/numbers.md, "Certified head").
-// Where there is no copy, every row may. Searches for several rows of a batch share the scan.
+// Where there is no copy, every row may. Searches for several rows of a batch share a scan by their
+// high digits; the low ones follow where they may matter.
 #pragma once
 
 #include "backend/backend.h"
@@ -50,11 +51,17 @@ class HeadSearch {
   static Slice rows_of(std::span<const TopQuery> queries, std::uint32_t worker,
                        std::uint32_t workers);
   static Slice rows_of(const Slice& shared, const TopQuery& query);
-  TopQuery& query(std::size_t i) { return step_.queries[first_ + i]; }
+  TopQuery& query(std::size_t i) const { return step_.queries[first_ + i]; }
   const float* x(std::size_t i) { return step_.slots.row(step_.in, query(i).row); }
   void prepare(std::uint32_t worker);
   void bound_rows(const Slice& shared, std::uint32_t worker);
-  void bound_query(std::size_t i, const Slice& rows, std::uint32_t worker);
+  bool scan(const Slice& shared, std::uint32_t worker);
+  bool may_reach(std::size_t i, const Slice& rows, float least);
+  void bound_query(std::size_t i, const Slice& rows, bool finished, std::uint32_t worker);
+  float least(std::size_t i, std::uint32_t worker);
+  kernels::DigitRows digits(std::uint32_t worker) {
+    return {step_.workspace.head_digits(worker), scales_, count_};
+  }
 
   HeadStep step_;
   std::size_t first_;

@@ -28,7 +28,8 @@
 // Scans: load_bytes gives Bytes, four columns of kVectorRows rows of unsigned codes, made signed by
 // taking 128 off unless kByteOffset says that it is still in them; digit_quad the four digits;
 // multiply_bytes accumulates their dot products into ByteSums, of which byte_total makes a Wide.
-// kScanGroups groups of rows fit into the registers, or one of kScanQueries queries (1, 2, 4 or 8).
+// kScanGroups groups of rows fit into the registers, or one of kScanQueries queries, with two sums
+// each.
 
 #include "kernels/generic/attention_body.h"
 #include "kernels/generic/attention_int8_body.h"
@@ -52,5 +53,6 @@
     .attention_fold = attention_fold, .attention_output = attention_output,                     \
     .dot_rows_f32 = dot_rows_f32, .dot_rows_f16 = dot_rows_f16, .dot_rows_bf16 = dot_rows_bf16, \
     .dot_rows_q8_0 = dot_rows_q8_0, .dot_rows_q6_k = dot_rows_q6_k, .widen_f16 = widen_f16,     \
-    .row_squares = row_squares, .round_row = round_row, .scan_rows = scan_rows                  \
+    .row_squares = row_squares, .round_row = round_row, .scan_rows = scan_rows,                 \
+    .scan_high = scan_high, .scan_low = scan_low                                                \
   }

@@ -1,5 +1,6 @@
-// The scan of an int8 matrix with two digits of activations. Each lane of an accumulator is a row,
-// and every byte of the matrix is read once for both digits.
+// The scan of an int8 matrix with two digits of activations: both at once for one row of them, or
+// the high ones of several rows, and the low ones where they matter. Each lane of an accumulator is
+// a row of the matrix.
 #pragma once
 
 #include "kernels/generic/float_body.h"
@@ -7,19 +8,32 @@
 inline constexpr int kScanVectorsPerGroup = static_cast<int>(kTileRows) / kVectorRows;
 inline constexpr int kScanVectors = kScanGroups * kScanVectorsPerGroup;
 inline constexpr std::size_t kScanVectorBytes = kVectorRows * kScanColumns;
+static_assert(kVectorRows == kLanes);
 
 // f32 of a sum of products, of which the codes' offset is taken off. Both may have wrapped around;
 // their difference fits.
-TERN_INLINE Vec scan_sum(const ByteSums& sums, std::int32_t digit_sum) {
+TERN_INLINE Vec scan_sum(Wide total, std::int32_t digit_sum) {
   const auto offset =
       static_cast<std::int32_t>(kByteOffset * static_cast<std::uint32_t>(digit_sum));
-  return scaled_difference(byte_total(sums), offset, 1.0f);
+  return scaled_difference(total, offset, 1.0f);
 }
 
-TERN_INLINE void store_scan(const ScanTiles& w, const DigitScale& x, std::size_t row,
-                            std::size_t rows, const ByteSums& high, const ByteSums& low, float* s) {
-  const Vec sum = fmadd(scan_sum(high, x.high_sum), splat(256.0f), scan_sum(low, x.low_sum));
-  const Vec values = mul(sum, mul(load(w.scales + row), splat(x.scale)));
+// What both digits make together; `high` is the sum of the high one in f32.
+TERN_INLINE Vec scan_value(const ScanTiles& w, const DigitScale& x, std::size_t row, Vec high,
+                           Wide low) {
+  const Vec sum = fmadd(high, splat(256.0f), scan_sum(low, x.low_sum));
+  return mul(sum, mul(load(w.scales + row), splat(x.scale)));
+}
+
+// Those of a vector of rows from `row` on that there are.
+TERN_INLINE Vec load_rows(const float* s, std::size_t row, std::size_t rows) {
+  if (row + kLanes <= rows) return load(s + row);
+  float lanes[kLanes] = {};
+  for (std::size_t r = row; r < rows; ++r) lanes[r - row] = s[r];
+  return load(lanes);
+}
+
+TERN_INLINE void store_rows(float* s, std::size_t row, std::size_t rows, Vec values) {
   if (row + kLanes <= rows) {
     store(s + row, values);
     return;
@@ -32,7 +46,6 @@ TERN_INLINE void store_scan(const ScanTiles& w, const DigitScale& x, std::size_t
 // One row of digits over `groups` groups of rows, `step` apart: as many streams through memory.
 TERN_INLINE void scan_block(const ScanTiles& w, std::size_t rows, const DigitRows& x,
                             std::size_t group, std::size_t step, int groups, float* s) {
-  static_assert(kVectorRows == kLanes);
   const int vectors = groups * kScanVectorsPerGroup;
   const std::uint8_t* codes[kScanVectors];
   ByteSums high[kScanVectors];
@@ -61,70 +74,93 @@ TERN_INLINE void scan_block(const ScanTiles& w, std::size_t rows, const DigitRow
   for (int v = 0; v < vectors; ++v) {
     const std::size_t of = group + static_cast<std::size_t>(v / kScanVectorsPerGroup) * step;
     const std::size_t row = of * kTileRows + v % kScanVectorsPerGroup * kVectorRows;
-    if (row < rows) store_scan(w, *x.of, row, rows, high[v], low[v], s);
+    const Vec high_sum = scan_sum(byte_total(high[v]), x.of->high_sum);
+    store_rows(s, row, rows, scan_value(w, *x.of, row, high_sum, byte_total(low[v])));
   }
 }
 
-// `count` rows of digits, from q on, over one group of rows: each byte of the matrix is read once
-// for all of them.
-TERN_INLINE void scan_group(const ScanTiles& w, std::size_t rows, const DigitRows& x, std::size_t q,
-                            int count, bool fetch, std::size_t group, float* const* s) {
-  ByteSums high[kScanQueries][kScanVectorsPerGroup];
-  ByteSums low[kScanQueries][kScanVectorsPerGroup];
+void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* s) {
+  const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
+  const std::size_t step = groups / kScanGroups;
+  for (std::size_t g = 0; g < step; ++g) scan_block(w, rows, x, g, step, kScanGroups, s);
+  for (std::size_t g = step * kScanGroups; g < groups; ++g) scan_block(w, rows, x, g, 1, 1, s);
+}
+
+// One of the digits of kQueries rows of them, from q on, over one group of rows: values[q][r]
+// becomes the sum of the high ones, or, of low ones, what that sum makes with theirs. The first of
+// the rows ask for what follows; the group is near for the others. A function of its own: GCC would
+// make one loop of several.
+template <int kQueries, bool kLow>
+__attribute__((noinline)) void scan_group(const ScanTiles& w, std::size_t rows, const DigitRows& x,
+                                          std::size_t q, std::size_t group, float* const* values) {
+  ByteSums sums[kQueries][kScanVectorsPerGroup];
+#pragma GCC unroll 16
+  for (int i = 0; i < kQueries; ++i) {
 #pragma GCC unroll 8
-  for (int i = 0; i < count; ++i) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kScanVectorsPerGroup; ++v) high[i][v] = low[i][v] = byte_sums_zero();
+    for (int v = 0; v < kScanVectorsPerGroup; ++v) sums[i][v] = byte_sums_zero();
   }
   const std::uint8_t* codes = w.codes + group * w.tiles * kScanTileBytes;
-  const std::int8_t* digits = x.digits + q * kDigitBytes;
+  const std::int8_t* digits = x.digits + q * kDigitBytes + (kLow ? kScanColumns : 0);
   const std::size_t stride = x.rows * kDigitBytes;
   for (std::size_t tile = 0; tile < w.tiles; ++tile, codes += kScanTileBytes, digits += stride) {
-    if (fetch) fetch_weights(codes + kPrefetchBytes);
+    if (!kLow && q == 0) fetch_weights(codes + kPrefetchBytes);
 #pragma GCC unroll 8
     for (int v = 0; v < kScanVectorsPerGroup; ++v) {
       const Bytes bytes = load_bytes(codes + v * kScanVectorBytes);
-#pragma GCC unroll 8
-      for (int i = 0; i < count; ++i) {
-        const std::int8_t* at = digits + static_cast<std::size_t>(i) * kDigitBytes;
-        high[i][v] = multiply_bytes(high[i][v], bytes, digit_quad(at));
-        low[i][v] = multiply_bytes(low[i][v], bytes, digit_quad(at + kScanColumns));
+#pragma GCC unroll 16
+      for (int i = 0; i < kQueries; ++i) {
+        sums[i][v] = multiply_bytes(sums[i][v], bytes, digit_quad(digits + i * kDigitBytes));
       }
     }
   }
-#pragma GCC unroll 8
-  for (int i = 0; i < count; ++i) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kQueries; ++i) {
+    const DigitScale& of = x.of[q + static_cast<std::size_t>(i)];
+    float* const to = values[q + static_cast<std::size_t>(i)];
 #pragma GCC unroll 8
     for (int v = 0; v < kScanVectorsPerGroup; ++v) {
       const std::size_t row = group * kTileRows + static_cast<std::size_t>(v) * kVectorRows;
-      const std::size_t of = q + static_cast<std::size_t>(i);
-      if (row < rows) store_scan(w, x.of[of], row, rows, high[i][v], low[i][v], s[of]);
+      const Wide sum = byte_total(sums[i][v]);
+      store_rows(to, row, rows,
+                 kLow ? scan_value(w, of, row, load_rows(to, row, rows), sum)
+                      : scan_sum(sum, of.high_sum));
     }
   }
 }
 
-// Several rows of digits: the group that the first of them fetched is near for the others.
-TERN_INLINE void scan_for_all(const ScanTiles& w, std::size_t rows, const DigitRows& x,
-                              float* const* s) {
+template <bool kLow, int kQueries = 2 * kScanQueries>
+TERN_INLINE void scan_group_by(const ScanTiles& w, std::size_t rows, const DigitRows& x,
+                               std::size_t q, std::size_t count, std::size_t group,
+                               float* const* values) {
+  if constexpr (kQueries > 1) {
+    if (count < kQueries) {
+      scan_group_by<kLow, kQueries - 1>(w, rows, x, q, count, group, values);
+      return;
+    }
+  }
+  scan_group<kQueries, kLow>(w, rows, x, q, group, values);
+}
+
+// `count` rows of digits from `first` on, in blocks about equally large.
+template <bool kLow>
+TERN_INLINE void scan_digits(const ScanTiles& w, std::size_t rows, const DigitRows& x,
+                             std::size_t first, std::size_t count, float* const* values) {
+  constexpr std::size_t kMost = 2 * kScanQueries;
+  const std::size_t blocks = (count + kMost - 1) / kMost;
   for (std::size_t group = 0; group * kTileRows < rows; ++group) {
-    std::size_t q = 0;
-    for (; q + kScanQueries <= x.rows; q += kScanQueries) {
-      scan_group(w, rows, x, q, kScanQueries, q == 0, group, s);
+    for (std::size_t block = 0; block < blocks; ++block) {
+      const std::size_t q = count * block / blocks;
+      const std::size_t end = count * (block + 1) / blocks;
+      scan_group_by<kLow>(w, rows, x, first + q, end - q, group, values);
     }
-    if (kScanQueries > 4) {
-      for (; q + 4 <= x.rows; q += 4) scan_group(w, rows, x, q, 4, q == 0, group, s);
-    }
-    if (kScanQueries > 2) {
-      for (; q + 2 <= x.rows; q += 2) scan_group(w, rows, x, q, 2, q == 0, group, s);
-    }
-    for (; q < x.rows; ++q) scan_group(w, rows, x, q, 1, q == 0, group, s);
   }
 }
 
-void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* const* s) {
-  if (x.rows > 1) return scan_for_all(w, rows, x, s);
-  const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
-  const std::size_t step = groups / kScanGroups;
-  for (std::size_t g = 0; g < step; ++g) scan_block(w, rows, x, g, step, kScanGroups, *s);
-  for (std::size_t g = step * kScanGroups; g < groups; ++g) scan_block(w, rows, x, g, 1, 1, *s);
+void scan_high(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* const* high) {
+  scan_digits<false>(w, rows, x, 0, x.rows, high);
+}
+
+void scan_low(const ScanTiles& w, std::size_t rows, const DigitRows& x, std::size_t first,
+              std::size_t count, float* const* values) {
+  scan_digits<true>(w, rows, x, first, count, values);
 }

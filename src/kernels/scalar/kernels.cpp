@@ -343,25 +343,40 @@ void dot_rows_q6_k(const float* x, const std::uint8_t* w, std::size_t n, std::si
   }
 }
 
-void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* const* s) {
+// The sum of row r times the digits of row q of x, the high ones or (1) the low ones.
+float scan_sum(const ScanTiles& w, std::size_t r, const DigitRows& x, std::size_t q,
+               std::size_t digit) {
+  const std::uint8_t* group = w.codes + r / kTileRows * w.tiles * kScanTileBytes;
+  std::int32_t sum = 0;
+  for (std::size_t c = 0; c < w.tiles * kScanColumns; ++c) {
+    const std::size_t tile = c / kScanColumns;
+    const std::size_t column = c % kScanColumns;
+    const std::int8_t* digits = x.digits + (tile * x.rows + q) * kDigitBytes;
+    const int weight = group[tile * kScanTileBytes + r % kTileRows * kScanColumns + column] - 128;
+    sum += weight * digits[digit * kScanColumns + column];
+  }
+  return static_cast<float>(sum);
+}
+
+void scan_high(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* const* high) {
   for (std::size_t q = 0; q < x.rows; ++q) {
+    for (std::size_t r = 0; r < rows; ++r) high[q][r] = scan_sum(w, r, x, q, 0);
+  }
+}
+
+void scan_low(const ScanTiles& w, std::size_t rows, const DigitRows& x, std::size_t first,
+              std::size_t count, float* const* values) {
+  for (std::size_t q = first; q < first + count; ++q) {
     for (std::size_t r = 0; r < rows; ++r) {
-      const std::uint8_t* group = w.codes + r / kTileRows * w.tiles * kScanTileBytes;
-      std::int32_t high = 0;
-      std::int32_t low = 0;
-      for (std::size_t c = 0; c < w.tiles * kScanColumns; ++c) {
-        const std::size_t tile = c / kScanColumns;
-        const std::size_t column = c % kScanColumns;
-        const std::int8_t* digits = x.digits + (tile * x.rows + q) * kDigitBytes + column;
-        const int weight =
-            group[tile * kScanTileBytes + r % kTileRows * kScanColumns + column] - 128;
-        high += weight * digits[0];
-        low += weight * digits[kScanColumns];
-      }
-      const float sum = std::fma(static_cast<float>(high), 256.0f, static_cast<float>(low));
-      s[q][r] = sum * (w.scales[r] * x.of[q].scale);
+      const float sum = std::fma(values[q][r], 256.0f, scan_sum(w, r, x, q, 1));
+      values[q][r] = sum * (w.scales[r] * x.of[q].scale);
     }
   }
+}
+
+void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* s) {
+  scan_high(w, rows, x, &s);
+  scan_low(w, rows, x, 0, 1, &s);
 }
 
 void widen_f16(const std::uint16_t* halves, std::size_t n, float* x) {
@@ -455,6 +470,8 @@ const KernelTable kScalarTable{
     .row_squares = row_squares,
     .round_row = round_row,
     .scan_rows = scan_rows,
+    .scan_high = scan_high,
+    .scan_low = scan_low,
 };
 
 }  // namespace tern::kernels

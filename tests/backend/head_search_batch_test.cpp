@@ -1,0 +1,124 @@
+// The search for the largest logits of several rows of a batch, whose scan begins with the high
+// digits alone.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+
+#include "backend/cpu/head_search.h"
+#include "backend/head_fixture.h"
+
+namespace tern::backend {
+namespace {
+
+// Each query has its own row, its own tokens and its own lists, whatever the others ask.
+TEST(HeadSearchOfBatches, SeveralRowsOfABatchAreAnsweredBesideWholeRows) {
+  constexpr std::size_t kColumns = 64, kRows = 1000;
+  const auto matrix = head_of(TensorType::kF16, kColumns, normals(kColumns * kRows, 41));
+  const auto inputs = normals(3 * kColumns, 42);
+  for (const std::uint32_t threads : {1u, 2u, 5u}) {
+    Head head(*runnable_tables().back(), threads, inputs, matrix, true, 3);
+    std::vector<std::vector<float>> logits;
+    for (std::int32_t input = 0; input < 3; ++input) logits.push_back(must(head.all(input)));
+    const std::vector<BatchRow> rows{
+        {0, 0, head.cache_.get()}, {1, 1, head.cache_.get()}, {2, 2, head.cache_.get()}};
+    for (int turn = 0; turn < 20; ++turn) {
+      std::vector<float> whole(kRows);
+      std::vector<TokenLogit> first(kRows), second(kRows), third(kRows);
+      const Ask one{.count = 1}, five{.count = 5, .tokens = 500, .always = {3}};
+      const Ask three{.count = 3, .tokens = 200, .masked = {0, 7}};
+      std::vector<TopQuery> tops{head.query(one, 2, first), head.query(five, 0, second),
+                                 head.query(three, 1, third)};
+      const LogitQuery all{1, whole};
+      must(head.backend_.submit(head.plan_, {rows, {&all, 1}, tops}, *head.workspace_));
+      EXPECT_EQ(whole, logits[1]);
+      first.resize(tops[0].found);
+      second.resize(tops[1].found);
+      third.resize(tops[2].found);
+      expect_answers(logits[2], one, first);
+      expect_answers(logits[0], five, second);
+      expect_answers(logits[1], three, third);
+    }
+  }
+}
+
+// Each row of a batch has the candidates that it has alone, whose scan takes both digits at once.
+void expect_batch(Head& head, const std::vector<Ask>& asks, const std::string& what) {
+  const auto found = must(head.tops(asks));
+  for (std::size_t i = 0; i < asks.size(); ++i) {
+    const auto input = static_cast<std::int32_t>(i);
+    expect_answers(must(head.all(input)), asks[i], found[i]);
+    const auto alone = must(head.top(asks[i], input));
+    ASSERT_EQ(found[i].size(), alone.size()) << what << ", row " << i;
+    for (std::size_t c = 0; c < alone.size(); ++c) {
+      ASSERT_EQ(found[i][c].token, alone[c].token) << what << ", row " << i;
+    }
+  }
+}
+
+// More queries than share a scan, one of which cannot be bounded.
+TEST(HeadSearchOfBatches, ManyRowsOfABatchAreAnsweredAsEachIsAlone) {
+  constexpr std::size_t kColumns = 64, kRows = 700, kQueries = 2 * CpuWorkspace::kHeadQueries + 3;
+  const auto matrix = head_of(TensorType::kF16, kColumns, normals(kColumns * kRows, 43));
+  auto inputs = normals(kQueries * kColumns, 44);
+  inputs[5 * kColumns] = 1e30f;
+  std::vector<Ask> asks(kQueries);
+  for (std::uint32_t i = 0; i < kQueries; ++i) asks[i].count = i % 7 + 1;
+  for (const std::uint32_t threads : {1u, 3u}) {
+    Head head(*runnable_tables().back(), threads, inputs, matrix, true, kQueries);
+    expect_batch(head, asks, std::to_string(threads) + " threads");
+    EXPECT_EQ(must(head.tops(asks))[5].size(), kRows);
+  }
+}
+
+// Of every size, on every tier. One row of the batch is such that the high digits say nothing of
+// it, one has lists, one many answers, and some rows of the head are equal or nearly so.
+TEST(HeadSearchOfBatches, AnAdversarialRowOfABatchChangesNoOther) {
+  constexpr std::size_t kColumns = 160, kRows = 900, kMost = 16;
+  auto values = normals(kColumns * kRows, 45);
+  for (std::size_t i = 0; i < 40 * kColumns; ++i) {
+    values[i + 400 * kColumns] = values[i % kColumns];
+    values[i + 700 * kColumns] = values[i % kColumns] + 1e-3f * values[i + 700 * kColumns];
+  }
+  const auto matrix = head_of(TensorType::kF16, kColumns, values);
+  auto inputs = normals(kMost * kColumns, 46);
+  inputs[kColumns + 9] = 1e4f;
+  for (const auto* table : runnable_tables()) {
+    for (std::uint32_t rows = 2; rows <= kMost; ++rows) {
+      std::vector<Ask> asks(rows);
+      asks[0] = {.count = 3, .tokens = 517, .always = {3, 88, 516}, .masked = {0, 400, 401}};
+      asks[rows / 2].count = 256;
+      Head head(*table, rows % 2 + 1, inputs, matrix, true, kMost);
+      expect_batch(head, asks, std::string(table->name) + ", " + std::to_string(rows) + " rows");
+    }
+  }
+}
+
+// What the high digits leave out of the best row is all that it is better by, and as much as their
+// bound allows; the next one is found long before it. So that bound may not be a fifth smaller.
+TEST(HeadSearchOfBatches, TheBestRowIsFoundWhereTheLowDigitsDecide) {
+  constexpr std::size_t kColumns = 256, kRows = 2100, kBest = 1500;
+  std::vector<float> values(kColumns * kRows), inputs(2 * kColumns);
+  std::mt19937 generator(47);
+  double logit = 0.0;
+  for (std::size_t i = 0; i < kColumns; ++i) {
+    const float sign = i == 0 || generator() % 2 == 0 ? 1.0f : -1.0f;
+    const auto high = i == 0 ? 127 : static_cast<int>(generator() % 200) - 100;
+    inputs[i] = 256.0f * static_cast<float>(high) + 127.0f * sign;
+    inputs[kColumns + i] = 1.0f;
+    values[kBest * kColumns + i] = 127.0f * sign;
+    logit += 127.0 * sign * inputs[i];
+  }
+  constexpr double kLeftOut = 127.0 * 127.0 * kColumns;
+  values[0] = static_cast<float>((logit - 0.1 * kLeftOut) / inputs[0]);
+  const auto matrix = head_of(TensorType::kF32, kColumns, values);
+  for (const auto* table : runnable_tables()) {
+    Head head(*table, 1, inputs, matrix, true, 2);
+    const auto found = must(head.tops({Ask{}, Ask{}}));
+    ASSERT_EQ(found[0].size(), 1u) << table->name;
+    EXPECT_EQ(found[0][0].token, static_cast<std::int32_t>(kBest)) << table->name;
+  }
+}
+
+}  // namespace
+}  // namespace tern::backend
