@@ -76,9 +76,10 @@ std::string escape_revision(std::string_view revision) {
 std::string ModelRef::to_string() const {
   std::string text = std::string(kHfScheme) + repo;
   if (revision.starts_with(kRefs)) {
-    const std::size_t name = revision.find('/', kRefs.size()) + 1;  // of refs/pr/NAME
-    text.append("@").append(revision, 0, name);
-    text.append(escape_revision(std::string_view(revision).substr(name)));
+    std::string_view name = std::string_view(revision).substr(kRefs.size());  // pr/NAME
+    const std::string_view kind = take_part(name);
+    text.append("@").append(kRefs).append(escape_revision(kind));
+    text.append("/").append(escape_revision(name));
   } else if (revision != "main") {
     text.append("@").append(escape_revision(revision));
   }

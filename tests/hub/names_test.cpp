@@ -25,7 +25,8 @@ TEST(ModelRef, ReadsAllParts) {
 
 TEST(ModelRef, IsWrittenAsItIsRead) {
   for (const char* text : {"hf://org/repo", "hf://org/repo/a/b.gguf", "hf://org/repo@v1/x",
-                           "hf://org/repo@feature%2Fx/f", "hf://org/repo@refs/pr/7/f"}) {
+                           "hf://org/repo@feature%2Fx/f", "hf://org/repo@refs/pr/7/f",
+                           "hf://org/repo@refs/a%2544/b%2Fc/f"}) {
     EXPECT_EQ(parse_model_ref(text)->to_string(), text);
   }
 }

@@ -222,7 +222,7 @@ Result<ExpressionPtr> ExpressionParser::primary() {
   if (token.kind == Lex::kOperator) return bracketed();
   if (token.kind != Lex::kName) return unexpected("an expression");
   ExpressionPtr made = make(Kind::kConstant);
-  const std::string name = next().text;
+  const std::string& name = next().text;
   if (name == "true" || name == "True") {
     made->value = true;
   } else if (name == "false" || name == "False") {

@@ -1,0 +1,185 @@
+"""Those of tools/mutation_equivalents.py in kernels and in the backend: what computes."""
+
+KERNELS: dict[tuple[str, str, str], str] = {
+    **dict.fromkeys(
+        (
+            ("float_body.h", "never", "j % kVectorsPerLine<Weight> == 0"),
+            ("float_body.h", "never", "i == n"),
+            ("float_body.h", "bound", "i + kSumLanes < n"),
+            ("float_body.h", "bound", "i + kLanes < n"),
+            ("float_body.h", "sign", "i - kLanes <= n"),
+            ("float_body.h", "bound", "i + kLanes < half"),
+            ("float_body.h", "sign", "i - kLanes <= half"),
+            ("attention_body.h", "bound", "d + kLanes < head_dim"),
+            ("attention_body.h", "sign", "d - kLanes <= head_dim"),
+        ),
+        "the tail does what the vectors leave; a prefetch changes no result",
+    ),
+    **{
+        (file, "bound", broken): "replaces a maximum by its equal"
+        for file, broken in (
+            ("kernels.cpp", "bits >= magnitude"),
+            ("kernels.cpp", "m >= kLeastMaximum"),
+            ("kernels.cpp", "scores[key] >= maximum"),
+            ("kernels.cpp", "part.maximum >= total->maximum"),
+            ("quantize_body.h", "lanes[j] >= magnitude"),
+            ("quantize_body.h", "m >= kLeastMaximum"),
+            ("attention_body.h", "p[key] >= maximum"),
+            ("attention_body.h", "part.maximum >= total->maximum"),
+        )
+    },
+    ("attention_body.h", "never", "queries[q].keys == common"): "no keys add nothing",
+    **dict.fromkeys(
+        (
+            ("float_body.h", "sign", "row - at + kDotRows * n"),
+            ("scan_body.h", "sign", "at - kPrefetchBytes"),
+            ("scan_body.h", "sign", "codes - kPrefetchBytes"),
+            ("scan_body.h", "never", "!kLow && q == 0"),
+            ("scan_body.h", "clause", "q == 0"),
+            ("scan_body.h", "clause", "!kLow"),
+        ),
+        "a prefetch changes no result",
+    ),
+    ("scan_body.h", "bound", "row + kLanes < rows"): "a whole vector, lane by lane",
+    ("scan_body.h", "sign", "count + kMost + 1"): "more blocks of the same rows",
+    **dict.fromkeys(
+        (
+            ("attention_body.h", "bound", "queries[q].keys <= common"),
+            ("attention_body.h", "bound", "queries[q].keys >= most"),
+            ("attention_body.h", "bound", "first >= start"),
+            ("attention_int8_body.h", "bound", "queries[q].keys >= most"),
+            ("attention_int8_body.h", "bound", "count <= kScored"),
+        ),
+        "replaces a number by its equal",
+    ),
+    **dict.fromkeys(
+        (
+            ("attention_body.h", "bound", "key + kLanes < keys"),
+            ("attention_body.h", "bound", "q + 4 < count"),
+            ("attention_body.h", "bound", "d + vectors * kLanes < width"),
+            ("attention_body.h", "sign", "d - vectors * kLanes <= width"),
+            ("attention_int8_body.h", "bound", "q + 8 < count"),
+            ("attention_int8_body.h", "bound", "q + 2 < count"),
+            ("attention_int8_body.h", "bound", "d + vectors * kLanes < width"),
+            ("ternary_block_body.h", "bound", "rows > kVectorRows"),
+        ),
+        "smaller steps do what a whole one leaves",
+    ),
+    **dict.fromkeys(
+        (
+            ("ternary_block_body.h", "bound", "first <= b.w.tiles"),
+            ("ternary_panel_body.h", "bound", "first <= b.w.tiles"),
+            ("ternary_body.h", "bound", "step <= steps"),
+        ),
+        "one step more, over nothing or without an outcome",
+    ),
+    **dict.fromkeys(
+        (
+            ("ternary_block_body.h", "bound", "row > b.rows"),
+            ("ternary_panel_body.h", "bound", "row > b.rows"),
+            ("ternary_panel_body.h", "bound", "rest <= kPanelTiles"),
+            ("ternary_panel_body.h", "bound", "tokens < kStreamTokens"),
+        ),
+        "replaces a number by its equal, decides speed alone or writes no row",
+    ),
+    ("kernels.cpp", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
+    ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
+    ("kernels.cpp", "bound", "x >= kExpHigh"): "decides between infinity and a NaN alone",
+}
+
+BACKEND: dict[tuple[str, str, str], str] = {
+    **dict.fromkeys(
+        (
+            (
+                "packed_cache.cpp",
+                "clause",
+                "!take_front(table, std::span(&row, 1)) || row.name_bytes > table.size() ||"
+                " row.blob_bytes > table_offset - offset",
+            ),
+            ("packed_cache.cpp", "sign", "row.blob_bytes > table_offset + offset"),
+        ),
+        "saves room for what is refused a moment later",
+    ),
+    (
+        "packed_cache.cpp",
+        "clause",
+        "found->second.bytes != to.size()",
+    ): "what stands at the end of a map is no size of a blob",
+    (
+        "head_copy.cpp",
+        "bound",
+        "norm <= kMostNorm",
+    ): "at the limit itself both ways are right",
+    (
+        "head_copy.cpp",
+        "bound",
+        "largest >= 0.0",
+    ): "the integers that NaNs become have zeros for digits",
+    (
+        "head_copy.cpp",
+        "bound",
+        "count <= kComparedRows",
+    ): "of just so many rows all are compared either way",
+    **dict.fromkeys(
+        (
+            ("head_search.cpp", "bound", "value >= least()"),
+            ("head_search.cpp", "never", "!(most > lowers.least())"),
+            ("head_search.cpp", "bound", "most >= lowers.least()"),
+            ("head_search.cpp", "bound", "first <= rows.end"),
+            ("head_search.cpp", "bound", "at > rows"),
+            ("head_search.cpp", "bound", "at <= own.end"),
+            ("head_search.cpp", "clause", "!step_.matrix.copy"),
+            ("head_search.cpp", "bound", "shared.begin > shared.end"),
+            ("head_search.cpp", "never", "count_ == 1"),
+            ("head_search.cpp", "bound", "first <= shared.end"),
+            ("head_search.cpp", "never", "reaching * kFewGroups <= groups"),
+            ("head_search.cpp", "bound", "reaching * kFewGroups < groups"),
+            ("head_search.cpp", "never", "!may_reach(i, group, lowers.least())"),
+            ("head_search.cpp", "bound", "reaching >= 0"),
+            ("head_search.cpp", "sign", "end + row < CpuWorkspace::kScratchRows"),
+        ),
+        "more work, over nothing or without an outcome",
+    ),
+    **dict.fromkeys(
+        (
+            ("head_search.cpp", "bound", "bounds[r] > threshold"),
+            (
+                "head_search.cpp",
+                "bound",
+                "s + scans_[i].high.off(copy.residuals[row], copy.norms[row]) > least",
+            ),
+        ),
+        "no logit reaches its bound, which has margins",
+    ),
+    **dict.fromkeys(
+        (
+            ("kv_cache.cpp", "shift", "z << 27"),
+            ("kv_cache.cpp", "shift", "z << 30"),
+            ("kv_cache.cpp", "shift", "z << 31"),
+        ),
+        "other random numbers to fill pages with, as good",
+    ),
+    ("kv_cache.cpp", "bound", "wanted < pages_.size()"): "takes no pages where it has all",
+    ("workspace.cpp", "bound", "mine <= seen"): "replaces a number by its equal",
+    (
+        "workspace.cpp",
+        "bound",
+        "worker <= threads_",
+    ): "slots of a worker that is not there: memory that nobody looks at",
+    (
+        "attention_division.cpp",
+        "sign",
+        "std::size_t{workers} - 1",
+    ): "room that a list makes for itself where it has none",
+    ("attention_division.cpp", "bound", "at < before"): "both ways to 0",
+    (
+        "attention_division.cpp",
+        "sign",
+        "worker - 1 == workers",
+    ): "the share of the last worker ends where the last unit does",
+    (
+        "attention_division.cpp",
+        "bound",
+        "rows[0].position <= kChunkKeys",
+    ): "a division by heads, as right and as even",
+}
