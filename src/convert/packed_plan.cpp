@@ -107,7 +107,7 @@ class Planner {
     auto written = arch::write_hf_config(config_);
     if (!written) return in_context(file_.source(), std::move(written.error()));
     TERN_TRY(make_tokenizer_files(file_, *written, plan_.files));
-    if (config_.pooling) add_pooling_files(*config_.pooling, plan_.files);
+    if (config_.pooling) add_pooling_files(*config_.pooling, config_.hidden, plan_.files);
     const std::string& text = plan_.files["config.json"] = json::serialize(*written);
     TERN_ASSIGN(const json::value read, parse_json(text));
     TERN_ASSIGN(model_, arch::read_hf_config(read.get_object(), "config.json"));

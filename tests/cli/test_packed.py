@@ -55,6 +55,13 @@ class PackedTest(CliTest):
         self.succeed("convert", self.folder / source.stem, "-o", file)
         return file
 
+    def check_pooling(self, folder: Path, hidden: int) -> None:
+        """What the Pooling of sentence-transformers asks for."""
+        config = json.loads((folder / "1_Pooling/config.json").read_text())
+        self.assertEqual(config.pop("word_embedding_dimension"), hidden)
+        self.assertEqual(sum(config.values()), 1)
+        self.assertTrue(all(name.startswith("pooling_mode_") for name in config))
+
     def test_each_family(self) -> None:
         for source in FAMILIES:
             with self.subTest(source.stem):
@@ -73,6 +80,8 @@ class PackedTest(CliTest):
                 activation = "hidden_activation" if "gemma" in source.stem else "hidden_act"
                 expected[activation] = expected.pop("hidden_act")
                 self.assertEqual(config, expected | {"torch_dtype": "float32"})
+                if "embedding" in source.stem:
+                    self.check_pooling(folder, config["hidden_size"])
                 # And back: the same file, but for its name.
                 back = self.folder / "back.gguf"
                 self.succeed("convert", folder, "-o", back)
