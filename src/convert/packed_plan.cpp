@@ -77,8 +77,7 @@ class Planner {
 
   Result<PackedPlan> make() {
     TERN_TRY(check_head_type());
-    const std::filesystem::path& path = options_.output;
-    plan_.folder = path.has_filename() ? path : path.parent_path();
+    plan_.folder = options_.output;
     TERN_TRY(make_config());
     for (const arch::HfTensor& tensor : arch::hf_tensors(model_)) TERN_TRY(add(tensor));
     lay_out();
