@@ -67,17 +67,18 @@ void warn(const std::string& address, bool has_keys) {
   }
 }
 
-// From then on clients refuse to connect; before, there is time to do something about it.
+// From then on clients may refuse to connect; before, there is time to do something about it.
 void warn_of_end(const std::string& certificates, std::chrono::sys_seconds end) {
   constexpr auto kSoon = std::chrono::days(14);
-  const auto now = std::chrono::system_clock::now();
+  // In seconds, as the end: nanoseconds end in 2262, certificates may not.
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   if (end - now >= kSoon) return;
   const std::string date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(end));
   if (end <= now) {
-    say(fmt::format(
-        "WARNING: {}: a certificate ended at {}: clients refuse it; put a new one there "
-        "and send SIGHUP",
-        certificates, date));
+    say(
+        fmt::format("WARNING: {}: a certificate ended at {}: clients may refuse it; put a new one "
+                    "there and send SIGHUP",
+                    certificates, date));
   } else {
     say(fmt::format(
         "warning: {}: a certificate ends at {}, in {} days; put a new one there and send "

@@ -77,8 +77,7 @@ class Planner {
 
   Result<PackedPlan> make() {
     TERN_TRY(check_head_type());
-    const std::filesystem::path& path = options_.output;
-    plan_.folder = path.has_filename() ? path : path.parent_path();
+    plan_.folder = options_.output;
     TERN_TRY(make_config());
     for (const arch::HfTensor& tensor : arch::hf_tensors(model_)) TERN_TRY(add(tensor));
     lay_out();
@@ -107,7 +106,7 @@ class Planner {
     auto written = arch::write_hf_config(config_);
     if (!written) return in_context(file_.source(), std::move(written.error()));
     TERN_TRY(make_tokenizer_files(file_, *written, plan_.files));
-    if (config_.pooling) add_pooling_files(*config_.pooling, plan_.files);
+    if (config_.pooling) add_pooling_files(*config_.pooling, config_.hidden, plan_.files);
     const std::string& text = plan_.files["config.json"] = json::serialize(*written);
     TERN_ASSIGN(const json::value read, parse_json(text));
     TERN_ASSIGN(model_, arch::read_hf_config(read.get_object(), "config.json"));

@@ -27,7 +27,8 @@ struct PackedPlan {
 };
 
 // Reads what it plans as convert() reads a checkpoint, and compares: the model and its tokenizer
-// are those of the file. Borrows the file. Errors: those of transcode().
+// are those of the file. The output is the place of the folder. Borrows the file. Errors: those of
+// transcode().
 Result<PackedPlan> plan_packed(const TranscodeOptions& options, const format::GgufFile& file);
 
 // As check_identity(), of the written weights as convert() reads them.

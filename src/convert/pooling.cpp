@@ -87,7 +87,7 @@ Result<std::optional<Pooling>> read_pooling(const Folder& folder, std::vector<st
   return pooling;
 }
 
-void add_pooling_files(Pooling pooling, FolderFiles& files) {
+void add_pooling_files(Pooling pooling, std::uint32_t hidden, FolderFiles& files) {
   json::array modules;
   for (const auto& [kind, path] : {std::pair("Transformer", ""), std::pair("Pooling", "1_Pooling"),
                                    std::pair("Normalize", "2_Normalize")}) {
@@ -96,12 +96,12 @@ void add_pooling_files(Pooling pooling, FolderFiles& files) {
                                    {"path", path},
                                    {"type", std::string("sentence_transformers.models.") + kind}});
   }
-  json::object modes;
+  json::object settings{{"word_embedding_dimension", hidden}};
   for (const auto& [name, mode] : kModes) {
-    modes[json::string_view(name.data(), name.size())] = mode == pooling;
+    settings[json::string_view(name.data(), name.size())] = mode == pooling;
   }
   files["modules.json"] = json::serialize(modules);
-  files["1_Pooling/config.json"] = json::serialize(modes);
+  files["1_Pooling/config.json"] = json::serialize(settings);
 }
 
 }  // namespace tern::convert

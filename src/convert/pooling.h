@@ -2,6 +2,7 @@
 // of its pooling module.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,7 +19,8 @@ namespace tern::convert {
 Result<std::optional<arch::Pooling>> read_pooling(const Folder& folder,
                                                   std::vector<std::string>& files);
 
-// Adds the files that read_pooling() reads; vectors are brought to length 1, as Tern brings them.
-void add_pooling_files(arch::Pooling pooling, FolderFiles& files);
+// Adds the files that read_pooling() reads, for vectors of `hidden` numbers, which are brought to
+// length 1, as Tern brings them.
+void add_pooling_files(arch::Pooling pooling, std::uint32_t hidden, FolderFiles& files);
 
 }  // namespace tern::convert

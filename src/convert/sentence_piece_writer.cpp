@@ -40,14 +40,13 @@ std::uint64_t id_of(std::optional<TokenId> id) {
 }
 
 std::string trainer(const text::Vocabulary& vocabulary) {
-  constexpr std::uint64_t kUnigram = 1;
   constexpr std::uint64_t kBpe = 2;
   bool bytes = false;
   for (const text::Token& token : vocabulary.tokens) {
     bytes = bytes || token.kind == TokenKind::kByte;
   }
   std::string out;
-  add_number(3, vocabulary.model == text::TokenizerModel::kUnigram ? kUnigram : kBpe, out);
+  add_number(3, kBpe, out);
   add_number(4, vocabulary.tokens.size(), out);
   add_number(35, bytes ? 1 : 0, out);  // byte_fallback
   add_number(40, id_of(vocabulary.unknown), out);

@@ -9,7 +9,7 @@
 
 namespace tern::convert {
 
-// Of a SentencePiece or unigram vocabulary; `texts` are its tokens as a GGUF file spells them. The
+// Of a vocabulary of SentencePiece's BPE; `texts` are its tokens as a GGUF file spells them. The
 // model that it describes changes nothing of a text but that it writes spaces as U+2581.
 std::string write_sentence_piece_model(const text::Vocabulary& vocabulary,
                                        std::span<const std::string_view> texts);

@@ -49,6 +49,12 @@ class FilesMaker {
 
   Result<void> make() {
     TERN_ASSIGN(vocabulary_, text::read_vocabulary(file_));
+    if (vocabulary_.model == TokenizerModel::kUnigram) {
+      return Error{ErrorCode::kUnsupported,
+                   "a unigram tokenizer is not written to a checkpoint, because the classes of "
+                   "transformers for it add tokens of their own; transcode to a GGUF file",
+                   file_.source() + ": tokenizer.ggml.model"};
+    }
     TERN_ASSIGN(texts_, file_.get_strings("tokenizer.ggml.tokens"));
     TERN_ASSIGN(const auto tokenizer, text::Tokenizer::from_gguf(file_));
     adds_bos_ = tokenizer.adds_bos();
@@ -181,7 +187,6 @@ class FilesMaker {
 
   std::string tokenizer_class() const {
     if (vocabulary_.model == TokenizerModel::kByteLevelBpe) return "PreTrainedTokenizerFast";
-    if (vocabulary_.model == TokenizerModel::kUnigram) return "T5Tokenizer";
     return vocabulary_.add_space_prefix ? "LlamaTokenizer" : "GemmaTokenizer";
   }
 

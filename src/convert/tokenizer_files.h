@@ -10,9 +10,9 @@
 
 namespace tern::convert {
 
-// tokenizer.json for byte-level BPE, tokenizer.model for SentencePiece's models; special tokens go
-// to tokenizer_config.json and, by id, to `config`. Whether all comes back as it was is for who
-// calls to check. Errors: those of text::Tokenizer.
+// tokenizer.json for byte-level BPE, tokenizer.model for SentencePiece's BPE; special tokens go to
+// tokenizer_config.json and, by id, to `config`. Whether all comes back as it was is for who calls
+// to check. Errors: those of text::Tokenizer; kUnsupported for unigram.
 Result<void> make_tokenizer_files(const format::GgufFile& file, boost::json::object& config,
                                   FolderFiles& files);
 

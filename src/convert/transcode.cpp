@@ -83,12 +83,12 @@ Result<TranscodeReport> transcode_file(const TranscodeOptions& options,
   return report;
 }
 
-Result<TranscodeReport> pack(const TranscodeOptions& options, const format::GgufFile& file) {
+Result<TranscodeReport> pack(TranscodeOptions options, const format::GgufFile& file) {
+  TERN_ASSIGN(options.output, StagedFolder::find_place(options.output));
   TERN_ASSIGN(const PackedPlan plan, plan_packed(options, file));
-  TERN_ASSIGN(StagedFolder folder, StagedFolder::open(options.output));
+  TERN_ASSIGN(const StagedFolder folder, StagedFolder::open(options.output));
   TERN_ASSIGN(OutputFile output,
               OutputFile::open(folder.weights(), plan.fingerprint, plan.file_bytes));
-  TERN_TRY(folder.clear());
   TERN_ASSIGN(const auto team, Team::create(options.threads, options.stop));
   TERN_TRY(output.require_space());
   TERN_TRY(output.write(0, std::as_bytes(std::span(plan.head))));

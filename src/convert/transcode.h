@@ -3,7 +3,8 @@
 // another type is asked for; or it becomes what a checkpoint's folder has for it.
 //
 // Memory does not grow with the model. An end at any point leaves the work beside the output, and
-// the same call goes on with it.
+// the same call goes on with it; but where it comes just as a finished folder is put at its place,
+// the next call begins anew.
 #pragma once
 
 #include <cstdint>

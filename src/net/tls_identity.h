@@ -24,7 +24,7 @@ class TlsIdentity;
 // of its kind.
 Result<std::shared_ptr<const TlsIdentity>> read_tls_identity(const TlsFiles& files);
 
-// When the first of its certificates ends: from then on clients refuse it.
+// When the first of its certificates ends: from then on clients may refuse them.
 std::chrono::sys_seconds end_of(const TlsIdentity& identity);
 
 }  // namespace tern::net

@@ -3,8 +3,8 @@
 import json
 import random
 import re
+import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -55,6 +55,13 @@ class PackedTest(CliTest):
         self.succeed("convert", self.folder / source.stem, "-o", file)
         return file
 
+    def check_pooling(self, folder: Path, hidden: int) -> None:
+        """What the Pooling of sentence-transformers asks for."""
+        config = json.loads((folder / "1_Pooling/config.json").read_text())
+        self.assertEqual(config.pop("word_embedding_dimension"), hidden)
+        self.assertEqual(sum(config.values()), 1)
+        self.assertTrue(all(name.startswith("pooling_mode_") for name in config))
+
     def test_each_family(self) -> None:
         for source in FAMILIES:
             with self.subTest(source.stem):
@@ -73,6 +80,8 @@ class PackedTest(CliTest):
                 activation = "hidden_activation" if "gemma" in source.stem else "hidden_act"
                 expected[activation] = expected.pop("hidden_act")
                 self.assertEqual(config, expected | {"torch_dtype": "float32"})
+                if "embedding" in source.stem:
+                    self.check_pooling(folder, config["hidden_size"])
                 # And back: the same file, but for its name.
                 back = self.folder / "back.gguf"
                 self.succeed("convert", folder, "-o", back)
@@ -167,20 +176,49 @@ class PackedTest(CliTest):
         file.write_bytes(content)
         self.refuse(file, UNSUPPORTED, "token_embd.weight", "expected numbers, found i2_s")
 
-    def test_other_files_stay(self) -> None:
+    def test_another_part_stays(self) -> None:
         part = self.folder / "out.part"
         part.mkdir()
-        (part / "notes.txt").write_bytes(b"mine")
-        self.refuse_part("notes.txt")
-        self.assertEqual((part / "notes.txt").read_bytes(), b"mine")
-        (part / "notes.txt").unlink()
-        (part / "tokenizer.model").write_bytes(b"of an earlier call")
-        self.pack(MODEL, self.folder / "out")
-        self.assertFalse((self.folder / "out/tokenizer.model").exists())
-
-    def refuse_part(self, *words: str) -> None:
+        (part / "config.json").write_bytes(b"mine")
         outcome = tern("transcode", MODEL, "-o", self.folder / "out", "--type", "hf_packed")
-        self.assert_fails(outcome, USAGE, *words)
+        self.assert_fails(outcome, USAGE, "out.part", "found another one", "take it away")
+        self.assertEqual([path.name for path in part.iterdir()], ["config.json"])
+        self.assertEqual((part / "config.json").read_bytes(), b"mine")
+
+    def test_of_calls_at_once_one_succeeds(self) -> None:
+        output = self.folder / "out"
+        command = ("transcode", MODEL, "-o", output, "--type", "hf_packed", "-t", "1")
+        calls = [start(*command) for _ in range(4)]
+        said = [call.communicate()[1].decode() for call in calls]
+        codes = [call.returncode for call in calls]
+        self.assertEqual(sorted(codes), [0, USAGE, USAGE, USAGE], said)
+        for code, words in zip(codes, said, strict=True):
+            if code == USAGE:
+                self.assertRegex(words, "another transcoding is writing|new or an empty folder")
+        self.pack(MODEL, self.folder / "alone")
+        for path in (self.folder / "alone").iterdir():
+            self.assertEqual((output / path.name).read_bytes(), path.read_bytes(), path.name)
+        self.assertFalse(Path(f"{output}.part").exists())
+
+    def test_places(self) -> None:
+        """Refused before the work, or where the path leads."""
+        for place, words in ((".", "in which this runs"), ("/proc", "a file system begins")):
+            outcome = tern(
+                *("transcode", MODEL, "-o", place, "--type", "hf_packed"), cwd=self.folder
+            )
+            self.assert_fails(outcome, USAGE, words)
+        self.assertEqual(list(self.folder.iterdir()), [])
+        self.assertFalse(Path(f"{self.folder}.part").exists())
+        folder = self.folder / "out"
+        folder.mkdir(0o700)
+        link = self.folder / "link"
+        link.symlink_to(folder)
+        self.succeed("transcode", MODEL, "-o", f"{link}/.", "--type", "hf_packed")
+        self.assertTrue(link.is_symlink())
+        self.assertTrue((folder / "model.safetensors").exists())
+        self.assertEqual(folder.stat().st_mode & 0o777, 0o700)
+        self.succeed("convert", folder, "-o", self.folder / "back.gguf")
+        self.assertEqual(Gguf(self.folder / "back.gguf").keys["general.name"], "out")
 
     def test_a_tokenizer_that_the_files_cannot_say(self) -> None:
         content = MODEL.read_bytes()
@@ -198,19 +236,39 @@ class PackedTest(CliTest):
         command = ("transcode", MODEL, "-o", output, "--type", "hf_packed", "-t", "1")
         journal = Path(f"{output}.part/model.safetensors.journal")
         chance = random.Random(4)
-        for _ in range(6):
+        cuts = resumed = 0
+        for _ in range(40):
             process = start(*command)
-            lines = chance.randrange(1, 60)
+            before = journal.read_bytes().count(b"\n") if journal.exists() else 1
+            lines = before + chance.randrange(1, 12)
             while process.poll() is None and (
                 not journal.exists() or journal.read_bytes().count(b"\n") < lines
             ):
                 time.sleep(0.0005)
             process.send_signal(signal.SIGKILL)
-            process.communicate()
-            if output.exists():
-                subprocess.run(["mv", output, f"{output}.part"], check=True)
+            _, said = process.communicate()
+            if output.exists():  # it was done before
+                shutil.rmtree(output)
+            cuts += process.returncode == -signal.SIGKILL
+            resumed += b"tensors were finished before" in said
+            if cuts == 6:
+                break
+        self.assertEqual(cuts, 6)
         outcome = self.succeed(*command)
+        resumed += b"tensors were finished before" in outcome.stderr
+        self.assertGreater(resumed, 0)
         self.assertEqual(outcome.stdout.decode(), f"certificate {certificate}\n")
+        self.check_same(output, whole)
+
+    def test_killed_before_the_last_renaming_it_begins_anew(self) -> None:
+        whole, output = self.folder / "whole", self.folder / "cut"
+        self.pack(MODEL, whole)
+        shutil.copytree(whole, f"{output}.part")
+        Path(f"{output}.part/.tern-transcode").touch()
+        self.pack(MODEL, output)
+        self.check_same(output, whole)
+
+    def check_same(self, output: Path, whole: Path) -> None:
         for path in whole.iterdir():
             self.assertEqual((output / path.name).read_bytes(), path.read_bytes())
         self.assertEqual(len(list(output.iterdir())), len(list(whole.iterdir())))

@@ -60,8 +60,22 @@ TEST_P(TokenizerFiles, SayTheSameTokenizer) {
 INSTANTIATE_TEST_SUITE_P(Models, TokenizerFiles,
                          ::testing::Values("bpe_gpt-2.gguf", "bpe_olmo.gguf", "bpe_llama-bpe.gguf",
                                            "bpe_qwen2.gguf", "bpe_falcon.gguf", "spm_plain.gguf",
-                                           "spm_prefix.gguf", "unigram_bytes.gguf",
-                                           "unigram_unknown.gguf"));
+                                           "spm_prefix.gguf"));
+
+// Whose classes in transformers put tokens behind a text that Tern does not.
+TEST(TokenizerFiles, RefuseUnigram) {
+  for (const char* name : {"unigram_bytes.gguf", "unigram_unknown.gguf"}) {
+    const auto file = GgufFile::open(kData / name);
+    ASSERT_TRUE(file.ok()) << file.error().to_string();
+    boost::json::object config;
+    FolderFiles files;
+    const auto made = make_tokenizer_files(*file, config, files);
+    ASSERT_FALSE(made.ok());
+    EXPECT_EQ(made.error().code, ErrorCode::kUnsupported);
+    EXPECT_THAT(made.error().to_string(), HasSubstr("a unigram tokenizer is not written"));
+    EXPECT_TRUE(files.empty());
+  }
+}
 
 // A small vocabulary (the last three are U+FFFD, for all bytes that have no token), with what a
 // test changes of it.

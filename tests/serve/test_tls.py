@@ -1,6 +1,7 @@
 """TLS: who gets through, with which protocols and certificates, and what hostile clients get."""
 
 import base64
+import calendar
 import concurrent.futures
 import http.client
 import json
@@ -220,11 +221,10 @@ class TlsTest(unittest.TestCase):
         self.assertIn("not that of", server.hang_up())
         self.assertEqual(server.ask("GET", "/health").status, 200)
 
-    def ending(self, pair: Pair, seconds: int) -> int:
-        """The certificate ends in so many seconds: nobody looks at the signature but clients."""
+    def ending(self, pair: Pair, end: int) -> int:
+        """The certificate ends then: nobody looks at the signature but clients."""
         lines = (CERTIFICATES / "first.crt").read_text().splitlines()
         content = base64.b64decode("".join(line for line in lines if not line.startswith("-")))
-        end = int(time.time()) + seconds
         at = content.rindex(b"\x18\x0f")  # GeneralizedTime: the second of its two dates
         date = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(end)).encode()
         content = content[: at + 2] + date + content[at + 2 + len(date) :]
@@ -244,8 +244,8 @@ class TlsTest(unittest.TestCase):
         return int(float(found[1]))
 
     def test_a_certificate_that_ends_is_warned_of(self) -> None:
-        pair, day = Pair(), 86400
-        end = self.ending(pair, 13 * day + 60)
+        pair, day, now = Pair(), 86400, int(time.time())
+        end = self.ending(pair, now + 13 * day + 60)
         server = Server(
             *("--listen", "https://127.0.0.1:0", "--listen", "127.0.0.1:0"), *pair.options()
         )
@@ -253,12 +253,17 @@ class TlsTest(unittest.TestCase):
         self.assertEqual(self.end_of_metrics(server), end)
         date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(end))
         self.assertIn(f"ends at {date}, in 13 days", "".join(server.said))
-        end = self.ending(pair, -60)
+        end = self.ending(pair, now - 60)
         said = server.hang_up()
         self.assertIn("WARNING", said)
         self.assertIn("a certificate ended at", said)
+        self.assertIn("clients may refuse it", said)
         self.assertEqual(self.end_of_metrics(server), end)
-        end = self.ending(pair, 14 * day + 60)
+        end = self.ending(pair, now + 14 * day + 60)
+        self.assertNotIn("certificate end", server.hang_up())
+        self.assertEqual(self.end_of_metrics(server), end)
+        # Without an end (RFC 5280, 4.1.2.5), later than nanoseconds reach.
+        end = self.ending(pair, calendar.timegm((9999, 12, 31, 23, 59, 59)))
         self.assertNotIn("certificate end", server.hang_up())
         self.assertEqual(self.end_of_metrics(server), end)
 
