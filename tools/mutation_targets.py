@@ -15,13 +15,17 @@ class Target:
     first: dict[str, str] = field(default_factory=dict)
     # What survives faces these: tests of a program that never reach the files are not run.
     all: str = "*"
+    # Tests of a command, one after another: then `program` is the command, named to them as $TERN.
+    scripts: tuple[str, ...] = ()
     # Tests that cannot pass beside AddressSanitizer, as such a filter.
     without: str = ""
     # Mutants that nobody could tell from the code, each with the reason.
     equivalent: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     def filters_of(self, file: str) -> list[str]:
-        """What the mutants of a file face, one after another, as filters of GoogleTest."""
+        """What the mutants of a file face, one after another: filters of GoogleTest, or scripts."""
+        if self.scripts:
+            return list(self.scripts)
         first = self.first.get(file, self.first.get("*", self.all))
         return [self.less(tests) for tests in dict.fromkeys((first, self.all))]
 
@@ -139,7 +143,18 @@ TARGETS = {
         all="ChatTemplate.*:ChatPrompt.*:NamedTemplates.*",
         equivalent=EQUIVALENT["jinja"],
     ),
-    # What else convert has, programs of tests/cli guard.
+    "checkpoints": Target(
+        files=(
+            "src/convert/pieces_json.cpp",
+            "src/convert/plan.cpp",
+            "src/convert/pooling.cpp",
+            "src/convert/tensor_job.cpp",
+            "src/convert/tokenizer.cpp",
+        ),
+        test="tern",
+        program="src/cli/tern",
+        scripts=("tests/cli/test_bad_checkpoints.py", "tests/cli/test_convert.py"),
+    ),
     "convert": Target(
         files=(
             "src/convert/float_bits.cpp",

@@ -135,6 +135,27 @@ class Targets(unittest.TestCase):
         for name, target in mutation_check.TARGETS.items():
             self.assertEqual(set(target.first) - {"*", *target.files}, set(), name)
 
+    def test_scripts_see_the_mutant_in_the_command_that_they_are_given(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            script = Path(folder) / "script.py"
+            script.write_text(
+                "import os, sys\n"
+                "found = [os.environ[name] for name in ('TERN_MUTANT', 'TERN')]\n"
+                "sys.exit(found == ['7', 'the/command'])\n"
+            )
+            target = mutation_check.Target((), "tern", "src/cli/tern", scripts=(str(script),))
+            self.assertEqual(target.filters_of("a.cpp"), [str(script)])
+            for number, passes in ((7, False), (8, True)):
+                passed, _ = mutation_check.run_tests(
+                    target, Path("the/command"), number, 60, str(script)
+                )
+                self.assertEqual(passed, passes)
+
+    def test_every_script_exists(self) -> None:
+        for name, target in mutation_check.TARGETS.items():
+            for script in target.scripts:
+                self.assertTrue((mutation_check.ROOT / script).is_file(), f"{name}: {script}")
+
     def test_every_equivalent_mutant_is_one_of_today(self) -> None:
         for name, target in mutation_check.TARGETS.items():
             found = set()
