@@ -145,7 +145,6 @@ TARGETS = {
     ),
     "checkpoints": Target(
         files=(
-            "src/convert/pieces_json.cpp",
             "src/convert/plan.cpp",
             "src/convert/pooling.cpp",
             "src/convert/tensor_job.cpp",
@@ -159,6 +158,7 @@ TARGETS = {
         files=(
             "src/convert/float_bits.cpp",
             "src/convert/output_file.cpp",
+            "src/convert/pieces_json.cpp",
             "src/convert/sentence_piece_model.cpp",
             "src/convert/tiktoken.cpp",
             "src/convert/tokenizer_json.cpp",
