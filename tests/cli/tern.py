@@ -26,7 +26,8 @@ Outcome = subprocess.CompletedProcess[bytes]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("TERN")}
+    """This process's own without Tern's settings; tools/mutation_check says which mutant runs."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("TERN") or k == "TERN_MUTANT"}
     return kept | variables
 
 
