@@ -188,9 +188,10 @@ class Planner {
                 "expected a scale above zero, found " + std::to_string(stored));
     }
     job.scale = job.weights == HfWeights::kPackedDivide ? 1.0f / stored : stored;
-    if (!std::isfinite(job.scale) || !std::isnormal(job.scale)) {
+    if (!std::isnormal(job.scale)) {
       return at(scale, ErrorCode::kMalformed,
-                "the scale " + std::to_string(stored) + " has no inverse in f32");
+                "expected a scale that f32 holds with all digits, as it is or inverted, found one "
+                "near the end of its range");
     }
     job.scale_beside = !format::holds_scale(job.type, job.scale);
     return {};

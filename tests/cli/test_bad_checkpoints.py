@@ -223,6 +223,7 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     (scale(-1.0), MALFORMED, "expected a scale above zero, found -1.0"),
     (scale(float("nan")), MALFORMED, "expected a scale above zero, found nan"),
     (scale(float("inf")), MALFORMED, "expected a scale above zero, found inf"),
+    (scale(1e-40), MALFORMED, "expected a scale that f32 holds with all digits"),
     (first_value(GATE, b"\x03"), MALFORMED, "a code is 3, which means no trit"),
     (first_value(NORM, b"\0\0\xc0\x7f"), MALFORMED, "1.input_layernorm.weight': a value is NaN"),
     (first_value(EMBEDDING, b"\0\x7c"), MALFORMED, "'model.embed_tokens.weight': a value is NaN"),
@@ -288,6 +289,12 @@ class BadCheckpointTest(CliTest):
     def test_the_one_that_is_not_spoilt_is_accepted(self) -> None:
         Checkpoint().write(self.folder / "good")
         self.succeed("convert", self.folder / "good", "-o", self.folder / "good.gguf")
+
+    def test_what_follows_from_the_configuration_is_passed_over(self) -> None:
+        checkpoint = Checkpoint()
+        tensor("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", [1], bytes(4))(checkpoint)
+        checkpoint.write(self.folder / "old")
+        self.succeed("convert", self.folder / "old", "-o", self.folder / "old.gguf")
 
     def test_pickles(self) -> None:
         checkpoint = Checkpoint()
