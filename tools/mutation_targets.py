@@ -147,7 +147,6 @@ TARGETS = {
         files=(
             "src/convert/plan.cpp",
             "src/convert/pooling.cpp",
-            "src/convert/tensor_job.cpp",
             "src/convert/tokenizer.cpp",
         ),
         test="tern",
@@ -160,6 +159,7 @@ TARGETS = {
             "src/convert/output_file.cpp",
             "src/convert/pieces_json.cpp",
             "src/convert/sentence_piece_model.cpp",
+            "src/convert/tensor_job.cpp",
             "src/convert/tiktoken.cpp",
             "src/convert/tokenizer_json.cpp",
         ),
