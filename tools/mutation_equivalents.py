@@ -225,6 +225,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "values that eight in turn leave are read one by one, alike",
         ),
         ("sentence_piece_model.cpp", "bound", "shift <= 64"): "no multiple of seven is 64",
+        ("tensor_job.cpp", "bound", "row <= rows_"): "behind the last row no row is read",
         **dict.fromkeys(
             (
                 ("tiktoken.cpp", "never", "!token"),

@@ -59,22 +59,27 @@ Result<std::optional<Pooling>> read_pooling(const Folder& folder, std::vector<st
   const std::string source = folder.where("modules.json");
   if (!folder.has("modules.json")) return std::optional<Pooling>();
   TERN_ASSIGN(const json::value modules, read_json(folder, "modules.json", files));
-  const Error malformed{ErrorCode::kMalformed, "expected an array of modules with their types",
-                        source};
-  if (!modules.is_array()) return malformed;
+  if (!modules.is_array()) {
+    return Error{ErrorCode::kMalformed, "expected an array of modules", source};
+  }
   std::optional<Pooling> pooling;
   for (const json::value& module : modules.get_array()) {
-    if (!module.is_object()) return malformed;
+    if (!module.is_object()) {
+      return Error{ErrorCode::kMalformed, "expected an object for each module", source};
+    }
     const JsonSettings settings(module.get_object(), source);
     TERN_ASSIGN(const std::string type, settings.text("type"));
     if (type.ends_with(".Transformer") || type.ends_with(".Normalize")) continue;
-    if (!type.ends_with(".Pooling") || pooling) {
-      return settings.unsupported("type",
-                                  "expected a transformer, one pooling and a normalisation");
+    if (!type.ends_with(".Pooling")) {
+      return settings.unsupported(
+          "type",
+          "expected a transformer, a pooling and a normalisation, found " + settings.shown("type"));
     }
+    if (pooling) return settings.unsupported("type", "expected one pooling, found two");
     TERN_ASSIGN(const std::string path, settings.text("path"));
     if (path.find("..") != std::string::npos || path.starts_with('/')) {
-      return settings.malformed("path", "expected a folder inside of the checkpoint");
+      return settings.malformed(
+          "path", "expected a folder inside of the checkpoint, found " + settings.shown("path"));
     }
     TERN_ASSIGN(const json::value config, read_json(folder, path + "/config.json", files));
     if (!config.is_object()) {

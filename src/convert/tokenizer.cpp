@@ -4,6 +4,7 @@
 #include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
+#include <set>
 #include <utility>
 
 #include "arch/json_settings.h"
@@ -271,11 +272,16 @@ class TokenizerAdder {
       writer_.set("tokenizer.chat_template", std::move(text));
       return {};
     }
+    std::set<std::string> names;
     for (const json::value& entry : value->get_array()) {
       if (!entry.is_object()) return all.malformed("chat_template", "expected objects in the list");
       const JsonSettings named(entry.get_object(), all.source() + ": chat_template");
       TERN_ASSIGN(const std::string name, named.text("name"));
       TERN_ASSIGN(std::string text, named.text("template"));
+      if (!names.insert(name).second) {
+        return all.malformed("chat_template",
+                             "expected one template a name, found two of " + in_quotes(name));
+      }
       const std::string suffix = name == "default" ? "" : "." + name;
       writer_.set("tokenizer.chat_template" + suffix, std::move(text));
     }

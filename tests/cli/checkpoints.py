@@ -384,7 +384,23 @@ def write_pooling(folder: Path, *modes: str) -> None:
     (folder / "1_Pooling").mkdir(exist_ok=True)
     all_modes = ("cls_token", "mean_tokens", "max_tokens", "lasttoken")
     settings = {f"pooling_mode_{mode}": mode in modes for mode in all_modes}
-    write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 64} | settings)
+    settings |= {"word_embedding_dimension": 64, "include_prompt": True}
+    write_json(folder / "1_Pooling" / "config.json", settings)
+
+
+def sentence_piece(pieces: list[str]) -> bytes:
+    """A tokenizer.model of BPE: unknown, begin and end, a token a byte, and those pieces."""
+
+    def field(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    kinds = [("<unk>", 2), ("<s>", 3), ("</s>", 3)]
+    kinds += [(f"<0x{byte:02X}>", 6) for byte in range(256)] + [(piece, 1) for piece in pieces]
+    model = b"".join(
+        field(1, field(1, piece.encode()) + b"\x15" + struct.pack("<f", -i) + bytes([0x18, kind]))
+        for i, (piece, kind) in enumerate(kinds)
+    )
+    return model + field(2, b"\x18\x02") + field(3, b"\x20\x00")
 
 
 def write_json(path: Path, value: object) -> None:

@@ -6,13 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from checkpoints import Model, Tensor, write_json, write_pooling, write_safetensors
+from checkpoints import (
+    Gguf,
+    Model,
+    Tensor,
+    sentence_piece,
+    write_json,
+    write_pooling,
+    write_safetensors,
+)
 from tern import ROOT, CliTest, main, tern
 
 MODEL = Model(ROOT / "tests" / "reference" / "data" / "gqa-tied-64.model.gguf")
 USAGE, IO, MALFORMED, UNSUPPORTED = 2, 3, 4, 5
 Q = "model.layers.0.self_attn.q_proj.weight"
 GATE = "model.layers.0.mlp.gate_proj.weight"
+PIECES = sentence_piece(["\u2581", "a", "b"])  # 259, 260 and 261
 NORM = "model.layers.1.input_layernorm.weight"
 EMBEDDING = "model.embed_tokens.weight"
 
@@ -97,6 +106,10 @@ def settings(**values: Any) -> Callable[[Checkpoint], None]:
     return lambda c: c.settings.update(values)
 
 
+def generation(**values: Any) -> Callable[[Checkpoint], None]:
+    return lambda c: c.generation.update(values)
+
+
 def first_value(name: str, raw: bytes) -> Callable[[Checkpoint], None]:
     def spoil(checkpoint: Checkpoint) -> None:
         found = checkpoint.tensors[name]
@@ -105,13 +118,19 @@ def first_value(name: str, raw: bytes) -> Callable[[Checkpoint], None]:
     return spoil
 
 
-def all_scales(value: float) -> Callable[[Checkpoint], None]:
+def most_scales(value: float) -> Callable[[Checkpoint], None]:
     def spoil(checkpoint: Checkpoint) -> None:
-        for name, found in checkpoint.tensors.items():
-            if name.endswith("_scale"):
-                found.data = struct.pack("<f", value)
+        scales = [name for name in checkpoint.tensors if name.endswith("_scale")]
+        for name in scales[: len(scales) // 2 + 1]:
+            checkpoint.tensors[name].data = struct.pack("<f", value)
 
     return spoil
+
+
+def floats_with_a_scale(checkpoint: Checkpoint) -> None:
+    checkpoint.config = MODEL.config("float")
+    checkpoint.tensors = MODEL.tensors("float")
+    scale(1.0)(checkpoint)
 
 
 def as_floats(spoil_first: bool) -> Callable[[Checkpoint], None]:
@@ -125,15 +144,34 @@ def as_floats(spoil_first: bool) -> Callable[[Checkpoint], None]:
     return spoil
 
 
-# (what is spoilt, the exit status, words of the message that no other case has)
 def pooling(*modes: str) -> Callable[[Checkpoint], None]:
     return lambda c: setattr(c, "pooling", modes)
+
+
+def two_poolings(checkpoint: Checkpoint) -> None:
+    checkpoint.pooling = ("cls_token",)
+    modules([{"type": "x.Pooling", "path": "1_Pooling"}] * 2)(checkpoint)
 
 
 def modules(value: object) -> Callable[[Checkpoint], None]:
     return lambda c: c.files.update({"modules.json": json.dumps(value).encode()})
 
 
+def pieces(**settings: Any) -> Callable[[Checkpoint], None]:
+    """A tokenizer.model, and what tokenizer_config.json says beside it."""
+
+    def spoil(checkpoint: Checkpoint) -> None:
+        checkpoint.files["tokenizer.model"] = PIECES
+        checkpoint.settings = settings
+
+    return spoil
+
+
+def added(key: str, entry: object) -> Callable[[Checkpoint], None]:
+    return pieces(added_tokens_decoder={key: entry})
+
+
+# (what is spoilt, the exit status, words of the message that no other case has)
 CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     # Files.
     (file("model.safetensors", None), IO, "expected model.safetensors or model.safetensors.index"),
@@ -141,11 +179,8 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     (file("model.safetensors", b"\x80\0\0\0\0\0\0\0{}"), MALFORMED, "ends inside its header"),
     (file("model.safetensors", b"\xff" * 16), MALFORMED, "not a safetensors file"),
     (file("config.json", None), IO, "config.json: cannot open"),
-    (file("config.json", b"{"), MALFORMED, "expected JSON, found a incomplete JSON"),
-    (file("config.json", b"[]"), MALFORMED, "config.json: expected an object"),
     (file("config.json", b'{"a":1,"a":1}'), MALFORMED, "the name 'a' stands twice"),
     (file("tokenizer.json", None), IO, "expected tokenizer.json or tokenizer.model"),
-    (file("tokenizer.json", b"7"), MALFORMED, "tokenizer.json: expected an object"),
     (file("tokenizer.model", b"\x0a"), MALFORMED, "the message ends inside a field"),
     (file("tokenizer.model", b"\x0f"), MALFORMED, "expected a wire type of 0, 1, 2 or 5, found 7"),
     (file("tokenizer.model", b"\x0a\x05\x0a\x01a\x18\x09"), MALFORMED, "a type of 1 to 6, found 9"),
@@ -180,7 +215,11 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     (config(num_experts=8), UNSUPPORTED, "num_experts: the setting is not understood"),
     (config(tie_word_embeddings="yes"), MALFORMED, 'expected true or false, found "yes"'),
     (config(query_pre_attn_scalar=7), UNSUPPORTED, "expected the head size 64"),
-    (config(eos_token_id=9999), MALFORMED, "eos_token_id: expected the id of a token"),
+    (config(eos_token_id=9999), MALFORMED, "eos_token_id: expected the id of a token, below 258, "
+     "found 9999"),
+    (config(eos_token_id=[1, 258]), MALFORMED, "found [1,258]"),
+    (config(eos_token_id=-1), MALFORMED, "below 258, found -1"),
+    (config(bos_token_id="<s>"), MALFORMED, 'below 258, found "<s>"'),  # noqa: S106
     # The quantisation.
     (config(quantization_config=1), UNSUPPORTED, "in a class that knows it"),
     (no_config("quantization_config"), UNSUPPORTED, "a linear could divide or multiply"),
@@ -201,19 +240,21 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
         "expected that of the model's other norms",
     ),
     (quantisation(linear_class="bitlinear"), MALFORMED, "contradicts linear_class 'bitlinear'"),
-    (all_scales(25.0), MALFORMED, "contradicts linear_class 'autobitlinear'"),
+    (most_scales(25.0), MALFORMED, "contradicts linear_class 'autobitlinear'"),
     # The tensors.
     (no_tensor(Q), MALFORMED, "q_proj.weight': the tensor is missing"),
     (no_tensor(NORM), MALFORMED, "layers.1.input_layernorm.weight': the tensor is missing"),
     (no_tensor(Q + "_scale"), MALFORMED, "its scale 'model.layers.0.self_attn.q_proj"),
     (tensor("model.extra", "U8", [1], b"x"), UNSUPPORTED, "'model.extra': the tensor has no place"),
     (tensor(Q.replace("weight", "bias"), "F32", [1], bytes(4)), UNSUPPORTED, "biases are not"),
+    (floats_with_a_scale, UNSUPPORTED, "a scale of weights that are not packed"),
     (tensor("lm_head.weight", "U8", [1], b"x"), UNSUPPORTED, "ties the head to the embedding"),
     (tensor(NORM, "F32", [2], bytes(8)), MALFORMED, "expected the shape [256], as"),
     (tensor(NORM, "I32", [256], bytes(1024)), MALFORMED, "expected F32, F16 or BF16, found I32"),
     (tensor(EMBEDDING, "F32", [1, 256], bytes(1024)), MALFORMED, "expected the shape [320, 256]"),
     (tensor(Q, "U8", [256, 64], bytes(16384)), MALFORMED, "found [256, 64]"),
     (tensor(Q, "F32", [1], bytes(4)), MALFORMED, "expected packed weights of U8"),
+    (config(intermediate_size=510), MALFORMED, "have a multiple of 4 rows, config.json gives 510"),
     (
         tensor(Q + "_scale", "F32", [2], bytes(8)),
         UNSUPPORTED,
@@ -255,15 +296,40 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     (settings(bos_token="<s>"), MALFORMED, "the special token '<s>' of tokenizer_config.json"),  # noqa: S106
     (settings(add_bos_token=False), MALFORMED, "tokenizer.json says otherwise"),
     (settings(chat_template=3), MALFORMED, "chat_template: expected a text, found 3"),
-    (lambda c: c.generation.update(temperature="hot"), MALFORMED, "a number of at least 0"),
-    (lambda c: c.generation.update(eos_token_id=[1, 5, 6, 7]), UNSUPPORTED, "more than two tokens"),
+    (settings(chat_template=[3]), MALFORMED, "chat_template: expected objects in the list"),
+    (settings(chat_template=[{"template": ""}]), MALFORMED, "chat_template: name: expected a text"),
+    (settings(chat_template=[{"name": "default"}]), MALFORMED, "template: template: expected a"),
+    (settings(chat_template=[{"name": "rag", "template": ""}] * 2), MALFORMED, "found two of 'rag'"),
+    (settings(chat_template=[{"name": "x" * 65536, "template": ""}]), USAGE,
+     "x.gguf: key 23 of 23: expected a key of at most 65535 bytes"),
+    (pieces(added_tokens_decoder=[]), MALFORMED, "added_tokens_decoder: expected an object"),
+    (added("", {}), MALFORMED, "expected ids and objects, found ''"),
+    (added("4x", {}), MALFORMED, "expected ids and objects, found '4x'"),
+    (added("100000000", {}), MALFORMED, "expected ids and objects, found '100000000'"),
+    (added("262", 3), MALFORMED, "expected ids and objects, found '262'"),
+    (added("262", {}), MALFORMED, "added_tokens_decoder: content: expected a text"),
+    (added("260", {"content": "b"}), MALFORMED, "expected 'a' of tokenizer.model, found 'b'"),
+    (added("261", {"content": "a"}), MALFORMED, "expected 'b' of tokenizer.model, found 'a'"),
+    (added("320", {"content": "c"}), MALFORMED, "expected at most 320 tokens, the vocab_size of "
+     "config.json, found 321"),
+    (lambda c: (config(vocab_size=5)(c), pieces()(c),
+                tensor(EMBEDDING, "F16", [5, 256], bytes(2560))(c)),
+     MALFORMED, "expected at most 5 tokens"),
+    (generation(temperature="hot"), MALFORMED, 'a number of at least 0, found "hot"'),
+    (generation(top_p=-0.5), MALFORMED, "a number of at least 0, found -5E-1"),
+    (generation(min_p=2000000), MALFORMED, "a number of at least 0, found 2000000"),
+    (generation(top_k=0), MALFORMED, "top_k: expected a whole number of 1 to"),
+    (generation(eos_token_id=[1, 5, 6, 7]), UNSUPPORTED, "more than two tokens"),
     # Pooling of embedding models.
     (pooling("max_tokens"), UNSUPPORTED, "expected mean, cls or last-token pooling, found another"),
     (pooling("cls_token", "lasttoken"), UNSUPPORTED, "expected one mode of pooling, found two"),
     (pooling(), MALFORMED, "expected one mode of pooling, found none"),
     (modules({}), MALFORMED, "expected an array of modules"),
-    (modules([{"type": "x.Dense"}]), UNSUPPORTED, "expected a transformer, one pooling"),
-    (modules([{"type": "x.Pooling", "path": "../1"}]), MALFORMED, "a folder inside of the"),
+    (modules([3]), MALFORMED, "expected an object for each module"),
+    (modules([{"type": "x.Dense"}]), UNSUPPORTED, 'a normalisation, found "x.Dense"'),
+    (two_poolings, UNSUPPORTED, "expected one pooling, found two"),
+    (modules([{"type": "x.Pooling", "path": "/1_Pooling"}]), MALFORMED, 'found "/1_Pooling"'),
+    (modules([{"type": "x.Pooling", "path": "../1"}]), MALFORMED, 'found "../1"'),
     (modules([{"type": "x.Pooling"}]), MALFORMED, "modules.json: path: expected a text"),
 ]  # fmt: skip
 
@@ -286,15 +352,75 @@ class BadCheckpointTest(CliTest):
         self.assertGreaterEqual(len(messages), 40)
         print(f"{len(messages)} checkpoints refused")
 
+    def test_files_of_json(self) -> None:
+        for name in (
+            "config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "generation_config.json",
+            "1_Pooling/config.json",
+            "modules.json",
+        ):
+            for content, words in ((b"{'", "expected JSON"), (b"7", "expected an ")):
+                with self.subTest(name, content=content):
+                    checkpoint = Checkpoint()
+                    checkpoint.pooling = ("cls_token",)
+                    checkpoint.files[name] = content
+                    folder = self.folder / f"{len(list(self.folder.iterdir()))}"
+                    checkpoint.write(folder)
+                    outcome = tern("convert", folder, "-o", self.folder / "x.gguf")
+                    self.assert_fails(outcome, MALFORMED, f"{folder.name}/{name}: {words}")
+
+    def accepted(self, *changes: Callable[[Checkpoint], None]) -> dict[str, Any]:
+        """The keys of the file."""
+        checkpoint = Checkpoint()
+        for change in changes:
+            change(checkpoint)
+        checkpoint.write(self.folder / "good")
+        file = self.folder / "good.gguf"
+        self.succeed("convert", self.folder / "good", "-o", file)
+        self.succeed("verify", "-m", file)
+        return Gguf(file).keys
+
     def test_the_one_that_is_not_spoilt_is_accepted(self) -> None:
-        Checkpoint().write(self.folder / "good")
-        self.succeed("convert", self.folder / "good", "-o", self.folder / "good.gguf")
+        keys = self.accepted()
+        self.assertFalse([key for key in keys if ".sampling." in key or "template" in key])
 
     def test_what_follows_from_the_configuration_is_passed_over(self) -> None:
-        checkpoint = Checkpoint()
-        tensor("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", [1], bytes(4))(checkpoint)
-        checkpoint.write(self.folder / "old")
-        self.succeed("convert", self.folder / "old", "-o", self.folder / "old.gguf")
+        self.accepted(tensor("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", [1], bytes(4)))
+
+    def test_a_vocabulary_that_is_shorter_than_the_embedding(self) -> None:
+        tokens, _ = MODEL.vocabulary()
+        found = self.accepted()["tokenizer.ggml.tokens"]
+        self.assertEqual((len(found), found[: len(tokens)]), (320, tokens))
+        self.assertEqual(found[-1], "[UNUSED319]")
+
+    def test_pieces_with_tokens_that_were_added(self) -> None:
+        decoder = {
+            "263": {"content": "<t>"},
+            "1": {"content": "<s>", "special": True},
+            "262": {"content": "<c>", "special": True},
+        }
+        keys = self.accepted(
+            pieces(added_tokens_decoder=decoder, bos_token="<s>", eos_token="</s>"),  # noqa: S106
+            config(bos_token_id=1, eos_token_id=2),
+        )
+        self.assertEqual(keys["tokenizer.ggml.model"], "llama")
+        self.assertEqual(keys["tokenizer.ggml.tokens"][260:264], ["a", "b", "<c>", "<t>"])
+        self.assertEqual(keys["tokenizer.ggml.token_type"][260:264], [1, 1, 3, 4])
+        self.assertEqual(len(keys["tokenizer.ggml.scores"]), 320)
+        self.assertEqual(keys["tokenizer.ggml.add_bos_token"], True)
+        self.assertEqual(keys["tokenizer.ggml.add_space_prefix"], True)
+
+    def test_defaults_of_sampling_and_templates(self) -> None:
+        named = [{"name": "default", "template": "a"}, {"name": "tool_use", "template": "b"}]
+        values = {"temperature": 0, "top_p": 0.5, "min_p": 1.0, "repetition_penalty": 1e6}
+        keys = self.accepted(settings(chat_template=named), generation(top_k=7, **values))
+        self.assertEqual(keys["tokenizer.chat_template"], "a")
+        self.assertEqual(keys["tokenizer.chat_template.tool_use"], "b")
+        expected = {"temp": 0.0, "top_p": 0.5, "min_p": 1.0, "penalty_repeat": 1e6, "top_k": 7}
+        found = {name: keys[f"general.sampling.{name}"] for name in expected}
+        self.assertEqual(found, expected)
 
     def test_pickles(self) -> None:
         checkpoint = Checkpoint()

@@ -107,6 +107,18 @@ class ConvertTest(CliTest):
             beside = [name for name in Gguf(file).tensors if name.endswith(".scale")]
             self.assertEqual(len(beside), 14 if kind in ("tq2_0", "tq1_0", "iq1_bn") else 0, kind)
 
+    def test_a_type_that_cannot_hold_the_rows(self) -> None:
+        Model(REFERENCE / "bitnet-silu-100.model.gguf").write(self.folder / "100", "autobitlinear")
+        for options, words in (
+            (("--type", "tq2_0"), ("tensor 'model.layers.0.self_attn.q_proj.weight'", "tq2_0")),
+            (
+                ("--head", "q6_k"),
+                ("tensor 'model.embed_tokens.weight'", "q6_k", "multiples of 256"),
+            ),
+        ):
+            outcome = tern("convert", self.folder / "100", "-o", self.folder / "x", *options)
+            self.assert_fails(outcome, 5, *words)
+
     def test_f16_scales_fit_every_type(self) -> None:
         model = Model(REFERENCE / "falcon3.model.gguf")
         folder = self.folder / "f16"

@@ -135,10 +135,12 @@ class TensorConverterTest : public ::testing::Test {
     job_.scale_beside = format::has_f16_scales(type);
   }
 
-  // Converts into an output of zeros. The tiles of `beside` run once each, in order.
+  // Converts into an output of zeros, with buffers that have held nothing larger. The tiles of
+  // `beside` run once each, in order.
   Result<std::uint64_t> convert(std::uint64_t tile_bytes) {
     std::filesystem::remove(folder_ / "out.part");
     output_.emplace(must(OutputFile::open(folder_ / "out", std::string(64, 'a'), 2 * kMegabyte)));
+    team_ = must(Team::create(3, {}));
     besides_.clear();
     const auto converted = converter(tile_bytes).convert(job_, beside());
     if (converted.ok()) {
@@ -231,6 +233,14 @@ TEST_F(TensorConverterTest, WritesTheSameBytesInTilesOfAnySize) {
       }
     }
   }
+}
+
+TEST_F(TensorConverterTest, FindsTheMagnitudeInTheLastRow) {
+  Matrix matrix(24, 96);
+  std::fill(matrix.trits.begin(), matrix.trits.end() - 1, std::int8_t{0});
+  matrix.trits.back() = -1;
+  write_ternary(matrix, HfWeights::kTernaryFloats, TensorType::kI2_S);
+  expect_the_matrix(matrix, kScale, 5 * 96 * 4);
 }
 
 TEST_F(TensorConverterTest, MixesTheHalvesOfHeads) {
