@@ -50,7 +50,7 @@ struct ServeOptions {
   std::uint32_t queue = 256;
   std::uint32_t rows = 256;
   std::uint32_t beside = 64;
-  double stretch = 2.5;
+  double stretch = 2.9;
   LiveOptions live;
 };
 

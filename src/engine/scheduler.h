@@ -25,7 +25,7 @@ namespace tern::engine {
 struct SchedulerOptions {
   std::uint32_t rows = 256;      // most tokens of a step
   std::uint32_t beside = 64;     // most tokens of prompts in a step in which others wait for theirs
-  double stretch = 2.5;          // and how much longer than without them such a step may be
+  double stretch = 2.9;          // and how much longer than without them such a step may be
   std::uint32_t sequences = 64;  // that are computed at once; fewer than rows
   std::uint32_t pages = 0;       // for keys and values, of backend::KvPool::kPageTokens tokens each
   std::uint32_t context = 0;     // most tokens of a request; 0: what the model was trained for

@@ -12,7 +12,8 @@ class StepPace {
   // `stretch`: the longest step beside one without prompts, above 1. Infinity: nothing is learnt.
   explicit StepPace(double stretch) : stretch_(stretch) {}
 
-  // 1 to `most`: all of it as long as nothing is known.
+  // Up to `most`: all of it as long as nothing is known. 0 now and then, so that what a step takes
+  // without prompts is known of those who decode by now; else at least 1.
   std::uint32_t prompt_tokens(std::uint32_t most) const;
   // A step of some sequences that decoded, with so many tokens of prompts beside them.
   void note(std::uint32_t prompt_tokens, double seconds);
@@ -20,7 +21,12 @@ class StepPace {
  private:
   double stretch_;
   double without_ = 0.0;  // seconds of a step without prompts; 0: not known
-  double a_token_ = 0.0;  // seconds that each token of a prompt adds; 0: not known
+  // Of steps with prompts: how many seconds longer they were, and for how many of their tokens. The
+  // ratio of the two means, as a mean of ratios would be that of the steps with few tokens. 0: not
+  // known.
+  double longer_ = 0.0;
+  double tokens_ = 0.0;
+  std::uint32_t since_ = 0;  // steps with prompts since the last one without
 };
 
 }  // namespace tern::engine
