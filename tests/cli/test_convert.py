@@ -186,7 +186,8 @@ class ConvertTest(CliTest):
             ):
                 time.sleep(0.001)
             process.kill()
-            process.communicate()
+            _, said = process.communicate()
+            self.assertIn(process.returncode, (0, -signal.SIGKILL), said)
             if journal.exists():
                 return
 
@@ -219,7 +220,7 @@ class ConvertTest(CliTest):
         folder, file = self.folder / "tales", self.folder / "cut.gguf"
         Model().write(folder, "online")
         process = start("convert", folder, "-o", file, "-t", "1")
-        while not Path(str(file) + ".journal").exists():
+        while process.poll() is None and not Path(str(file) + ".journal").exists():
             time.sleep(0.001)
         interrupt(process)
         _, message = process.communicate()
