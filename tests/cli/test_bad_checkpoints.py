@@ -102,6 +102,10 @@ def tokenizer(path: str, value: Any) -> Callable[[Checkpoint], None]:
     return spoil
 
 
+def without(key: str) -> Callable[[Checkpoint], None]:
+    return tokenizer(key, None)
+
+
 def settings(**values: Any) -> Callable[[Checkpoint], None]:
     return lambda c: c.settings.update(values)
 
@@ -192,6 +196,11 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     ),
     (file("tokenizer.model", b"\x1a\x03\x12\x01x"), UNSUPPORTED, "precompiled_charsmap"),
     (file("tokenizer.model", b"\x1a\x02\x20\x01"), UNSUPPORTED, "remove_extra_whitespaces"),
+    (
+        lambda c: c.files.update({"tokenizer.model": b"IQ== 0\n", "tokenizer.json": None}),
+        UNSUPPORTED,
+        "the tiktoken file is not Llama 3's",
+    ),
     # The configuration.
     (config(architectures=["MapleForCausalLM"]), UNSUPPORTED, "unknown class 'MapleForCausalLM'"),
     (config(architectures="BitNet"), MALFORMED, "expected a list of one class"),
@@ -299,7 +308,7 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     (settings(chat_template=[3]), MALFORMED, "chat_template: expected objects in the list"),
     (settings(chat_template=[{"template": ""}]), MALFORMED, "chat_template: name: expected a text"),
     (settings(chat_template=[{"name": "default"}]), MALFORMED, "template: template: expected a"),
-    (settings(chat_template=[{"name": "rag", "template": ""}] * 2), MALFORMED, "found two of 'rag'"),
+    (settings(chat_template=[{"name": "x", "template": ""}] * 2), MALFORMED, "found two of 'x'"),
     (settings(chat_template=[{"name": "x" * 65536, "template": ""}]), USAGE,
      "x.gguf: key 23 of 23: expected a key of at most 65535 bytes"),
     (pieces(added_tokens_decoder=[]), MALFORMED, "added_tokens_decoder: expected an object"),
@@ -376,9 +385,10 @@ class BadCheckpointTest(CliTest):
         checkpoint = Checkpoint()
         for change in changes:
             change(checkpoint)
-        checkpoint.write(self.folder / "good")
-        file = self.folder / "good.gguf"
-        self.succeed("convert", self.folder / "good", "-o", file)
+        folder = self.folder / f"good.{len(list(self.folder.iterdir()))}"
+        checkpoint.write(folder)
+        file = folder / "good.gguf"
+        self.succeed("convert", folder, "-o", file)
         self.succeed("verify", "-m", file)
         return Gguf(file).keys
 
@@ -411,6 +421,49 @@ class BadCheckpointTest(CliTest):
         self.assertEqual(len(keys["tokenizer.ggml.scores"]), 320)
         self.assertEqual(keys["tokenizer.ggml.add_bos_token"], True)
         self.assertEqual(keys["tokenizer.ggml.add_space_prefix"], True)
+
+    def test_special_tokens_by_name_and_by_id(self) -> None:
+        tokens, _ = MODEL.vocabulary()
+        prefix = "tokenizer.ggml."
+
+        def found(*changes: Callable[[Checkpoint], None]) -> dict[str, Any]:
+            keys = self.accepted(*changes)
+            return {
+                key.removeprefix(prefix): value
+                for key, value in keys.items()
+                if key.startswith(prefix) and key.endswith("_id")
+            }
+
+        expected = {"bos_token_id": 0, "eos_token_id": 1}
+        self.assertEqual(found(), expected)
+        # By the names of tokenizer_config.json, whatever config.json has.
+        self.assertEqual(
+            found(
+                settings(eos_token=tokens[7], pad_token={"content": tokens[8]}),
+                config(eos_token_id=[]),
+            ),
+            {"bos_token_id": 0, "eos_token_id": 7, "padding_token_id": 8},
+        )
+        self.assertEqual(
+            found(settings(bos_token=tokens[9]), without("post_processor"), config(bos_token_id=2)),
+            {"bos_token_id": 9, "eos_token_id": 1},
+        )
+        # Without names by the ids there; the second that ends a text is told once.
+        self.assertEqual(
+            found(
+                lambda c: c.settings.clear(),
+                without("post_processor"),
+                config(bos_token_id=4, eos_token_id=[5, 6]),
+                generation(eos_token_id=[5, 6]),
+            ),
+            {"bos_token_id": 4, "eos_token_id": 5, "eot_token_id": 6},
+        )
+
+    def test_a_tiktoken_file_goes_behind_tokenizer_json(self) -> None:
+        self.assertEqual(
+            self.accepted(file("tokenizer.model", b"IQ== 0\nIg== 1\n"))["tokenizer.ggml.model"],
+            "gpt2",
+        )
 
     def test_defaults_of_sampling_and_templates(self) -> None:
         named = [{"name": "default", "template": "a"}, {"name": "tool_use", "template": "b"}]
