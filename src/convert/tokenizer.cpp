@@ -140,7 +140,7 @@ class TokenizerAdder {
                                                        " of tokenizer.model, found " +
                                                        in_quotes(content));
       }
-      TERN_TRY(check_count(std::uint64_t{id} + 1));
+      TERN_TRY(check_count(id));  // bounds the memory; all are counted at the end
       vocabulary.put(id, content,
                      special ? text::TokenKind::kControl : text::TokenKind::kUserDefined);
       vocabulary.scores.resize(vocabulary.tokens.size());
