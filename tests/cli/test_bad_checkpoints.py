@@ -412,13 +412,15 @@ class BadCheckpointTest(CliTest):
             "262": {"content": "<c>", "special": True},
         }
         keys = self.accepted(
-            pieces(added_tokens_decoder=decoder, bos_token="<s>", eos_token="</s>"),  # noqa: S106
+            pieces(added_tokens_decoder=decoder, bos_token="<c>", eos_token="<t>"),  # noqa: S106
             config(bos_token_id=1, eos_token_id=2),
         )
         self.assertEqual(keys["tokenizer.ggml.model"], "llama")
         self.assertEqual(keys["tokenizer.ggml.tokens"][260:264], ["a", "b", "<c>", "<t>"])
         self.assertEqual(keys["tokenizer.ggml.token_type"][260:264], [1, 1, 3, 4])
         self.assertEqual(len(keys["tokenizer.ggml.scores"]), 320)
+        self.assertEqual(keys["tokenizer.ggml.bos_token_id"], 262)  # by name, not by the model
+        self.assertEqual(keys["tokenizer.ggml.eos_token_id"], 263)
         self.assertEqual(keys["tokenizer.ggml.add_bos_token"], True)
         self.assertEqual(keys["tokenizer.ggml.add_space_prefix"], True)
 
