@@ -399,6 +399,9 @@ class BadCheckpointTest(CliTest):
     def test_what_follows_from_the_configuration_is_passed_over(self) -> None:
         self.accepted(tensor("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", [1], bytes(4)))
 
+    def test_scales_of_1_have_no_wrong_direction(self) -> None:
+        self.accepted(most_scales(1.0))
+
     def test_a_vocabulary_that_is_shorter_than_the_embedding(self) -> None:
         tokens, _ = MODEL.vocabulary()
         found = self.accepted()["tokenizer.ggml.tokens"]
