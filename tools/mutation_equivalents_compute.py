@@ -24,7 +24,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("kernels.cpp", "part.maximum >= total->maximum"),
             ("quantize_body.h", "lanes[j] >= magnitude"),
             ("quantize_body.h", "m >= kLeastMaximum"),
-            ("attention_body.h", "p[key] >= maximum"),
             ("attention_body.h", "part.maximum >= total->maximum"),
         )
     },
@@ -54,7 +53,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
     ),
     **dict.fromkeys(
         (
-            ("attention_body.h", "bound", "key + kLanes < keys"),
             ("attention_body.h", "bound", "q + 4 < count"),
             ("attention_body.h", "bound", "d + vectors * kLanes < width"),
             ("attention_body.h", "sign", "d - vectors * kLanes <= width"),

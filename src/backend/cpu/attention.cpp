@@ -12,7 +12,6 @@ namespace tern::backend {
 namespace {
 
 using kernels::AttentionState;
-using kernels::kCallQueries;
 using kernels::kChunkKeys;
 using kernels::kPageKeys;
 using kernels::kPagesPerChunk;
@@ -193,26 +192,25 @@ void attend_section(const AttentionStep& step, const AttentionSection& section,
 }
 
 // The worker's part of the queries of a unit that several of them share: what was kept is folded
-// behind the totals of the first of them.
+// behind the totals of the first of them, chunk by chunk, for so the states of its queries lie side
+// by side.
 void fold_shared(const AttentionStep& step, std::span<const AttentionSection> sections,
                  const ThreadPool::Worker& worker) {
   const AttentionUnit& unit = sections[0].unit;
-  const std::size_t count = unit.queries();
   AttentionState* totals = step.workspace.attention_totals(sections[0].worker);
-  const Slice own = slice_of(count, 1, worker.index(), worker.count());
+  const Slice own = slice_of(unit.queries(), 1, worker.index(), worker.count());
   const std::size_t calls = unit.calls_a_chunk();
-  for (std::size_t i = own.begin; i < own.end; ++i) {
-    const std::size_t first_call = calls == 1 ? 0 : i / unit.call_queries();
-    for (const AttentionSection& section : sections.subspan(1)) {
-      const std::size_t skipped = section.begin % calls > first_call;  // its chunk is not there
-      for (std::size_t chunk = section.begin / calls + skipped;
-           chunk * calls + first_call < section.end && sees(step, unit, i, chunk); ++chunk) {
+  for (const AttentionSection& section : sections.subspan(1)) {
+    for (std::size_t chunk = section.begin / calls; chunk * calls < section.end; ++chunk) {
+      for (std::size_t i = own.begin; i < own.end; ++i) {
+        const std::size_t call = chunk * calls + i / unit.call_queries();
+        if (call < section.begin || call >= section.end || !sees(step, unit, i, chunk)) continue;
         step.table.attention_fold(*kept_state(step, section, chunk, i), step.plan.head_dim,
                                   &totals[i]);
       }
     }
-    write(step, unit, i, totals[i]);
   }
+  for (std::size_t i = own.begin; i < own.end; ++i) write(step, unit, i, totals[i]);
 }
 
 }  // namespace

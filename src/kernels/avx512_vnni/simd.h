@@ -31,16 +31,8 @@ TERN_INLINE Vec relu(Vec a) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), a);
 }
 
-// a * 2^n for integral n in [-126, 128], in two steps so that both factors are normal.
-TERN_INLINE Vec pow2_mul(Vec a, Vec n) {
-  const __m512i whole = _mm512_cvtps_epi32(n);
-  const __m512i half = _mm512_srai_epi32(whole, 1);
-  const __m512i rest = _mm512_sub_epi32(whole, half);
-  const __m512i bias = _mm512_set1_epi32(127);
-  const Vec first = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(half, bias), 23));
-  const Vec second = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(rest, bias), 23));
-  return mul(mul(a, first), second);
-}
+// a * 2^n for integral n, rounded once.
+TERN_INLINE Vec pow2_mul(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
 
 TERN_INLINE Vec load_f16(const std::uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

@@ -11,7 +11,8 @@ static_assert(kChains >= static_cast<int>(kMaxQueries) && kChains % kKeyVectors 
 
 // What this call and the next one read, in the order in which they do, from some way ahead. It is
 // asked for in equal steps while this one computes, its softmax included, so that memory is never
-// left idle. A loop takes all the lines that it will ask for before it begins, and runs over the
+// left idle, and never asked for more than it gives, or what the second cache holds would have to
+// wait, too. A loop takes all the lines that it will ask for before it begins, and runs over the
 // end of what stands together in memory rather than look at each step.
 struct Fetch {
   struct Run {
@@ -73,10 +74,21 @@ TERN_INLINE Lines take_lines(Fetch& fetch, std::size_t count) {
   return {at, kLineBytes};
 }
 
+// Into the second cache: lines on their way to the first one take the few places in which it waits
+// for others, and those that are there too early push out what is in use.
 TERN_INLINE void fetch_lines(Lines& lines, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
-    __builtin_prefetch(lines.at, 0, 3);
+    __builtin_prefetch(lines.at, 0, 2);
     lines.at += lines.step;
+  }
+}
+
+// What the steps have left over.
+TERN_INLINE void fetch_rest(Fetch& fetch) {
+  for (;;) {
+    Lines lines = take_lines(fetch, 1);
+    if (lines.step == 0) return;
+    fetch_lines(lines, 1);
   }
 }
 
@@ -204,36 +216,45 @@ TERN_INLINE float largest_lane(Vec v) {
   return lanes[0];
 }
 
-// Scores to weights exp(s - maximum), in place; their maximum and their sum.
-TERN_INLINE void softmax_chunk(float* p, std::size_t keys, AttentionState* part, Fetch& fetch) {
-  Vec largest = splat(-__builtin_inff());
-  std::size_t key = 0;
-  for (; key + kLanes <= keys; key += kLanes) {
-    const Vec s = load(p + key);
-    largest = where_less(largest, s, s, largest);
-  }
-  float maximum = largest_lane(largest);
-  for (; key < keys; ++key) maximum = p[key] > maximum ? p[key] : maximum;
-  Lines lines = take_lines(fetch, kFetchedBySoftmax * kChunkKeys / kLanes);
-  for (key = 0; key < keys; key += kLanes) {
-    store(p + key, exp_of(sub(load(p + key), splat(maximum))));
-    fetch_lines(lines, kFetchedBySoftmax);
-  }
-  Sum64 sum = sum_zero();
-  for (key = 0; key + kSumLanes <= keys; key += kSumLanes) {
+// The softmax of a chunk takes scores in whole groups of the sum rule.
+constexpr std::size_t softmax_keys(std::size_t keys) {
+  return (keys + kSumLanes - 1) / kSumLanes * kSumLanes;
+}
+
+// The largest of the first `keys` scores. Behind them come scores whose weights are zeros, and to
+// add these changes no sum.
+TERN_INLINE float largest_score(float* p, std::size_t keys) {
+  const std::size_t end = softmax_keys(keys);
+  for (std::size_t key = keys; key < end; ++key) p[key] = -__builtin_inff();
+  Vec largest[kRegisters];  // several, or each would wait for the one before
+  for (int j = 0; j < kRegisters; ++j) largest[j] = load(p + j * kLanes);
+  for (std::size_t key = kSumLanes; key < end; key += kSumLanes) {
     for (int j = 0; j < kRegisters; ++j) {
-      sum.lanes[j] = add(sum.lanes[j], load(p + key + static_cast<std::size_t>(j * kLanes)));
+      const Vec s = load(p + key + static_cast<std::size_t>(j * kLanes));
+      largest[j] = where_less(largest[j], s, s, largest[j]);
     }
   }
-  part->maximum = maximum;
-  if (key == keys) {
-    part->sum = sum_total(sum);
-    return;
+  for (int j = 1; j < kRegisters; ++j) {
+    largest[0] = where_less(largest[0], largest[j], largest[j], largest[0]);
   }
-  float lanes[kSumLanes];
-  for (int j = 0; j < kRegisters; ++j) store(lanes + j * kLanes, sum.lanes[j]);
-  for (std::size_t i = 0; key + i < keys; ++i) lanes[i] = lanes[i] + p[key + i];
-  part->sum = tree_of(lanes, kSumLanes);
+  return largest_lane(largest[0]);
+}
+
+// Scores to weights exp(s - maximum), in place; their sum.
+TERN_INLINE float weights_of(float* p, std::size_t keys, float maximum, Fetch& fetch) {
+  const std::size_t end = softmax_keys(keys);
+  Lines lines = take_lines(fetch, kFetchedBySoftmax * kChunkKeys / kLanes);
+  Sum64 sum = sum_zero();
+  for (std::size_t key = 0; key < end; key += kSumLanes) {
+    for (int j = 0; j < kRegisters; ++j) {
+      float* const at = p + key + static_cast<std::size_t>(j * kLanes);
+      const Vec weights = exp_below_high(sub(load(at), splat(maximum)));
+      store(at, weights);
+      sum.lanes[j] = add(sum.lanes[j], weights);
+      fetch_lines(lines, kFetchedBySoftmax);
+    }
+  }
+  return sum_total(sum);
 }
 
 TERN_INLINE Fetch fetch_of(const KeyValueChunk& kv, std::size_t pages, std::size_t width) {
@@ -263,8 +284,11 @@ TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float
   Fetch fetch = fetch_of(kv, (most + kPageKeys - 1) / kPageKeys, width);
   all_scores(queries, count, scale, kv, most, p, fetch);
   for (int q = 0; q < count; ++q) {
-    softmax_chunk(p + q * kChunkKeys, queries[q].keys, &parts[q], fetch);
+    parts[q].maximum = largest_score(p + q * kChunkKeys, queries[q].keys);
     for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
+  }
+  for (int q = 0; q < count; ++q) {
+    parts[q].sum = weights_of(p + q * kChunkKeys, queries[q].keys, parts[q].maximum, fetch);
   }
   all_weighted_values(p, count, kv, width, 0, common, parts, fetch);
   for (int q = 0; q < count; ++q) {

@@ -5,7 +5,7 @@
 #include "kernels/generic/attention_body.h"
 
 inline constexpr std::size_t kVectorCodes = kLanes * kQuad;
-inline constexpr std::size_t kInt8LeadBytes = 20480;  // as kLeadBytes
+inline constexpr std::size_t kInt8LeadBytes = 28672;  // as kLeadBytes
 inline constexpr int kDigitChains = kChains / 2;      // outputs in registers, a sum for each digit
 
 // As page_scores.
@@ -48,29 +48,44 @@ TERN_INLINE void page_scores_int8(const Int8Query* queries, int count, float sca
   }
 }
 
+// As kFetchedBySoftmax, of a step that does less.
+inline constexpr std::size_t kFetchedBySplit = kLanes / 16;
+
 // Where the digits of a query's weights stand: the high ones, then the low ones.
 inline constexpr std::size_t kDigits = 2 * kChunkKeys;
 
-// Weights p times the scales of the values, in units of a 16383rd of their maximum, as two digits;
-// zeros from `keys` to `end`, which is whole pages. Returns the unit. p is overwritten.
-TERN_INLINE float split_weights(float* p, std::size_t keys, std::size_t end, const Int8Page* pages,
-                                std::int8_t* digits, Fetch& fetch) {
+// Weights p times the scales of the values, in place, zeros from `keys` to `end`, which is whole
+// pages; their maximum.
+TERN_INLINE float scale_weights(float* p, std::size_t keys, std::size_t end,
+                                const Int8Page* pages) {
   for (std::size_t key = keys; key < end; ++key) p[key] = 0.0f;
-  Vec largest = splat(0.0f);
-  for (std::size_t key = 0; key < end; key += kLanes) {
-    const Vec scales = load(pages[key / kPageKeys].value_scales + key % kPageKeys);
-    const Vec scaled = mul(load(p + key), scales);
-    largest = where_less(largest, scaled, scaled, largest);
-    store(p + key, scaled);
+  Vec largest[kKeyVectors];
+  for (int j = 0; j < kKeyVectors; ++j) largest[j] = splat(0.0f);
+  for (std::size_t key = 0; key < end; key += kPageKeys) {
+    const float* scales = pages[key / kPageKeys].value_scales;
+    for (int j = 0; j < kKeyVectors; ++j) {
+      float* const at = p + key + static_cast<std::size_t>(j * kLanes);
+      const Vec scaled = mul(load(at), load(scales + j * kLanes));
+      largest[j] = where_less(largest[j], scaled, scaled, largest[j]);
+      store(at, scaled);
+    }
   }
-  const float maximum = largest_lane(largest);
+  for (int j = 1; j < kKeyVectors; ++j) {
+    largest[0] = where_less(largest[0], largest[j], largest[j], largest[0]);
+  }
+  return largest_lane(largest[0]);
+}
+
+// What is scaled in units of a 16383rd of its maximum, as two digits. Returns the unit.
+TERN_INLINE float split_weights(const float* p, std::size_t end, float maximum, std::int8_t* digits,
+                                Fetch& fetch) {
   const Vec factor = splat(maximum > 0.0f ? kWeightRange / maximum : 0.0f);
-  Lines lines = take_lines(fetch, kFetchedBySoftmax * kChunkKeys / kLanes);
+  Lines lines = take_lines(fetch, kFetchedBySplit * kChunkKeys / kLanes);
   for (std::size_t key = 0; key < end; key += kLanes) {
     const Ints weights = nearest_ints(mul(load(p + key), factor));
     store_codes(digits + key, high_digit(weights));
     store_codes(digits + kChunkKeys + key, low_digit(weights));
-    fetch_lines(lines, kFetchedBySoftmax);
+    fetch_lines(lines, kFetchedBySplit);
   }
   return maximum / kWeightRange;
 }
@@ -181,18 +196,28 @@ TERN_INLINE void attend_together_int8(const Int8Query* queries, int count, float
   const std::size_t width = (kv.head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
   Fetch fetch = fetch_of(kv, end / kPageKeys, width);
   all_scores_int8(queries, count, scale, kv, end, p, fetch);
+  // Step by step for all queries: what ends a step of one has to wait, and the others need not.
+  for (int q = 0; q < count; ++q) {
+    parts[q].maximum = largest_score(p + q * kChunkKeys, queries[q].keys);
+    for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
+  }
+  for (int q = 0; q < count; ++q) {
+    parts[q].sum = weights_of(p + q * kChunkKeys, queries[q].keys, parts[q].maximum, fetch);
+  }
+  float maxima[kMaxQueries];
+  for (int q = 0; q < count; ++q) {
+    maxima[q] = scale_weights(p + q * kChunkKeys, queries[q].keys, end, kv.pages);
+  }
   float units[kMaxQueries];
   for (int q = 0; q < count; ++q) {
-    const std::size_t at = q * kChunkKeys;
-    softmax_chunk(p + at, queries[q].keys, &parts[q], fetch);
-    units[q] = split_weights(p + at, queries[q].keys, end, kv.pages, digits + q * kDigits, fetch);
-    for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
+    units[q] = split_weights(p + q * kChunkKeys, end, maxima[q], digits + q * kDigits, fetch);
   }
   constexpr int kSharing = kDigitChains / 2;  // queries of many: two vectors of values serve each
   for (int q = 0; q < count; q += kSharing) {
     const int some = count < kSharing ? count : kSharing;
     all_weighted_values_int8(digits + q * kDigits, some, kv, width, end, parts + q, fetch);
   }
+  fetch_rest(fetch);
   for (int q = 0; q < count; ++q) {
     for (std::size_t d = 0; d < width; d += kLanes) {
       float* out = parts[q].out + d;

@@ -170,16 +170,19 @@ void relu2_gate(const float* g, const float* u, std::size_t n, float* y) {
   }
 }
 
-TERN_INLINE Vec exp_of(Vec x) {
+// Of what is not above kExpHigh.
+TERN_INLINE Vec exp_below_high(Vec x) {
   const Vec n = rint(mul(x, splat(kLog2E)));
   const Vec minus_n = negate(n);
   const Vec r = fmadd(minus_n, splat(kLn2Low), fmadd(minus_n, splat(kLn2High), x));
   Vec p = splat(kExpTerms[0]);
   for (int i = 1; i < 6; ++i) p = fmadd(p, r, splat(kExpTerms[i]));
   p = add(fmadd(p, mul(r, r), r), splat(1.0f));
-  const Vec result = pow2_mul(p, n);
-  const Vec capped = where_less(splat(kExpHigh), x, splat(__builtin_inff()), result);
-  return where_less(x, splat(kExpLow), splat(0.0f), capped);
+  return where_less(x, splat(kExpLow), splat(0.0f), pow2_mul(p, n));
+}
+
+TERN_INLINE Vec exp_of(Vec x) {
+  return where_less(splat(kExpHigh), x, splat(__builtin_inff()), exp_below_high(x));
 }
 
 TERN_INLINE float exp_of_one(float x) {
