@@ -126,8 +126,8 @@ std::uint64_t block_bytes(TensorType type) {
     case TensorType::kQ4_0: return kQ4Bytes;
     case TensorType::kQ8_0: return kQ8Bytes;
     case TensorType::kQ6_K: return kQ6Bytes;
-    case TensorType::kTQ1_0: return tq_block_bytes(TqLayout::kTq1_0);
-    case TensorType::kTQ2_0: return tq_block_bytes(TqLayout::kTq2_0);
+    case TensorType::kTQ1_0: return tq_block_bytes(TqLayout::kTQ1_0);
+    case TensorType::kTQ2_0: return tq_block_bytes(TqLayout::kTQ2_0);
     case TensorType::kI2_S:
     case TensorType::kTL1:
     case TensorType::kTL2:
@@ -155,9 +155,9 @@ void dequantize_row(TensorType type, const std::byte* row, std::size_t columns, 
     case TensorType::kQ8_0: return each_block(type, row, columns, out, dequantize_q8_0);
     case TensorType::kQ6_K: return each_block(type, row, columns, out, dequantize_q6_k);
     case TensorType::kTQ1_0:
-      return each_block(type, row, columns, out, dequantize_tq<TqLayout::kTq1_0>);
+      return each_block(type, row, columns, out, dequantize_tq<TqLayout::kTQ1_0>);
     case TensorType::kTQ2_0:
-      return each_block(type, row, columns, out, dequantize_tq<TqLayout::kTq2_0>);
+      return each_block(type, row, columns, out, dequantize_tq<TqLayout::kTQ2_0>);
     case TensorType::kI2_S:
     case TensorType::kTL1:
     case TensorType::kTL2:

@@ -9,7 +9,7 @@ namespace tern::format {
 namespace {
 
 TqLayout layout_of(TensorType type) {
-  return type == TensorType::kTQ1_0 ? TqLayout::kTq1_0 : TqLayout::kTq2_0;
+  return type == TensorType::kTQ1_0 ? TqLayout::kTQ1_0 : TqLayout::kTQ2_0;
 }
 
 }  // namespace

@@ -202,7 +202,8 @@ void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piec
   const bool counts = piece.token || piece.end != EndReason::kDeadline;
   if (counts && is_new(index) && !(piece.text.empty() && logprobs.is_null())) {
     json::object chunk = envelope(true);
-    chunk["choices"] = {choice_chunk(index, piece.text, std::move(logprobs), std::nullopt)};
+    chunk["choices"] =
+        json::array{choice_chunk(index, piece.text, std::move(logprobs), std::nullopt)};
     send(std::move(chunk));
   }
   if (!piece.end) return;
@@ -210,7 +211,7 @@ void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piec
   // answer: who goes on after it finds what follows.
   if (piece.end != EndReason::kDeadline && !is_new(index)) return;
   json::object chunk = envelope(true);
-  chunk["choices"] = {choice_chunk(index, "", nullptr, piece.end)};
+  chunk["choices"] = json::array{choice_chunk(index, "", nullptr, piece.end)};
   send(std::move(chunk));
 }
 

@@ -14,8 +14,8 @@
 namespace tern::format {
 namespace {
 
-constexpr auto kTq1 = TqLayout::kTq1_0;
-constexpr auto kTq2 = TqLayout::kTq2_0;
+constexpr auto kTq1 = TqLayout::kTQ1_0;
+constexpr auto kTq2 = TqLayout::kTQ2_0;
 constexpr TqLayout kLayouts[] = {kTq1, kTq2};
 
 std::vector<std::int8_t> random_trits(std::size_t count) {

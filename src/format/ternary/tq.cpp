@@ -11,7 +11,7 @@ namespace tern::format {
 namespace {
 
 constexpr std::string_view name(TqLayout layout) {
-  return layout == TqLayout::kTq1_0 ? "tq1_0" : "tq2_0";
+  return layout == TqLayout::kTQ1_0 ? "tq1_0" : "tq2_0";
 }
 
 // The parts of a TQ1_0 block: `bytes` bytes from `at` on, whose n-th digits are the values from
@@ -140,7 +140,7 @@ std::uint16_t tq_block_scale(TqLayout layout, const std::byte* block) {
 }
 
 void decode_tq_block(TqLayout layout, const std::byte* block, std::int8_t* trits) {
-  layout == TqLayout::kTq1_0 ? decode_tq1(block, trits) : decode_tq2(block, trits);
+  layout == TqLayout::kTQ1_0 ? decode_tq1(block, trits) : decode_tq2(block, trits);
 }
 
 void encode_tq_blocks(TqLayout layout, const std::int8_t* trits, std::uint64_t blocks,
@@ -148,7 +148,7 @@ void encode_tq_blocks(TqLayout layout, const std::int8_t* trits, std::uint64_t b
   for (std::uint64_t i = 0; i < blocks; ++i) {
     std::byte* block = out + i * tq_block_bytes(layout);
     const std::int8_t* from = trits + i * kTqBlockElements;
-    layout == TqLayout::kTq1_0 ? encode_tq1(from, block) : encode_tq2(from, block);
+    layout == TqLayout::kTQ1_0 ? encode_tq1(from, block) : encode_tq2(from, block);
     std::memcpy(block + tq_block_bytes(layout) - sizeof scale, &scale, sizeof scale);
   }
 }
@@ -224,7 +224,7 @@ std::optional<std::uint64_t> TqMatrix::find_invalid(std::uint64_t first,
   const std::uint64_t begin = blocks_in(first);
   for (std::uint64_t i = begin; i < begin + blocks_in(count); ++i) {
     const auto at =
-        layout_ == TqLayout::kTq1_0 ? find_invalid_tq1(block(i)) : find_invalid_tq2(block(i));
+        layout_ == TqLayout::kTQ1_0 ? find_invalid_tq1(block(i)) : find_invalid_tq2(block(i));
     if (at) return i * kTqBlockElements + *at;
   }
   return std::nullopt;

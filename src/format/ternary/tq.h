@@ -21,12 +21,12 @@
 
 namespace tern::format {
 
-enum class TqLayout : std::uint8_t { kTq1_0, kTq2_0 };
+enum class TqLayout : std::uint8_t { kTQ1_0, kTQ2_0 };
 
 inline constexpr std::uint64_t kTqBlockElements = 256;
 
 constexpr std::uint64_t tq_block_bytes(TqLayout layout) {
-  return layout == TqLayout::kTq1_0 ? 54 : 66;
+  return layout == TqLayout::kTQ1_0 ? 54 : 66;
 }
 
 // The f16 at the end of a block, as bits.

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <optional>
+#include <utility>
 
 namespace tern::text::jinja {
 
@@ -28,7 +29,7 @@ Result<std::int64_t> whole(const Arguments& given, std::size_t place, std::strin
 Result<std::string> words(Interpreter& interpreter, const Arguments& given, std::size_t place,
                           std::string_view name, std::string otherwise) {
   const Value* value = given.find(place, name);
-  return value == nullptr ? otherwise : interpreter.shown(*value);
+  return value == nullptr ? std::move(otherwise) : interpreter.shown(*value);
 }
 
 namespace {

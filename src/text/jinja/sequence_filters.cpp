@@ -64,6 +64,7 @@ Result<Value> sort(Interpreter& interpreter, const Value& of, const Arguments& g
   }
   TERN_TRY(sort_by(keyed, flag(given, 0, "reverse", false)));
   std::vector<Value> sorted;
+  sorted.reserve(keyed.size());
   for (auto& [key, one] : keyed) sorted.push_back(std::move(one));
   return interpreter.made(std::move(sorted));
 }
@@ -81,6 +82,7 @@ Result<Value> dict_sort(Interpreter& interpreter, const Value& of, const Argumen
   TERN_TRY(interpreter.spend(16 * keyed.size(), 2 * keyed.size() * sizeof(Value)));
   TERN_TRY(sort_by(keyed, flag(given, 2, "reverse", false)));
   std::vector<Value> sorted;
+  sorted.reserve(keyed.size());
   for (auto& [key, one] : keyed) sorted.push_back(std::move(one));
   return interpreter.made(std::move(sorted));
 }
