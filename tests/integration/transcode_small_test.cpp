@@ -200,6 +200,11 @@ TEST_F(SmallTranscode, AnotherHeadIsThatOfTheEmbeddingAlone) {
   expect_refused(ErrorCode::kUnsupported,
                  "tensor 'token_embd.weight': cannot become q6_k, which holds multiples of 256 "
                  "numbers: found rows of 128 of f16");
+  const TensorPart floats = parts_.tensor(kEmbedding);
+  set_trits(parts_.tensor(kEmbedding), 128, 260);
+  options_.head = kF16;
+  expect_refused(ErrorCode::kUnsupported, "found rows of 128 of i2_s");
+  parts_.tensor(kEmbedding) = floats;
   options_.head = kQ8_0;
   must(run());
   EXPECT_EQ(output().tensor(kEmbedding)->type, kQ8_0);
@@ -238,6 +243,27 @@ TEST_F(SmallTranscode, TilingsStandInTheFileAndBesideIt) {
   EXPECT_NE(bytes_of(kUp), before);
   EXPECT_THAT(std::string(must(output().get_string("tern.kernel_config"))),
               HasSubstr("bmm = 64\n"));
+}
+
+// What one type holds beside its matrices, or under a key, another holds in them, or not at all.
+TEST_F(SmallTranscode, AndBackAgainIsTheSame) {
+  const auto keep = [&](const char* name) {
+    fs::rename(output_, directory_ / name);
+    return must(format::GgufFile::open(directory_ / name));
+  };
+  must(run());
+  const auto direct = keep("direct.gguf");
+  for (const auto type : {kIQ1_BN, kTL1}) {
+    options_.ternary = type;
+    options_.source = source_;
+    EXPECT_EQ(must(run()).scales_beside, type == kIQ1_BN ? 7u : 0u);
+    EXPECT_EQ(keep("other.gguf").tensor("blk.0.ffn_up.scale") != nullptr, type == kIQ1_BN);
+    options_.source = directory_ / "other.gguf";
+    options_.ternary = kI2_S;
+    must(transcode(options_));
+    const auto back = output();
+    EXPECT_TRUE(std::ranges::equal(back.bytes(), direct.bytes()));
+  }
 }
 
 TEST_F(SmallTranscode, TilingsThatDoNotFitAreRefused) {
