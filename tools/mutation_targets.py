@@ -308,7 +308,8 @@ TARGETS = {
             "src/backend/cpu/schedule.cpp": "Schedule.*",
             "src/backend/cpu/slots.cpp": "CpuWorkspace.*:CpuRows.*",
             "src/backend/cpu/tuning.cpp": "Tuning*",
-            "src/backend/cpu/weights.cpp": "*Weight.*:PackedCacheTest.*:*/CpuBackendTest.*",
+            "src/backend/cpu/weights.cpp": "*Weight.*:TuningOf*:PackedCacheTest.*:"
+            "*/CpuBackendTest.*",
             "src/backend/cpu/workspace.cpp": "CpuWorkspace.*:CpuRows.*",
         },
     ),
