@@ -253,6 +253,37 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "no test can tell how many bytes a disk has free, or make it fail",
         ),
     },
+    "transcode": {
+        **dict.fromkeys(
+            (
+                (
+                    "transcode.cpp",
+                    "clause",
+                    "after.size == before.size && after.modified == before.modified &&"
+                    " after.changed == before.changed",
+                ),
+                (
+                    "transcode.cpp",
+                    "clause",
+                    "after.inode == before.inode && after.modified == before.modified &&"
+                    " after.changed == before.changed",
+                ),
+                (
+                    "transcode.cpp",
+                    "clause",
+                    "after.inode == before.inode && after.size == before.size &&"
+                    " after.changed == before.changed",
+                ),
+            ),
+            "whatever writes a file or puts another at its place moves the time of its change, too",
+        ),
+        ("transcode_plan.cpp", "never", "!layout"): "what a reader accepted, the writer lays out",
+        (
+            "trit_source.cpp",
+            "sign",
+            "rows() + tile_rows(step) + 1",
+        ): "one tile more, over no rows",
+    },
     "kernels": KERNELS,
     "backend": BACKEND,
     "model": dict.fromkeys(

@@ -28,6 +28,36 @@ KERNELS: dict[tuple[str, str, str], str] = {
         )
     },
     ("attention_body.h", "never", "queries[q].keys == common"): "no keys add nothing",
+    # Whatever Fetch holds is asked for and not read.
+    **dict.fromkeys(
+        (
+            (
+                "attention_body.h",
+                "never",
+                "fetch.count > 0 && fetch.runs[fetch.count - 1].end == at",
+            ),
+            ("attention_body.h", "clause", "fetch.count > 0"),
+            ("attention_body.h", "sign", "fetch.count + 1"),
+            ("attention_body.h", "sign", "at - bytes"),
+            ("attention_body.h", "sign", "bytes + kLineBytes + 1"),
+            ("attention_body.h", "never", "bytes < length"),
+            ("attention_body.h", "bound", "bytes <= length"),
+            ("attention_body.h", "bound", "fetch.at > fetch.end"),
+            ("attention_body.h", "bound", "i <= count"),
+            ("attention_body.h", "sign", "last + first"),
+        ),
+        "a prefetch changes no result",
+    ),
+    (
+        "attention_body.h",
+        "bound",
+        "lanes[i + width] >= lanes[i]",
+    ): "replaces a maximum by its equal",
+    **dict.fromkeys(
+        (
+        ),
+        "the tail does what the vectors leave",
+    ),
     **dict.fromkeys(
         (
             ("float_body.h", "sign", "row - at + kDotRows * n"),
@@ -39,6 +69,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
         ),
         "a prefetch changes no result",
     ),
+    ("float_body.h", "sign", "r - kDotRows <= rows"): "one row at a time, to the same end",
     ("scan_body.h", "bound", "row + kLanes < rows"): "a whole vector, lane by lane",
     ("scan_body.h", "sign", "count + kMost + 1"): "more blocks of the same rows",
     **dict.fromkeys(
@@ -46,19 +77,29 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("attention_body.h", "bound", "queries[q].keys <= common"),
             ("attention_body.h", "bound", "queries[q].keys >= most"),
             ("attention_body.h", "bound", "first >= start"),
+            ("attention_body.h", "bound", "last - start <= kPageKeys"),
+            ("attention_body.h", "bound", "count <= kScored"),
             ("attention_int8_body.h", "bound", "queries[q].keys >= most"),
             ("attention_int8_body.h", "bound", "count <= kScored"),
+            ("attention_int8_body.h", "bound", "count <= kSharing"),
         ),
         "replaces a number by its equal",
     ),
     **dict.fromkeys(
         (
+            ("attention_body.h", "sign", "q - 8 <= count"),
+            ("attention_body.h", "bound", "q + 8 < count"),
             ("attention_body.h", "bound", "q + 4 < count"),
+            ("attention_body.h", "bound", "q + 2 < count"),
+            ("attention_body.h", "bound", "2 * queries * kKeyVectors < kChains"),
             ("attention_body.h", "bound", "d + vectors * kLanes < width"),
             ("attention_body.h", "sign", "d - vectors * kLanes <= width"),
+            ("attention_int8_body.h", "sign", "q - 8 <= count"),
             ("attention_int8_body.h", "bound", "q + 8 < count"),
+            ("attention_int8_body.h", "bound", "q + 4 < count"),
             ("attention_int8_body.h", "bound", "q + 2 < count"),
             ("attention_int8_body.h", "bound", "d + vectors * kLanes < width"),
+            ("attention_int8_body.h", "sign", "d - vectors * kLanes <= width"),
             ("ternary_block_body.h", "bound", "rows > kVectorRows"),
         ),
         "smaller steps do what a whole one leaves",
@@ -86,6 +127,16 @@ KERNELS: dict[tuple[str, str, str], str] = {
 }
 
 BACKEND: dict[tuple[str, str, str], str] = {
+    ("execution.cpp", "never", "op.factor == 1.0f"): "multiplies by 1",
+    **dict.fromkeys(
+        (
+            ("execution.cpp", "never", "slice.begin == slice.end"),
+            ("execution.cpp", "bound", "first <= slice.end"),
+            ("execution.cpp", "bound", "first <= batch_.tops.size()"),
+            ("execution.cpp", "bound", "first >= 0"),
+        ),
+        "work over nothing, or one barrier more",
+    ),
     **dict.fromkeys(
         (
             (

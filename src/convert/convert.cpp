@@ -290,11 +290,23 @@ class Converter {
   std::uint64_t total_ = 0;
 };
 
+// Of a server's files none is the output.
+Result<void> check_output(const ConvertOptions& options, const Plan& plan) {
+  for (const std::string& name : plan.files) {
+    TERN_TRY(refuse_same_file(options.source->where(name), options.output));
+  }
+  for (const format::SafetensorsFile& file : plan.checkpoint.files()) {
+    TERN_TRY(refuse_same_file(file.where(), options.output));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<ConvertReport> convert(const ConvertOptions& options) {
   TERN_ASSIGN(const std::uint64_t tile_bytes, tile_bytes_of(options));
   TERN_ASSIGN(Plan plan, make_plan(options));
+  TERN_TRY(check_output(options, plan));
   TERN_ASSIGN(OutputFile output,
               OutputFile::open(options.output, plan.fingerprint, plan.layout.file_bytes));
   TERN_ASSIGN(const auto team, Team::create(options.threads, options.stop));

@@ -30,6 +30,19 @@ Result<FileDescriptor> open_file(const fs::path& path, int flags) {
 
 }  // namespace
 
+Result<void> refuse_same_file(const fs::path& input, const fs::path& output) {
+  for (const char* suffix : {"", ".part", ".journal"}) {
+    fs::path written = output;
+    written += suffix;
+    std::error_code ignored;
+    if (!fs::equivalent(input, written, ignored)) continue;
+    return Error{ErrorCode::kUsage,
+                 "input and output are the same file; write to another and rename it",
+                 written.string()};
+  }
+  return {};
+}
+
 OutputFile::OutputFile(fs::path path, std::uint64_t bytes)
     : path_(std::move(path)),
       part_(path_.string() + ".part"),

@@ -18,6 +18,10 @@
 
 namespace tern::convert {
 
+// Errors: kUsage where writing the output would destroy the input.
+Result<void> refuse_same_file(const std::filesystem::path& input,
+                              const std::filesystem::path& output);
+
 class OutputFile {
  public:
   // `fingerprint`, 64 hexadecimal digits, stands for all that decides the bytes: a journal of

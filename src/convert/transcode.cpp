@@ -18,20 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Errors where writing the output would destroy the input.
-Result<void> refuse_same_file(const fs::path& source, const fs::path& output) {
-  for (const char* suffix : {"", ".part", ".journal"}) {
-    fs::path written = output;
-    written += suffix;
-    std::error_code ignored;
-    if (!fs::equivalent(source, written, ignored)) continue;
-    return Error{ErrorCode::kUsage,
-                 "input and output are the same file; write to another and rename it",
-                 written.string()};
-  }
-  return {};
-}
-
 Result<void> check_source(const TranscodeOptions& options, const format::GgufFile& file) {
   TERN_ASSIGN(const MappedFile now, MappedFile::open(options.source));
   const FileIdentity& after = now.identity();
@@ -124,10 +110,6 @@ Result<TranscodeReport> transcode_folder(const TranscodeOptions& options) {
   job.progress = options.progress;
   job.stop = options.stop;
   job.certify = true;
-  for (const auto& entry : fs::directory_iterator(options.source)) {
-    if (entry.path().extension() != ".safetensors") continue;
-    TERN_TRY(refuse_same_file(entry.path(), options.output));
-  }
   TERN_ASSIGN(const ConvertReport found, convert(job));
   TranscodeReport report;
   report.certificate = found.certificate;

@@ -371,7 +371,7 @@ TEST_P(CpuBackendTest, Int8RefusesQueriesThatAreNoNumbers) {
 
 // Integers small enough that every step is exact; logits of some rows, in the order asked for.
 TEST_P(CpuBackendTest, TernaryLinearAndHead) {
-  constexpr std::size_t kColumns = 200, kRows = 48, kVocab = 19;
+  constexpr std::size_t kColumns = 200, kRows = 208, kVocab = 19;  // a slice for each worker
   const auto trits = random_trits(kColumns * kRows, 9);
   const auto weight = make_ternary("w", trits, kColumns, 0.5f);
   std::vector<float> x(3 * kColumns);
@@ -419,23 +419,29 @@ TEST_P(CpuBackendTest, TernaryLinearAndHead) {
   }
 }
 
+// Rows in the middle of a group, of several tokens.
 TEST_P(CpuBackendTest, TernaryRowsAreTheScalarArithmetic) {
-  constexpr std::size_t kColumns = 160, kRows = 8;
-  const auto trits = random_trits(kColumns * kRows, 4);
+  constexpr std::size_t kColumns = 160, kFirst = 29, kRows = 6, kTokens = 3;
+  const auto trits = random_trits(kColumns * 48, 4);
   const auto owned = make_ternary("w", trits, kColumns, 0.75f);
   const WeightId id = must(backend_.load_ternary(owned.tensor));
-  std::vector<float> x(kColumns);
+  std::vector<float> x(kTokens * kColumns);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i)) * 3.0f;
-  float m = 0.0f;
-  for (const float v : x) m = std::max(m, std::fabs(v));
-  std::vector<float> y(3, kNan);
-  must(backend_.ternary_rows(id, 5, 1, x, y));
-  for (std::size_t r = 0; r < 3; ++r) {
-    int acc = 0;
-    for (std::size_t c = 0; c < kColumns; ++c) {
-      acc += trits[(5 + r) * kColumns + c] * static_cast<int>(std::rint(x[c] * (127.0f / m)));
+  std::vector<float> y(kTokens * kRows, kNan);
+  must(backend_.ternary_rows(id, kFirst, kTokens, x, y));
+  for (std::size_t t = 0; t < kTokens; ++t) {
+    const float* own = &x[t * kColumns];
+    float m = 0.0f;
+    for (std::size_t c = 0; c < kColumns; ++c) m = std::max(m, std::fabs(own[c]));
+    for (std::size_t r = 0; r < kRows; ++r) {
+      int acc = 0;
+      for (std::size_t c = 0; c < kColumns; ++c) {
+        acc +=
+            trits[(kFirst + r) * kColumns + c] * static_cast<int>(std::rint(own[c] * (127.0f / m)));
+      }
+      EXPECT_EQ(y[t * kRows + r], static_cast<float>(acc) * (0.75f * (m / 127.0f)))
+          << t << ", " << r;
     }
-    EXPECT_EQ(y[r], static_cast<float>(acc) * (0.75f * (m / 127.0f))) << r;
   }
 }
 

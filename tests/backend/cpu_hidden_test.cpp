@@ -1,4 +1,4 @@
-// Hidden states of rows, against plans made by hand.
+// Hidden states and logits of rows, against plans made by hand.
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -99,6 +99,31 @@ TEST_P(CpuHidden, HiddenStatesThatAreNoNumbersAreRefused) {
     hidden_ = query;
     EXPECT_EQ(submit(plan, 2).error().to_string(),
               "layer 4, position 1: a hidden state or a logit is a NaN or an infinity");
+  }
+}
+
+// Whichever token's it is, first, last or between those that are computed at once.
+TEST_P(CpuHidden, LogitsThatAreNoNumbersAreRefused) {
+  constexpr std::size_t kVocab = 39;
+  for (const std::size_t bad : {0u, 5u, 38u}) {
+    std::vector<float> values(kVocab * 3, 1.0f);
+    const auto inputs = table_of(3, values);
+    values[bad * 3] = 3e38f;
+    values[bad * 3 + 1] = 3e38f;
+    const auto head = table_of(3, values);
+    Plan plan;
+    plan.slots = {{3, false}};
+    plan.ops = {
+        {.code = OpCode::kEmbed, .out = 0, .weight = must(backend_.load_matrix(inputs.tensor))},
+        {.code = OpCode::kHead, .in = 0, .weight = must(backend_.load_matrix(head.tensor))}};
+    plan.layers = plan.heads = plan.kv_heads = 1;
+    plan.head_dim = 2;
+    plan.vocab = kVocab;
+    plan.rope_frequencies = {1.0};
+    std::vector<float> logits(kVocab);
+    wanted_ = {{1, logits}};
+    EXPECT_EQ(submit(plan, 2).error().to_string(),
+              "layer 0, position 1: a logit is a NaN or an infinity");
   }
 }
 

@@ -95,6 +95,35 @@ TEST_F(CpuRows, RopeOverNeighboursIsThatOverHalvesOfTheReorderedHead) {
   }
 }
 
+// Slots lie behind each other, these without a gap: each operation keeps to its own.
+TEST_F(CpuRows, NothingIsWrittenBehindTheLastRow) {
+  constexpr std::size_t kWidth = 16, kRows = 2;
+  std::vector<float> values(kWidth * kRows);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i + 1);
+  const auto table = table_of(kWidth, values);
+  const auto gains = make_floats("norm.weight", {kWidth}, std::vector<float>(kWidth, 1.0f));
+  const WeightId weight = must(backend_.load_matrix(table.tensor));
+  Plan plan;
+  plan.slots = std::vector<SlotSpec>(4, SlotSpec{kWidth, false});
+  plan.ops = {{.code = OpCode::kEmbed, .out = 1, .weight = weight},
+              {.code = OpCode::kEmbed, .out = 3, .weight = weight},
+              {.code = OpCode::kEmbed, .out = 0, .weight = weight, .factor = 2.0f},
+              {.code = OpCode::kNorm,
+               .in = 0,
+               .out = 2,
+               .weight = must(backend_.load_vector(gains.tensor))}};
+  plan.layers = plan.heads = plan.kv_heads = 1;
+  plan.head_dim = 2;
+  plan.rope_frequencies = {1.0};
+  submit(plan, kRows);
+  for (const SlotId slot : {1u, 3u}) {
+    const float* from = slots().row(slot, 0);
+    ASSERT_EQ(from, slots().row(slot - 1, kRows - 1) + kWidth);
+    EXPECT_EQ(std::vector<float>(from, from + values.size()), values);
+  }
+  EXPECT_EQ(slots().row(0, 1)[15], 64.0f);
+}
+
 // A vector shorter than its slot is the norm of each run of its length.
 TEST_F(CpuRows, NormsGoRunByRun) {
   const auto table = table_of(6, {3, 4, 0, 30, 40, 0});

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/cpu/cpu_backend.h"
 #include "backend/tensors.h"
 #include "core/fp_env.h"
 #include "kernels/registry.h"
@@ -262,6 +263,21 @@ TEST(HeadCopy, WhatLiesBeyondTheMatrixIsZero) {
       const int of_padding = inside ? 128 : 0;  // a code of zero, or no code
       EXPECT_EQ(copy.tiles.codes[at], inside && column < kColumns ? 255 : of_padding) << at;
     }
+  }
+}
+
+// 2^17 columns are the most whose sums stay exact.
+TEST(HeadCopy, OfTooManyColumnsIsRefused) {
+  CpuBackend backend(kernels::scalar_table(), 1);
+  for (const std::size_t columns : {std::size_t{131072}, std::size_t{131073}}) {
+    const auto wide = test::make_floats("output.weight", {columns, 1}, std::vector<float>(columns));
+    const auto outcome = backend.copy_head(must(backend.load_matrix(wide.tensor)));
+    ASSERT_EQ(outcome.ok(), columns == 131072);
+    EXPECT_EQ(backend.head_copy_bytes(wide.tensor) == 0, !outcome.ok());
+    if (outcome.ok()) continue;
+    EXPECT_EQ(outcome.error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(outcome.error().to_string(),
+              "output.weight: this matrix has no int8 copy: it has too many columns");
   }
 }
 

@@ -2,6 +2,7 @@
 // digits alone.
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 #include <string>
 
@@ -68,6 +69,20 @@ TEST(HeadSearchOfBatches, ManyRowsOfABatchAreAnsweredAsEachIsAlone) {
     Head head(*runnable_tables().back(), threads, inputs, matrix, true, kQueries);
     expect_batch(head, asks, std::to_string(threads) + " threads");
     EXPECT_EQ(must(head.tops(asks))[5].size(), kRows);
+  }
+}
+
+// Also where it is of the second lot of queries that share a scan.
+TEST(HeadSearchOfBatches, TheRowThatIsNoNumberIsNamed) {
+  constexpr std::size_t kColumns = 64, kQueries = CpuWorkspace::kHeadQueries + 4;
+  const auto matrix = head_of(TensorType::kF32, kColumns, normals(kColumns * 90, 48));
+  for (const std::size_t bad : {std::size_t{3}, kQueries - 2}) {
+    auto inputs = normals(kQueries * kColumns, 49);
+    inputs[bad * kColumns + 7] = std::numeric_limits<float>::quiet_NaN();
+    Head head(kernels::scalar_table(), 2, inputs, matrix, true, kQueries);
+    const auto outcome = head.tops(std::vector<Ask>(kQueries));
+    ASSERT_FALSE(outcome.ok());
+    EXPECT_EQ(outcome.error().context, "layer 0, position " + std::to_string(bad));
   }
 }
 

@@ -255,7 +255,11 @@ TEST(HeadSearch, RefusesQueriesThatItHasNoRoomFor) {
   std::vector<TokenLogit> room(300);
   std::vector<TopQuery> beyond{head.query({}, 1, room)};
   std::vector<TopQuery> many(4, head.query({}, 0, room));  // of a workspace for three rows
-  for (std::vector<TopQuery>* tops : {&beyond, &many}) {
+  std::vector<TokenLogit> narrow(299);
+  std::vector<TopQuery> short_of_room{head.query({}, 0, narrow)};
+  std::vector<TokenLogit> wide(400);
+  std::vector<TopQuery> no_tokens{head.query({.tokens = 301}, 0, wide)};
+  for (std::vector<TopQuery>* tops : {&beyond, &many, &short_of_room, &no_tokens}) {
     const auto outcome = head.backend_.submit(head.plan_, {rows, {}, *tops}, *head.workspace_);
     ASSERT_FALSE(outcome.ok());
     EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);

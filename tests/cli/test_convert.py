@@ -229,6 +229,24 @@ class ConvertTest(CliTest):
             self.assertIn(b"the same command goes on from here", message)
         self.convert(folder, "cut.gguf")
 
+    def test_the_output_is_no_file_that_is_read(self) -> None:
+        folder = self.folder / "tales"
+        Model().write(folder, "online", shards=2)
+        (folder / "chat_template.jinja").write_text("{{ messages }}")
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+        for path in before:
+            outcome = tern("convert", folder, "-o", path)
+            self.assert_fails(outcome, 2, "input and output are the same file")
+        part = folder / "chat_template.jinja.part"
+        part.hardlink_to(folder / "config.json")
+        outcome = tern("convert", folder, "-o", folder / "chat_template.jinja")
+        self.assert_fails(outcome, 2, "input and output are the same file")
+        part.unlink()
+        self.assertEqual({path: path.read_bytes() for path in folder.iterdir()}, before)
+        # Another name in the folder is fine, twice, too.
+        for _ in range(2):
+            self.succeed("convert", folder, "-o", folder / "tales.gguf")
+
     def test_limits(self) -> None:
         folder = self.folder / "tales"
         Model().write(folder, "float")

@@ -49,6 +49,7 @@ struct Cache {
   }
   std::vector<Int8Page> pages() const {
     std::vector<Int8Page> all;
+    all.reserve(key_scales.size() / kPageKeys);  // and no more: a look behind them is seen
     for (std::size_t first = 0; first < key_scales.size(); first += kPageKeys) {
       all.push_back({&keys[first * key_width], &values[first * value_width], &key_scales[first],
                      &value_scales[first]});
@@ -113,6 +114,7 @@ std::vector<float> attend(const KernelTable& table, const std::vector<Query>& qu
     std::size_t active = 0;
     while (queries[active].keys <= first) ++active;
     std::vector<Int8Query> seen;
+    seen.reserve(count - active);
     for (std::size_t i = active; i < count; ++i) {
       seen.push_back({queries[i].codes.data(), queries[i].scale, queries[i].sum,
                       std::min(kChunkKeys, queries[i].keys - first)});
@@ -136,7 +138,7 @@ class Int8AttentionTier : public TierTest {};
 
 TEST_P(Int8AttentionTier, EqualsTheDefinition) {
   for (const std::size_t head_dim : {2u, 64u, 80u, 100u, 128u, 256u}) {
-    for (const std::size_t keys : {1u, 31u, 32u, 33u, 255u, 256u, 257u, 1000u}) {
+    for (const std::size_t keys : {1u, 31u, 32u, 33u, 255u, 256u, 257u, 512u, 1000u}) {
       const auto seed = static_cast<std::uint32_t>(head_dim + keys);
       const Cache cache = random_cache(head_dim, keys, seed);
       const std::vector<Query> query{random_query(head_dim, keys, seed)};

@@ -172,8 +172,6 @@ TEST_P(Tier, SumRuleOrder) {
   EXPECT_EQ(sum, 4.0f);
 }
 
-// The loop that measures a tier's ceiling says truly how much it did: twice the steps, twice the
-// products, and whole vectors of them.
 TEST_P(Tier, DenormalsAreKept) {
   const std::vector<float> tiny(16, 1e-39f);
   std::vector<float> sum(16, 1e-39f);
@@ -196,6 +194,7 @@ Pages random_pages(std::size_t keys, std::size_t head_dim, std::size_t width) {
       for (std::size_t d = head_dim; d < width; ++d) pages.v[p][key * width + d] = 0;
     }
   }
+  pages.pages.reserve(pages.k.size());  // and no more: a look behind them is seen
   for (std::size_t p = 0; p < pages.k.size(); ++p) {
     pages.pages.push_back({pages.k[p].data(), pages.v[p].data()});
   }
@@ -219,6 +218,7 @@ std::vector<float> attend(const KernelTable& table, const std::vector<float>& q,
     std::size_t active = 0;
     while (keys[active] <= first) ++active;
     std::vector<AttentionQuery> queries;
+    queries.reserve(count - active);
     for (std::size_t i = active; i < count; ++i) {
       queries.push_back({&q[i * head_dim], std::min(kChunkKeys, keys[i] - first)});
     }
@@ -240,7 +240,7 @@ std::vector<float> attend(const KernelTable& table, const std::vector<float>& q,
 TEST_P(Tier, Attention) {
   for (const std::size_t head_dim : {64u, 80u, 100u, 128u, 256u}) {
     const std::size_t width = (head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
-    for (const std::size_t keys : {1u, 31u, 32u, 33u, 255u, 256u, 257u, 700u}) {
+    for (const std::size_t keys : {1u, 31u, 32u, 33u, 255u, 256u, 257u, 512u, 700u}) {
       const Pages pages = random_pages(keys, head_dim, width);
       const auto q = normals(head_dim, 11, 3.0f);
       const auto expected = attend(scalar(), q, pages, {keys}, head_dim);
@@ -274,6 +274,8 @@ TEST_P(Tier, AttentionOfSeveralQueries) {
   }
 }
 
+// The loop that measures a tier's ceiling says truly how much it did: twice the steps, twice the
+// products, and whole vectors of them.
 TEST_P(Tier, FmaLoopCounts) {
   const std::uint64_t one = tier().fma_loop(1000);
   EXPECT_GE(one, 1000u);
