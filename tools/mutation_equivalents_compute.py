@@ -55,11 +55,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
     ): "replaces a maximum by its equal",
     **dict.fromkeys(
         (
-        ),
-        "the tail does what the vectors leave",
-    ),
-    **dict.fromkeys(
-        (
             ("float_body.h", "sign", "row - at + kDotRows * n"),
             ("scan_body.h", "sign", "at - kPrefetchBytes"),
             ("scan_body.h", "sign", "codes - kPrefetchBytes"),
