@@ -181,7 +181,8 @@ class HttpClient::Connection {
     set(CURLOPT_FOLLOWLOCATION, 0L);
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_USERAGENT, "tern");
-    set(CURLOPT_BUFFERSIZE, kBuffer);
+    // A wish: libcurl 7.88 refuses it to a handle whose last host had no address.
+    curl_easy_setopt(easy_, CURLOPT_BUFFERSIZE, kBuffer);
     // An empty proxy keeps libcurl from the environment, which is not its to read. To a proxy,
     // "this machine" would be another, and it would see the token.
     const std::string& proxy = tls ? options.https_proxy : options.http_proxy;

@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "hub/http_client.h"
 #include "hub/hub_fixture.h"
 #include "hub/part_file.h"
 #include "hub/remote_folder.h"
@@ -41,6 +42,23 @@ void stop_in_the_middle(TestHub& hub) {
   EXPECT_THAT(pulled.error().to_string(), HasSubstr("interrupted"));
   hub.progress = nullptr;
   hub.options.server.stop = {};
+}
+
+// libcurl has something against a handle whose last host had no address.
+TEST(HttpClient, AsksAgainForAHostThatIsNotFound) {
+  HttpOptions options;
+  options.connect_timeout = std::chrono::seconds(2);
+  HttpClient client(options);
+  HttpRequest request;
+  request.url = "http://nowhere.invalid/";
+  for (int i = 0; i < 3; ++i) {
+    const HttpOutcome outcome = client.get(
+        request, [](const HttpHead&) { return Result<bool>(true); },
+        [](std::span<const std::byte>) { return Result<bool>(true); }, {});
+    ASSERT_TRUE(outcome.failed);
+    EXPECT_EQ(outcome.failed->code, ErrorCode::kIo) << outcome.failed->to_string();
+    EXPECT_TRUE(outcome.may_retry);
+  }
 }
 
 TEST(Hub, LaysFilesOutAsOtherToolsDo) {
