@@ -57,6 +57,11 @@ KERNELS: dict[tuple[str, str, str], str] = {
         (
             ("float_body.h", "sign", "row - at + kDotRows * n"),
             ("scan_body.h", "sign", "at - kPrefetchBytes"),
+            (
+                "ternary_block_body.h",
+                "sign",
+                "codes[g * kVectorsPerGroup] + tile * kTileBytes - b.read.prefetch_bytes",
+            ),
             ("scan_body.h", "sign", "codes - kPrefetchBytes"),
             ("scan_body.h", "never", "!kLow && q == 0"),
             ("scan_body.h", "clause", "q == 0"),

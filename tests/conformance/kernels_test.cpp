@@ -240,7 +240,7 @@ std::vector<float> attend(const KernelTable& table, const std::vector<float>& q,
 TEST_P(Tier, Attention) {
   for (const std::size_t head_dim : {64u, 80u, 100u, 128u, 256u}) {
     const std::size_t width = (head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
-    for (const std::size_t keys : {1u, 31u, 32u, 33u, 255u, 256u, 257u, 512u, 700u}) {
+    for (const std::size_t keys : {1u, 31u, 32u, 33u, 65u, 255u, 256u, 257u, 512u, 700u}) {
       const Pages pages = random_pages(keys, head_dim, width);
       const auto q = normals(head_dim, 11, 3.0f);
       const auto expected = attend(scalar(), q, pages, {keys}, head_dim);
