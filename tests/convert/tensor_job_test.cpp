@@ -177,11 +177,15 @@ class TensorConverterTest : public ::testing::Test {
     return out;
   }
 
+  static std::string certificate_of(const Matrix& matrix, float scale) {
+    MatrixCertificate certificate("w", matrix.rows, matrix.columns);
+    certificate.add_rows(0, matrix.rows, matrix.trits.data());
+    return certificate.finish(scale);
+  }
+
   void expect_the_matrix(const Matrix& matrix, float scale, std::uint64_t tile_bytes) {
     SCOPED_TRACE("tiles of " + std::to_string(tile_bytes));
     MatrixCertificate certificate("w", matrix.rows, matrix.columns);
-    MatrixCertificate expected("w", matrix.rows, matrix.columns);
-    expected.add_rows(0, matrix.rows, matrix.trits.data());
     float certified = 0.0f;
     job_.certificate = &certificate;
     job_.certificate_scale = &certified;
@@ -192,7 +196,7 @@ class TensorConverterTest : public ::testing::Test {
     std::string scale_bytes;
     append(scale_bytes, job_.scale_beside ? scale : 0.0f);
     EXPECT_EQ(written(kScaleBegin, 4), scale_bytes);
-    EXPECT_EQ(certificate.finish(certified), expected.finish(scale));
+    EXPECT_EQ(certificate.finish(certified), certificate_of(matrix, scale));
   }
 
   void expect_refused(ErrorCode code, const std::string& words, std::uint64_t tile_bytes = 1) {
@@ -259,15 +263,13 @@ TEST_F(TensorConverterTest, CertifiesWithoutAnOutput) {
   for (const HfWeights weights : kAllWeights) {
     write_ternary(matrix, weights, TensorType::kI2_S);
     MatrixCertificate certificate("w", matrix.rows, matrix.columns);
-    MatrixCertificate expected("w", matrix.rows, matrix.columns);
-    expected.add_rows(0, matrix.rows, matrix.trits.data());
     float scale = 0.0f;
     job_.certificate = &certificate;
     job_.certificate_scale = &scale;
     output_.emplace(must(OutputFile::open(folder_ / "out", std::string(64, 'a'), 2 * kMegabyte)));
     ASSERT_TRUE(converter(1).certify(job_, beside()).ok());
     EXPECT_EQ(scale, weights == HfWeights::kOnline ? matrix.mean() : kScale);
-    EXPECT_EQ(certificate.finish(scale), expected.finish(scale));
+    EXPECT_EQ(certificate.finish(scale), certificate_of(matrix, scale));
     EXPECT_EQ(written(0, 4096), std::string(4096, '\0'));
     output_.reset();
   }
