@@ -27,9 +27,8 @@ using Milliseconds = std::chrono::milliseconds;
 
 namespace {
 
-// What a client may still send once its last reply is out.
-constexpr Milliseconds kLastRead{500};
-constexpr std::size_t kMostDrained = 1u << 20;
+// For what a client still sends once its last reply is out; bytes at the least rate buy more.
+constexpr Milliseconds kLastRead{1000};
 
 class ServerExchange final : public Exchange {
  public:
@@ -390,16 +389,21 @@ awaitable<void> HttpServer::Impl::refuse(Connection& connection, const HttpError
   if (co_await write(connection.stream, bytes)) co_await finish(connection);
 }
 
-// Ends a connection: closed with bytes unread, the reply would be lost at the other side.
+// Ends a connection: closed with bytes unread, the reply would be lost at the other side. So what
+// is left of a body that was refused is read, for as long as a body may take at most.
 awaitable<void> HttpServer::Impl::finish(Connection& connection) {
+  using std::chrono::steady_clock;
+  const auto start = steady_clock::now();
   asio::steady_timer timer(io_, kLastRead);
   if (connection.stream.is_tls()) {
     co_await (connection.stream.say_goodbye() || timer.async_wait(kTuple));
   }
   Socket& socket = connection.stream.socket();
   socket.shutdown(Socket::shutdown_send, ignored_);
-  std::array<char, 4096> rest;
-  for (std::size_t drained = 0; !connection.ended && drained < kMostDrained;) {
+  std::array<char, 16384> rest;
+  for (std::size_t drained = 0; !connection.ended;) {
+    const Milliseconds bought(drained * 1000 / options_.least_rate);
+    timer.expires_at(start + std::min(options_.body_time, kLastRead + bought));
     const auto outcome =
         co_await (socket.async_read_some(asio::buffer(rest), kTuple) || timer.async_wait(kTuple));
     if (outcome.index() == 1) co_return;

@@ -62,10 +62,11 @@ struct HttpServerOptions {
   std::size_t all_reply_bytes = 256u << 20;      // of whole replies that are longer, together
   std::chrono::milliseconds head_time{10'000};   // for the head of a request, once it began; for
                                                  // the handshake of TLS as well
-  std::chrono::milliseconds body_time{30'000};   // for its body
+  std::chrono::milliseconds body_time{30'000};   // for its body, and for what is refused of it
   std::chrono::milliseconds idle_time{75'000};   // between requests of a connection
   std::chrono::milliseconds write_time{30'000};  // for a client to read on
-  std::size_t least_rate = 16384;                // bytes a second that buy it more of that
+  std::size_t least_rate = 16384;                // bytes a second that buy it more of that, and
+                                                 // time to send on what was refused
   // The reply to what is refused before the handler sees it; of the request there is its peer and,
   // where its head was read, that.
   std::function<HttpResponse(const HttpError&, const HttpRequest&)> refuse = {};

@@ -305,6 +305,39 @@ TEST_F(HttpServerTest, ABodyThatIsKeptKeepsItsShare) {
   EXPECT_EQ(third.read_reply(), reply_of("done"));
 }
 
+// Of a connection that is closed with bytes unread, the other side loses the reply.
+TEST_F(HttpServerTest, AClientThatSendsOnReadsWhyItsBodyIsRefused) {
+  HttpServerOptions options = patient();
+  options.limits.body_bytes = 10;
+  start(echo, options);
+  const std::string head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8000000\r\n\r\n";
+  Client fast = connect();
+  ASSERT_TRUE(fast.send(head + std::string(8'000'000, 'x')));
+  EXPECT_THAT(fast.read_all(), StartsWith("HTTP/1.1 413 "));
+  Client slow = connect();
+  ASSERT_TRUE(slow.send(head));
+  for (int i = 0; i < 15; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    ASSERT_TRUE(slow.send(std::string(4000, 'x')));
+  }
+  EXPECT_THAT(slow.read_all(), StartsWith("HTTP/1.1 413 "));
+}
+
+TEST_F(HttpServerTest, ARefusedBodyIsReadForAsLongAsABodyMayTake) {
+  HttpServerOptions options = patient();
+  options.limits.body_bytes = 10;
+  options.body_time = std::chrono::milliseconds(300);
+  start(echo, options);
+  Client client = connect();
+  ASSERT_TRUE(client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8000000\r\n\r\n"));
+  EXPECT_THAT(client.read_until("\r\n"), StartsWith("HTTP/1.1 413 "));
+  EXPECT_EQ(server_->connections(), 1u);
+  EXPECT_TRUE(eventually([&] {
+    client.send(std::string(4000, 'x'));
+    return server_->connections() == 0;
+  }));
+}
+
 TEST_F(HttpServerTest, TakesNewLimitsForConnectionsToCome) {
   HttpServerOptions options = patient();
   options.limits.body_bytes = 10;
