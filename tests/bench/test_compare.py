@@ -99,6 +99,20 @@ class CompareTest(unittest.TestCase):
         self.assertIn("broken: exit status 3", run.stderr)
         self.assertIn("no such model", run.stderr)
 
+    def test_a_disturbed_program_is_tried_twice_again(self) -> None:
+        good = self.fake("good", 1)
+        tries = self.folder / "tries"
+        disturbed = f"x=echo >> {tries}; test $(wc -l < {tries}) -eq {{count}} || exit 8; "
+        disturbed += """echo '{{"decode": {{"tokens_per_s": 5}}}}' # {{model}}"""
+        found = self.results("-r", "1", good, disturbed.format(count=3))
+        self.assertEqual(found[1]["decode"]["tokens_per_s"]["median"], 5)
+        self.log.write_text("", encoding="utf-8")
+        tries.unlink()
+        run = self.compare("-r", "1", good, disturbed.format(count=4))
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("x: exit status 8", run.stderr)
+        self.assertEqual(tries.read_text(encoding="utf-8").count("\n"), 3)
+
     def test_a_failure_within_a_pipe_is_seen(self) -> None:
         run = self.compare("-r", "1", self.fake("good", 1), "x=false {model} | echo '{}'")
         self.assertEqual(run.returncode, 1)
