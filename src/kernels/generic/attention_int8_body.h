@@ -7,6 +7,7 @@
 inline constexpr std::size_t kVectorCodes = kLanes * kQuad;
 inline constexpr std::size_t kInt8LeadBytes = 28672;  // as kLeadBytes
 inline constexpr int kDigitChains = kChains / 2;      // outputs in registers, a sum for each digit
+inline constexpr int kSharing = kDigitChains / 2;     // queries in a pass of many: two for each
 
 // As page_scores.
 TERN_INLINE void page_scores_int8(const Int8Query* queries, int count, float scale,
@@ -95,8 +96,8 @@ TERN_INLINE float split_weights(const float* p, std::size_t end, float maximum, 
 TERN_INLINE void weighted_values_int8(const std::int8_t* digits, int count,
                                       const std::int8_t* values, std::size_t width, std::size_t d,
                                       int vectors, AttentionState* parts, Fetch& fetch) {
-  Ints highs[kMaxQueries][kDigitChains];
-  Ints lows[kMaxQueries][kDigitChains];
+  Ints highs[kSharing][kDigitChains];
+  Ints lows[kSharing][kDigitChains];
   for (int q = 0; q < count; ++q) {
     for (int j = 0; j < vectors; ++j) highs[q][j] = lows[q][j] = zero_ints();
   }
@@ -128,7 +129,7 @@ TERN_INLINE void weighted_values_int8(const std::int8_t* digits, int count,
   }
 }
 
-// All dimensions of `count` queries, at most kDigitChains.
+// All dimensions of `count` queries, at most kSharing.
 TERN_INLINE void all_weighted_values_int8(const std::int8_t* digits, int count, const Int8Chunk& kv,
                                           std::size_t width, std::size_t end, AttentionState* parts,
                                           Fetch& fetch) {
@@ -212,7 +213,6 @@ TERN_INLINE void attend_together_int8(const Int8Query* queries, int count, float
   for (int q = 0; q < count; ++q) {
     units[q] = split_weights(p + q * kChunkKeys, end, maxima[q], digits + q * kDigits, fetch);
   }
-  constexpr int kSharing = kDigitChains / 2;  // queries of many: two vectors of values serve each
   for (int q = 0; q < count; q += kSharing) {
     const int some = count < kSharing ? count : kSharing;
     all_weighted_values_int8(digits + q * kDigits, some, kv, width, end, parts + q, fetch);
