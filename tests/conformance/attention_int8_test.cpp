@@ -148,24 +148,40 @@ TEST_P(Int8AttentionTier, EqualsTheDefinition) {
   }
 }
 
+void expect_each_alone(const KernelTable& tier, std::size_t head_dim, std::size_t count,
+                       const Cache& cache) {
+  for (const std::size_t most : {count, std::size_t{66}, std::size_t{259}}) {
+    std::vector<Query> queries;
+    for (std::size_t i = 0; i < count; ++i) {
+      queries.push_back(
+          random_query(head_dim, most - (count - 1 - i) / 2, static_cast<std::uint32_t>(i)));
+    }
+    const auto together = attend(tier, queries, cache);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto first = together.begin() + static_cast<std::ptrdiff_t>(i * head_dim);
+      const std::vector<float> part(first, first + static_cast<std::ptrdiff_t>(head_dim));
+      ASSERT_TRUE(same_bits(attend(scalar_table(), {queries[i]}, cache), part))
+          << "query " << i << " of " << count << ", " << queries[i].keys << " keys, " << head_dim
+          << " dims";
+    }
+  }
+}
+
 // Several queries in one call, each with its own number of keys, give what each gives alone.
 TEST_P(Int8AttentionTier, OfSeveralQueries) {
-  const std::size_t head_dim = 100;
-  const Cache cache = random_cache(head_dim, 300, 7);
-  for (std::size_t count = 1; count <= kCallQueries; ++count) {
-    for (const std::size_t most : {count, std::size_t{66}, std::size_t{259}}) {
-      std::vector<Query> queries;
-      for (std::size_t i = 0; i < count; ++i) {
-        queries.push_back(
-            random_query(head_dim, most - (count - 1 - i) / 2, static_cast<std::uint32_t>(i)));
-      }
-      const auto together = attend(tier(), queries, cache);
-      for (std::size_t i = 0; i < count; ++i) {
-        const auto first = together.begin() + static_cast<std::ptrdiff_t>(i * head_dim);
-        const std::vector<float> part(first, first + static_cast<std::ptrdiff_t>(head_dim));
-        ASSERT_TRUE(same_bits(attend(scalar(), {queries[i]}, cache), part))
-            << "query " << i << " of " << count << ", " << queries[i].keys << " keys";
-      }
+  for (const std::size_t head_dim : {100u, 128u}) {
+    const Cache cache = random_cache(head_dim, 300, 7);
+    for (std::size_t count = 1; count <= kCallQueries; ++count) {
+      expect_each_alone(tier(), head_dim, count, cache);
+    }
+  }
+}
+
+TEST_P(Int8AttentionTier, OfManyQueriesOfOtherDimensions) {
+  for (const std::size_t head_dim : {64u, 96u, 192u, 256u, 320u}) {
+    const Cache cache = random_cache(head_dim, 300, 8);
+    for (const std::size_t count : {16u, 17u, 32u}) {
+      expect_each_alone(tier(), head_dim, count, cache);
     }
   }
 }
@@ -178,16 +194,22 @@ TEST_P(Int8AttentionTier, ExtremesDoNotOverflow) {
     std::fill(cache.values.begin(), cache.values.end(), static_cast<std::int8_t>(-127 * sign));
     std::fill(cache.key_scales.begin(), cache.key_scales.end(), 1.0f);
     std::fill(cache.value_scales.begin(), cache.value_scales.end(), 0.5f);
-    Query query{std::vector<std::int8_t>(256, -127), 1.0f, -127 * 256, kChunkKeys};
-    std::vector<float> out(256);
+    const std::vector<std::int8_t> codes(256, -127);
     const auto pages = cache.pages();
-    AttentionState part{0.0f, 0.0f, out.data()};
-    const Int8Query seen{query.codes.data(), query.scale, query.sum, query.keys};
-    tier().attention_chunk_int8(&seen, 1, 0.0625f, {pages.data(), 256}, &part);
-    EXPECT_EQ(part.maximum, static_cast<float>(-sign) * 127 * 127 * 256 * 0.0625f);
-    EXPECT_EQ(part.sum, 256.0f);
-    for (const float v : out)
-      EXPECT_EQ(v, static_cast<float>(-sign * 127 * 16383 * 256) * (0.5f / 16383));
+    for (const std::size_t count : {std::size_t{1}, kCallQueries}) {
+      std::vector<float> out(count * 256);
+      std::vector<AttentionState> parts(count);
+      for (std::size_t i = 0; i < count; ++i) parts[i] = {0.0f, 0.0f, &out[i * 256]};
+      const std::vector<Int8Query> seen(count, {codes.data(), 1.0f, -127 * 256, kChunkKeys});
+      tier().attention_chunk_int8(seen.data(), count, 0.0625f, {pages.data(), 256}, parts.data());
+      for (const AttentionState& part : parts) {
+        EXPECT_EQ(part.maximum, static_cast<float>(-sign) * 127 * 127 * 256 * 0.0625f);
+        EXPECT_EQ(part.sum, 256.0f);
+      }
+      for (const float v : out) {
+        EXPECT_EQ(v, static_cast<float>(-sign * 127 * 16383 * 256) * (0.5f / 16383));
+      }
+    }
   }
 }
 
@@ -232,16 +254,19 @@ TEST_P(Int8AttentionTier, ScoresAreScaledProducts) {
 
 // Values whose weights are all zero give zeros, not a division by zero.
 TEST_P(Int8AttentionTier, AZeroMaximumGivesZero) {
-  Cache cache(16, 40);
+  Cache cache(64, 40);
   std::fill(cache.values.begin(), cache.values.end(), std::int8_t{9});
-  std::vector<float> out(16, 1.0f);
-  AttentionState part{0.0f, 0.0f, out.data()};
-  const std::vector<std::int8_t> zeros(16, 0);
+  const std::vector<std::int8_t> zeros(64, 0);
   const auto pages = cache.pages();
-  const Int8Query query{zeros.data(), 1.0f, 0, 40};
-  tier().attention_chunk_int8(&query, 1, 0.25f, {pages.data(), 16}, &part);
-  EXPECT_EQ(part.sum, 40.0f);
-  for (const float v : out) EXPECT_EQ(v, 0.0f);
+  for (const std::size_t count : {std::size_t{1}, kCallQueries}) {
+    std::vector<float> out(count * 64, 1.0f);
+    std::vector<AttentionState> parts(count);
+    for (std::size_t i = 0; i < count; ++i) parts[i] = {0.0f, 0.0f, &out[i * 64]};
+    const std::vector<Int8Query> queries(count, {zeros.data(), 1.0f, 0, 40});
+    tier().attention_chunk_int8(queries.data(), count, 0.25f, {pages.data(), 64}, parts.data());
+    for (const AttentionState& part : parts) EXPECT_EQ(part.sum, 40.0f);
+    for (const float v : out) EXPECT_EQ(v, 0.0f);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Int8AttentionTier, ::testing::ValuesIn(tested_tables()),

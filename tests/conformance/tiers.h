@@ -16,6 +16,7 @@ namespace tern::kernels {
 
 #if defined(__x86_64__)
 extern const KernelTable kAvxVnniEvexTable;  // the AVX-VNNI tier in the encoding of AVX-512
+extern const KernelTable kAmxEmulatedTable;  // the AMX tier over emulated registers
 #endif
 
 // For the names of the tests: a tier is its name.
@@ -39,6 +40,7 @@ inline std::vector<const KernelTable*> tested_tables() {
   std::vector<const KernelTable*> tables(all_tables().begin(), all_tables().end());
 #if defined(__x86_64__)
   tables.push_back(&kAvxVnniEvexTable);
+  tables.push_back(&kAmxEmulatedTable);
 #endif
   return tables;
 }

@@ -1,10 +1,12 @@
-// The body of the AMX tier over a portable emulation of tile registers: every CPU holds it to the
-// scalar definition, bit for bit, on unfriendly shapes. What only a CPU with AMX can show, that its
-// instructions do what is emulated here, is in the tier's own conformance.
+// The products of the AMX tier over emulated tile registers and portable vectors: every CPU holds
+// them to the scalar definition, bit for bit, on unfriendly shapes. The whole tier over such
+// registers is among the tiers of tiers.h. What only a CPU with AMX can show, that its instructions
+// do what is emulated, is in the tier's own conformance.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstring>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 #include "conformance/ternary_values.h"
 #include "conformance/values.h"
@@ -16,64 +18,7 @@
 namespace tern::kernels {
 namespace {
 
-// The registers hold garbage until they are configured and after they are released, and what lies
-// beyond the rows of a register is neither read nor written.
-struct Registers {
-  std::size_t rows[kTmmRegisters];
-  std::uint8_t bytes[kTmmRegisters][kTmmRows][kTmmRowBytes];
-  bool configured;
-  const std::int8_t* values_end;  // behind the last activation
-};
-Registers registers;
-
-void configure_tmm(std::size_t rows) {
-  EXPECT_FALSE(registers.configured);
-  for (int t = 0; t < kTmmRegisters; ++t) registers.rows[t] = t < kFirstCodes ? rows : kTmmRows;
-  std::memset(registers.bytes, 0, sizeof registers.bytes);
-  registers.configured = true;
-}
-void release_tmm() {
-  EXPECT_TRUE(registers.configured);
-  std::memset(registers.bytes, 0x55, sizeof registers.bytes);
-  registers.configured = false;
-}
-template <int kTmm>
-void zero_tmm() {
-  std::memset(registers.bytes[kTmm], 0, kTmmRows * kTmmRowBytes);
-}
-template <int kTmm>
-void load_tmm(const void* from, std::size_t stride) {
-  for (std::size_t row = 0; row < registers.rows[kTmm]; ++row) {
-    const char* at = static_cast<const char*>(from) + row * stride;
-    const bool activations = kTmm >= 4 && kTmm < kFirstCodes;
-    if (activations) {
-      ASSERT_LE(at + kTmmRowBytes, reinterpret_cast<const char*>(registers.values_end));
-    }
-    std::memcpy(registers.bytes[kTmm][row], at, kTmmRowBytes);
-  }
-}
-template <int kTmm>
-void store_tmm(void* to, std::size_t stride) {
-  for (std::size_t row = 0; row < registers.rows[kTmm]; ++row) {
-    char* at = static_cast<char*>(to) + row * stride;
-    std::memcpy(at, registers.bytes[kTmm][row], kTmmRowBytes);
-  }
-}
-template <int kSums, int kSigned, int kUnsigned>
-void dot_tmm() {
-  const auto& a = registers.bytes[kSigned];
-  const auto& b = registers.bytes[kUnsigned];
-  for (std::size_t t = 0; t < registers.rows[kSums]; ++t) {
-    for (std::size_t r = 0; r < kTmmRowBytes / 4; ++r) {
-      std::int32_t sum;
-      std::memcpy(&sum, &registers.bytes[kSums][t][4 * r], sizeof sum);
-      for (std::size_t k = 0; k < kTmmRowBytes; ++k) {
-        sum += static_cast<std::int8_t>(a[t][k]) * std::int32_t{b[k / 4][4 * r + k % 4]};
-      }
-      std::memcpy(&registers.bytes[kSums][t][4 * r], &sum, sizeof sum);
-    }
-  }
-}
+#include "conformance/emulated/kernels/amx/tmm.h"
 
 void unpack_plane(const std::uint8_t* tile, int plane, Packing packing, std::uint8_t* to) {
   constexpr int kDivisors[5] = {3, 1, 9, 3, 1};  // of the group of two, and of what is left

@@ -1,4 +1,6 @@
-// The AMX tier: products of many tokens on tile registers; all else as the AVX-512 tier with VBMI.
+// The AMX tier: products of many tokens, and attention of many queries over int8 pages, on tile
+// registers; all else as the AVX-512 tier with VBMI. tests/conformance compiles this file once more
+// with registers that are emulated, so that all of it runs on CPUs without AMX, too.
 #include <immintrin.h>
 
 #include <cstddef>
@@ -27,6 +29,7 @@ TERN_INLINE void write_sums(const std::int32_t* sums, std::int32_t sum, float fa
 }
 
 #include "kernels/amx/tmm.h"
+#include "kernels/generic/tmm_attention_body.h"
 #include "kernels/generic/tmm_body.h"
 
 // Fewer tokens go to the dot products of four bytes, which read weights at the speed of memory.
@@ -43,6 +46,18 @@ void linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x, std
   }
 }
 
+// Fewer queries wait for memory, which the other way asks for at its pace.
+constexpr std::size_t kLeastTmmQueries = kTmmRows;
+
+void attention_int8(const Int8Query* queries, std::size_t count, float scale, const Int8Chunk& kv,
+                    AttentionState* parts) {
+  if (count < kLeastTmmQueries || !tmm_attention_takes(kv.head_dim)) {
+    attention_chunk_int8(queries, count, scale, kv, parts);
+  } else {
+    tmm_attention_int8(queries, count, scale, kv, parts);
+  }
+}
+
 std::uint64_t ceiling_loop(std::uint64_t steps) {
   configure_tmm(kTmmRows);
   for (std::uint64_t step = 0; step < steps; ++step) {
@@ -55,12 +70,22 @@ std::uint64_t ceiling_loop(std::uint64_t steps) {
   return steps * 4 * kTmmRows * kTileRows * kTmmRowBytes;
 }
 
+constexpr std::uint32_t kAvx512Vbmi = kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512F | kCpuAvx512Bw |
+                                      kCpuAvx512Vl | kCpuAvx512Vnni | kCpuAvx512Vbmi;
+
+consteval KernelTable table_of(const char* name, std::uint32_t features) {
+  KernelTable table = TERN_KERNEL_TABLE(name, features, linear, ceiling_loop);
+  table.attention_chunk_int8 = attention_int8;
+  return table;
+}
+
 }  // namespace
 
-const KernelTable kAmxTable =
-    TERN_KERNEL_TABLE("amx",
-                      (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512F | kCpuAvx512Bw | kCpuAvx512Vl |
-                       kCpuAvx512Vnni | kCpuAvx512Vbmi | kCpuAmxInt8),
-                      linear, ceiling_loop);
+#ifndef TERN_EMULATED_TMM
+const KernelTable kAmxTable = table_of("amx", kAvx512Vbmi | kCpuAmxInt8);
+#else
+extern const KernelTable kAmxEmulatedTable;
+const KernelTable kAmxEmulatedTable = table_of("amx-emulated", kAvx512Vbmi);
+#endif
 
 }  // namespace tern::kernels

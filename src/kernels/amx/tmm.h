@@ -45,3 +45,9 @@ TERN_INLINE void dot_tmm() {
                    :
                    : "i"(kSums), "i"(kSigned), "i"(kUnsigned));
 }
+template <int kSums, int kSigned, int kOther>
+TERN_INLINE void dot_signed_tmm() {
+  __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0"
+                   :
+                   : "i"(kSums), "i"(kSigned), "i"(kOther));
+}

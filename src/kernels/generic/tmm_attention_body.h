@@ -1,0 +1,151 @@
+// Attention over int8 keys and values on tile registers, for many queries: 16 of them in turn, each
+// a row of the register, over the keys of a whole chunk.
+//
+// Included behind attention_int8_body.h and the vocabulary of tmm_body.h, with one more:
+// dot_signed_tmm<C, A, B>(): as dot_tmm, both signed.
+//
+// A page of keys is what B takes, 16 keys by 64 dimensions, and so are values once the pages stand
+// together: 64 keys by 16 dimensions. Sums of integers are exact in any order, so the bits are
+// those of any other way.
+#pragma once
+
+inline constexpr std::size_t kTmmMostDim = 256;
+inline constexpr std::size_t kTmmKeys = kTmmRowBytes;  // that a register of digits has
+static_assert(kPageKeys == 2 * kTileRows && kChunkKeys % kTmmKeys == 0);
+
+struct TmmAttention {
+  alignas(64) std::int8_t queries[kTmmRows][kTmmMostDim];
+  alignas(64) float p[kTmmRows][kChunkKeys];  // scores, then weights
+  alignas(64) std::int8_t digits[kTmmRows][kDigits];
+  alignas(64) std::int8_t values[kChunkKeys * kTmmMostDim];  // [kChunkKeys / kQuad][width][kQuad]
+  // Of 16 dimensions each, by the high digits and by the low ones; integers, as they are.
+  alignas(64) float sums[2][2][kTmmRows][kTileRows];
+};
+
+TERN_INLINE bool tmm_attention_takes(std::size_t head_dim) {
+  return head_dim % kTmmRowBytes == 0 && head_dim <= kTmmMostDim;
+}
+
+// What the next call reads, in the order in which it lies in memory.
+TERN_INLINE Fetch fetch_of_next(const Int8Page* next, std::size_t head_dim) {
+  Fetch fetch;
+  if (next == nullptr) return fetch;
+  const std::size_t bytes = kPageKeys * head_dim;
+  const std::size_t scale_bytes = kPageKeys * sizeof(float);
+  for (std::size_t i = 0; i < kPagesPerChunk; ++i) add_run(fetch, next[i].keys, bytes);
+  for (std::size_t i = 0; i < kPagesPerChunk; ++i) add_run(fetch, next[i].values, bytes);
+  for (std::size_t i = 0; i < kPagesPerChunk; ++i) add_run(fetch, next[i].key_scales, scale_bytes);
+  for (std::size_t i = 0; i < kPagesPerChunk; ++i)
+    add_run(fetch, next[i].value_scales, scale_bytes);
+  return fetch;
+}
+
+// The values of all pages together; zeros where a page is missing in a register's keys.
+TERN_INLINE void gather_values(const Int8Chunk& kv, std::size_t end, TmmAttention& a) {
+  const std::size_t page_bytes = kPageKeys * kv.head_dim;
+  std::int8_t* to = a.values;
+  for (std::size_t first = 0; first < end; first += kPageKeys, to += page_bytes) {
+    __builtin_memcpy(to, kv.pages[first / kPageKeys].values, page_bytes);
+  }
+  if (end % kTmmKeys != 0) __builtin_memset(to, 0, page_bytes);
+}
+
+// a.p[q][key]: the integers, as they are.
+TERN_INLINE void tmm_scores(const Int8Chunk& kv, std::size_t end, TmmAttention& a) {
+  constexpr std::size_t kKeyBytes = kPageKeys * kQuad;
+  for (std::size_t first = 0; first < end; first += kPageKeys) {
+    const std::int8_t* keys = kv.pages[first / kPageKeys].keys;
+    zero_tmm<0>();
+    zero_tmm<1>();
+    for (std::size_t d = 0; d < kv.head_dim; d += kTmmRowBytes) {
+      load_tmm<4>(a.queries[0] + d, kTmmMostDim);
+      load_tmm<6>(keys + d * kPageKeys, kKeyBytes);
+      dot_signed_tmm<0, 4, 6>();
+      load_tmm<7>(keys + d * kPageKeys + kTmmRowBytes, kKeyBytes);
+      dot_signed_tmm<1, 4, 7>();
+    }
+    store_tmm<0>(a.p[0] + first, sizeof a.p[0]);
+    store_tmm<1>(a.p[0] + first + kTileRows, sizeof a.p[0]);
+  }
+}
+
+// Integers to scores, as page_scores_int8 scales them.
+TERN_INLINE void scale_scores(float* p, float factor, const Int8Chunk& kv, std::size_t end) {
+  for (std::size_t key = 0; key < end; key += kLanes) {
+    const float* scales = kv.pages[key / kPageKeys].key_scales + key % kPageKeys;
+    store(p + key, mul(to_floats(bits(load(p + key))), mul(load(scales), splat(factor))));
+  }
+}
+
+// parts[q].out from the digits of the weights and the values.
+TERN_INLINE void tmm_values(std::size_t count, std::size_t end, std::size_t width,
+                            const float* units, TmmAttention& a, AttentionState* parts) {
+  constexpr std::size_t kSumBytes = sizeof a.sums[0][0][0];
+  for (std::size_t d = 0; d < width; d += 2 * kTileRows) {
+    zero_tmm<0>();
+    zero_tmm<1>();
+    zero_tmm<2>();
+    zero_tmm<3>();
+    for (std::size_t key = 0; key < end; key += kTmmKeys) {
+      const std::int8_t* values = a.values + key * width + d * kQuad;
+      load_tmm<4>(a.digits[0] + key, kDigits);
+      load_tmm<6>(values, width * kQuad);
+      dot_signed_tmm<0, 4, 6>();
+      load_tmm<7>(values + kTmmRowBytes, width * kQuad);
+      dot_signed_tmm<2, 4, 7>();
+      load_tmm<5>(a.digits[0] + kChunkKeys + key, kDigits);
+      dot_signed_tmm<1, 5, 6>();
+      dot_signed_tmm<3, 5, 7>();
+    }
+    store_tmm<0>(a.sums[0][0], kSumBytes);
+    store_tmm<1>(a.sums[0][1], kSumBytes);
+    store_tmm<2>(a.sums[1][0], kSumBytes);
+    store_tmm<3>(a.sums[1][1], kSumBytes);
+    for (std::size_t q = 0; q < count; ++q) {
+      for (std::size_t i = 0; i < 2 * kTileRows; i += kLanes) {
+        const auto& sums = a.sums[i / kTileRows];
+        const Ints total = join_digits(bits(load(&sums[0][q][i % kTileRows])),
+                                       bits(load(&sums[1][q][i % kTileRows])));
+        store(parts[q].out + d + i, mul(to_floats(total), splat(units[q])));
+      }
+    }
+  }
+}
+
+// One to 16 queries over the chunk whose values are gathered.
+TERN_INLINE void attend_tmm(const Int8Query* queries, std::size_t count, float scale,
+                            const Int8Chunk& kv, std::size_t end, TmmAttention& a, Fetch& fetch,
+                            AttentionState* parts) {
+  for (std::size_t q = 0; q < count; ++q) {
+    __builtin_memcpy(a.queries[q], queries[q].codes, kv.head_dim);
+  }
+  configure_tmm(count);
+  tmm_scores(kv, end, a);
+  float units[kTmmRows];
+  for (std::size_t q = 0; q < count; ++q) {
+    const std::size_t keys = queries[q].keys;
+    scale_scores(a.p[q], queries[q].scale * scale, kv, end);
+    parts[q].maximum = largest_score(a.p[q], keys);
+    parts[q].sum = weights_of(a.p[q], keys, parts[q].maximum, fetch);
+    const float largest = scale_weights(a.p[q], keys, end, kv.pages);
+    units[q] = split_weights(a.p[q], end, largest, a.digits[q], fetch);
+  }
+  tmm_values(count, end, kv.head_dim, units, a, parts);
+  release_tmm();
+}
+
+// As KernelTable::attention_chunk_int8, of head dimensions that tmm_attention_takes().
+TERN_INLINE void tmm_attention_int8(const Int8Query* queries, std::size_t count, float scale,
+                                    const Int8Chunk& kv, AttentionState* parts) {
+  std::size_t most = 0;
+  for (std::size_t q = 0; q < count; ++q) most = queries[q].keys > most ? queries[q].keys : most;
+  const std::size_t end = (most + kPageKeys - 1) / kPageKeys * kPageKeys;
+  TmmAttention a;
+  gather_values(kv, end, a);
+  Fetch fetch = fetch_of_next(kv.next, kv.head_dim);
+  for (std::size_t q = 0; q < count; q += kTmmRows) {
+    const std::size_t some = count - q < kTmmRows ? count - q : kTmmRows;
+    attend_tmm(queries + q, some, scale, kv, end, a, fetch, parts + q);
+  }
+  fetch_rest(fetch);
+}
