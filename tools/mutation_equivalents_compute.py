@@ -43,6 +43,10 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("attention_body.h", "never", "bytes < length"),
             ("attention_body.h", "bound", "bytes <= length"),
             ("attention_body.h", "bound", "fetch.at > fetch.end"),
+            ("attention_body.h", "never", "fetch.at >= fetch.end"),
+            ("attention_body.h", "bound", "fetch.next <= fetch.count"),
+            ("attention_int8_body.h", "sign", "kv.head_dim - kQuad - 1"),
+            ("attention_int8_body.h", "sign", "kv.head_dim + kQuad + 1"),
             ("attention_body.h", "bound", "i <= count"),
             ("attention_body.h", "sign", "last + first"),
         ),
@@ -56,6 +60,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
     **dict.fromkeys(
         (
             ("float_body.h", "sign", "row - at + kDotRows * n"),
+            ("float_body.h", "sign", "row + at - kDotRows * n"),
             ("scan_body.h", "sign", "at - kPrefetchBytes"),
             (
                 "ternary_block_body.h",
@@ -63,13 +68,27 @@ KERNELS: dict[tuple[str, str, str], str] = {
                 "codes[g * kVectorsPerGroup] + tile * kTileBytes - b.read.prefetch_bytes",
             ),
             ("scan_body.h", "sign", "codes - kPrefetchBytes"),
+            ("scan_body.h", "never", "v % kScanVectorsPerGroup == 0"),
             ("scan_body.h", "never", "!kLow && q == 0"),
             ("scan_body.h", "clause", "q == 0"),
             ("scan_body.h", "clause", "!kLow"),
         ),
         "a prefetch changes no result",
     ),
-    ("float_body.h", "sign", "r - kDotRows <= rows"): "one row at a time, to the same end",
+    **dict.fromkeys(
+        (
+            ("float_body.h", "sign", "r - kDotRows <= rows"),
+            ("float_body.h", "bound", "r + kDotRows < rows"),
+        ),
+        "one row at a time, to the same end",
+    ),
+    ("kernels.cpp", "bound", "i <= whole_"): "the first behind whole eights is of the first sum",
+    ("attention_int8_body.h", "bound", "maximum >= 0.0f"): "the unit of what it makes is 0",
+    (
+        "tmm_attention_body.h",
+        "bound",
+        "head_dim < kTmmMostDim",
+    ): "decides speed alone",
     ("scan_body.h", "bound", "row + kLanes < rows"): "a whole vector, lane by lane",
     ("scan_body.h", "sign", "count + kMost + 1"): "more blocks of the same rows",
     **dict.fromkeys(
@@ -78,6 +97,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("attention_body.h", "bound", "queries[q].keys >= most"),
             ("attention_body.h", "bound", "first >= start"),
             ("attention_body.h", "bound", "last - start <= kPageKeys"),
+            ("quantize_body.h", "bound", "n - i <= kLanes"),
             ("attention_body.h", "bound", "count <= kScored"),
             ("attention_int8_body.h", "bound", "queries[q].keys >= most"),
             ("attention_int8_body.h", "bound", "count <= kScored"),
@@ -109,6 +129,8 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("ternary_block_body.h", "bound", "first <= b.w.tiles"),
             ("ternary_panel_body.h", "bound", "first <= b.w.tiles"),
             ("ternary_body.h", "bound", "step <= steps"),
+            ("kernels.cpp", "bound", "i <= steps"),
+            ("float_body.h", "bound", "step <= steps"),
         ),
         "one step more, over nothing or without an outcome",
     ),
@@ -122,6 +144,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
         "replaces a number by its equal, decides speed alone or writes no row",
     ),
     ("kernels.cpp", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
+    ("kernels.cpp", "bound", "weight >= 0.0f"): "a zero of either sign is one",
     ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
     ("kernels.cpp", "bound", "x >= kExpHigh"): "decides between infinity and a NaN alone",
 }

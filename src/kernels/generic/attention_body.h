@@ -85,9 +85,7 @@ TERN_INLINE void fetch_lines(Lines& lines, std::size_t count) {
 
 // What the steps have left over.
 TERN_INLINE void fetch_rest(Fetch& fetch) {
-  for (;;) {
-    Lines lines = take_lines(fetch, 1);
-    if (lines.step == 0) return;
+  for (Lines lines = take_lines(fetch, 1); lines.step != 0; lines = take_lines(fetch, 1)) {
     fetch_lines(lines, 1);
   }
 }
