@@ -153,6 +153,28 @@ TEST_P(HeadTier, ScanRows) {
   }
 }
 
+// Memory that ends with the last row: a look behind it is seen.
+TEST_P(HeadTier, ScanLowStaysWithinItsRows) {
+  const auto code = [](std::size_t r, std::size_t c) { return static_cast<int>(r * 3 + c) - 40; };
+  const auto digit = [](std::size_t c, bool high) { return static_cast<int>(c) - (high ? 9 : 4); };
+  for (const std::size_t rows : {1u, 15u, 17u, 31u}) {
+    const Scan scan = make_scan(rows, 20, 3, code, digit);
+    const auto expected = scan.scan(scalar(), rows);
+    auto found = scan.high(tier(), rows);
+    std::vector<float*> to;
+    for (auto& values : found) {
+      values.pop_back();
+      values.shrink_to_fit();
+      to.push_back(values.data());
+    }
+    tier().scan_low(scan.tiles, rows, scan.rows_of_digits(), 0, 3, to.data());
+    for (std::size_t q = 0; q < found.size(); ++q) {
+      const std::vector<float> whole(expected[q].begin(), expected[q].end() - 1);
+      ASSERT_TRUE(same_bits(whole, found[q])) << rows << " rows, query " << q;
+    }
+  }
+}
+
 // The largest sums that can occur, of either sign, in either digit: exact in 32 bits.
 TEST_P(HeadTier, ScanRowsDoesNotOverflow) {
   constexpr std::size_t kColumns = 131072, kRows = 17;
