@@ -41,11 +41,11 @@ TERN_INLINE ReadPattern pattern_of(const TernaryTiles& w) {
   return {kDecodeGroups, kPrefetchBytes};
 }
 
-// `groups` groups of rows, `group_step` apart from `group` on, times `tokens` tokens from `token`
-// on, over the whole width. Packing and counts are constants at each call, so the loops unroll and
-// the accumulators live in registers.
+// `groups` groups of rows, `group_step` apart from `group` on, times `tokens` tokens, over the
+// whole width. Packing and counts are constants at each call, so the loops unroll and the
+// accumulators live in registers.
 TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size_t group,
-                               std::size_t group_step, int groups, std::size_t token, int tokens) {
+                               std::size_t group_step, int groups, int tokens) {
   const int vectors = groups * kVectorsPerGroup;
   const int planes = packing == Packing::kFiveTrits ? 5 : 4;
   // Sums of a vector: one a token, or for one token several that its planes take in turn, since a
@@ -57,7 +57,6 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
     const std::size_t at = group + static_cast<std::size_t>(v / kVectorsPerGroup) * group_step;
     codes[v] = b.w.codes + at * b.w.tiles * kTileBytes + (v % kVectorsPerGroup) * kVectorBytes;
   }
-  const std::int8_t* values = b.x.values + token * b.x.stride;
   Wide wide[kMaxVectors][kBatchTokens];
 #pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) {
@@ -87,7 +86,7 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
         }
 #pragma GCC unroll 8
         for (int t = 0; t < tokens; ++t) {
-          const Quad quad = broadcast_quad(values + t * b.x.stride + (tile * planes + p) * 4);
+          const Quad quad = broadcast_quad(b.x.values + t * b.x.stride + (tile * planes + p) * 4);
 #pragma GCC unroll 8
           for (int v = 0; v < vectors; ++v) {
             Narrow& sum = narrow[v][tokens == 1 ? p % kDecodeChains : t];
@@ -112,9 +111,8 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
     if (row >= b.rows) continue;
 #pragma GCC unroll 8
     for (int t = 0; t < tokens; ++t) {
-      const std::size_t of = token + t;
-      store_outputs(b.y + of * b.y_stride + row, b.rows - row, wide[v][t], b.x.sums[of],
-                    b.w.scale * b.x.scales[of]);
+      store_outputs(b.y + t * b.y_stride + row, b.rows - row, wide[v][t], b.x.sums[t],
+                    b.w.scale * b.x.scales[t]);
     }
   }
 }

@@ -8,7 +8,7 @@
 template <Packing kPacking, int kGroups, int kTokens>
 __attribute__((noinline)) void some_tokens(const TernaryBlock& b, std::size_t group,
                                            std::size_t step) {
-  ternary_block(b, kPacking, group, step, kGroups, 0, kTokens);
+  ternary_block(b, kPacking, group, step, kGroups, kTokens);
 }
 
 // At most kTokens tokens from the first on, as many as there are.
@@ -24,7 +24,7 @@ TERN_INLINE void ternary_tokens(const TernaryBlock& b, std::size_t group, std::s
   if constexpr (kPacking == Packing::kTwoBits) {
     some_tokens<kPacking, kGroups, kTokens>(b, group, step);
   } else {
-    ternary_block(b, kPacking, group, step, kGroups, 0, kTokens);
+    ternary_block(b, kPacking, group, step, kGroups, kTokens);
   }
 }
 
@@ -34,14 +34,14 @@ TERN_INLINE std::size_t ternary_streams(const TernaryBlock& b, std::size_t group
   const std::size_t step = groups / b.read.streams;
   switch (b.read.streams) {
     case 1:
-      for (std::size_t g = 0; g < step; ++g) ternary_block(b, kPacking, g, step, 1, 0, 1);
+      for (std::size_t g = 0; g < step; ++g) ternary_block(b, kPacking, g, step, 1, 1);
       break;
     case 2:
-      for (std::size_t g = 0; g < step; ++g) ternary_block(b, kPacking, g, step, 2, 0, 1);
+      for (std::size_t g = 0; g < step; ++g) ternary_block(b, kPacking, g, step, 2, 1);
       break;
     default:
       for (std::size_t g = 0; g < step; ++g) {
-        ternary_block(b, kPacking, g, step, kMostStreams, 0, 1);
+        ternary_block(b, kPacking, g, step, kMostStreams, 1);
       }
   }
   return step * b.read.streams;
