@@ -73,6 +73,16 @@ KERNELS: dict[tuple[str, str, str], str] = {
                 "codes[g * kVectorsPerGroup] - tile * kTileBytes + b.read.prefetch_bytes",
             ),
             ("ternary_block_body.h", "never", "w.read.streams != 0"),
+            *(
+                ("ternary_panel_body.h", "sign", prefetched)
+                for prefetched in (
+                    "panel.packed[g] - tile * kTileBytes + b.read.prefetch_bytes",
+                    "panel.packed[g] + tile * kTileBytes - b.read.prefetch_bytes",
+                    "b.y - (of + kStoresAhead) * b.y_stride + row",
+                    "of - kStoresAhead",
+                    "b.y + (of + kStoresAhead) * b.y_stride - row",
+                )
+            ),
             ("scan_body.h", "sign", "codes - kPrefetchBytes"),
             ("scan_body.h", "never", "v % kScanVectorsPerGroup == 0"),
             ("scan_body.h", "never", "!kLow && q == 0"),
@@ -97,6 +107,11 @@ KERNELS: dict[tuple[str, str, str], str] = {
     ): "decides speed alone",
     ("scan_body.h", "bound", "row + kLanes < rows"): "a whole vector, lane by lane",
     ("scan_body.h", "sign", "count + kMost + 1"): "more blocks of the same rows",
+    (
+        "ternary_panel_body.h",
+        "sign",
+        "tokens + kBatchTokens + 1",
+    ): "more blocks of the same tokens",
     **dict.fromkeys(
         (
             ("attention_body.h", "bound", "queries[q].keys <= common"),
