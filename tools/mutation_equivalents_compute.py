@@ -107,11 +107,13 @@ KERNELS: dict[tuple[str, str, str], str] = {
     ): "decides speed alone",
     ("scan_body.h", "bound", "row + kLanes < rows"): "a whole vector, lane by lane",
     ("scan_body.h", "sign", "count + kMost + 1"): "more blocks of the same rows",
-    (
-        "ternary_panel_body.h",
-        "sign",
-        "tokens + kBatchTokens + 1",
-    ): "more blocks of the same tokens",
+    **dict.fromkeys(
+        (
+            ("ternary_panel_body.h", "sign", "tokens + kBatchTokens + 1"),
+            ("ternary_panel_body.h", "sign", "tokens + kChunkTokens + 1"),
+        ),
+        "more blocks of the same tokens",
+    ),
     **dict.fromkeys(
         (
             ("attention_body.h", "bound", "queries[q].keys <= common"),
@@ -121,6 +123,8 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("quantize_body.h", "bound", "n - i <= kLanes"),
             ("attention_body.h", "bound", "count <= kScored"),
             ("attention_int8_body.h", "bound", "queries[q].keys >= most"),
+            ("tmm_attention_body.h", "bound", "queries[q].keys >= most"),
+            ("tmm_attention_body.h", "bound", "count - q <= kTmmRows"),
             ("attention_int8_body.h", "bound", "count <= kScored"),
             ("attention_int8_body.h", "bound", "count <= kSharing"),
         ),
