@@ -255,7 +255,6 @@ TARGETS = {
             "src/kernels/avx512_vnni/kernels.cpp",
             "src/kernels/avx512_vnni/simd.h",
             "src/kernels/avx512_vbmi/simd.h",
-            "src/kernels/registry.cpp",
         ),
         test="conformance_test",
         program="tests/conformance/conformance_test",
@@ -276,6 +275,11 @@ TARGETS = {
             "src/kernels/generic/tmm_body.h": "Tmm.*:*/TernaryTier.*/amx_emulated",
         },
         equivalent=EQUIVALENT["kernels"],
+    ),
+    "registry": Target(
+        files=("src/kernels/registry.cpp",),
+        test="kernels_test",
+        program="tests/kernels/kernels_test",
     ),
     "backend": Target(
         files=(
