@@ -47,12 +47,12 @@ bool quantize(const float* x, std::size_t n, std::size_t padded, std::int8_t* q,
 
 bool store_f16(const float* x, std::size_t n, std::uint16_t* out, std::size_t out_stride) {
   std::uint32_t overflow = 0;
-  for (std::size_t i = 0; i < n; i += kLanes) {
-    const std::size_t count = n - i < kLanes ? n - i : kLanes;
+  for (std::size_t first = 0; first < n; first += kLanes) {
+    const std::size_t count = n - first < kLanes ? n - first : kLanes;
     std::uint16_t halves[kLanes];
-    store_halves(halves, count == kLanes ? load(x + i) : load_some(x + i, count));
+    store_halves(halves, count == kLanes ? load(x + first) : load_some(x + first, count));
     for (std::size_t j = 0; j < count; ++j) {
-      out[(i + j) * out_stride] = halves[j];
+      out[(first + j) * out_stride] = halves[j];
       overflow |= (halves[j] & 0x7c00u) == 0x7c00u ? 1u : 0u;
     }
   }
