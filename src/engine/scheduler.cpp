@@ -243,7 +243,7 @@ bool Scheduler::take_pages(std::size_t index) {
 }
 
 void Scheduler::compute() {
-  if (work_.empty()) return;
+  if (work_.empty()) return pace_.skip();
   steps_.add();
   const Clock::time_point start = Clock::now();
   if (const auto done = stepper_->step(work_); !done) {

@@ -239,6 +239,28 @@ TEST_F(SchedulerTest, TheMostJuniorWaitsForAPage) {
   for (int i : {0, 1}) EXPECT_EQ(heard[i].tokens, alone(requests[i]).tokens);
 }
 
+// In the one step of many that leaves prompts out, the only one that decodes may want a page that
+// there is not: wherever that falls, the prompt before it goes on.
+TEST_F(SchedulerTest, WhoWaitsForAPageHoldsUpNobody) {
+  for (std::size_t tokens = 1; tokens <= 26; ++tokens) {
+    SCOPED_TRACE(tokens);
+    const auto s = scheduler({.rows = 8, .beside = 1, .sequences = 4, .pages = 10});
+    Heard first;
+    Heard prompt;
+    Heard decodes;
+    add(*s, request("Once", 3), first);  // so that a step without prompts is known
+    while (!s->idle()) s->step();
+    add(*s, sized(250), prompt);
+    Request longer = sized(tokens);
+    longer.answer.max_tokens = 200;
+    add(*s, std::move(longer), decodes);
+    for (int step = 0; step < 2000 && !s->idle(); ++step) s->step();
+    ASSERT_TRUE(s->idle());
+    EXPECT_EQ(prompt.tokens.size(), 1u);
+    EXPECT_EQ(decodes.tokens.size(), 200u);
+  }
+}
+
 TEST_F(SchedulerTest, CancelledRequestsEndAndGiveBackTheirPages) {
   const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 20});
   std::stop_source stop_running;
