@@ -182,6 +182,25 @@ TEST_F(SchedulerTest, AShortPromptIsNotKeptWaitingByALongOne) {
   EXPECT_TRUE(slow.tokens.empty());
 }
 
+// A row for two prompts or more: each has it in its turn, however many shorter ones come.
+TEST_F(SchedulerTest, ALongPromptIsNotKeptWaitingByShortOnes) {
+  const auto s =
+      scheduler({.rows = 8, .beside = 1, .stretch = kInfinity, .sequences = 4, .pages = 100});
+  Heard decodes;
+  Heard slow;
+  Heard quick[100];
+  add(*s, request("Once", 200), decodes);
+  s->step();
+  add(*s, sized(20), slow);
+  std::size_t step = 0;
+  for (; step < 100 && !slow.end; ++step) {
+    add(*s, sized(3), quick[step]);
+    s->step();
+  }
+  EXPECT_EQ(slow.end, EndReason::kMaxTokens);
+  EXPECT_GT(quick[0].tokens.size(), 0u);  // and the other way round
+}
+
 TEST_F(SchedulerTest, PriorityGoesFirstAndTakesThePlaceOfOthers) {
   const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 100});
   Heard low;
