@@ -104,7 +104,7 @@ class HttpServer::Impl {
   void close() {
     asio::post(io_, [this] {
       closing_ = true;
-      for (const auto& listener : listeners_) listener->acceptor.close(ignored_);
+      for (const auto& listener : listeners_) listener->close();
       for (Connection* connection : connections_) {
         if (connection->outbox) {
           connection->outbox->close_after();
