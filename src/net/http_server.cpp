@@ -27,6 +27,8 @@ using Milliseconds = std::chrono::milliseconds;
 
 namespace {
 
+// Connections beyond the limit that are told so at once; more are closed without a word.
+constexpr std::size_t kMostTurnedAway = 64;
 // For what a client still sends once its last reply is out; bytes at the least rate buy more.
 constexpr Milliseconds kLastRead{1000};
 
@@ -161,7 +163,8 @@ class HttpServer::Impl {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::string> addresses_;
   std::set<Connection*> connections_;
-  bool closing_ = false;  // the server's thread's, too
+  std::size_t turned_away_ = 0;  // the server's thread's, too
+  bool closing_ = false;         // the server's thread's, too
   error_code ignored_;
   mutable std::mutex mutex_;
   std::condition_variable all_gone_;
@@ -195,7 +198,10 @@ awaitable<void> HttpServer::Impl::serve(Socket socket, Tls tls) {
   Connection connection(std::move(socket), std::move(tls), options_.limits, bodies_);
   if (connections_.size() >= options_.connections) {
     const HttpError error{503, "too many connections; come again later"};
-    if (!is_tls) co_await refuse(connection, error);  // a handshake is more than it is worth
+    if (is_tls || turned_away_ >= kMostTurnedAway) co_return;  // a handshake is not worth it
+    ++turned_away_;
+    co_await refuse(connection, error);
+    --turned_away_;
     co_return;
   }
   count(1);

@@ -199,6 +199,26 @@ TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {
   EXPECT_EQ(fourth.read_reply(), reply_of("GET / "));
 }
 
+// Those that are told so take room as well.
+TEST_F(HttpServerTest, TurnsAwayNoMoreThanSomeAtOnce) {
+  HttpServerOptions options = patient();
+  options.connections = 1;
+  options.least_rate = 1;  // what they send lets them stay
+  start(echo, options);
+  Client first = connect();
+  first.send(get("/"));
+  EXPECT_EQ(first.read_reply(), reply_of("GET / "));
+  std::vector<Client> others;
+  int told = 0;
+  for (int i = 0; i < 100; ++i) {
+    others.push_back(connect());
+    others.back().send(std::string(1000, 'x'));
+    told += others.back().read_until("\r\n").empty() ? 0 : 1;
+  }
+  EXPECT_EQ(told, 64);
+  EXPECT_EQ(server_->connections(), 1u);
+}
+
 TEST_F(HttpServerTest, CloseLetsRepliesEnd) {
   start(shelf_.handler(), patient());
   Client idle = connect();
