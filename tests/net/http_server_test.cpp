@@ -201,6 +201,17 @@ TEST_F(HttpServerTest, RefusesInTheWordsOfItsOptions) {
               EndsWith("\r\n\r\n{\"e\":\"expected a body of at most 3 bytes, found 4\"}"));
 }
 
+TEST_F(HttpServerTest, RefusesAHeadWithoutABody) {
+  HttpServerOptions options;
+  options.limits.body_bytes = 3;
+  start(echo, options);
+  Client client = connect();
+  client.send("HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nabcd");
+  EXPECT_EQ(client.read_all(),
+            "HTTP/1.1 413 Payload Too Large\r\nContent-Type: text/plain\r\n"
+            "Content-Length: 44\r\nConnection: close\r\n\r\n");
+}
+
 TEST_F(HttpServerTest, TellsAClientToGoOn) {
   start(echo);
   Client client = connect();
