@@ -236,7 +236,10 @@ awaitable<bool> HttpServer::Impl::shake_hands(Connection& connection) {
 awaitable<bool> HttpServer::Impl::read_request(Connection& connection) {
   using State = RequestReader::State;
   const auto now = [] { return std::chrono::steady_clock::now(); };
-  auto until = now() + (connection.reader.has_begun() ? options_.head_time : options_.idle_time);
+  // Some of it, or its head, may have come while the last one was answered.
+  auto until = now() + (connection.reader.state() == State::kBody ? options_.body_time
+                        : connection.reader.has_begun()           ? options_.head_time
+                                                                  : options_.idle_time);
   for (;;) {
     const State before = connection.reader.state();
     if (before == State::kDone) co_return true;

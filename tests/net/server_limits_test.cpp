@@ -69,6 +69,22 @@ TEST_F(HttpServerTest, WaitsForABodyNoLongerThanItsTime) {
   EXPECT_THAT(client.read_all(), StartsWith("HTTP/1.1 408 Request Timeout\r\n"));
 }
 
+TEST_F(HttpServerTest, ABodyThatBeganBeforeTheLastReplyHasItsOwnTime) {
+  HttpServerOptions options = patient();
+  options.head_time = kShort;
+  start(shelf_.handler(), options);
+  Client client = connect();
+  client.send(get("/") + "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na");
+  shelf_.take()->reply(text("first"));
+  EXPECT_EQ(client.read_reply(), reply_of("first"));
+  std::this_thread::sleep_for(5 * kShort);
+  client.send("b");
+  const auto exchange = shelf_.take();
+  ASSERT_TRUE(exchange);
+  exchange->reply(text("second"));
+  EXPECT_EQ(client.read_reply(), reply_of("second"));
+}
+
 TEST_F(HttpServerTest, WaitsForARequestNoLongerThanItsTime) {
   HttpServerOptions options = patient();
   options.idle_time = kShort;
