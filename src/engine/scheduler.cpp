@@ -298,6 +298,7 @@ void Scheduler::take_states(Task& task) {
 void Scheduler::end(Task& task, EndReason reason) {
   Update update;
   update.piece.end = reason;
+  update.piece.text = task.answer.finish();
   tell(task, std::move(update));
 }
 

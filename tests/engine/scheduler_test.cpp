@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <sstream>
+#include <thread>
 
 #include "engine/scheduler_fixture.h"
 
@@ -328,6 +329,27 @@ TEST_F(SchedulerTest, DeadlinesEndWhatRunsAndWhatWaits) {
   while (!s->idle()) s->step();
   EXPECT_TRUE(runs.end == EndReason::kDeadline || runs.end == EndReason::kContextFull);
   EXPECT_EQ(in_time.end, EndReason::kMaxTokens);
+}
+
+// What could have become a stop string has become none.
+TEST_F(SchedulerTest, ADeadlineLosesNoTextThatWasHeldBack) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 20});
+  Request r = request("Once upon a time", 1);
+  const std::string text = alone(r).text;
+  ASSERT_FALSE(text.empty());
+  r.answer.max_tokens = 100;
+  r.answer.stops = {text + "\x01"};
+  r.deadline = Clock::now() + std::chrono::seconds(1);
+  const Clock::time_point late = *r.deadline;
+  Heard heard;
+  add(*s, std::move(r), heard);
+  s->step();
+  ASSERT_EQ(heard.tokens.size(), 1u);
+  EXPECT_EQ(heard.text, "");
+  std::this_thread::sleep_until(late);
+  s->step();
+  EXPECT_EQ(heard.end, EndReason::kDeadline);
+  EXPECT_EQ(heard.text, text);
 }
 
 TEST_F(SchedulerTest, ARequestThatFillsThePoolEndsThere) {
