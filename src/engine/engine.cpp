@@ -46,6 +46,7 @@ Result<void> Engine::submit(Request request) {
                      " requests that wait, found as many; come again later",
                  "engine"};
   }
+  if (state_.running + state_.waiting == 0) last_step_ = Clock::now();  // it has rested until now
   inbox_.push_back(std::move(task));
   ++state_.waiting;
   changed_.notify_all();

@@ -205,7 +205,8 @@ void Scheduler::set_back_most_junior() {
   insert_by_seniority(waiting_, std::move(task));
 }
 
-// A row for each that decodes; of the rest, the same for each prompt that can use it.
+// A row for each that decodes; of the rest, the same for each prompt that can use it. Where there
+// is not one for each, they take turns: else a long one would wait for ever while short ones come.
 void Scheduler::share_rows() {
   std::vector<Task*> prompts;
   std::uint32_t decoding = 0;
@@ -219,10 +220,15 @@ void Scheduler::share_rows() {
   std::uint32_t rows = decoding == 0 ? left : std::min(left, pace_.prompt_tokens(options_.beside));
   std::stable_sort(prompts.begin(), prompts.end(),
                    [](const Task* a, const Task* b) { return a->pending() < b->pending(); });
+  if (rows < prompts.size()) {
+    std::stable_sort(prompts.begin(), prompts.end(),
+                     [](const Task* a, const Task* b) { return a->passed_over > b->passed_over; });
+  }
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     const auto others = static_cast<std::uint32_t>(prompts.size() - i);
     prompts[i]->share = std::min(prompts[i]->pending(), (rows + others - 1) / others);
     rows -= prompts[i]->share;
+    prompts[i]->passed_over = prompts[i]->share == 0 ? prompts[i]->passed_over + 1 : 0;
   }
 }
 
@@ -243,7 +249,7 @@ bool Scheduler::take_pages(std::size_t index) {
 }
 
 void Scheduler::compute() {
-  if (work_.empty()) return;
+  if (work_.empty()) return pace_.skip();
   steps_.add();
   const Clock::time_point start = Clock::now();
   if (const auto done = stepper_->step(work_); !done) {
@@ -292,6 +298,7 @@ void Scheduler::take_states(Task& task) {
 void Scheduler::end(Task& task, EndReason reason) {
   Update update;
   update.piece.end = reason;
+  update.piece.text = task.answer.finish();
   tell(task, std::move(update));
 }
 

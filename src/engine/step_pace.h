@@ -17,6 +17,8 @@ class StepPace {
   std::uint32_t prompt_tokens(std::uint32_t most) const;
   // A step of some sequences that decoded, with so many tokens of prompts beside them.
   void note(std::uint32_t prompt_tokens, double seconds);
+  // A step that had nothing to compute: those who decode waited. The next one has prompts again.
+  void skip() { since_ = 0; }
 
  private:
   double stretch_;

@@ -55,6 +55,7 @@ struct Task {
   std::optional<Sequence> sequence;  // while it runs
   std::optional<Pooler> pooler;      // then, too, where states are asked for
   std::uint32_t share = 0;           // of the tokens of the step at hand
+  std::uint32_t passed_over = 0;     // steps since it last had one, of a prompt
   bool decoded = false;              // in that step
   bool over = false;                 // its owner was told the end
   Clock::time_point arrived = Clock::now();

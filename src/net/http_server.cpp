@@ -27,6 +27,8 @@ using Milliseconds = std::chrono::milliseconds;
 
 namespace {
 
+// Connections beyond the limit that are told so at once; more are closed without a word.
+constexpr std::size_t kMostTurnedAway = 64;
 // For what a client still sends once its last reply is out; bytes at the least rate buy more.
 constexpr Milliseconds kLastRead{1000};
 
@@ -104,7 +106,7 @@ class HttpServer::Impl {
   void close() {
     asio::post(io_, [this] {
       closing_ = true;
-      for (const auto& listener : listeners_) listener->acceptor.close(ignored_);
+      for (const auto& listener : listeners_) listener->close();
       for (Connection* connection : connections_) {
         if (connection->outbox) {
           connection->outbox->close_after();
@@ -161,7 +163,8 @@ class HttpServer::Impl {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::string> addresses_;
   std::set<Connection*> connections_;
-  bool closing_ = false;  // the server's thread's, too
+  std::size_t turned_away_ = 0;  // the server's thread's, too
+  bool closing_ = false;         // the server's thread's, too
   error_code ignored_;
   mutable std::mutex mutex_;
   std::condition_variable all_gone_;
@@ -195,7 +198,10 @@ awaitable<void> HttpServer::Impl::serve(Socket socket, Tls tls) {
   Connection connection(std::move(socket), std::move(tls), options_.limits, bodies_);
   if (connections_.size() >= options_.connections) {
     const HttpError error{503, "too many connections; come again later"};
-    if (!is_tls) co_await refuse(connection, error);  // a handshake is more than it is worth
+    if (is_tls || turned_away_ >= kMostTurnedAway) co_return;  // a handshake is not worth it
+    ++turned_away_;
+    co_await refuse(connection, error);
+    --turned_away_;
     co_return;
   }
   count(1);
@@ -230,7 +236,10 @@ awaitable<bool> HttpServer::Impl::shake_hands(Connection& connection) {
 awaitable<bool> HttpServer::Impl::read_request(Connection& connection) {
   using State = RequestReader::State;
   const auto now = [] { return std::chrono::steady_clock::now(); };
-  auto until = now() + (connection.reader.has_begun() ? options_.head_time : options_.idle_time);
+  // Some of it, or its head, may have come while the last one was answered.
+  auto until = now() + (connection.reader.state() == State::kBody ? options_.body_time
+                        : connection.reader.has_begun()           ? options_.head_time
+                                                                  : options_.idle_time);
   for (;;) {
     const State before = connection.reader.state();
     if (before == State::kDone) co_return true;
@@ -359,14 +368,14 @@ awaitable<void> HttpServer::Impl::watch(Connection& connection) {
     connection.ended = bool(code);
     connection.reader.feed(std::string_view(bytes.data(), size));
   }
-  // Behind more than is read, the end shows in poll() alone.
+  // Behind more than is read, the end shows in poll() alone; what is before it is read later.
   asio::steady_timer pause(io_);
-  while (!connection.ended) {
+  for (bool left = connection.ended; !left;) {
     pause.expires_after(Milliseconds(250));
     const auto [code] = co_await pause.async_wait(kTuple);
     if (code) co_return;
     pollfd poll{connection.stream.socket().native_handle(), POLLRDHUP, 0};
-    connection.ended = ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLRDHUP | POLLHUP | POLLERR));
+    left = ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLRDHUP | POLLHUP | POLLERR));
   }
   connection.outbox->client_left();
   pause.expires_at(std::chrono::steady_clock::time_point::max());
@@ -384,8 +393,8 @@ awaitable<void> HttpServer::Impl::refuse(Connection& connection, const HttpError
   const HttpResponse response =
       options_.refuse ? options_.refuse(error, request)
                       : HttpResponse{error.status, "text/plain", error.message + "\n"};
-  const std::string bytes =
-      format_head(response, {.length = response.body.size(), .close = true}) + response.body;
+  const std::string bytes = format_head(response, {.length = response.body.size(), .close = true}) +
+                            (request.method == "HEAD" ? "" : response.body);
   if (co_await write(connection.stream, bytes)) co_await finish(connection);
 }
 

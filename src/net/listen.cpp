@@ -8,6 +8,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 namespace tern::net {
 
@@ -134,8 +135,10 @@ Result<void> listen_unix(Listener& listener, const std::string& address) {
 
 }  // namespace
 
-Listener::~Listener() {
-  if (!unix_path.empty()) ::unlink(unix_path.c_str());
+void Listener::close() {
+  if (!unix_path.empty()) ::unlink(std::exchange(unix_path, {}).c_str());
+  error_code ignored;
+  acceptor.close(ignored);
 }
 
 Result<Listener> listen(asio::io_context& io, const std::string& address) {

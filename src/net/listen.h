@@ -19,7 +19,9 @@ struct Listener {
 
   Listener(boost::asio::io_context& io) : acceptor(io) {}
   Listener(Listener&&) = default;
-  ~Listener();
+  ~Listener() { close(); }
+  // Takes no more. The file goes first: once nobody listens there, it may be another server's.
+  void close();
 };
 
 // "HOST:PORT" with an address of IPv4, "[HOST]:PORT" with one of IPv6, "https://" and one of both,

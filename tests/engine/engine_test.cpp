@@ -151,6 +151,19 @@ TEST_F(EngineTest, WhoFollowsAnotherTakesItsPlace) {
   EXPECT_TRUE(e->wait_idle(Clock::now() + std::chrono::minutes(2)));
 }
 
+// Its heartbeat is that of the work there is: rest before it is no standstill.
+TEST_F(EngineTest, RestIsNoStandstill) {
+  const auto e = engine();
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(e->wait_idle(Clock::now() + std::chrono::minutes(1)));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    const auto before = Clock::now();
+    ASSERT_TRUE(e->submit(request("Once", 1)).ok());
+    const auto since = e->state().since_step;
+    EXPECT_LE(since, Clock::now() - before);
+  }
+}
+
 TEST_F(EngineTest, AFullQueueIsRefusedWithATimeToComeAgain) {
   const auto e = engine(2, 1);
   std::stop_source stop;

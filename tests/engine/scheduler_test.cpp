@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <sstream>
+#include <thread>
 
 #include "engine/scheduler_fixture.h"
 
@@ -182,6 +183,25 @@ TEST_F(SchedulerTest, AShortPromptIsNotKeptWaitingByALongOne) {
   EXPECT_TRUE(slow.tokens.empty());
 }
 
+// A row for two prompts or more: each has it in its turn, however many shorter ones come.
+TEST_F(SchedulerTest, ALongPromptIsNotKeptWaitingByShortOnes) {
+  const auto s =
+      scheduler({.rows = 8, .beside = 1, .stretch = kInfinity, .sequences = 4, .pages = 100});
+  Heard decodes;
+  Heard slow;
+  Heard quick[100];
+  add(*s, request("Once", 200), decodes);
+  s->step();
+  add(*s, sized(20), slow);
+  std::size_t step = 0;
+  for (; step < 100 && !slow.end; ++step) {
+    add(*s, sized(3), quick[step]);
+    s->step();
+  }
+  EXPECT_EQ(slow.end, EndReason::kMaxTokens);
+  EXPECT_GT(quick[0].tokens.size(), 0u);  // and the other way round
+}
+
 TEST_F(SchedulerTest, PriorityGoesFirstAndTakesThePlaceOfOthers) {
   const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 100});
   Heard low;
@@ -239,6 +259,28 @@ TEST_F(SchedulerTest, TheMostJuniorWaitsForAPage) {
   for (int i : {0, 1}) EXPECT_EQ(heard[i].tokens, alone(requests[i]).tokens);
 }
 
+// In the one step of many that leaves prompts out, the only one that decodes may want a page that
+// there is not: wherever that falls, the prompt before it goes on.
+TEST_F(SchedulerTest, WhoWaitsForAPageHoldsUpNobody) {
+  for (std::size_t tokens = 1; tokens <= 26; ++tokens) {
+    SCOPED_TRACE(tokens);
+    const auto s = scheduler({.rows = 8, .beside = 1, .sequences = 4, .pages = 10});
+    Heard first;
+    Heard prompt;
+    Heard decodes;
+    add(*s, request("Once", 3), first);  // so that a step without prompts is known
+    while (!s->idle()) s->step();
+    add(*s, sized(250), prompt);
+    Request longer = sized(tokens);
+    longer.answer.max_tokens = 200;
+    add(*s, std::move(longer), decodes);
+    for (int step = 0; step < 2000 && !s->idle(); ++step) s->step();
+    ASSERT_TRUE(s->idle());
+    EXPECT_EQ(prompt.tokens.size(), 1u);
+    EXPECT_EQ(decodes.tokens.size(), 200u);
+  }
+}
+
 TEST_F(SchedulerTest, CancelledRequestsEndAndGiveBackTheirPages) {
   const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 20});
   std::stop_source stop_running;
@@ -287,6 +329,27 @@ TEST_F(SchedulerTest, DeadlinesEndWhatRunsAndWhatWaits) {
   while (!s->idle()) s->step();
   EXPECT_TRUE(runs.end == EndReason::kDeadline || runs.end == EndReason::kContextFull);
   EXPECT_EQ(in_time.end, EndReason::kMaxTokens);
+}
+
+// What could have become a stop string has become none.
+TEST_F(SchedulerTest, ADeadlineLosesNoTextThatWasHeldBack) {
+  const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 1, .pages = 20});
+  Request r = request("Once upon a time", 1);
+  const std::string text = alone(r).text;
+  ASSERT_FALSE(text.empty());
+  r.answer.max_tokens = 100;
+  r.answer.stops = {text + "\x01"};
+  r.deadline = Clock::now() + std::chrono::seconds(1);
+  const Clock::time_point late = *r.deadline;
+  Heard heard;
+  add(*s, std::move(r), heard);
+  s->step();
+  ASSERT_EQ(heard.tokens.size(), 1u);
+  EXPECT_EQ(heard.text, "");
+  std::this_thread::sleep_until(late);
+  s->step();
+  EXPECT_EQ(heard.end, EndReason::kDeadline);
+  EXPECT_EQ(heard.text, text);
 }
 
 TEST_F(SchedulerTest, ARequestThatFillsThePoolEndsThere) {

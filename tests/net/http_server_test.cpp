@@ -201,6 +201,17 @@ TEST_F(HttpServerTest, RefusesInTheWordsOfItsOptions) {
               EndsWith("\r\n\r\n{\"e\":\"expected a body of at most 3 bytes, found 4\"}"));
 }
 
+TEST_F(HttpServerTest, RefusesAHeadWithoutABody) {
+  HttpServerOptions options;
+  options.limits.body_bytes = 3;
+  start(echo, options);
+  Client client = connect();
+  client.send("HEAD / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nabcd");
+  EXPECT_EQ(client.read_all(),
+            "HTTP/1.1 413 Payload Too Large\r\nContent-Type: text/plain\r\n"
+            "Content-Length: 44\r\nConnection: close\r\n\r\n");
+}
+
 TEST_F(HttpServerTest, TellsAClientToGoOn) {
   start(echo);
   Client client = connect();
@@ -269,6 +280,24 @@ TEST_F(HttpServerTest, AHalfClosedClientGetsItsReplies) {
   }
   EXPECT_EQ(client.read_all(), "");
   EXPECT_FALSE(client.timed_out());
+}
+
+// More than is read while a request is answered.
+TEST_F(HttpServerTest, AHalfClosedClientGetsItsRepliesHoweverMuchItSent) {
+  start(shelf_.handler());
+  Client client = connect();
+  const std::string body(100'000, 'x');
+  client.send(get("/a") + "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + body);
+  client.half_close();
+  auto exchange = shelf_.take();
+  EXPECT_TRUE(eventually([&] { return exchange->gone().stop_requested(); }));
+  exchange->reply(text("a"));
+  EXPECT_EQ(client.read_reply(), reply_of("a"));
+  exchange = shelf_.take();
+  ASSERT_TRUE(exchange);
+  EXPECT_EQ(exchange->request().body, body);
+  exchange->reply(text("b"));
+  EXPECT_EQ(client.read_all(), reply_of("b"));
 }
 
 TEST_F(HttpServerTest, AReplyThatNeverComesDoesNotKeepAConnection) {

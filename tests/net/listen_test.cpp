@@ -140,6 +140,25 @@ TEST_F(Listen, ReplacesASocketThatNobodyListensOn) {
   expect_answer(unix_address());
 }
 
+// The next server may come while the last replies of the one before it are on their way.
+TEST_F(Listen, AServerThatEndsLeavesTheSocketOfTheNext) {
+  HttpServerOptions options;
+  options.listen = {unix_address()};
+  start(shelf_.handler(), options);
+  auto before = std::move(server_);
+  Client last(unix_address());
+  last.send(get("/"));
+  const auto exchange = shelf_.take();
+  before->close();
+  ASSERT_TRUE(eventually([&] { return !Client(unix_address()).connected(); }));
+  listen({unix_address()});
+  exchange->reply(text("done"));
+  EXPECT_EQ(last.read_all(), reply_of("done", "Connection: close\r\n"));
+  EXPECT_TRUE(before->wait_closed(in_a_minute()));
+  before.reset();
+  expect_answer(unix_address());
+}
+
 TEST_F(Listen, LeavesASocketInUse) {
   listen({unix_address()});
   const Error error = refused({unix_address()});

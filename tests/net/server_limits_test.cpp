@@ -69,6 +69,22 @@ TEST_F(HttpServerTest, WaitsForABodyNoLongerThanItsTime) {
   EXPECT_THAT(client.read_all(), StartsWith("HTTP/1.1 408 Request Timeout\r\n"));
 }
 
+TEST_F(HttpServerTest, ABodyThatBeganBeforeTheLastReplyHasItsOwnTime) {
+  HttpServerOptions options = patient();
+  options.head_time = kShort;
+  start(shelf_.handler(), options);
+  Client client = connect();
+  client.send(get("/") + "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na");
+  shelf_.take()->reply(text("first"));
+  EXPECT_EQ(client.read_reply(), reply_of("first"));
+  std::this_thread::sleep_for(5 * kShort);
+  client.send("b");
+  const auto exchange = shelf_.take();
+  ASSERT_TRUE(exchange);
+  exchange->reply(text("second"));
+  EXPECT_EQ(client.read_reply(), reply_of("second"));
+}
+
 TEST_F(HttpServerTest, WaitsForARequestNoLongerThanItsTime) {
   HttpServerOptions options = patient();
   options.idle_time = kShort;
@@ -197,6 +213,26 @@ TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {
   Client fourth = connect();
   fourth.send(get("/"));
   EXPECT_EQ(fourth.read_reply(), reply_of("GET / "));
+}
+
+// Those that are told so take room as well.
+TEST_F(HttpServerTest, TurnsAwayNoMoreThanSomeAtOnce) {
+  HttpServerOptions options = patient();
+  options.connections = 1;
+  options.least_rate = 1;  // what they send lets them stay
+  start(echo, options);
+  Client first = connect();
+  first.send(get("/"));
+  EXPECT_EQ(first.read_reply(), reply_of("GET / "));
+  std::vector<Client> others;
+  int told = 0;
+  for (int i = 0; i < 100; ++i) {
+    others.push_back(connect());
+    others.back().send(std::string(1000, 'x'));
+    told += others.back().read_until("\r\n").empty() ? 0 : 1;
+  }
+  EXPECT_EQ(told, 64);
+  EXPECT_EQ(server_->connections(), 1u);
 }
 
 TEST_F(HttpServerTest, CloseLetsRepliesEnd) {

@@ -8,6 +8,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "kernels/registry.h"
 #include "serve/completion_request.h"
+#include "serve/token_requests.h"
 
 namespace tern::serve {
 namespace {
@@ -310,6 +311,40 @@ TEST(RequestFields, TheContextHasRoomForPromptAndAnswer) {
   good(completion(R"("n": 6)"));
   EXPECT_EQ(words(completion(R"("n": 4)", "[[1], [2]]")),
             "n: expected at most 6 answers in all, found 8");
+}
+
+// What the operator gives a chat that names no number is no reason to refuse it.
+TEST(RequestFields, TheDefaultOfAChatIsAsMuchAsThereIsRoomFor) {
+  CompletionDefaults d = defaults();
+  d.max_tokens = 99;
+  const auto read = [&](const std::string& members) {
+    const auto body = boost::json::parse(R"({"messages": [{"role": "user", "content": "Hello"}])" +
+                                         members + "}");
+    return read_chat_request(body.get_object(), served(), d);
+  };
+  const CompletionRequest r = good(read(""));
+  const auto prompt = static_cast<std::uint32_t>(r.prompts[0].size());
+  ASSERT_GT(prompt, 1u);
+  EXPECT_EQ(r.answer.max_tokens, 100 - prompt);
+  EXPECT_EQ(bad(read(R"(, "max_tokens": 99)")).code, "context_length_exceeded");
+  EXPECT_EQ(bad(read(R"(, "max_completion_tokens": 99)")).code, "context_length_exceeded");
+  d.context = prompt;
+  EXPECT_EQ(bad(read("")).code, "context_length_exceeded");
+}
+
+// Even of no tokens: the engine computes what comes after a prompt.
+TEST(RequestFields, APromptThatFillsTheContextIsRefusedByItsName) {
+  std::string prompt = "[1";
+  for (int i = 1; i < 100; ++i) prompt += ", 1";
+  const ApiError error = bad(completion(R"("max_tokens": 0)", prompt + "]"));
+  EXPECT_EQ(error.code, "context_length_exceeded");
+  EXPECT_EQ(error.param, "prompt");
+}
+
+TEST(RequestFields, ABodyMayBeAsLongAsTheServerTakes) {
+  const Answered body = parse_body(std::string(65u << 20, ' ') + R"({"a": 1})");
+  ASSERT_TRUE(std::holds_alternative<boost::json::object>(body));
+  EXPECT_EQ(std::get<boost::json::object>(body).at("a"), 1);
 }
 
 TEST(RequestFields, ChatsHaveTheirOwn) {
