@@ -1,5 +1,6 @@
 #include "serve/request_fields.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <charconv>
 #include <limits>
@@ -151,15 +152,16 @@ void check_room(Fields& fields, const CompletionRequest& request, const char* pa
     fields.fail("n", "at most " + std::to_string(defaults.most_answers) +
                          " answers in all, found " + std::to_string(answers));
   }
+  // Even before no token the engine asks for the room of one.
+  const std::uint32_t answer = std::max(request.answer.max_tokens.value_or(1), 1u);
   for (const auto& prompt : request.prompts) {
-    const std::uint64_t wanted = prompt.size() + request.answer.max_tokens.value_or(1);
+    const std::uint64_t wanted = std::uint64_t{prompt.size()} + answer;
     if (wanted <= context) continue;
     fields.fail({400,
                  "the context has " + std::to_string(context) +
                      " tokens, but the request asks for " + std::to_string(wanted) + ": " +
                      std::to_string(prompt.size()) + " of the prompt and " +
-                     std::to_string(request.answer.max_tokens.value_or(1)) +
-                     " of the answer; shorten one of them",
+                     std::to_string(answer) + " of the answer; shorten one of them",
                  "invalid_request_error", param, "context_length_exceeded"});
   }
 }

@@ -312,6 +312,34 @@ TEST(RequestFields, TheContextHasRoomForPromptAndAnswer) {
             "n: expected at most 6 answers in all, found 8");
 }
 
+// What the operator gives a chat that names no number is no reason to refuse it.
+TEST(RequestFields, TheDefaultOfAChatIsAsMuchAsThereIsRoomFor) {
+  CompletionDefaults d = defaults();
+  d.max_tokens = 99;
+  const auto read = [&](const std::string& members) {
+    const auto body = boost::json::parse(R"({"messages": [{"role": "user", "content": "Hello"}])" +
+                                         members + "}");
+    return read_chat_request(body.get_object(), served(), d);
+  };
+  const CompletionRequest r = good(read(""));
+  const auto prompt = static_cast<std::uint32_t>(r.prompts[0].size());
+  ASSERT_GT(prompt, 1u);
+  EXPECT_EQ(r.answer.max_tokens, 100 - prompt);
+  EXPECT_EQ(bad(read(R"(, "max_tokens": 99)")).code, "context_length_exceeded");
+  EXPECT_EQ(bad(read(R"(, "max_completion_tokens": 99)")).code, "context_length_exceeded");
+  d.context = prompt;
+  EXPECT_EQ(bad(read("")).code, "context_length_exceeded");
+}
+
+// Even of no tokens: the engine computes what comes after a prompt.
+TEST(RequestFields, APromptThatFillsTheContextIsRefusedByItsName) {
+  std::string prompt = "[1";
+  for (int i = 1; i < 100; ++i) prompt += ", 1";
+  const ApiError error = bad(completion(R"("max_tokens": 0)", prompt + "]"));
+  EXPECT_EQ(error.code, "context_length_exceeded");
+  EXPECT_EQ(error.param, "prompt");
+}
+
 TEST(RequestFields, ChatsHaveTheirOwn) {
   EXPECT_EQ(good(chat(R"("max_tokens": 3)")).answer.max_tokens, 3u);
   EXPECT_EQ(good(chat(R"("max_tokens": 3, "max_completion_tokens": 4)")).answer.max_tokens, 4u);
