@@ -16,7 +16,7 @@ namespace tern::serve {
 namespace json = boost::json;
 
 Answered parse_body(std::string_view body) {
-  auto value = parse_json(body, {.depth = 32});
+  auto value = parse_json(body, {.bytes = body.size(), .depth = 32});  // which the server bounds
   if (!value) {
     return ApiError{400, "the body: " + value.error().to_string(), "invalid_request_error", "",
                     "invalid_json"};

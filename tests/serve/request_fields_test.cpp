@@ -8,6 +8,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "kernels/registry.h"
 #include "serve/completion_request.h"
+#include "serve/token_requests.h"
 
 namespace tern::serve {
 namespace {
@@ -338,6 +339,12 @@ TEST(RequestFields, APromptThatFillsTheContextIsRefusedByItsName) {
   const ApiError error = bad(completion(R"("max_tokens": 0)", prompt + "]"));
   EXPECT_EQ(error.code, "context_length_exceeded");
   EXPECT_EQ(error.param, "prompt");
+}
+
+TEST(RequestFields, ABodyMayBeAsLongAsTheServerTakes) {
+  const Answered body = parse_body(std::string(65u << 20, ' ') + R"({"a": 1})");
+  ASSERT_TRUE(std::holds_alternative<boost::json::object>(body));
+  EXPECT_EQ(std::get<boost::json::object>(body).at("a"), 1);
 }
 
 TEST(RequestFields, ChatsHaveTheirOwn) {
