@@ -203,7 +203,14 @@ class CompletionsTest(ServeTest):
         self.refused(path, b'{"prompt": "\xff"}', 400, "invalid_json")
         self.refused(path, b"[" * 10000, 400, "invalid_json")
         self.refused(path, [1], 400, None, "an array")
-        self.post(path, ONCE, 415, Content_Type="text/plain")
+        for kind, status in (
+            ("text/plain", 415),
+            ("application/jsonp", 415),
+            ("application/json-seq; charset=utf-8", 415),
+            ("Application/JSON", 200),  # names of types have no case (RFC 9110, 8.3.1)
+            ("application/json ;charset=UTF-8", 200),
+        ):
+            self.post(path, ONCE, status, Content_Type=kind)
         with socket.create_connection(("127.0.0.1", self.server.port), SECONDS) as client:
             head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
             client.sendall(head.encode())
