@@ -290,17 +290,16 @@ void ServeProcess::tell_of_life() const {
 
 void ServeProcess::run() {
   manager_.ready();
+  const auto pause = manager_.watchdog();
+  std::optional<steady_clock::time_point> next;  // sign of life, however many signals come before
+  if (pause) next = steady_clock::now() + *pause;
   for (;;) {
-    std::optional<steady_clock::time_point> until;
-    if (const auto pause = manager_.watchdog()) until = steady_clock::now() + *pause;
-    const auto signal = signals_.wait(until);
-    if (!signal) {
-      tell_of_life();
-    } else if (*signal == SIGHUP) {
-      reload();
-    } else {
-      break;
-    }
+    const auto signal = signals_.wait(next);
+    if (signal && *signal != SIGHUP) break;
+    if (signal) reload();
+    if (!next || steady_clock::now() < *next) continue;
+    tell_of_life();
+    next = steady_clock::now() + *pause;
   }
   manager_.stopping();
   drain();

@@ -210,6 +210,18 @@ class SystemdTest(ServiceTest):
             self.assertEqual(said, b"WATCHDOG=1")
         self.assertGreater(ended - begun, 0.55)
 
+    def test_reloads_do_not_keep_it_from_saying_that_it_lives(self) -> None:
+        manager, environment = self.manager()
+        server = self.server(environment=environment | {"WATCHDOG_USEC": "1000000"})
+        said = [manager.recv(100)]
+        for _ in range(12):  # more often than it has to say so
+            server.process.send_signal(signal.SIGHUP)
+            said.append(manager.recv(100))
+            while said[-1] != b"READY=1":
+                said.append(manager.recv(100))
+            time.sleep(0.1)
+        self.assertIn(b"WATCHDOG=1", said)
+
     def stamped(self, manager: socket.socket) -> tuple[float, bytes]:
         """A message, and the second at which it was sent: who reads may come late."""
         said, notes, _, _ = manager.recvmsg(100, 100)
