@@ -1,12 +1,11 @@
 // tern bench-serve: how a server fares under a load.
-#include <sys/resource.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <memory>
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/descriptors.h"
 #include "cli/interrupt.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
@@ -69,14 +68,6 @@ Result<diagnose::LoadOptions> load_options(const CommandOptions& chosen) {
   return options;
 }
 
-// A connection each: as many as the system gives.
-void raise_descriptors() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);  // what it does not give shows as failed connections
-}
-
 // Before the load: that there is no place for it is better known then.
 Result<std::optional<AtomicFile>> open_picture(const std::string& path) {
   if (path.empty()) return std::optional<AtomicFile>();
@@ -103,7 +94,7 @@ Result<ExitCode> bench_serve(const CommandOptions& chosen, Output& output) {
   Progress progress;
   TERN_ASSIGN(diagnose::LoadOptions options, load_options(chosen));
   TERN_ASSIGN(std::optional<AtomicFile> picture, open_picture(chosen.picture));
-  raise_descriptors();
+  raise_descriptors();  // a connection each; what it does not give shows as failed ones
   options.stop = stop.get_token();
   options.progress = [&](std::uint64_t done, std::uint64_t total) {
     progress.show("load", done, total);

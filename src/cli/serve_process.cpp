@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "cli/build_info.h"
+#include "cli/descriptors.h"
 #include "cli/key_file.h"
 #include "cli/model_source.h"
 #include "cli/printable.h"
@@ -85,6 +86,17 @@ void warn_of_end(const std::string& certificates, std::chrono::sys_seconds end) 
         "SIGHUP",
         certificates, date, std::chrono::floor<std::chrono::days>(end - now).count()));
   }
+}
+
+// Beyond what the system allows, connections would neither be taken nor told why.
+void warn_of_descriptors(std::uint32_t connections) {
+  constexpr std::uint64_t kOwn = 64;  // files, and connections that are turned away
+  const std::uint64_t most = raise_descriptors();
+  if (connections + kOwn <= most) return;
+  say(
+      fmt::format("warning: --max-connections {} needs {} open files, {} are allowed: raise that "
+                  "(ulimit -n), or take fewer",
+                  connections, connections + kOwn, most));
 }
 
 // Waits for nobody: neither for a reader of a pipe here, nor for one that stands still later.
@@ -208,6 +220,7 @@ Result<void> ServeProcess::start() {
   }
   TERN_ASSIGN(server_, listen(options().listen, serve::Door::kPublic, tls));
   signals_.take_over();
+  warn_of_descriptors(live().connections);
   if (tls) warn_of_end(live().tls_cert, net::end_of(*tls));
   greet(model);
   return {};
@@ -278,6 +291,7 @@ Result<void> ServeProcess::take_settings() {
     say("reload: " + name + " stays as it was: it takes a new start");
   }
   for (const std::string& address : server_->addresses()) warn(address, !live().api_keys.empty());
+  warn_of_descriptors(live().connections);
   if (tls) warn_of_end(live().tls_cert, net::end_of(*tls));
   say(changed.empty() ? "reload: done; keys, certificates and the log were opened again"
                       : fmt::format("reload: done; new: {}", fmt::join(changed, ", ")));

@@ -1,6 +1,7 @@
 """A server's life: beginning, full queues, signals, endings."""
 
 import concurrent.futures
+import resource
 import signal
 import socket
 import subprocess
@@ -122,6 +123,37 @@ class OperationTest(unittest.TestCase):
         while server.metric("tern_scheduler_finished_total") < 1:
             self.assertLess(time.monotonic(), until)
         self.assertEqual(server.metric("tern_scheduler_finished_total"), 1)
+
+    def test_connections_are_as_many_as_it_says(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        try:
+            server = self.server("--idle-time", "600")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
+        for connection in connections:
+            self.addCleanup(connection.close)
+        connections[-1].settimeout(SECONDS)
+        connections[-1].sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertIn(b" 200 ", connections[-1].recv(100))
+
+    def test_fewer_descriptors_than_connections_are_warned_of(self) -> None:
+        for most, warned in ((1100, False), (1000, True)):
+            limited = f'ulimit -n {most} && exec "$0" "$@"'
+            process = subprocess.Popen(
+                ["bash", "-c", limited, TERN, "serve", "--listen", "127.0.0.1:0"],
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            assert process.stderr is not None
+            said = [next(process.stderr)]
+            while "tokens a request" not in said[-1]:
+                said.append(next(process.stderr))
+            process.kill()
+            process.communicate()
+            with self.subTest(most=most):
+                self.assertEqual("ulimit -n" in "".join(said), warned, said)
 
     def test_templates_by_name(self) -> None:
         server = self.server("--chat-template", "plain")
