@@ -368,14 +368,14 @@ awaitable<void> HttpServer::Impl::watch(Connection& connection) {
     connection.ended = bool(code);
     connection.reader.feed(std::string_view(bytes.data(), size));
   }
-  // Behind more than is read, the end shows in poll() alone.
+  // Behind more than is read, the end shows in poll() alone; what is before it is read later.
   asio::steady_timer pause(io_);
-  while (!connection.ended) {
+  for (bool left = connection.ended; !left;) {
     pause.expires_after(Milliseconds(250));
     const auto [code] = co_await pause.async_wait(kTuple);
     if (code) co_return;
     pollfd poll{connection.stream.socket().native_handle(), POLLRDHUP, 0};
-    connection.ended = ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLRDHUP | POLLHUP | POLLERR));
+    left = ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLRDHUP | POLLHUP | POLLERR));
   }
   connection.outbox->client_left();
   pause.expires_at(std::chrono::steady_clock::time_point::max());

@@ -282,6 +282,24 @@ TEST_F(HttpServerTest, AHalfClosedClientGetsItsReplies) {
   EXPECT_FALSE(client.timed_out());
 }
 
+// More than is read while a request is answered.
+TEST_F(HttpServerTest, AHalfClosedClientGetsItsRepliesHoweverMuchItSent) {
+  start(shelf_.handler());
+  Client client = connect();
+  const std::string body(100'000, 'x');
+  client.send(get("/a") + "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + body);
+  client.half_close();
+  auto exchange = shelf_.take();
+  EXPECT_TRUE(eventually([&] { return exchange->gone().stop_requested(); }));
+  exchange->reply(text("a"));
+  EXPECT_EQ(client.read_reply(), reply_of("a"));
+  exchange = shelf_.take();
+  ASSERT_TRUE(exchange);
+  EXPECT_EQ(exchange->request().body, body);
+  exchange->reply(text("b"));
+  EXPECT_EQ(client.read_all(), reply_of("b"));
+}
+
 TEST_F(HttpServerTest, AReplyThatNeverComesDoesNotKeepAConnection) {
   start(shelf_.handler());
   std::vector<std::shared_ptr<Exchange>> kept;
