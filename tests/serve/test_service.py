@@ -128,6 +128,16 @@ class LogTest(ServiceTest):
         self.assertEqual((events[0]["method"], events[0]["path"]), ("POST", "/tokenize"))
         self.assertEqual((events[1]["method"], events[1]["path"]), ("", ""))
 
+    def test_what_a_client_makes_up_fits_the_schema_too(self) -> None:
+        server = self.server("--max-head", "58")
+        long = "/" + "a" * 50000
+        for method, path in (("x-y", "/health"), ("M" * 100, "/health"), ("GET", long)):
+            with socket.create_connection(("127.0.0.1", server.port), SECONDS) as client:
+                client.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                self.assertRegex(client.recv(100), rb"\AHTTP/1.1 40[45] ")
+        for event in server.logged(3):
+            self.assertEqual(TELEMETRY.errors(event), [])
+
     def test_a_reader_that_stops_stops_nobody(self) -> None:
         reading, writing = os.pipe()
         process = subprocess.Popen(
