@@ -75,6 +75,7 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
     }
   }
   text::ChatPromptOptions options;
+  options.now = std::chrono::sys_seconds(std::chrono::seconds(defaults.created));
   if (const json::object* arguments = fields.object("chat_template_kwargs")) {
     for (const auto& [name, value] : *arguments) {
       options.arguments.emplace_back(std::string(name), template_value(value));
