@@ -75,6 +75,7 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
     }
   }
   text::ChatPromptOptions options;
+  options.now = std::chrono::sys_seconds(std::chrono::seconds(defaults.created));
   if (const json::object* arguments = fields.object("chat_template_kwargs")) {
     for (const auto& [name, value] : *arguments) {
       options.arguments.emplace_back(std::string(name), template_value(value));
@@ -89,8 +90,8 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   request.answer.stops.insert(request.answer.stops.end(), model.chat_stops.begin(),
                               model.chat_stops.end());
   if (!newer && !older && defaults.max_tokens) {  // which the client did not ask for
-    const auto prompt = static_cast<std::uint32_t>(request.prompts[0].size());
-    const std::uint32_t room = defaults.context - std::min(defaults.context, prompt);
+    const auto used = static_cast<std::uint32_t>(request.prompts[0].size());
+    const std::uint32_t room = defaults.context - std::min(defaults.context, used);
     request.answer.max_tokens = std::min(*defaults.max_tokens, std::max(room, 1u));
   }
   check_room(fields, request, "messages", defaults);

@@ -43,12 +43,12 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
       latency_(latency),
       request_(std::move(request)),
       resume_(std::move(resume)),
-      created_(seconds_since_epoch()),
       choices_(choice_count()) {
   event_.completion = resume_
                           ? resume_->completion
                           : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(8) + model_.mark();
   event_.seed = request_.answer.sampling.seed;
+  event_.created = request_.created;
   event_.sent.assign(choices_.size(), 0);
   for (Choice& choice : choices_) choice.logprobs = no_logprobs(request_.chat);
 }
@@ -142,7 +142,7 @@ json::object Completion::envelope(bool chunk) const {
                                       : "chat.completion";
   return {{"id", event_.completion},
           {"object", object},
-          {"created", created_},
+          {"created", request_.created},
           {"model", model_.id},
           {"system_fingerprint", model_.fingerprint},
           {"seed", event_.seed}};

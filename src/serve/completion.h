@@ -81,7 +81,6 @@ class Completion : public std::enable_shared_from_this<Completion> {
   const CompletionRequest request_;
   const std::optional<EventId> resume_;
   EventId event_;
-  const std::int64_t created_;
   std::stop_source stop_;
   std::optional<std::stop_callback<std::function<void()>>> on_gone_;
 

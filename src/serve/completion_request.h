@@ -19,10 +19,12 @@
 namespace tern::serve {
 
 // Where a stream is to go on: the id of the last event that a client has seen. An answer depends on
-// nothing but the request and its seed, so it is computed again and what was sent is left out.
+// nothing but the request, its seed and its time, so it is computed again and what was sent is left
+// out.
 struct EventId {
   std::string completion;           // "chatcmpl-..."
   std::uint64_t seed = 0;           // of the first choice
+  std::int64_t created = 0;         // when it was asked for: a template may say what day it is
   std::vector<std::uint32_t> sent;  // pieces of each choice, its end being one
 
   std::string to_string() const;
@@ -31,6 +33,7 @@ struct EventId {
 
 struct CompletionRequest {
   bool chat = false;
+  std::int64_t created = 0;                         // seconds since the epoch
   std::vector<std::vector<text::TokenId>> prompts;  // of a chat: one
   std::vector<std::string> echoes;                  // before each answer, if the prompt is wanted
   engine::AnswerOptions answer;                     // with the seed of the first choice
@@ -47,6 +50,7 @@ struct CompletionDefaults {
   std::size_t most_answers = 64;            // of all prompts of a request
   int most_priority = 0;                    // that a request may ask for
   std::uint64_t seed = 0;                   // where the request names none
+  std::int64_t created = 0;                 // what a template takes for now, since the epoch
 };
 
 std::variant<CompletionRequest, ApiError> read_chat_request(const boost::json::object& body,

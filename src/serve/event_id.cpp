@@ -8,6 +8,7 @@ namespace tern::serve {
 namespace {
 
 constexpr std::size_t kMostBytes = 4096;
+constexpr std::int64_t kLatest = 253'402'300'799;  // the end of the year 9999
 
 template <typename T>
 bool read_number(std::string_view text, T& number) {
@@ -17,9 +18,9 @@ bool read_number(std::string_view text, T& number) {
 
 }  // namespace
 
-// "chatcmpl-0123abcd.SEED.COUNT-COUNT"
+// "chatcmpl-0123abcd.SEED.TIME.COUNT-COUNT"
 std::string EventId::to_string() const {
-  std::string text = completion + "." + std::to_string(seed) + ".";
+  std::string text = completion + "." + std::to_string(seed) + "." + std::to_string(created) + ".";
   for (std::size_t i = 0; i < sent.size(); ++i) {
     text += (i == 0 ? "" : "-") + std::to_string(sent[i]);
   }
@@ -28,21 +29,28 @@ std::string EventId::to_string() const {
 
 std::optional<EventId> EventId::parse(std::string_view text) {
   EventId id;
-  const std::size_t first = text.find('.');
-  const std::size_t second = text.find('.', first + 1);
-  if (text.size() > kMostBytes || second == std::string_view::npos) return std::nullopt;
-  id.completion = std::string(text.substr(0, first));
+  if (text.size() > kMostBytes || std::count(text.begin(), text.end(), '.') != 3) {
+    return std::nullopt;
+  }
+  const auto next = [&] {
+    const std::size_t dot = text.find('.');
+    const std::string_view part = text.substr(0, dot);
+    text.remove_prefix(dot + 1);
+    return part;
+  };
+  id.completion = std::string(next());
   const auto plain = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
   };
   if (!std::all_of(id.completion.begin(), id.completion.end(), plain)) return std::nullopt;
-  if (!read_number(text.substr(first + 1, second - first - 1), id.seed)) return std::nullopt;
-  for (std::string_view rest = text.substr(second + 1);;) {
-    const std::size_t end = std::min(rest.find('-'), rest.size());
+  if (!read_number(next(), id.seed) || !read_number(next(), id.created)) return std::nullopt;
+  if (id.created < 0 || id.created > kLatest) return std::nullopt;
+  for (;;) {
+    const std::size_t end = std::min(text.find('-'), text.size());
     id.sent.emplace_back();
-    if (!read_number(rest.substr(0, end), id.sent.back())) return std::nullopt;
-    if (end == rest.size()) return id;
-    rest.remove_prefix(end + 1);
+    if (!read_number(text.substr(0, end), id.sent.back())) return std::nullopt;
+    if (end == text.size()) return id;
+    text.remove_prefix(end + 1);
   }
 }
 

@@ -28,6 +28,7 @@ struct LoggedRequest {
   std::string model;                        // what requests called the model
   std::string chat_template;                // "sha256:..."; empty: no chat
   std::uint64_t seed = 0;                   // of the first choice
+  std::int64_t created = 0;                 // when it was asked for, since the epoch
   std::optional<std::uint32_t> max_tokens;  // that held; else until the context was full
   std::uint32_t context = 0;
   std::vector<LoggedChoice> choices;

@@ -69,6 +69,7 @@ std::variant<CompletionRequest, ApiError> read_request(const LoggedRequest& logg
   defaults.context = logged.context;
   defaults.most_priority = 100;
   defaults.seed = logged.seed;
+  defaults.created = logged.created;
   const auto& object = std::get<json::object>(body);
   return logged.path == "/v1/chat/completions" ? read_chat_request(object, called, defaults)
                                                : read_completion_request(object, called, defaults);

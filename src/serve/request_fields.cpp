@@ -117,6 +117,7 @@ void read_model(Fields& fields, const ServedModel& model) {
 
 void read_common(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
                  CompletionRequest& request) {
+  request.created = defaults.created;
   read_model(fields, model);
   read_sampling(fields, model, defaults, request.answer);
   read_stream(fields, request);

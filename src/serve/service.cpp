@@ -309,6 +309,7 @@ void Service::Impl::note_model(const CallPtr& call, const CompletionRequest& req
   call->note("system_fingerprint", model_.fingerprint);
   call->note("context", std::uint64_t{engine_.context()});
   call->note("seed", request.answer.sampling.seed);
+  call->note("created", static_cast<std::uint64_t>(request.created));
   if (request.answer.max_tokens)
     call->note("max_tokens", std::uint64_t{*request.answer.max_tokens});
   if (request.chat) call->note("chat_template", "sha256:" + model_.chat_template_sha256);
@@ -325,6 +326,7 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
   defaults.most_answers = std::min<std::size_t>(defaults.most_answers, options_.queue);
   defaults.most_priority = rules->policy.most_priority;
   defaults.seed = std::random_device{}();
+  defaults.created = seconds_since_epoch();
   std::optional<EventId> resume;
   if (const auto last = call->request().header("last-event-id"); !last.empty()) {
     resume = EventId::parse(last);
@@ -333,6 +335,7 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
                          "invalid_request_error", "Last-Event-ID"});
     }
     defaults.seed = resume->seed;
+    defaults.created = resume->created;
   }
   auto request = read(*body, model_, defaults);
   if (auto* error = std::get_if<ApiError>(&request)) return call->fail(*error);

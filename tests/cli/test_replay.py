@@ -40,6 +40,7 @@ class ReplayTest(CliTest):
             "version": "0+x",
             "model": "another name",
             "seed": 5,
+            "created": 1,
             "max_tokens": 12,
             "context": 512,
             "choices": [{"index": 0, "tokens": tokens, "text": text, "finish_reason": "length"}],

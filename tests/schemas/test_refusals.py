@@ -128,8 +128,8 @@ class OpenApiTest(RefusalsTest):
 
     def test_ids_of_events(self) -> None:
         reference = "#/components/schemas/EventId"
-        bad = ("", "cmpl-a", "cmpl-a.7", "cmpl-a.7.", "cmpl-a.7.1-", "a.7.1", "cmpl-a.-7.1")
-        self.refuse(OPENAPI, reference, "cmpl-a.7.1-0-22", *bad, "cmpl-a.7.1\n")
+        bad = ("", "cmpl-a.7.1", "cmpl-a.7.5.", "cmpl-a.7.5.1-", "a.7.5.1", "cmpl-a.-7.5.1")
+        self.refuse(OPENAPI, reference, "cmpl-a.7.5.1-0-22", *bad, "cmpl-a.7.5.1\n")
 
     def test_ids_of_requests(self) -> None:
         reference = "#/components/schemas/RequestId"

@@ -10,6 +10,7 @@
 #include "core/cpu_features.h"
 #include "engine/generate.h"
 #include "kernels/registry.h"
+#include "text/chat_prompt.h"
 
 namespace tern::serve {
 namespace {
@@ -35,6 +36,7 @@ json::object line() {
           {"version", "1.2+abc"},
           {"model", "tales"},
           {"seed", 7},
+          {"created", 5},
           {"max_tokens", 16},
           {"context", 512},
           {"choices", json::array{{{"index", 0},
@@ -53,6 +55,7 @@ TEST(LoggedRequest, IsReadFromItsLine) {
   EXPECT_EQ(read->build, "1.2+abc");
   EXPECT_EQ(read->model, "tales");
   EXPECT_EQ(read->seed, 7u);
+  EXPECT_EQ(read->created, 5);
   EXPECT_EQ(read->max_tokens, 16u);
   EXPECT_EQ(read->context, 512u);
   EXPECT_EQ(read->chat_template, "");
@@ -83,7 +86,7 @@ TEST(LoggedRequest, OtherLinesAreNone) {
 
 TEST(LoggedRequest, ABrokenLineNamesTheField) {
   for (const char* name : {"request_id", "path", "body", "system_fingerprint", "version", "model",
-                           "seed", "max_tokens", "context", "choices"}) {
+                           "seed", "created", "max_tokens", "context", "choices"}) {
     json::object bad = line();
     bad[name] = json::object();
     const auto read = read_logged_request(json::serialize(bad));
@@ -170,6 +173,28 @@ TEST_F(ReplayTest, TheSameAnswersAreIdentical) {
   EXPECT_EQ(found.outcome, Outcome::kIdentical) << found.why;
   EXPECT_EQ(found.choices, 2u);
   EXPECT_EQ(found.tokens, 32u);
+}
+
+TEST_F(ReplayTest, ATemplateIsToldTheTimeThatItWas) {
+  served_->chat_template =
+      must(text::ChatTemplate::parse("It is {{ strftime_now('%Y') }}. {{ messages[0].content }}"));
+  LoggedRequest request = logged();
+  request.path = "/v1/chat/completions";
+  request.body = R"({"messages": [{"role": "user", "content": "Once"}]})";
+  request.created = 325'000'000;  // in April of 1980
+  auto sequence = must(engine::Sequence::create(*model_));
+  engine::GenerateRequest solo;
+  const std::vector<text::ChatMessage> messages{{"user", "Once"}};
+  text::ChatPromptOptions then;
+  then.now = std::chrono::sys_seconds(std::chrono::seconds(request.created));
+  solo.prompt = must(text::chat_prompt(*served_->chat_template, *tokenizer_, messages, then));
+  solo.answer.sampling = {.temperature = 1.0f, .top_k = 0, .top_p = 1.0f, .min_p = 0.0f};
+  solo.answer.sampling.seed = 7;
+  solo.answer.max_tokens = 16;
+  const auto made = must(engine::generate(sequence, *tokenizer_, solo, telemetry_));
+  request.choices = {{made.tokens, made.text, "length"}};
+  const Replay found = again(request);
+  EXPECT_EQ(found.outcome, Outcome::kIdentical) << found.why;
 }
 
 TEST_F(ReplayTest, TheFirstDifferenceIsNamed) {

@@ -421,20 +421,53 @@ TEST(RequestFields, ChatsNeedATemplateThatKeepsToItsLimits) {
   EXPECT_EQ(endless.param, "messages");
 }
 
+TEST(RequestFields, ATemplateTakesTheTimeOfTheRequestForNow) {
+  ServedModel model = served();
+  model.chat_template = must(text::ChatTemplate::parse("{{ strftime_now('%Y') }}"));
+  CompletionDefaults d = defaults();
+  d.created = 325'000'000;  // in April of 1980
+  const auto body =
+      boost::json::parse(R"({"messages": [{"role": "user", "content": "What day is it?"}]})");
+  const CompletionRequest r = good(read_chat_request(body.get_object(), model, d));
+  EXPECT_EQ(r.created, 325'000'000);
+  EXPECT_EQ(model.tokenizer.decode(r.prompts.at(0)), "1980");
+}
+
 TEST(EventIds, GoThereAndBack) {
-  const EventId id{"chatcmpl-0a", 18446744073709551615u, {3, 0, 4294967295u}};
-  EXPECT_EQ(id.to_string(), "chatcmpl-0a.18446744073709551615.3-0-4294967295");
+  const EventId id{"chatcmpl-0a", 18446744073709551615u, 253'402'300'799, {3, 0, 4294967295u}};
+  EXPECT_EQ(id.to_string(), "chatcmpl-0a.18446744073709551615.253402300799.3-0-4294967295");
   const auto read = EventId::parse(id.to_string());
   ASSERT_TRUE(read);
   EXPECT_EQ(read->to_string(), id.to_string());
-  EXPECT_TRUE(EventId::parse(".0.0"));
-  for (const char* wrong : {"", "a", "a.1", "a.1.", "a.1.2-", "a.1.-2", "a.1.2x", "a.x.2", "a..2",
-                            "a.-1.2", "A.1.2", "a{.1.2", "a`.1.2", "a/.1.2", "a:.1.2", "a.1.2.3",
-                            "a.18446744073709551616.1", "a.1.4294967296"}) {
+  EXPECT_TRUE(EventId::parse(".0.0.0"));
+  for (const char* wrong : {"",
+                            "a",
+                            "a.1",
+                            "a.1.",
+                            "a.1.2",
+                            "a.1.2.",
+                            "a.1.2.3-",
+                            "a.1.2.-3",
+                            "a.1.2.3x",
+                            "a.x.2.3",
+                            "a.1.x.3",
+                            "a..2.3",
+                            "a.1..3",
+                            "a.-1.2.3",
+                            "a.1.-2.3",
+                            "A.1.2.3",
+                            "a{.1.2.3",
+                            "a`.1.2.3",
+                            "a/.1.2.3",
+                            "a:.1.2.3",
+                            "a.1.2.3.4",
+                            "a.18446744073709551616.1.2",
+                            "a.1.253402300800.2",
+                            "a.1.2.4294967296"}) {
     EXPECT_FALSE(EventId::parse(wrong)) << wrong;
   }
-  for (const char* edge : {"az.1.2", "09.1.2"}) EXPECT_TRUE(EventId::parse(edge)) << edge;
-  std::string longest = std::string(4092, 'a') + ".1.2";
+  for (const char* edge : {"az.1.2.3", "09.1.2.3"}) EXPECT_TRUE(EventId::parse(edge)) << edge;
+  std::string longest = std::string(4090, 'a') + ".1.2.3";
   EXPECT_TRUE(EventId::parse(longest));
   EXPECT_FALSE(EventId::parse("a" + longest));
 }

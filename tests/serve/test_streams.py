@@ -1,7 +1,6 @@
 """Answers that come as events: whole, in order, and again from where a client lost them."""
 
 import concurrent.futures
-import json
 import time
 import unittest
 from typing import Any
@@ -55,27 +54,23 @@ class StreamsTest(ServeTest):
             for i, (last, _) in enumerate(events[:-1]):
                 rest = self.post("/v1/completions", body, Last_Event_ID=last).events()
                 with self.subTest(last=last):
-                    expected = sorted(self.stable(data) for _, data in events[i + 1 :])
-                    found = sorted(self.stable(data) for _, data in rest)
+                    expected = sorted(data for _, data in events[i + 1 :])
+                    found = sorted(data for _, data in rest)
                     self.assertEqual(found, expected)
-
-    @staticmethod
-    def stable(data: str) -> str:
-        if data == "[DONE]":
-            return data
-        chunk = json.loads(data)
-        del chunk["created"]
-        return json.dumps(chunk, sort_keys=True)
 
     def test_wrong_event_ids(self) -> None:
         ids = (
             "x",
-            "cmpl-1.2",
-            "cmpl-1.x.0",
-            "cmpl-1.5.",
-            "cmpl-1.5.1-",
-            "cmpl-1.5.1-2",
-            "cmpl-A.5.1",
+            "cmpl-1.5.1",
+            "cmpl-1.x.7.0",
+            "cmpl-1.5.x.0",
+            "cmpl-1.5.-1.0",
+            "cmpl-1.5.253402300800.0",
+            "cmpl-1.5.7.",
+            "cmpl-1.5.7.1-",
+            "cmpl-1.5.7.1-2",
+            "cmpl-1.5.7.1.",
+            "cmpl-A.5.7.1",
         )
         for last in ids:
             reply = self.server.ask("POST", "/v1/completions", TALE, {"Last-Event-ID": last})
