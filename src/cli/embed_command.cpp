@@ -101,7 +101,10 @@ Result<ExitCode> embed(const CommandOptions& options, Output& output) {
 void add_text_options(CLI::App& parser, CommandOptions& options) {
   CLI::Option* texts = parser.add_option("TEXT", options.texts,
                                          "The texts; without them the lines of standard input");
-  texts->type_name("");
+  // One at a time, as many as come: where CLI11 takes several at once, it makes two texts of
+  // "[a,b]" and none of "[]".
+  constexpr int kManyTexts = 1 << 28;
+  texts->type_name("")->take_all()->expected(kManyTexts, -1)->allow_extra_args(false);
   parser.add_option("-f,--file", options.file, "Each line is a text; -: standard input")
       ->type_name("FILE")
       ->excludes(texts);

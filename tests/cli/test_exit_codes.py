@@ -40,6 +40,8 @@ class ExitCodeTest(CliTest):
             (("run", "a", "-m", ""), "path"),
             (("verify", "--chunk", "0"), "0"),
             (("inspect", "--wings"), "--wings"),
+            (("tokenize", "++"), "behind --"),
+            (("run", "--stop", "++", "++"), "behind --"),
             (("fly",), "fly"),
         ):
             with self.subTest(arguments):
