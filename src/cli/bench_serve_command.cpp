@@ -3,10 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/in_range.h"
 #include "cli/interrupt.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
@@ -30,7 +32,7 @@ struct CommandOptions {
   std::string output = "64";
   std::uint32_t shared = 0;
   std::uint32_t prefixes = 1;
-  std::uint64_t seed = 1;
+  std::int64_t seed = 1;
   double temperature = 0.0;
   bool may_end = false;
   std::uint32_t timeout = 600;
@@ -41,6 +43,8 @@ struct CommandOptions {
 };
 
 constexpr std::uint64_t kRequests = 100;  // where neither a number nor a time is given
+// One less than the largest: what the parser makes of any larger number.
+constexpr std::int64_t kMostSeed = std::numeric_limits<std::int64_t>::max() - 1;
 
 Result<diagnose::LoadOptions> load_options(const CommandOptions& chosen) {
   diagnose::LoadOptions options;
@@ -51,7 +55,7 @@ Result<diagnose::LoadOptions> load_options(const CommandOptions& chosen) {
   options.chat = chosen.chat;
   options.temperature = chosen.temperature;
   options.ignore_end = !chosen.may_end;
-  options.plan.seed = chosen.seed;
+  options.plan.seed = static_cast<std::uint64_t>(chosen.seed);
   options.plan.shared = chosen.shared;
   options.plan.prefixes = chosen.prefixes;
   auto prompt = diagnose::parse_lengths(chosen.prompt);
@@ -64,6 +68,13 @@ Result<diagnose::LoadOptions> load_options(const CommandOptions& chosen) {
   options.clients = chosen.clients;
   options.requests = chosen.requests;
   if (!chosen.requests && !chosen.seconds) options.requests = kRequests;
+  if (options.requests && chosen.warmup >= *options.requests) {
+    return Error{ErrorCode::kUsage,
+                 "expected fewer than the " + std::to_string(*options.requests) +
+                     " of --requests, or there is nothing to report; found " +
+                     std::to_string(chosen.warmup),
+                 "--warmup"};
+  }
   options.seconds = chosen.seconds;
   options.timeout = std::chrono::seconds(chosen.timeout);
   return options;
@@ -130,9 +141,7 @@ Result<ExitCode> bench_serve(const CommandOptions& chosen, Output& output) {
 template <typename T>
 CLI::Option* add_number(CLI::App& parser, const char* name, T& value, double least, double most,
                         const char* about) {
-  return parser.add_option(name, value, about)
-      ->type_name("N")
-      ->check(CLI::Range(least, most).description(""));
+  return parser.add_option(name, value, about)->type_name("N")->check(in_range(least, most));
 }
 
 void add_load_options(CLI::App& parser, CommandOptions& options) {
@@ -169,6 +178,7 @@ void add_load_options(CLI::App& parser, CommandOptions& options) {
       ->capture_default_str();
   parser.add_option("--seed", options.seed, "The same seed is the same load")
       ->type_name("N")
+      ->check(CLI::Range(std::int64_t{0}, kMostSeed).description(""))
       ->capture_default_str();
 }
 

@@ -5,6 +5,8 @@
 #include <limits>
 
 #include "cli/chosen_template.h"
+#include "cli/in_range.h"
+#include "cli/one_of.h"
 
 namespace tern::cli {
 namespace {
@@ -53,7 +55,7 @@ void add_engine_options(CLI::App& parser, ServeOptions& options) {
                   "How much longer such a step may be because of them: less keeps answers\n"
                   "flowing, more starts new ones sooner")
       ->type_name("X")
-      ->check(CLI::Range(1.01, 1000.0).description(""))
+      ->check(in_range(1.01, 1000.0))
       ->capture_default_str();
 }
 

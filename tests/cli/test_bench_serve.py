@@ -331,6 +331,18 @@ class BenchServeTest(CliTest):
             (("http://127.0.0.1:1", "--rate", "0"), "--rate"),
             (("http://127.0.0.1:1", "--clients", "0"), "--clients"),
             (("http://127.0.0.1:1", "--temp", "3"), "--temp"),
+            (("http://127.0.0.1:1", "--temp", "nan"), "--temp: expected 0 to 2, found nan"),
+            (("http://127.0.0.1:1", "--rate", "nan"), "--rate: expected 0.001 to 100000"),
+            (("http://127.0.0.1:1", "--duration", "nan"), "--duration"),
+            (("http://127.0.0.1:1", "--slo-ttft", "nan"), "--slo-ttft"),
+            (("http://127.0.0.1:1", "--slo-itl", "nan"), "--slo-itl"),
+            (("http://127.0.0.1:1", "--seed", "-1"), "--seed"),
+            (("http://127.0.0.1:1", "--seed", "9" * 20), "--seed"),
+            (
+                ("http://127.0.0.1:1", "--requests", "3", "--warmup", "3"),
+                "--warmup: expected fewer",
+            ),
+            (("http://127.0.0.1:1", "--warmup", "100"), "fewer than the 100 of --requests"),
         ):
             with self.subTest(arguments=arguments):
                 self.assert_fails(tern("bench-serve", *arguments), 2, words)

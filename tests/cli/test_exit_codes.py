@@ -33,6 +33,7 @@ class ExitCodeTest(CliTest):
             (("run", "a", "--top-p", "1.5"), "top-p"),
             (("run", "a", "--min-p", "2"), "min-p"),
             (("run", "a", "--repeat-penalty", "0"), "repeat-penalty"),
+            (("serve", "--print-config", "--stretch", "nan"), "--stretch: expected 1.01 to 1000"),
             (("run", "a", "--tier", "abacus"), "scalar"),
             (("run", "a", "--kv", "7"), "expected one of f16, int8, found 7"),
             (("run", "a", "--head", "1"), "auto, certified, exact"),
