@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/in_range.h"
 #include "cli/interrupt.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "core/atomic_file.h"
@@ -186,7 +187,8 @@ void add_request_options(CLI::App& parser, CommandOptions& options) {
   parser
       .add_option("--model", options.model,
                   "What requests call the model; without it the first that the server lists")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(not_empty);
   parser.add_flag("--chat", options.chat, "Chats instead of completions");
   add_number(parser, "--temp", options.temperature, 0, 2, "Temperature of the answers")
       ->capture_default_str();
@@ -205,7 +207,8 @@ void add_report_options(CLI::App& parser, CommandOptions& options) {
              "And between tokens, in the mean");
   parser.add_flag("--json", options.json, "One JSON object instead of text");
   parser.add_option("--picture", options.picture, "Draw what happened into an SVG file")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty);
 }
 
 }  // namespace

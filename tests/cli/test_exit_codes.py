@@ -38,7 +38,7 @@ class ExitCodeTest(CliTest):
             (("run", "a", "--kv", "7"), "expected one of f16, int8, found 7"),
             (("run", "a", "--head", "1"), "auto, certified, exact"),
             (("run", "a", "--cache", "perhaps"), "auto, off, on"),
-            (("run", "a", "-m", ""), "path"),
+            (("run", "a", "-m", ""), "empty"),
             (("verify", "--chunk", "0"), "0"),
             (("inspect", "--wings"), "--wings"),
             (("tokenize", "++"), "behind --"),
@@ -47,6 +47,53 @@ class ExitCodeTest(CliTest):
         ):
             with self.subTest(arguments):
                 self.assert_fails(tern(*arguments), 2, word)
+
+    def test_usage_of_an_empty_name(self) -> None:
+        """A variable of a shell that was not set: without the option they do something else."""
+        for arguments in (
+            ("run", "a", "--events", ""),
+            ("run", "a", "--tier", ""),
+            ("run", "a", "--stop", ""),
+            ("run", "-f", ""),
+            ("chat", "--chat-template", ""),
+            ("embed", "--pooling", "last", "a", "-o", ""),
+            ("embed", "--pooling", "last", "-f", ""),
+            ("verify", "--text", ""),
+            ("perplexity", "-f", ""),
+            ("diff", MODEL, ""),
+            ("diff", "", MODEL),
+            ("cache", "clear", "-m", ""),
+            ("convert", "", "-o", "a.gguf"),
+            ("convert", ".", "-o", ""),
+            ("transcode", "", "-o", "a.gguf", "--type", "i2_s"),
+            ("transcode", MODEL, "-o", "", "--type", "i2_s"),
+            ("synth", "--shape", "large", "--type", "i2_s", "-o", ""),
+            ("replay", ""),
+            ("replay", "log", "--request", ""),
+            ("replay", "log", "--chat-template", ""),
+            ("pull", ""),
+            ("pull", "hf://a/b", "--as", ""),
+            ("pull", "hf://a/b", "--include", ""),
+            ("rm", ""),
+            ("bench-serve", "http://127.0.0.1:1", "--picture", ""),
+            ("bench-serve", "http://127.0.0.1:1", "--model", ""),
+            ("serve", "--print-config", "--config", ""),
+            ("serve", "--print-config", "--make-key", ""),
+            ("serve", "--print-config", "--api-keys", ""),
+            ("serve", "--print-config", "--tls-cert", "", "--tls-key", "a"),
+            ("serve", "--print-config", "--tls-cert", "a", "--tls-key", ""),
+            ("serve", "--print-config", "--access-log", ""),
+            ("serve", "--print-config", "--listen", ""),
+            ("serve", "--print-config", "--admin-listen", ""),
+            ("serve", "--print-config", "--model-id", ""),
+            ("serve", "--print-config", "--chat-template", ""),
+        ):
+            with self.subTest(arguments):
+                self.assert_fails(tern(*arguments), 2, "expected a value, found an empty one")
+        config = self.folder / "tern.toml"
+        config.write_text('api-keys = ""\n', encoding="utf-8")
+        outcome = tern("serve", "--print-config", "--config", config)
+        self.assert_fails(outcome, 2, f"{config}:1:1", "expected a value, found an empty one")
 
     def test_usage_of_nothing_is_help(self) -> None:
         outcome = tern()
