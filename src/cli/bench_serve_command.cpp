@@ -124,6 +124,7 @@ Result<ExitCode> bench_serve(const CommandOptions& chosen, Output& output) {
   progress.clear();
   diagnose::LoadReport report =
       diagnose::make_report(options, outcome, chosen.warmup, slo_of(chosen));
+  report.url = printable(report.url);
   report.model = printable(report.model);
   for (auto& [kind, failures] : report.summary.failures) {
     failures.example = printable(failures.example);

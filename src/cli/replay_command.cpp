@@ -129,7 +129,7 @@ Result<ExitCode> replay(const CommandOptions& options, Output& output) {
   Tally tally;
   tally.without_content = log.without_content;
   for (const Error& broken : log.broken) {
-    tally.broken.push_back(json::string(broken.to_string()));
+    tally.broken.push_back(json::string(printable(broken.to_string())));
     if (!options.json) TERN_TRY(output.write("broken: " + printable(broken.to_string()) + "\n"));
   }
   for (const serve::LoggedRequest& request : log.requests) {

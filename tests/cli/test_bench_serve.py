@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import socket
 import socketserver
 import threading
@@ -293,6 +294,12 @@ class BenchServeTest(CliTest):
         server = self.server()
         self.assert_fails(tern("bench-serve", server.url, "--picture", bad), 3, str(bad))
         self.assertEqual(server.bodies, [])  # known before the load
+
+    def test_a_url_of_any_bytes_is_json(self) -> None:
+        server = self.server()
+        server.url += os.fsdecode(b"/\xff")
+        found = self.bench(server, "--requests", "1", "--output", "1")
+        self.assertTrue(found["url"].endswith("/\\xff"), found["url"])
 
     def test_the_key_comes_from_the_environment(self) -> None:
         server = self.server()
