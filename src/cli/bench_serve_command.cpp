@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
 #include <memory>
@@ -52,6 +53,11 @@ Result<diagnose::LoadOptions> load_options(const CommandOptions& chosen) {
   TERN_ASSIGN(options.target, net::find_target(chosen.url));
   const char* key = std::getenv("TERN_API_KEY");  // NOLINT: before there are threads
   if (key != nullptr) options.api_key = key;
+  if (std::ranges::any_of(options.api_key, [](char c) { return c < '!' || c > '~'; })) {
+    return Error{ErrorCode::kUsage,
+                 "expected a key of visible characters, found another one (it is not shown)",
+                 "TERN_API_KEY"};
+  }
   options.model = chosen.model;
   options.chat = chosen.chat;
   options.temperature = chosen.temperature;

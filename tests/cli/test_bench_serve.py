@@ -313,6 +313,17 @@ class BenchServeTest(CliTest):
         server.models = (401, {"error": {"message": "who are you?"}})
         self.assert_fails(tern("bench-serve", server.url), 2, "401: who are you?", "TERN_API_KEY")
 
+    def test_a_key_that_no_header_can_hold_is_refused(self) -> None:
+        server = self.server()
+        for key in ("secret\r", "secret\nX-Other: 1", "two words", "caf\xe9"):
+            outcome = tern(
+                *("bench-serve", server.url, "--requests", "1", "--output", "1"),
+                env=environment(TERN_API_KEY=key),
+            )
+            self.assert_fails(outcome, 2, "TERN_API_KEY: expected a key of visible characters")
+            self.assertNotIn(b"secret", outcome.stderr)
+        self.assertEqual(server.keys, [])
+
     def test_what_is_no_server_is_said(self) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
