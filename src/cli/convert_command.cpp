@@ -121,10 +121,10 @@ Command add_convert_command(CLI::App& tern) {
       "  tern convert hf://tiiuae/Falcon3-1B-Instruct-1.58bit -o falcon3-1b.gguf\n"
       "  tern convert Falcon3-7B-Instruct-1.58bit -o falcon3.gguf --head q6_k\n");
   parser
-      ->add_option(
-          "source", options->source,
-          "Folder with config.json and safetensors, or hf://org/repo[@revision][/folder],\n"
-          "which is read by ranges without a copy of it")
+      ->add_option("source", options->source,
+                   "Folder with config.json and safetensors, or\n"
+                   "hf://org/repo[@revision][/folder], which is read by ranges without\n"
+                   "a copy of it")
       ->type_name("SOURCE")
       ->check(not_empty)
       ->required();

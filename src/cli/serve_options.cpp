@@ -97,7 +97,7 @@ void add_limit_options(CLI::App& parser, LiveOptions& live) {
   add_number(parser, "--max-connections", live.connections, 1, "Connections at once");
   add_number(parser, "--max-body", live.body_mib, 1, "MiB of a request's body");
   add_number(parser, "--max-bodies", live.bodies_mib, 1,
-             "MiB of the bodies of all requests that are not looked at yet or, with "
+             "MiB of the bodies of all requests that are not looked at yet or, with\n"
              "--log-prompts, not answered");
   add_number(parser, "--max-head", live.head_kib, 1, "KiB of a request's headers, at most 58")
       ->check(CLI::Range(1u, 58u).description(""));
