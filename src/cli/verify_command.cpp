@@ -80,7 +80,7 @@ std::string to_text(const VerifyOptions& options, const Runtime& runtime, const 
       "tier    {}, {} threads, keys and values in {}\n"
       "proof   passed in {:.0f} ms: {} ternary tensors without code 3; {} rows equal the "
       "definition\n"
-      "trits   -1 {:.1f}%, 0 {:.1f}%, +1 {:.1f}% of the rows looked at; scales average {:.4g}\n"
+      "trits   -1 {:.1f}%, 0 {:.1f}%, +1 {:.1f}% of the rows looked at; median scale {:.4g}\n"
       "text    {}, {} tokens\n"
       "logits  sha256 {}\n",
       printable(model_name(runtime.model)), runtime.model.config().architecture,

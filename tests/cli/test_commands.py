@@ -164,6 +164,7 @@ class VerifyTest(CliTest):
         self.assertIn(f"sha256 {report['logits_sha256']}\n", shown)
         proof = report["proof"]
         assert isinstance(proof, dict)
+        self.assertIn(f"; median scale {proof['median_scale']:.4g}\n", shown)
         self.assertTrue(proof["proved"])
         self.assertEqual(proof["tensors"], self.inspect()["types"]["i2_s"]["tensors"])
 
