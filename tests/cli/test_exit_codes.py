@@ -114,6 +114,11 @@ class ExitCodeTest(CliTest):
         self.assert_fails(tern("verify", "--text", missing), 3, str(missing))
         self.assert_fails(tern("run", "a", "--events", self.folder / "no" / "events"), 3, "events")
 
+    def test_a_missing_file_is_said_where_names_of_models_have_no_place(self) -> None:
+        env = {k: v for k, v in environment().items() if k not in ("HOME", "XDG_CONFIG_HOME")}
+        outcome = tern("run", "a", "-m", "missing", env=env)
+        self.assert_fails(outcome, 2, "missing: there is no file of that name", "set HOME")
+
     def test_io_error_names_a_hostile_path_safely(self) -> None:
         outcome = tern("inspect", "-m", "\x1b[2J\nno\u202egguf\x7f")
         self.assert_fails(outcome, 3, "\\x1b[2J\\nno\\u{202e}gguf\\x7f")
