@@ -1,12 +1,16 @@
 // tern bench-serve: how a server fares under a load.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <optional>
 
 #include "cli/command.h"
 #include "cli/descriptors.h"
+#include "cli/in_range.h"
 #include "cli/interrupt.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "core/atomic_file.h"
@@ -29,7 +33,7 @@ struct CommandOptions {
   std::string output = "64";
   std::uint32_t shared = 0;
   std::uint32_t prefixes = 1;
-  std::uint64_t seed = 1;
+  std::int64_t seed = 1;
   double temperature = 0.0;
   bool may_end = false;
   std::uint32_t timeout = 600;
@@ -40,17 +44,24 @@ struct CommandOptions {
 };
 
 constexpr std::uint64_t kRequests = 100;  // where neither a number nor a time is given
+// One less than the largest: what the parser makes of any larger number.
+constexpr std::int64_t kMostSeed = std::numeric_limits<std::int64_t>::max() - 1;
 
 Result<diagnose::LoadOptions> load_options(const CommandOptions& chosen) {
   diagnose::LoadOptions options;
   TERN_ASSIGN(options.target, net::find_target(chosen.url));
   const char* key = std::getenv("TERN_API_KEY");  // NOLINT: before there are threads
   if (key != nullptr) options.api_key = key;
+  if (std::ranges::any_of(options.api_key, [](char c) { return c < '!' || c > '~'; })) {
+    return Error{ErrorCode::kUsage,
+                 "expected a key of visible characters, found another one (it is not shown)",
+                 "TERN_API_KEY"};
+  }
   options.model = chosen.model;
   options.chat = chosen.chat;
   options.temperature = chosen.temperature;
   options.ignore_end = !chosen.may_end;
-  options.plan.seed = chosen.seed;
+  options.plan.seed = static_cast<std::uint64_t>(chosen.seed);
   options.plan.shared = chosen.shared;
   options.plan.prefixes = chosen.prefixes;
   auto prompt = diagnose::parse_lengths(chosen.prompt);
@@ -63,6 +74,13 @@ Result<diagnose::LoadOptions> load_options(const CommandOptions& chosen) {
   options.clients = chosen.clients;
   options.requests = chosen.requests;
   if (!chosen.requests && !chosen.seconds) options.requests = kRequests;
+  if (options.requests && chosen.warmup >= *options.requests) {
+    return Error{ErrorCode::kUsage,
+                 "expected fewer than the " + std::to_string(*options.requests) +
+                     " of --requests, or there is nothing to report; found " +
+                     std::to_string(chosen.warmup),
+                 "--warmup"};
+  }
   options.seconds = chosen.seconds;
   options.timeout = std::chrono::seconds(chosen.timeout);
   return options;
@@ -103,6 +121,7 @@ Result<ExitCode> bench_serve(const CommandOptions& chosen, Output& output) {
   progress.clear();
   diagnose::LoadReport report =
       diagnose::make_report(options, outcome, chosen.warmup, slo_of(chosen));
+  report.url = printable(report.url);
   report.model = printable(report.model);
   for (auto& [kind, failures] : report.summary.failures) {
     failures.example = printable(failures.example);
@@ -121,9 +140,7 @@ Result<ExitCode> bench_serve(const CommandOptions& chosen, Output& output) {
 template <typename T>
 CLI::Option* add_number(CLI::App& parser, const char* name, T& value, double least, double most,
                         const char* about) {
-  return parser.add_option(name, value, about)
-      ->type_name("N")
-      ->check(CLI::Range(least, most).description(""));
+  return parser.add_option(name, value, about)->type_name("N")->check(in_range(least, most));
 }
 
 void add_load_options(CLI::App& parser, CommandOptions& options) {
@@ -160,6 +177,7 @@ void add_load_options(CLI::App& parser, CommandOptions& options) {
       ->capture_default_str();
   parser.add_option("--seed", options.seed, "The same seed is the same load")
       ->type_name("N")
+      ->check(CLI::Range(std::int64_t{0}, kMostSeed).description(""))
       ->capture_default_str();
 }
 
@@ -167,7 +185,8 @@ void add_request_options(CLI::App& parser, CommandOptions& options) {
   parser
       .add_option("--model", options.model,
                   "What requests call the model; without it the first that the server lists")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(not_empty);
   parser.add_flag("--chat", options.chat, "Chats instead of completions");
   add_number(parser, "--temp", options.temperature, 0, 2, "Temperature of the answers")
       ->capture_default_str();
@@ -186,7 +205,8 @@ void add_report_options(CLI::App& parser, CommandOptions& options) {
              "And between tokens, in the mean");
   parser.add_flag("--json", options.json, "One JSON object instead of text");
   parser.add_option("--picture", options.picture, "Draw what happened into an SVG file")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty);
 }
 
 }  // namespace

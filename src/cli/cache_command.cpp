@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/packed_weights.h"
 #include "cli/printable.h"
 #include "text/utf8.h"
@@ -113,7 +114,8 @@ Command add_cache_command(CLI::App& tern) {
   CLI::App* remove =
       parser->add_subcommand("clear", "Removes entries; those that a process reads are kept");
   remove->add_option("-m,--model", options->model, "Only what was made from this file")
-      ->type_name("MODEL");
+      ->type_name("MODEL")
+      ->check(not_empty);
   for (CLI::App* command : {ls, remove}) {
     command->add_flag("--json", options->json, "One JSON object instead of text");
   }

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/generation_options.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 #include "cli/runtime.h"
 #include "core/machine.h"
@@ -77,7 +78,8 @@ Command add_chat_command(CLI::App& tern) {
   parser
       ->add_option("--chat-template", options->chat_template,
                    "Instead of the model's own: " + template_choices())
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(not_empty);
   add_generation_options(*parser, *options);
   add_color_option(*parser, options->color);
   return {parser, [options](Output& output) { return chat(*options, output); }};

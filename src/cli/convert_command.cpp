@@ -10,6 +10,7 @@
 #include "cli/hub_access.h"
 #include "cli/interrupt.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/written_model.h"
@@ -120,16 +121,18 @@ Command add_convert_command(CLI::App& tern) {
       "  tern convert hf://tiiuae/Falcon3-1B-Instruct-1.58bit -o falcon3-1b.gguf\n"
       "  tern convert Falcon3-7B-Instruct-1.58bit -o falcon3.gguf --head q6_k\n");
   parser
-      ->add_option(
-          "source", options->source,
-          "Folder with config.json and safetensors, or hf://org/repo[@revision][/folder],\n"
-          "which is read by ranges without a copy of it")
+      ->add_option("source", options->source,
+                   "Folder with config.json and safetensors, or\n"
+                   "hf://org/repo[@revision][/folder], which is read by ranges without\n"
+                   "a copy of it")
       ->type_name("SOURCE")
+      ->check(not_empty)
       ->required();
   parser
       ->add_option("-o,--output", options->output,
                    "The file; what is there is replaced when the new one is whole")
       ->type_name("FILE")
+      ->check(not_empty)
       ->required();
   add_ternary_type_option(*parser, options->type)->capture_default_str();
   add_head_type_option(*parser, options->head)->capture_default_str();

@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/inspect_report.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 #include "diagnose/weights/difference.h"
 
@@ -128,8 +129,8 @@ Command add_diff_command(CLI::App& tern) {
       "Examples:\n"
       "  tern diff model-i2_s.gguf model-tq2_0.gguf --weights\n"
       "  tern diff a.gguf b.gguf --json | jq '.tensors[0]'\n");
-  parser->add_option("A", options->a, "A GGUF file")->type_name("")->required();
-  parser->add_option("B", options->b, "Another one")->type_name("")->required();
+  parser->add_option("A", options->a, "A GGUF file")->type_name("")->check(not_empty)->required();
+  parser->add_option("B", options->b, "Another one")->type_name("")->check(not_empty)->required();
   parser->add_flag("--weights", options->weights, "Compare tensors alone, not metadata");
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return diff(*options, output); }};

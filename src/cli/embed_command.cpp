@@ -11,6 +11,7 @@
 #include "cli/embed_files.h"
 #include "cli/interrupt.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
 #include "cli/streams.h"
@@ -101,9 +102,13 @@ Result<ExitCode> embed(const CommandOptions& options, Output& output) {
 void add_text_options(CLI::App& parser, CommandOptions& options) {
   CLI::Option* texts = parser.add_option("TEXT", options.texts,
                                          "The texts; without them the lines of standard input");
-  texts->type_name("");
+  // One at a time, as many as come: where CLI11 takes several at once, it makes two texts of
+  // "[a,b]" and none of "[]".
+  constexpr int kManyTexts = 1 << 28;
+  texts->type_name("")->take_all()->expected(kManyTexts, -1)->allow_extra_args(false);
   parser.add_option("-f,--file", options.file, "Each line is a text; -: standard input")
       ->type_name("FILE")
+      ->check(not_empty)
       ->excludes(texts);
   parser.add_flag("--jsonl", options.json_lines,
                   "Each line is a JSON string, or an object with a \"text\"");
@@ -113,7 +118,8 @@ void add_text_options(CLI::App& parser, CommandOptions& options) {
       .add_option("-o,--output", options.output,
                   "A file in place of standard output; an array of NumPy where it ends\n"
                   "with .npy")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <limits>
 #include <random>
 
+#include "cli/one_of.h"
 #include "cli/streams.h"
 
 namespace tern::cli {
@@ -28,6 +29,7 @@ void add_length_options(CLI::App& parser, GenerationOptions& options) {
       ->capture_default_str();
   parser.add_option("--stop", options.stops, "End before this text; can be given repeatedly")
       ->type_name("TEXT")
+      ->check(not_empty)
       ->take_all()
       ->expected(1)
       ->allow_extra_args(false);

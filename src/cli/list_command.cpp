@@ -63,7 +63,9 @@ json::object revision_json(const hub::CachedRepo& repo, const hub::CachedRevisio
   for (const hub::CachedFile& file : revision.files) {
     files.push_back(json::object{{"path", printable(file.path)}, {"bytes", file.bytes}});
   }
-  return {{"commit", revision.commit}, {"refs", std::move(refs)}, {"files", std::move(files)}};
+  return {{"commit", printable(revision.commit)},
+          {"refs", std::move(refs)},
+          {"files", std::move(files)}};
 }
 
 std::string list_json(const hub::HubCache& cache, const hub::CacheListing& listing,

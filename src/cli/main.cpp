@@ -1,8 +1,10 @@
 // tern: the command line. Parses, runs one command, and turns its outcome into an exit status.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <new>
 #include <span>
+#include <string_view>
 #include <system_error>
 
 #include "cli/build_info.h"
@@ -58,6 +60,26 @@ Result<ExitCode> dispatch(std::span<const Command> commands, Output& output) {
   return Error{ErrorCode::kUsage, "a command is missing", ""};
 }
 
+// Whether the parser took a text "++" for the end of the command, and dropped it without a word.
+bool dropped_a_text(const CLI::App& tern, std::span<char* const> arguments) {
+  constexpr std::string_view kEnd = "++";
+  const auto rest = std::find(arguments.begin(), arguments.end(), std::string_view("--"));
+  auto dropped = std::count(arguments.begin(), rest, kEnd);
+  for (const CLI::App* command : tern.get_subcommands()) {
+    for (const CLI::Option* option : command->get_options()) {
+      const auto& values = option->results();
+      dropped -= std::count(values.begin(), values.end(), kEnd);
+    }
+  }
+  return dropped > 0;
+}
+
+Error usage_error(const CLI::App& tern, const std::string& what) {
+  const auto chosen = tern.get_subcommands();
+  const std::string command = chosen.empty() ? "" : chosen.front()->get_name() + " ";
+  return Error{ErrorCode::kUsage, what + "; see `tern " + command + "--help`", ""};
+}
+
 Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
   CLI::App tern(kAbout, "tern");
   tern.formatter(help_formatter());
@@ -87,10 +109,10 @@ Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
     TERN_TRY(output.write(std::string(version.what()) + "\n"));
     return ExitCode::kOk;
   } catch (const CLI::ParseError& error) {
-    const auto chosen = tern.get_subcommands();
-    const std::string command = chosen.empty() ? "" : chosen.front()->get_name() + " ";
-    return Error{ErrorCode::kUsage,
-                 std::string(error.what()) + "; see `tern " + command + "--help`", ""};
+    return usage_error(tern, error.what());
+  }
+  if (dropped_a_text(tern, {argv, static_cast<std::size_t>(argc)})) {
+    return usage_error(tern, "expected ++ behind --, where it is a text, found it before");
   }
   return dispatch(commands, output);
 }

@@ -74,8 +74,14 @@ Result<std::optional<ModelRef>> model_ref(const std::string& name) {
   }
   std::error_code error;
   if (!hub::is_alias(name) || fs::exists(name, error)) return std::optional<ModelRef>();
-  TERN_ASSIGN(const hub::Aliases aliases, open_aliases());
-  const ModelRef* known = aliases.find(name);
+  const auto aliases = open_aliases();
+  if (!aliases) {  // most often a file is meant
+    return Error{
+        aliases.error().code,
+        "there is no file of that name, and no names of models: " + aliases.error().to_string(),
+        name};
+  }
+  const ModelRef* known = aliases->find(name);
   return known == nullptr ? std::optional<ModelRef>() : std::optional(*known);
 }
 

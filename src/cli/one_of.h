@@ -7,6 +7,12 @@
 
 namespace tern::cli {
 
+// A check of an option whose value names something, such as a file. An empty one does not: most
+// often it is a variable of a shell that was not set.
+inline std::string not_empty(const std::string& value) {
+  return value.empty() ? "expected a value, found an empty one" : "";
+}
+
 // An option that takes a name of the map and nothing else, and says so where it is another. What
 // the option keeps is the name: a file of settings reads it back.
 template <typename Target, typename Value>

@@ -35,7 +35,7 @@ void add_model_option(CLI::App& parser, std::string& path) {
                   "GGUF file, name of `tern list`, or hf://org/repo[@revision][/file];\n"
                   "without it the embedded tern-tales")
       ->type_name("MODEL")
-      ->check([](const std::string& value) { return value.empty() ? "a path is missing" : ""; });
+      ->check(not_empty);
 }
 
 void add_team_options(CLI::App& parser, ComputeOptions& options) {
@@ -50,7 +50,8 @@ void add_team_options(CLI::App& parser, ComputeOptions& options) {
       .add_option("--tier", options.tier,
                   "Instruction set, of those that `tern version` lists; without it\n"
                   "$TERN_FORCE_ISA, else the fastest")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(not_empty);
 }
 
 void add_compute_options(CLI::App& parser, ComputeOptions& options) {

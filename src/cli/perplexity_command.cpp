@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
@@ -114,6 +115,7 @@ Command add_perplexity_command(CLI::App& tern) {
   add_model_option(*parser, options->model);
   parser->add_option("-f,--file", options->file, "The text, every byte; - for standard input")
       ->type_name("FILE")
+      ->check(not_empty)
       ->required();
   parser
       ->add_option("-c,--context", options->measure.context,

@@ -10,6 +10,7 @@
 #include "cli/hub_access.h"
 #include "cli/interrupt.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 
 namespace tern::cli {
@@ -107,14 +108,18 @@ Command add_pull_command(CLI::App& tern) {
       "  tern pull hf://org/repo@v1.0/model.gguf\n");
   parser->add_option("model", options->model, "Name, or hf://org/repo[@revision][/file]")
       ->type_name("MODEL")
+      ->check(not_empty)
       ->required();
   parser
       ->add_option("--include", options->include,
                    "Of the files only those that match, as a shell has it; can be given\n"
                    "repeatedly")
       ->type_name("PATTERN")
+      ->check(not_empty)
       ->allow_extra_args(false);
-  parser->add_option("--as", options->alias, "A name for it from now on")->type_name("NAME");
+  parser->add_option("--as", options->alias, "A name for it from now on")
+      ->type_name("NAME")
+      ->check(not_empty);
   parser->add_flag("--json", options->json, "One JSON object instead of the folder's path");
   return {parser, [options](Output& output) { return pull(*options, output); }};
 }

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
@@ -128,7 +129,7 @@ Result<ExitCode> replay(const CommandOptions& options, Output& output) {
   Tally tally;
   tally.without_content = log.without_content;
   for (const Error& broken : log.broken) {
-    tally.broken.push_back(json::string(broken.to_string()));
+    tally.broken.push_back(json::string(printable(broken.to_string())));
     if (!options.json) TERN_TRY(output.write("broken: " + printable(broken.to_string()) + "\n"));
   }
   for (const serve::LoggedRequest& request : log.requests) {
@@ -163,14 +164,19 @@ Command add_replay_command(CLI::App& tern) {
       "Examples:\n"
       "  tern replay access.jsonl -m model.gguf\n"
       "  tern replay access.jsonl -m model.gguf --request req-0123456789abcdef01234567\n");
-  parser->add_option("LOG", options->log, "The log; -: standard input")->type_name("")->required();
+  parser->add_option("LOG", options->log, "The log; -: standard input")
+      ->type_name("")
+      ->check(not_empty)
+      ->required();
   parser->add_option("--request", options->request, "The request of that x-request-id alone")
-      ->type_name("ID");
+      ->type_name("ID")
+      ->check(not_empty);
   add_model_option(*parser, options->serve.model);
   parser
       ->add_option("--chat-template", options->serve.chat_template,
                    "Instead of the model's own: " + template_choices())
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(not_empty);
   parser->add_flag("--json", options->json, "One JSON object at the end instead of lines");
   add_compute_options(*parser, options->serve.compute);
   add_head_option(*parser, options->serve.head);

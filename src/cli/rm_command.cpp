@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/hub_access.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 
 namespace tern::cli {
@@ -52,6 +53,7 @@ Command add_rm_command(CLI::App& tern) {
       "  tern rm hf://org/repo@main/model.gguf\n");
   parser->add_option("model", *model, "Name, or hf://org/repo[@revision][/file]")
       ->type_name("MODEL")
+      ->check(not_empty)
       ->required();
   return {parser, [model](Output& output) { return remove(*model, output); }};
 }

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/one_of.h"
+
 namespace tern::cli {
 namespace {
 
@@ -31,7 +33,8 @@ void add_prompt_options(CLI::App& parser, RunOptions& options) {
           .add_option("-f,--file", options.prompt_file,
                       "Read the prompt from a file; -: standard input. A last newline is\n"
                       "dropped")
-          ->type_name("FILE");
+          ->type_name("FILE")
+          ->check(not_empty);
   alone->type_name("")->excludes(flag)->excludes(file);
   flag->excludes(file);
   parser.add_flag("--special", options.parse_special,
@@ -48,7 +51,8 @@ CLI::App* add_run_options(CLI::App& tern, RunOptions& options) {
   parser->add_flag("--ignore-eos", options.ignore_end, "Go on after an end-of-text token");
   parser->add_flag("--json", options.json, "One JSON object at the end instead of text");
   parser->add_option("--events", options.events, "Write events there, a JSON object a line")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty);
   return parser;
 }
 

@@ -4,6 +4,7 @@
 
 #include "cli/command.h"
 #include "cli/key_file.h"
+#include "cli/one_of.h"
 #include "cli/serve_config.h"
 #include "cli/serve_process.h"
 #include "serve/api_keys.h"
@@ -49,6 +50,7 @@ Command add_serve_command(CLI::App& tern) {
                    "Settings in TOML: each option by its name, without the dashes. What the\n"
                    "command line says goes before it. SIGHUP reads it again")
       ->type_name("FILE")
+      ->check(not_empty)
       ->configurable(false);
   parser->add_flag("--print-config", asked->print_config, "Print all settings as such a file")
       ->configurable(false);
@@ -57,6 +59,7 @@ Command add_serve_command(CLI::App& tern) {
                    "Make an API key: print its table for --api-keys, and the key to standard\n"
                    "error")
       ->type_name("NAME")
+      ->check(not_empty)
       ->configurable(false);
   return {parser, [asked, parser](Output& output) { return run(*asked, *parser, output); }};
 }

@@ -5,6 +5,8 @@
 #include <limits>
 
 #include "cli/chosen_template.h"
+#include "cli/in_range.h"
+#include "cli/one_of.h"
 
 namespace tern::cli {
 namespace {
@@ -53,7 +55,7 @@ void add_engine_options(CLI::App& parser, ServeOptions& options) {
                   "How much longer such a step may be because of them: less keeps answers\n"
                   "flowing, more starts new ones sooner")
       ->type_name("X")
-      ->check(CLI::Range(1.01, 1000.0).description(""))
+      ->check(in_range(1.01, 1000.0))
       ->capture_default_str();
 }
 
@@ -64,17 +66,21 @@ void add_access_options(CLI::App& parser, LiveOptions& live) {
   };
   add("--api-keys", live.api_keys, "FILE",
       "Keys, one of which each request must come with, and their limits; see\n"
-      "--make-key. Without it everybody may ask");
+      "--make-key. Without it everybody may ask")
+      ->check(not_empty);
   add("--tls-cert", live.tls_cert, "FILE",
       "For addresses with https://: the certificate in PEM, and those that\n"
-      "vouch for it");
-  add("--tls-key", live.tls_key, "FILE", "Its private key in PEM, without a passphrase");
+      "vouch for it")
+      ->check(not_empty);
+  add("--tls-key", live.tls_key, "FILE", "Its private key in PEM, without a passphrase")
+      ->check(not_empty);
   add("--cors-origin", live.cors_origins, "ORIGIN",
       "An origin whose web pages may ask, as in https://app.example.com; *: all;\n"
       "can be given repeatedly");
   add("--access-log", live.access_log, "FILE",
       "Write a line of JSON for each request, without its content, to a file;\n"
-      "-: standard error");
+      "-: standard error")
+      ->check(not_empty);
   parser.add_flag("--log-prompts", live.log_prompts,
                   "Have what is asked and answered in it as well");
   add("--priority", live.priority, "N",
@@ -91,7 +97,7 @@ void add_limit_options(CLI::App& parser, LiveOptions& live) {
   add_number(parser, "--max-connections", live.connections, 1, "Connections at once");
   add_number(parser, "--max-body", live.body_mib, 1, "MiB of a request's body");
   add_number(parser, "--max-bodies", live.bodies_mib, 1,
-             "MiB of the bodies of all requests that are not looked at yet or, with "
+             "MiB of the bodies of all requests that are not looked at yet or, with\n"
              "--log-prompts, not answered");
   add_number(parser, "--max-head", live.head_kib, 1, "KiB of a request's headers, at most 58")
       ->check(CLI::Range(1u, 58u).description(""));
@@ -158,19 +164,23 @@ CLI::App* add_serve_options(CLI::App& tern, ServeOptions& options) {
                    "them for TLS, or unix:PATH; can be given repeatedly. Without it this\n"
                    "machine alone can connect")
       ->type_name("WHERE")
+      ->check(not_empty)
       ->default_str(options.listen.front());
   parser
       ->add_option("--admin-listen", options.admin_listen,
                    "Where /metrics and /ready are, without a key, instead of beside all else")
-      ->type_name("WHERE");
+      ->type_name("WHERE")
+      ->check(not_empty);
   parser
       ->add_option("--model-id", options.id,
                    "What requests call the model; without it, its own name")
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(not_empty);
   parser
       ->add_option("--chat-template", options.chat_template,
                    "Instead of the model's own: " + template_choices())
-      ->type_name("NAME");
+      ->type_name("NAME")
+      ->check(not_empty);
   add_pooling_option(*parser, options.pooling);
   add_engine_options(*parser, options);
   add_compute_options(*parser, options.compute);

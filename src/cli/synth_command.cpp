@@ -11,6 +11,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "diagnose/synth/synth.h"
@@ -124,6 +125,7 @@ Command add_synth_command(CLI::App& tern) {
       ->check(CLI::Range(1u, 1u << 20).description(""));
   parser->add_option("-o,--output", options->output, "The file; what is there is replaced")
       ->type_name("FILE")
+      ->check(not_empty)
       ->required();
   return {parser, [options](Output&) { return synth(*options); }};
 }

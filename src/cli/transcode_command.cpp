@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/written_model.h"
@@ -101,12 +102,14 @@ Command add_transcode_command(CLI::App& tern) {
       "  tern inspect -m model-tq1_0.gguf --certificate\n");
   parser->add_option("source", options->source, "GGUF file, or a folder as `tern convert` reads it")
       ->type_name("IN")
+      ->check(not_empty)
       ->required();
   parser
       ->add_option("-o,--output", options->output,
                    "The file; what is there is replaced when the new one is whole.\n"
                    "For hf_packed a folder, new or empty")
       ->type_name("OUT")
+      ->check(not_empty)
       ->required();
   add_any_type_option(*parser, options->type)->required();
   add_head_type_option(*parser, options->head);

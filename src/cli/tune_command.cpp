@@ -54,6 +54,7 @@ Command add_tune_command(CLI::App& tern) {
       "  tern tune -m model.gguf -t 4 --json > tuning.json\n");
   add_model_option(*parser, options->model);
   add_team_options(*parser, options->compute);
+  parser->get_option("--threads")->description("Threads; without it as many as are found fastest");
   parser->add_flag("--json", options->json, "One JSON object instead of text");
   return {parser, [options](Output& output) { return tune(*options, output); }};
 }

@@ -10,6 +10,7 @@
 
 #include "cli/command.h"
 #include "cli/model_source.h"
+#include "cli/one_of.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
@@ -79,7 +80,7 @@ std::string to_text(const VerifyOptions& options, const Runtime& runtime, const 
       "tier    {}, {} threads, keys and values in {}\n"
       "proof   passed in {:.0f} ms: {} ternary tensors without code 3; {} rows equal the "
       "definition\n"
-      "trits   -1 {:.1f}%, 0 {:.1f}%, +1 {:.1f}% of the rows looked at; scales average {:.4g}\n"
+      "trits   -1 {:.1f}%, 0 {:.1f}%, +1 {:.1f}% of the rows looked at; median scale {:.4g}\n"
       "text    {}, {} tokens\n"
       "logits  sha256 {}\n",
       printable(model_name(runtime.model)), runtime.model.config().architecture,
@@ -142,7 +143,8 @@ Command add_verify_command(CLI::App& tern) {
       ->add_option("--text", options->text_file,
                    "Text to compute, - for standard input; "
                    "without it a built-in passage")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty);
   parser->add_option("--chunk", options->chunk, "Tokens computed at once; changes no result")
       ->type_name("N")
       ->check(CLI::Range(1u, 1u << 16).description(""))

@@ -43,6 +43,7 @@ Result<ExitCode> version(Output& output) {
 Command add_version_command(CLI::App& tern) {
   CLI::App* parser =
       tern.add_subcommand("version", "Say what this program is: commit, compiler, tiers, CPU.\n");
+  parser->footer("Example: tern version\n");
   return {parser, version};
 }
 

@@ -36,7 +36,7 @@ CLI::Option* add_any_type_option(CLI::App& parser, std::string& type) {
   std::vector<std::string> names = names_of(kTernary);
   names.emplace_back(kPacked);
   return add_option(parser, "--type", type, names,
-                    "Of the ternary matrices: i2_s, tl1, tl2, tq2_0, tq1_0, iq2_bn, iq1_bn, or "
+                    "Of the ternary matrices: i2_s, tl1, tl2, tq2_0, tq1_0, iq2_bn, iq1_bn, or\n"
                     "hf_packed for a checkpoint's folder");
 }
 

@@ -7,14 +7,18 @@
 
 #include "core/atomic_file.h"
 #include "core/sha256.h"
+#include "text/utf8.h"
 
 namespace tern::convert {
 namespace {
 
 namespace json = boost::json;
 
+// Names of files may be any bytes; JSON is UTF-8.
 json::object file_object(const HashedFile& file) {
-  return {{"file", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}};
+  return {{"file", text::replace_invalid_utf8(file.name)},
+          {"bytes", file.bytes},
+          {"sha256", file.sha256}};
 }
 
 }  // namespace

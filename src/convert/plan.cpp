@@ -13,6 +13,7 @@
 #include "core/sha256.h"
 #include "format/float_blocks.h"
 #include "format/gguf/gguf_text.h"
+#include "text/utf8.h"
 
 namespace tern::convert {
 namespace {
@@ -65,7 +66,7 @@ class Planner {
     config_ = config->get_object();
     TERN_ASSIGN(plan.model, arch::read_hf_config(config_, config_source_));
     TERN_ASSIGN(plan.model.config.pooling, read_pooling(*options_.source, plan.files));
-    plan.model.config.name = options_.source->name();
+    plan.model.config.name = text::replace_invalid_utf8(options_.source->name());
     return plan;
   }
 

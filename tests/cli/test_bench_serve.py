@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import socket
 import socketserver
 import threading
@@ -294,6 +295,12 @@ class BenchServeTest(CliTest):
         self.assert_fails(tern("bench-serve", server.url, "--picture", bad), 3, str(bad))
         self.assertEqual(server.bodies, [])  # known before the load
 
+    def test_a_url_of_any_bytes_is_json(self) -> None:
+        server = self.server()
+        server.url += os.fsdecode(b"/\xff")
+        found = self.bench(server, "--requests", "1", "--output", "1")
+        self.assertTrue(found["url"].endswith("/\\xff"), found["url"])
+
     def test_the_key_comes_from_the_environment(self) -> None:
         server = self.server()
         outcome = tern(
@@ -305,6 +312,17 @@ class BenchServeTest(CliTest):
         self.assertNotIn(b"secret", outcome.stdout + outcome.stderr)
         server.models = (401, {"error": {"message": "who are you?"}})
         self.assert_fails(tern("bench-serve", server.url), 2, "401: who are you?", "TERN_API_KEY")
+
+    def test_a_key_that_no_header_can_hold_is_refused(self) -> None:
+        server = self.server()
+        for key in ("secret\r", "secret\nX-Other: 1", "two words", "caf\xe9"):
+            outcome = tern(
+                *("bench-serve", server.url, "--requests", "1", "--output", "1"),
+                env=environment(TERN_API_KEY=key),
+            )
+            self.assert_fails(outcome, 2, "TERN_API_KEY: expected a key of visible characters")
+            self.assertNotIn(b"secret", outcome.stderr)
+        self.assertEqual(server.keys, [])
 
     def test_what_is_no_server_is_said(self) -> None:
         with socket.socket() as unused:
@@ -331,6 +349,18 @@ class BenchServeTest(CliTest):
             (("http://127.0.0.1:1", "--rate", "0"), "--rate"),
             (("http://127.0.0.1:1", "--clients", "0"), "--clients"),
             (("http://127.0.0.1:1", "--temp", "3"), "--temp"),
+            (("http://127.0.0.1:1", "--temp", "nan"), "--temp: expected 0 to 2, found nan"),
+            (("http://127.0.0.1:1", "--rate", "nan"), "--rate: expected 0.001 to 100000"),
+            (("http://127.0.0.1:1", "--duration", "nan"), "--duration"),
+            (("http://127.0.0.1:1", "--slo-ttft", "nan"), "--slo-ttft"),
+            (("http://127.0.0.1:1", "--slo-itl", "nan"), "--slo-itl"),
+            (("http://127.0.0.1:1", "--seed", "-1"), "--seed"),
+            (("http://127.0.0.1:1", "--seed", "9" * 20), "--seed"),
+            (
+                ("http://127.0.0.1:1", "--requests", "3", "--warmup", "3"),
+                "--warmup: expected fewer",
+            ),
+            (("http://127.0.0.1:1", "--warmup", "100"), "fewer than the 100 of --requests"),
         ):
             with self.subTest(arguments=arguments):
                 self.assert_fails(tern("bench-serve", *arguments), 2, words)

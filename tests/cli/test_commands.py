@@ -164,6 +164,7 @@ class VerifyTest(CliTest):
         self.assertIn(f"sha256 {report['logits_sha256']}\n", shown)
         proof = report["proof"]
         assert isinstance(proof, dict)
+        self.assertIn(f"; median scale {proof['median_scale']:.4g}\n", shown)
         self.assertTrue(proof["proved"])
         self.assertEqual(proof["tensors"], self.inspect()["types"]["i2_s"]["tensors"])
 
@@ -183,12 +184,20 @@ class VersionTest(CliTest):
 class HelpTest(CliTest):
     def test_every_command_has_help_with_an_example(self) -> None:
         self.assertEqual(tern("-h").stdout, self.succeed("--help").stdout)
-        for command in ("run", "inspect", "tokenize", "verify", "schema"):
-            shown = self.succeed(command, "--help").stdout.decode()
-            self.assertIn(f"Usage: tern {command}", shown)
-            self.assertRegex(shown, rf"Examples:\n(.*\n)*?.*tern {command} ")
-            self.assertLess(max(map(len, shown.splitlines())), 101)
-        self.assertLess(max(map(len, self.succeed("--help").stdout.decode().splitlines())), 101)
+        listed = self.succeed("--help").stdout.decode()
+        self.assertLess(max(map(len, listed.splitlines())), 101)
+        commands = re.findall(r"^  ([a-z-]+) ", listed.split("Subcommands:")[1], re.MULTILINE)
+        self.assertIn("transcode", commands)
+        for command in sorted(set(commands) - {"tern", "echo"}):
+            with self.subTest(command):
+                shown = self.succeed(command, "--help").stdout.decode()
+                self.assertIn(f"Usage: tern {command}", shown)
+                self.assertRegex(shown, rf"Examples?:\s(.*\n)*?.*tern {command}\b")
+                self.assertLess(max(map(len, shown.splitlines())), 101)
+
+    def test_tune_does_not_refer_to_itself(self) -> None:
+        shown = self.succeed("tune", "--help").stdout.decode()
+        self.assertRegex(shown, r"--threads N +Threads; without it as many as are found fastest\n")
 
 
 if __name__ == "__main__":

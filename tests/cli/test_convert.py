@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import re
 import signal
@@ -155,6 +156,14 @@ class ConvertTest(CliTest):
         self.assertEqual(keys["general.sampling.top_k"], 20)
         self.assertAlmostEqual(keys["general.sampling.temp"], 0.6, places=6)
         self.assertEqual(keys["general.name"], "tales")
+
+    def test_names_of_files_may_be_any_bytes(self) -> None:
+        folder = self.folder / os.fsdecode(b"tal\xffes")
+        Model().write(folder, "online")
+        file = self.convert(folder, os.fsdecode(b'a"\xff.gguf'))
+        manifest = json.loads(Path(str(file) + ".manifest.json").read_text(encoding="utf-8"))
+        self.assertEqual(manifest["output"]["file"], 'a"\ufffd.gguf')
+        self.assertEqual(Gguf(file).keys["general.name"], "tal\ufffdes")
 
     def test_killed_at_any_point_it_goes_on_to_the_same_bytes(self) -> None:
         folder = self.folder / "tales"

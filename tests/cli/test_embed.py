@@ -48,6 +48,16 @@ class EmbedTest(CliTest):
         multiple = self.vectors("--pooling", "last", "--jsonl", input=b'"a\\nb"\n')
         self.assertEqual(multiple, self.vectors("--pooling", "last", "a\nb"))
 
+    def test_a_text_is_one_text_whatever_characters_it_has(self) -> None:
+        texts = ["[a,b]", "[]", "{}", "", "-", "%%", "'a'", "++", "-x", "--"]
+        expected = self.vectors(
+            "--pooling", "last", "--jsonl", input="\n".join(map(json.dumps, texts)).encode()
+        )
+        self.assertEqual(len(expected), len(texts))
+        self.assertEqual(self.vectors("--pooling", "last", "--", *texts), expected)
+        self.assertEqual(self.vectors("--pooling", "last", *texts[:4], "--", *texts[4:]), expected)
+        self.assertIn(b"tern embed [OPTIONS] [TEXT...]\n", self.succeed("embed", "-h").stdout)
+
     def test_no_texts_are_no_vectors(self) -> None:
         self.assertEqual(self.vectors("--pooling", "last", input=b""), [])
 

@@ -33,17 +33,67 @@ class ExitCodeTest(CliTest):
             (("run", "a", "--top-p", "1.5"), "top-p"),
             (("run", "a", "--min-p", "2"), "min-p"),
             (("run", "a", "--repeat-penalty", "0"), "repeat-penalty"),
+            (("serve", "--print-config", "--stretch", "nan"), "--stretch: expected 1.01 to 1000"),
             (("run", "a", "--tier", "abacus"), "scalar"),
             (("run", "a", "--kv", "7"), "expected one of f16, int8, found 7"),
             (("run", "a", "--head", "1"), "auto, certified, exact"),
             (("run", "a", "--cache", "perhaps"), "auto, off, on"),
-            (("run", "a", "-m", ""), "path"),
+            (("run", "a", "-m", ""), "empty"),
             (("verify", "--chunk", "0"), "0"),
             (("inspect", "--wings"), "--wings"),
+            (("tokenize", "++"), "behind --"),
+            (("run", "--stop", "++", "++"), "behind --"),
             (("fly",), "fly"),
         ):
             with self.subTest(arguments):
                 self.assert_fails(tern(*arguments), 2, word)
+
+    def test_usage_of_an_empty_name(self) -> None:
+        """A variable of a shell that was not set: without the option they do something else."""
+        for arguments in (
+            ("run", "a", "--events", ""),
+            ("run", "a", "--tier", ""),
+            ("run", "a", "--stop", ""),
+            ("run", "-f", ""),
+            ("chat", "--chat-template", ""),
+            ("embed", "--pooling", "last", "a", "-o", ""),
+            ("embed", "--pooling", "last", "-f", ""),
+            ("verify", "--text", ""),
+            ("perplexity", "-f", ""),
+            ("diff", MODEL, ""),
+            ("diff", "", MODEL),
+            ("cache", "clear", "-m", ""),
+            ("convert", "", "-o", "a.gguf"),
+            ("convert", ".", "-o", ""),
+            ("transcode", "", "-o", "a.gguf", "--type", "i2_s"),
+            ("transcode", MODEL, "-o", "", "--type", "i2_s"),
+            ("synth", "--shape", "large", "--type", "i2_s", "-o", ""),
+            ("replay", ""),
+            ("replay", "log", "--request", ""),
+            ("replay", "log", "--chat-template", ""),
+            ("pull", ""),
+            ("pull", "hf://a/b", "--as", ""),
+            ("pull", "hf://a/b", "--include", ""),
+            ("rm", ""),
+            ("bench-serve", "http://127.0.0.1:1", "--picture", ""),
+            ("bench-serve", "http://127.0.0.1:1", "--model", ""),
+            ("serve", "--print-config", "--config", ""),
+            ("serve", "--print-config", "--make-key", ""),
+            ("serve", "--print-config", "--api-keys", ""),
+            ("serve", "--print-config", "--tls-cert", "", "--tls-key", "a"),
+            ("serve", "--print-config", "--tls-cert", "a", "--tls-key", ""),
+            ("serve", "--print-config", "--access-log", ""),
+            ("serve", "--print-config", "--listen", ""),
+            ("serve", "--print-config", "--admin-listen", ""),
+            ("serve", "--print-config", "--model-id", ""),
+            ("serve", "--print-config", "--chat-template", ""),
+        ):
+            with self.subTest(arguments):
+                self.assert_fails(tern(*arguments), 2, "expected a value, found an empty one")
+        config = self.folder / "tern.toml"
+        config.write_text('api-keys = ""\n', encoding="utf-8")
+        outcome = tern("serve", "--print-config", "--config", config)
+        self.assert_fails(outcome, 2, f"{config}:1:1", "expected a value, found an empty one")
 
     def test_usage_of_nothing_is_help(self) -> None:
         outcome = tern()
@@ -63,6 +113,11 @@ class ExitCodeTest(CliTest):
         self.assert_fails(tern("run", "-f", missing), 3, str(missing))
         self.assert_fails(tern("verify", "--text", missing), 3, str(missing))
         self.assert_fails(tern("run", "a", "--events", self.folder / "no" / "events"), 3, "events")
+
+    def test_a_missing_file_is_said_where_names_of_models_have_no_place(self) -> None:
+        env = {k: v for k, v in environment().items() if k not in ("HOME", "XDG_CONFIG_HOME")}
+        outcome = tern("run", "a", "-m", "missing", env=env)
+        self.assert_fails(outcome, 2, "missing: there is no file of that name", "set HOME")
 
     def test_io_error_names_a_hostile_path_safely(self) -> None:
         outcome = tern("inspect", "-m", "\x1b[2J\nno\u202egguf\x7f")

@@ -252,6 +252,17 @@ class HubTest(CliTest):
         self.assertEqual([repo["repo"] for repo in listed["models"]], ["org/repo"])
         self.assertIn("cannot list", listed["unreadable"][0])
 
+    def test_names_of_any_bytes_are_listed(self) -> None:
+        self.pull(REF)
+        odd = self.snapshot("README.md").parents[1] / os.fsdecode(b"odd\xff")
+        odd.mkdir()
+        (odd / os.fsdecode(b"file\xff")).write_bytes(b"x")
+        (repo,) = json.loads(self.tern("list", "--json").stdout)["models"]
+        self.assertEqual(
+            [(entry["commit"], entry["files"][0]["path"]) for entry in repo["revisions"]][1:],
+            [("odd\\xff", "file\\xff")],
+        )
+
     def test_rm_of_a_name(self) -> None:
         self.pull(f"{REF}/tales.gguf", "--as", "mine")
         self.assertRegex(self.tern("rm", "mine").stdout, rb", and its name\n\Z")

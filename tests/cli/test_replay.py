@@ -1,6 +1,7 @@
 """`tern replay` over logs whose answers are those of `tern run`."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,9 @@ class ReplayTest(CliTest):
         found = json.loads(outcome.stdout)
         self.assertEqual((found["identical"], len(found["broken_lines"])), (2, 2))
         self.assertIn("line 2", found["broken_lines"][0])
+        odd = path.rename(self.folder / os.fsdecode(b"log\xff"))
+        found = json.loads(tern("replay", odd, "--json").stdout)
+        self.assertIn("/log\\xff: line 2", found["broken_lines"][0])
 
     def test_logs_that_are_none(self) -> None:
         path = self.log(self.line("a"))
