@@ -302,11 +302,13 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             ),
             "work on nothing; with none running there is room; penalties of zero",
         ),
-        (
-            "scheduler.cpp",
-            "clause",
-            "static_cast<std::uint32_t>(token) < vocab",
-        ): "a negative token lies beyond every vocabulary as well",
+        **dict.fromkeys(
+            (
+                ("scheduler.cpp", "clause", "static_cast<std::uint32_t>(token) < vocab"),
+                ("embedder.cpp", "clause", "static_cast<std::uint32_t>(token) < vocab"),
+            ),
+            "a negative token lies beyond every vocabulary as well",
+        ),
         (
             "scheduler.cpp",
             "bound",
@@ -317,6 +319,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
                 ("scheduler.cpp", "never", "index == 0"),
                 ("scheduler.cpp", "never", "work_.empty()"),
                 ("scheduler.cpp", "never", "!done"),
+                ("embedder.cpp", "never", "!computed"),
             ),
             "no test can tell when the system has no memory for a page",
         ),

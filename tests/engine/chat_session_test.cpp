@@ -114,6 +114,20 @@ TEST_P(ChatSessionTest, AConversationBeyondTheContextIsRefusedAndTheNextIsNot) {
   EXPECT_EQ(answer(chat, messages).tokens, before);
 }
 
+TEST_P(ChatSessionTest, AConversationThatFillsTheContextIsRefused) {
+  ChatSession chat = session(32);
+  GenerateRequest one;
+  one.answer.max_tokens = 1;
+  std::string words = "word";
+  auto last = chat.answer({{{"user", words}}}, one, telemetry_);
+  while (last.ok()) {
+    words += " word";  // a token each
+    last = chat.answer({{{"user", words}}}, one, telemetry_);
+  }
+  EXPECT_EQ(last.error().code, ErrorCode::kContextLength);
+  EXPECT_THAT(last.error().to_string(), HasSubstr("found 32"));
+}
+
 TEST_P(ChatSessionTest, AnErrorLeavesASessionThatGoesOn) {
   ChatSession chat = session();
   const Messages messages{{"user", "Once"}};

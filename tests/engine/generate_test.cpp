@@ -94,6 +94,15 @@ TEST_F(GenerateTest, StopStringEndsBeforeItself) {
   EXPECT_EQ(g.text, text.substr(0, text.find(r.answer.stops[0])));
 }
 
+TEST_F(GenerateTest, TextThatOnlyBeginsAStopStringIsNotLost) {
+  const std::string text = must_run(request(24)).text;
+  auto r = request(24);
+  r.answer.stops = {text.substr(text.size() - 2) + "\x01"};
+  const Generation g = must_run(r);
+  EXPECT_EQ(g.end, EndReason::kMaxTokens);
+  EXPECT_EQ(g.text, text);
+}
+
 TEST_F(GenerateTest, EndsWhenTheContextIsFull) {
   auto r = request(1000);
   for (const auto& max_tokens : {r.answer.max_tokens, std::optional<std::uint32_t>()}) {
