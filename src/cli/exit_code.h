@@ -25,10 +25,10 @@ ExitCode exit_code(ErrorCode code);
 // The list for help texts, a line each.
 inline constexpr const char* kExitCodeHelp =
     "Exit status:\n"
-    "  0  done (1: two files differ)     6  the model fails its self-proof\n"
-    "  2  usage                          7  not enough memory\n"
-    "  3  a file or stream fails         8  a number overflows\n"
-    "  4  malformed file                 9  the prompt exceeds the context\n"
-    "  5  not supported                130  interrupted, 141 the reader of stdout is gone\n";
+    "  0  done (1: files or answers differ)    6  the model fails its self-proof\n"
+    "  2  usage                                7  not enough memory\n"
+    "  3  a file or stream fails               8  a number overflows\n"
+    "  4  malformed file                       9  the prompt exceeds the context\n"
+    "  5  not supported                      130  interrupted, 141 the reader of stdout is gone\n";
 
 }  // namespace tern::cli

@@ -1,7 +1,10 @@
 // tern run: continues a prompt. The continuation goes to standard output, all else to standard
 // error.
+#include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <memory>
+#include <system_error>
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
@@ -51,11 +54,19 @@ class TextWriter {
 };
 
 // `file` outlives `telemetry`.
-Result<void> open_events(const std::string& path, std::ofstream& file,
+Result<void> open_events(const std::string& path, const std::string& model, std::ofstream& file,
                          telemetry::Telemetry& telemetry) {
   if (path.empty()) return {};
+  std::error_code ignored;
+  if (std::filesystem::equivalent(path, model, ignored)) {
+    return Error{ErrorCode::kUsage, "expected a file for the events, found that of the model",
+                 path};
+  }
   file.open(path, std::ios::binary);
-  if (!file) return Error{ErrorCode::kIo, "cannot open for writing", path};
+  if (!file) {
+    return Error{ErrorCode::kIo,
+                 "cannot open for writing: " + std::generic_category().message(errno), path};
+  }
   telemetry.add_sink(std::make_unique<telemetry::JsonLinesSink>(file));
   return {};
 }
@@ -77,7 +88,7 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   Progress progress;
   std::ofstream events;
   telemetry::Telemetry telemetry;
-  TERN_TRY(open_events(options.events, events, telemetry));
+  TERN_TRY(open_events(options.events, path, events, telemetry));
   TERN_ASSIGN(const model::HeadMode head, head_mode(options));
   TERN_ASSIGN(const Runtime runtime,
               load_runtime(path, options.compute, options.verify, head, progress));

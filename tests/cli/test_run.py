@@ -158,6 +158,17 @@ class RunTest(CliTest):
         self.assertEqual(len(finished), 1)
         self.assertEqual(finished[0]["generated_tokens"], 24)
 
+    def test_events_never_take_the_place_of_the_model(self) -> None:
+        model = self.folder / "model.gguf"
+        model.write_bytes(MODEL.read_bytes())
+        link = self.folder / "events"
+        link.symlink_to(model)
+        for path in (model, link):
+            outcome = tern("run", "Once", "-n", "1", "-m", str(model), "--events", str(path))
+            self.assertEqual(outcome.returncode, 2, outcome)
+            self.assertIn(b"found that of the model", outcome.stderr)
+        self.assertEqual(model.read_bytes(), MODEL.read_bytes())
+
     def test_tier_is_forced_by_option_and_environment(self) -> None:
         for arguments, variables, expected in (
             (("--tier", "scalar"), {}, "scalar"),
