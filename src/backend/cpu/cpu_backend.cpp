@@ -84,6 +84,7 @@ Result<WeightId> CpuBackend::load_ternary(const format::Tensor& tensor) {
   TERN_ASSIGN(TernaryWeight weight,
               make_ternary_weight(tensor, plan.packing, memory_, *pool_, cache_));
   weight.tiles.read = plan.read;
+  weight.tiles.tile_tokens = plan.tile_tokens;
   return keep(std::move(weight));
 }
 
