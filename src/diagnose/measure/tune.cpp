@@ -333,7 +333,7 @@ std::uint32_t kept_tile_tokens(std::uint32_t own, std::span<const TileBucket> bu
     const Quartiles vectors{1.0 / tiles.upper, 1.0 / tiles.median, 1.0 / tiles.lower, tiles.count};
     if (clearly_faster(vectors)) kept *= 2;
   }
-  if (kept != own) return kept;
+  // After a move upwards the next bucket is one where vectors are faster: none is taken back.
   for (auto bucket = buckets.rbegin(); bucket != buckets.rend(); ++bucket) {
     const bool next = 2 * bucket->tokens == kept && bucket->ratio;
     if (next && clearly_faster(*bucket->ratio)) kept = bucket->tokens;
