@@ -40,6 +40,16 @@ std::vector<std::byte> hashed(std::vector<std::byte> bytes) {
   return bytes;
 }
 
+TEST(TuningPlans, AreEqualInAllThatTheySay) {
+  const MatrixPlan plan{Packing::kTwoBits, {1, 1024}, 4};
+  EXPECT_EQ(plan, plan);
+  for (const MatrixPlan& other :
+       {MatrixPlan{Packing::kFiveTrits, {1, 1024}, 4}, MatrixPlan{Packing::kTwoBits, {2, 1024}, 4},
+        MatrixPlan{Packing::kTwoBits, {1, 4096}, 4}, MatrixPlan{Packing::kTwoBits, {1, 1024}, 8}}) {
+    EXPECT_FALSE(plan == other);
+  }
+}
+
 TEST(TuningBytes, GiveBackThePlans) {
   const KeptTuning plans = two_plans();
   EXPECT_EQ(must(read_tuning(tuning_bytes(plans, "here"), "here", table())), plans);
