@@ -214,6 +214,7 @@ class ShapeTuner {
   std::vector<Work> works(const std::vector<std::size_t>& candidates,
                           std::uint64_t matrices) const {
     std::vector<Work> works;
+    works.reserve(candidates.size());
     for (const std::size_t candidate : candidates) {
       works.push_back({found_.candidates[candidate].plan, 1, matrices});
     }
