@@ -85,7 +85,7 @@ Result<WeightId> CpuBackend::load_ternary(const format::Tensor& tensor) {
               make_ternary_weight(tensor, plan.packing, memory_, *pool_, cache_));
   weight.tiles.read = plan.read;
   weight.tiles.tile_tokens = plan.tile_tokens;
-  return keep(std::move(weight));
+  return keep(weight);
 }
 
 Result<WeightId> CpuBackend::load_matrix(const format::Tensor& tensor) {
