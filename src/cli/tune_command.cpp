@@ -45,9 +45,9 @@ Command add_tune_command(CLI::App& tern) {
       "tune",
       "Measure how this machine reads the matrices of a model fastest.\n"
       "How many threads, unless -t says so; packings, streams and prefetching of each shape; in "
-      "turns, in\nseconds. Only what is clearly faster than one thread a core and the tier's own "
-      "way "
-      "is kept, on disk,\nwhere every command finds it. It changes no result.\n");
+      "turns, in\nseconds. With AMX, from how many rows on its registers are taken. Only what is "
+      "clearly faster\nthan one thread a core and the tier's own way is kept, on disk, where every "
+      "command finds it. It\nchanges no result.\n");
   parser->footer(
       "Examples:\n"
       "  tern tune -m model.gguf\n"

@@ -59,6 +59,9 @@ struct TernaryTiles {
   float scale;                // multiplicative
   Packing packing = Packing::kTwoBits;
   ReadPattern read = {0, 0};  // without streams: the tier's own
+  // From how many tokens on ternary_linear takes tile registers, where the tier has them; 0: from
+  // the tier's own number on. No result depends on it; which number is best depends on the CPU.
+  std::uint32_t tile_tokens = 0;
 };
 
 // Tiles of the head's int8 copy: 16 rows by 4 columns.
@@ -156,6 +159,7 @@ struct KernelTable {
   bool five_trits;                  // ternary_linear takes Packing::kFiveTrits, too
   Packing packing;                  // that ternary_linear reads fastest on most CPUs, and
   ReadPattern read;                 // in which pattern
+  std::uint32_t tile_tokens = 0;    // from how many tokens on it takes tile registers; 0: has none
 
   // y[t*y_stride + r] = f32(acc) * (scale * d[t]) for rows [0, rows) of `w`.
   void (*ternary_linear)(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,

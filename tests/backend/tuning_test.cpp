@@ -8,6 +8,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/tensors.h"
+#include "conformance/tiers.h"
 #include "core/cpu_features.h"
 #include "core/fast_hash.h"
 #include "kernels/registry.h"
@@ -37,6 +38,16 @@ std::vector<std::byte> hashed(std::vector<std::byte> bytes) {
   const std::uint64_t hash = fast_hash(std::span(bytes).first(bytes.size() - sizeof hash));
   std::memcpy(bytes.data() + bytes.size() - sizeof hash, &hash, sizeof hash);
   return bytes;
+}
+
+TEST(TuningPlans, AreEqualInAllThatTheySay) {
+  const MatrixPlan plan{Packing::kTwoBits, {1, 1024}, 4};
+  EXPECT_EQ(plan, plan);
+  for (const MatrixPlan& other :
+       {MatrixPlan{Packing::kFiveTrits, {1, 1024}, 4}, MatrixPlan{Packing::kTwoBits, {2, 1024}, 4},
+        MatrixPlan{Packing::kTwoBits, {1, 4096}, 4}, MatrixPlan{Packing::kTwoBits, {1, 1024}, 8}}) {
+    EXPECT_FALSE(plan == other);
+  }
 }
 
 TEST(TuningBytes, GiveBackThePlans) {
@@ -77,7 +88,7 @@ TEST(TuningBytes, WhatTheTierCannotIsRefused) {
   constexpr std::size_t kFirstRow = 32 + 4;
   constexpr std::size_t kTeam = kFirstRow + 2 * 32;
   EXPECT_EQ(with(kFirstRow + 20, 2), "");  // another number of streams
-  EXPECT_THAT(with(0, 1), HasSubstr("expected version 2, found 1"));
+  EXPECT_THAT(with(0, 1), HasSubstr("expected version 3, found 1"));
   EXPECT_THAT(with(8, 5), HasSubstr("size"));       // bytes of the text
   EXPECT_THAT(with(8, 3), HasSubstr("size"));       // a byte that is no row
   EXPECT_THAT(with(8, 4 + 32), HasSubstr("size"));  // as if a row were text
@@ -95,6 +106,31 @@ TEST(TuningBytes, WhatTheTierCannotIsRefused) {
   }
   EXPECT_EQ(with(kFirstRow + 24, 1u << 20), "");
   EXPECT_THAT(with(kFirstRow + 24, (1u << 20) + 1), HasSubstr("bytes of prefetch"));
+}
+
+// A tier as this machine's best one, with tile registers or without.
+kernels::KernelTable with_tile_tokens(std::uint32_t own) {
+  kernels::KernelTable tier = table();
+  tier.tile_tokens = own;
+  return tier;
+}
+
+TEST(TuningBytes, TileRegistersAreForTiersThatHaveThemAndFromNumbersThatAreMeasured) {
+  const auto read = [](std::uint32_t tile_tokens, std::uint32_t own) {
+    const KeptTuning plans{{{{16, 128}, {Packing::kTwoBits, {1, 0}, tile_tokens}}}, {}};
+    const auto found = read_tuning(tuning_bytes(plans, "here"), "here", with_tile_tokens(own));
+    if (found) {
+      EXPECT_EQ(*found, plans);
+    }
+    return found ? "" : found.error().to_string();
+  };
+  for (const std::uint32_t from : {0u, 2u, 4u, 8u, 16u, 32u, 64u}) {
+    EXPECT_EQ(read(from, 8), "") << from;
+    EXPECT_EQ(read(from, 0).empty(), from == 0) << from;
+  }
+  for (const std::uint32_t from : {1u, 3u, 24u, 65u, 128u, 1u << 31}) {
+    EXPECT_THAT(read(from, 8), HasSubstr("registers from " + std::to_string(from) + " rows on"));
+  }
 }
 
 // Numbers whose differences wrap around to what the rows would need, and less than a head.
@@ -154,16 +190,18 @@ TEST(TuningOfABackend, APackingOfItsOwnIsPartOfTheLayout) {
 
 // A tier that notes how it was told to read.
 std::uint32_t noted_streams = 0;
-void note_streams(const kernels::TernaryTiles& w, std::size_t, const kernels::QuantizedRows&,
+std::uint32_t noted_tile_tokens = 0;
+void note_reading(const kernels::TernaryTiles& w, std::size_t, const kernels::QuantizedRows&,
                   std::size_t, float*, std::size_t) {
   noted_streams = w.read.streams;
+  noted_tile_tokens = w.tile_tokens;
 }
 
 TEST(TuningOfABackend, ThePatternReachesTheKernel) {
-  kernels::KernelTable noting = table();
-  noting.ternary_linear = note_streams;
+  kernels::KernelTable noting = with_tile_tokens(8);
+  noting.ternary_linear = note_reading;
   CpuBackend backend(noting, 1);
-  backend.use_tuning({{{48, 256}, {Packing::kTwoBits, {kernels::kMostStreams, 1024}}}});
+  backend.use_tuning({{{48, 256}, {Packing::kTwoBits, {kernels::kMostStreams, 1024}, 4}}});
   const auto matrix = test::make_ternary("planned", test::random_trits(48 * 256, 1), 256, 0.5f);
   const WeightId id = must(backend.load_ternary(matrix.tensor));
   std::vector<float> x(2 * 256, 1.0f);
@@ -172,7 +210,38 @@ TEST(TuningOfABackend, ThePatternReachesTheKernel) {
   EXPECT_EQ(noted_streams, kernels::kMostStreams);
   must(backend.ternary_rows(id, 16, 2, x, y));
   EXPECT_EQ(noted_streams, 0u);  // the tier's own: the plan is of one row
+  EXPECT_EQ(noted_tile_tokens, 4u);
 }
+
+#if defined(__x86_64__)
+TEST(TuningOfABackendWithAmx, TakesTileRegistersFromThePlansNumberOfRowsOn) {
+  const kernels::KernelTable& tier = kernels::kAmxEmulatedTable;
+  const auto missing = tier.required_features & ~detect_cpu_features();
+  if (missing != 0) GTEST_SKIP() << "this CPU lacks " << describe_cpu_features(missing);
+  const auto matrix = test::make_ternary("planned", test::random_trits(48 * 256, 1), 256, 0.5f);
+  std::vector<float> x(40 * 256);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 23) - 11.0f;
+  CpuBackend definition(kernels::scalar_table(), 1);
+  const WeightId defined = must(definition.load_ternary(matrix.tensor));
+  for (const std::uint32_t from : {0u, 2u, 4u, 8u, 16u, 32u, 64u}) {
+    CpuBackend tuned(tier, 1);
+    tuned.use_tuning({{{48, 256}, {Packing::kFiveTrits, {1, 0}, from}}});
+    const WeightId id = must(tuned.load_ternary(matrix.tensor));
+    for (const std::size_t rows : {1u, 2u, 3u, 4u, 7u, 8u, 15u, 16u, 31u, 32u, 40u}) {
+      const auto values = std::span(x).first(rows * 256);
+      std::vector<float> expected(rows * 48);
+      std::vector<float> found(rows * 48);
+      must(definition.ternary_rows(defined, 0, rows, values, expected));
+      const std::uint64_t before = kernels::emulated_configurations();
+      must(tuned.ternary_rows(id, 0, rows, values, found));
+      EXPECT_EQ(found, expected) << rows << " rows, from " << from;
+      EXPECT_EQ(kernels::emulated_configurations() > before,
+                rows >= (from != 0 ? from : tier.tile_tokens))
+          << rows << " rows, from " << from;
+    }
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace tern::backend

@@ -48,6 +48,7 @@ class CommandTest(TuneTest):
             plans = [{k: c[k] for k in shape["kept"]} for c in candidates]
             self.assertIn(shape["kept"], plans)
             self.assertEqual(shape["own"], shape["kept"] == plans[0])
+            self.assertEqual(shape["tile_registers"] is not None, found["tier"] == "amx")
             finalists = [candidate for candidate in candidates if candidate["ratio"]]
             self.assertEqual(len(finalists), 0 if len(candidates) == 1 else 3)
             if not shape["own"]:

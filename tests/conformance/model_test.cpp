@@ -8,10 +8,13 @@
 #include <cstring>
 #include <fstream>
 #include <random>
+#include <string_view>
 #include <tuple>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kv_cache.h"
+#include "backend/cpu/tuning.h"
+#include "conformance/tiers.h"
 #include "core/cpu_features.h"
 #include "core/sha256.h"
 #include "engine/sequence.h"
@@ -360,6 +363,35 @@ INSTANTIATE_TEST_SUITE_P(Tiers, ModelOnTier,
                            return std::string(std::get<0>(tier_case.param).name) + "_on_" +
                                   name_of(*std::get<1>(tier_case.param));
                          });
+
+#if defined(__x86_64__)
+// Of prompts in one step and in short ones, the committed bits, from however many rows on `tern
+// tune` may find that the AMX tier takes tile registers: here emulated ones.
+TEST(ModelOnTmm, SameBitsFromAnyNumberOfRowsOn) {
+  const kernels::KernelTable& tier = kernels::kAmxEmulatedTable;
+  const auto missing = tier.required_features & ~detect_cpu_features();
+  if (missing != 0) GTEST_SKIP() << "this CPU lacks " << describe_cpu_features(missing);
+  for (const char* name : {"plain", "llama"}) {
+    const auto shape = std::find_if(shapes().begin(), shapes().end(), [&](const Shape& each) {
+      return std::string_view(each.name) == name;
+    });
+    const test::TemporaryDirectory directory;
+    const auto path = write_tiny_model(directory.path(), shape->model);
+    const auto tokens = test::tiny_tokens(shape->model, shape->tokens);
+    const std::string expected = committed_hash(name, format::KvType::kF16);
+    for (std::uint32_t from = 2; from <= backend::kMostTileTokens; from *= 2) {
+      const backend::MatrixPlan plan{kernels::Packing::kFiveTrits, {1, 1024}, from};
+      ASSERT_TRUE(backend::supports(tier, plan));
+      for (const std::uint32_t chunk : {5u, 40u}) {
+        const Setting setting{
+            .table = &tier, .threads = 2, .chunk = chunk, .tuning = every_shape(path, plan)};
+        EXPECT_EQ(hashes(path, tokens, setting).logits, expected)
+            << name << ", from " << from << " rows on, steps of " << chunk;
+      }
+    }
+  }
+}
+#endif
 
 TEST(EmbeddedModelBits, EqualTheCommittedHashOnEveryTier) {
   const std::filesystem::path path = TERN_SOURCE_DIR "/models/tern-tales.gguf";

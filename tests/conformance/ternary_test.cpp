@@ -95,6 +95,54 @@ TEST_P(TernaryTier, ReadPatternsChangeNoBit) {
   }
 }
 
+// From whichever number of tokens on the tier takes tile registers, where it has them.
+TEST_P(TernaryTier, NumbersOfTokensForTileRegistersChangeNoBit) {
+  constexpr std::size_t kRows = 47;
+  for (const Packing packing : packings()) {
+    for (const std::size_t columns : {21u, 272u, 1024u}) {
+      Weights w = random_weights(kRows, columns, packing, static_cast<std::uint32_t>(columns));
+      for (const std::size_t tokens : {1u, 2u, 3u, 4u, 7u, 8u, 9u, 16u, 31u, 33u, 70u}) {
+        const Activations x = quantized(scalar(), normals(tokens * columns, 7), columns);
+        std::vector<float> expected(tokens * kRows);
+        scalar().ternary_linear(w.tiles, kRows, x.rows, tokens, expected.data(), kRows);
+        for (const std::uint32_t from : {0u, 1u, 2u, 4u, 8u, 16u, 32u, 64u}) {
+          w.tiles.tile_tokens = from;
+          std::vector<float> found(tokens * kRows, -7.0f);
+          tier().ternary_linear(w.tiles, kRows, x.rows, tokens, found.data(), kRows);
+          ASSERT_TRUE(same_bits(expected, found))
+              << columns << " columns, " << tokens << " tokens, tile registers from " << from;
+        }
+      }
+    }
+  }
+}
+
+#if defined(__x86_64__)
+// Exactly from that number on, and from the tier's own where none is given.
+TEST(TernaryTmm, TakesTileRegistersFromTheGivenNumberOfTokensOn) {
+  const KernelTable& tier = kAmxEmulatedTable;
+  const auto missing = tier.required_features & ~detect_cpu_features();
+  if (missing != 0) GTEST_SKIP() << "this CPU lacks " << describe_cpu_features(missing);
+  const ScopedFpEnv fp_env;
+  EXPECT_EQ(tier.tile_tokens, 8u);
+  for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
+    Weights w = random_weights(16, 80, packing, 1);
+    for (const std::uint32_t from : {0u, 1u, 2u, 8u, 9u, 64u}) {
+      w.tiles.tile_tokens = from;
+      for (std::size_t tokens = 1; tokens <= 65; ++tokens) {
+        const Activations x = quantized(scalar_table(), normals(tokens * 80, 8), 80);
+        std::vector<float> y(tokens * 16);
+        const std::uint64_t before = emulated_configurations();
+        tier.ternary_linear(w.tiles, 16, x.rows, tokens, y.data(), 16);
+        ASSERT_EQ(emulated_configurations() > before,
+                  tokens >= (from != 0 ? from : tier.tile_tokens))
+            << tokens << " tokens, from " << from;
+      }
+    }
+  }
+}
+#endif
+
 // Every byte that the packing of five trits has, in each position of a tile.
 TEST_P(TernaryTier, FiveTritsUnpackFromEveryByte) {
   if (!tier().five_trits) return;

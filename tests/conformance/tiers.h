@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ namespace tern::kernels {
 #if defined(__x86_64__)
 extern const KernelTable kAvxVnniEvexTable;  // the AVX-VNNI tier in the encoding of AVX-512
 extern const KernelTable kAmxEmulatedTable;  // the AMX tier over emulated registers
+std::uint64_t emulated_configurations();     // of those of this thread, so far
 #endif
 
 // For the names of the tests: a tier is its name.

@@ -84,7 +84,8 @@ Result<WeightId> CpuBackend::load_ternary(const format::Tensor& tensor) {
   TERN_ASSIGN(TernaryWeight weight,
               make_ternary_weight(tensor, plan.packing, memory_, *pool_, cache_));
   weight.tiles.read = plan.read;
-  return keep(std::move(weight));
+  weight.tiles.tile_tokens = plan.tile_tokens;
+  return keep(weight);
 }
 
 Result<WeightId> CpuBackend::load_matrix(const format::Tensor& tensor) {

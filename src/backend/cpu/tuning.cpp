@@ -9,7 +9,7 @@ namespace tern::backend {
 namespace {
 
 // Another meaning of the rows, or kernels that read otherwise, are another version.
-constexpr std::uint64_t kVersion = 2;
+constexpr std::uint64_t kVersion = 3;
 constexpr std::uint64_t kMostThreads = 1024;
 constexpr std::uint32_t kMostPrefetchBytes = 1u << 20;
 
@@ -27,7 +27,7 @@ struct Row {
   std::uint32_t packing;
   std::uint32_t streams;
   std::uint32_t prefetch_bytes;
-  std::uint32_t unused;
+  std::uint32_t tile_tokens;
 };
 
 struct Team {
@@ -49,19 +49,21 @@ T take(std::span<const std::byte>& from) {  // where there are that many
 
 Result<MatrixPlan> plan_of(const Row& row, const kernels::KernelTable& table) {
   const MatrixPlan plan{static_cast<kernels::Packing>(row.packing),
-                        {row.streams, row.prefetch_bytes}};
+                        {row.streams, row.prefetch_bytes},
+                        row.tile_tokens};
   const bool whole = static_cast<std::uint32_t>(plan.packing) == row.packing;
   if (whole && supports(table, plan)) return plan;
   return malformed("expected what the tier " + std::string(table.name) + " can, found packing " +
                    std::to_string(row.packing) + ", " + std::to_string(row.streams) + " streams, " +
-                   std::to_string(row.prefetch_bytes) + " bytes of prefetch");
+                   std::to_string(row.prefetch_bytes) + " bytes of prefetch, tile registers from " +
+                   std::to_string(row.tile_tokens) + " rows on");
 }
 
 }  // namespace
 
 bool operator==(const MatrixPlan& a, const MatrixPlan& b) {
   return a.packing == b.packing && a.read.streams == b.read.streams &&
-         a.read.prefetch_bytes == b.read.prefetch_bytes;
+         a.read.prefetch_bytes == b.read.prefetch_bytes && a.tile_tokens == b.tile_tokens;
 }
 
 std::string_view name(kernels::Packing packing) {
@@ -73,7 +75,10 @@ MatrixPlan default_plan(const kernels::KernelTable& table) { return {table.packi
 bool supports(const kernels::KernelTable& table, const MatrixPlan& plan) {
   const bool packing = plan.packing == kernels::Packing::kTwoBits ||
                        (plan.packing == kernels::Packing::kFiveTrits && table.five_trits);
-  return packing && std::has_single_bit(plan.read.streams) &&
+  const bool tiles =
+      plan.tile_tokens == 0 || (table.tile_tokens != 0 && std::has_single_bit(plan.tile_tokens) &&
+                                plan.tile_tokens > 1 && plan.tile_tokens <= kMostTileTokens);
+  return packing && tiles && std::has_single_bit(plan.read.streams) &&
          plan.read.streams <= kernels::kMostStreams &&
          plan.read.prefetch_bytes <= kMostPrefetchBytes;
 }
@@ -101,7 +106,7 @@ std::vector<std::byte> tuning_bytes(const KeptTuning& tuning, std::string_view m
                   static_cast<std::uint32_t>(plan.packing),
                   plan.read.streams,
                   plan.read.prefetch_bytes,
-                  0};
+                  plan.tile_tokens};
     put(&row, sizeof row);
   }
   for (const auto& [model, threads] : tuning.teams) {

@@ -28,8 +28,11 @@ struct MatrixShape {
 
 struct MatrixPlan {
   kernels::Packing packing;
-  kernels::ReadPattern read;
+  kernels::ReadPattern read;      // of one row; several are read in the tier's own pattern
+  std::uint32_t tile_tokens = 0;  // rows from which on tile registers are taken; 0: the tier's own
 };
+// Powers of two from 2 to this can be a plan's: what lies beyond is not measured.
+inline constexpr std::uint32_t kMostTileTokens = 64;
 bool operator==(const MatrixPlan& a, const MatrixPlan& b);
 
 // "five-trits", "two-bits"

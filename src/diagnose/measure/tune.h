@@ -6,8 +6,12 @@
 // more memory than the caches hold. A round times each candidate once, so that whatever disturbs
 // the machine disturbs all of them alike: first all candidates in few rounds, then the fastest of
 // them beside the tier's own plan in many. What is not clearly faster than that is not kept.
+//
+// On tiers with tile registers, then, from how many tokens on these are taken: for some numbers of
+// tokens they are timed beside the vectors, in the packing that was kept.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -32,6 +36,7 @@ struct TuneOptions {
   double timed_seconds = 3e-3;  // that one timing takes, about
   std::uint32_t screening_rounds = 5;
   std::uint32_t final_rounds = 25;
+  std::uint32_t tile_rounds = 9;
   std::uint64_t available_memory = std::numeric_limits<std::uint64_t>::max();
   std::stop_token stop = {};
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = nullptr;
@@ -50,11 +55,30 @@ struct TuneCandidate {
   std::optional<Quartiles> ratio;  // of a finalist: its time over that of the tier's own plan
 };
 
+// Tokens for which tile registers are timed beside vectors; each speaks for all up to the next.
+inline constexpr std::array<std::uint32_t, 5> kTileBuckets{2, 4, 8, 16, 32};
+
+struct TileBucket {
+  std::uint32_t tokens = 0;
+  bool exact = false;            // either way has the bits of the definition; else none is timed
+  double vectors_seconds = 0.0;  // a matrix, the median
+  double tiles_seconds = 0.0;
+  std::optional<Quartiles> ratio;  // of the time on tile registers to that on vectors
+};
+
+// From how many tokens on tile registers are taken.
+struct TileTuning {
+  std::uint32_t own = 0;  // the tier's
+  std::uint32_t kept = 0;
+  std::vector<TileBucket> buckets;  // as kTileBuckets
+};
+
 struct ShapeTuning {
   backend::MatrixShape shape;
   std::uint64_t matrices = 0;             // in turn, of each packing
   std::vector<TuneCandidate> candidates;  // the tier's own plan is the first
   std::size_t kept = 0;
+  std::optional<TileTuning> tiles;  // none: the tier has no tile registers
 };
 
 // The shapes of a file's ternary matrices, and the bytes of all of these in the tier's packing.
@@ -72,8 +96,13 @@ std::vector<backend::MatrixPlan> tuning_candidates(const kernels::KernelTable& t
 // Whether most of the rounds, and the median by a margin, were faster than the tier's own plan.
 bool clearly_faster(const Quartiles& ratio);
 
+// The number of tokens from which on tile registers are taken: the tier's own, moved over the
+// buckets next to it, one by one, as far as what it would change is clearly faster in each. Up to
+// twice the largest bucket: what is beyond stays as the tier does it.
+std::uint32_t kept_tile_tokens(std::uint32_t own, std::span<const TileBucket> buckets);
+
 // No value where `stop` was requested. Errors: kProofFailed where the tier's own plan is not the
-// definition, kOutOfMemory.
+// definition, or its own way of several tokens; kOutOfMemory.
 Result<std::optional<std::vector<ShapeTuning>>> tune(std::span<const backend::MatrixShape> shapes,
                                                      const TuneOptions& options);
 

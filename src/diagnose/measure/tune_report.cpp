@@ -27,6 +27,27 @@ std::string row(const TuneCandidate& candidate, const TuneCandidate& own, bool k
   return text + "\n";
 }
 
+std::string_view reason(const TileTuning& tiles) {
+  if (tiles.kept < tiles.own) return "clearly faster there than vectors";
+  if (tiles.kept > tiles.own) return "vectors are clearly faster below";
+  return "the tier's own, and no other number is clearly faster";
+}
+
+std::string tiles_text(const TileTuning& tiles) {
+  std::string text =
+      fmt::format("  tile registers from {} tokens on: {}\n", tiles.kept, reason(tiles));
+  for (const TileBucket& bucket : tiles.buckets) {
+    text += fmt::format("    {:>2} tokens", bucket.tokens);
+    if (const auto& ratio = bucket.ratio) {
+      text += fmt::format(" {:>9.1f} us a matrix, {:.3f} [{:.3f}, {:.3f}] of vectors\n",
+                          1e6 * bucket.tiles_seconds, ratio->median, ratio->lower, ratio->upper);
+    } else {
+      text += " NOT EXACT\n";
+    }
+  }
+  return text;
+}
+
 // The tier's own plan and the finalists; the rest is in the JSON.
 std::string shape_text(const ShapeTuning& shape) {
   const auto& all = shape.candidates;
@@ -39,6 +60,7 @@ std::string shape_text(const ShapeTuning& shape) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (i == 0 || all[i].ratio) text += row(all[i], all[0], i == shape.kept);
   }
+  if (shape.tiles) text += tiles_text(*shape.tiles);
   return text;
 }
 
@@ -104,6 +126,23 @@ json::object candidate_object(const TuneCandidate& candidate) {
   return object;
 }
 
+json::value tiles_value(const std::optional<TileTuning>& tiles) {
+  if (!tiles) return nullptr;
+  json::array buckets;
+  for (const TileBucket& bucket : tiles->buckets) {
+    const auto seconds = [&](double value) { return bucket.ratio ? json::value(value) : nullptr; };
+    buckets.push_back({{"tokens", bucket.tokens},
+                       {"exact", bucket.exact},
+                       {"vectors_seconds", seconds(bucket.vectors_seconds)},
+                       {"tiles_seconds", seconds(bucket.tiles_seconds)},
+                       {"ratio", ratio_value(bucket.ratio)}});
+  }
+  return {{"from_tokens", tiles->kept},
+          {"own", tiles->own},
+          {"reason", reason(*tiles)},
+          {"buckets", std::move(buckets)}};
+}
+
 json::object shape_object(const ShapeTuning& shape) {
   json::array candidates;
   for (const TuneCandidate& candidate : shape.candidates) {
@@ -115,7 +154,8 @@ json::object shape_object(const ShapeTuning& shape) {
           {"kept", plan_object(shape.candidates[shape.kept].plan)},
           {"own", shape.kept == 0},
           {"reason", reason(shape)},
-          {"candidates", std::move(candidates)}};
+          {"candidates", std::move(candidates)},
+          {"tile_registers", tiles_value(shape.tiles)}};
 }
 
 }  // namespace

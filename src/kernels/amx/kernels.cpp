@@ -32,12 +32,13 @@ TERN_INLINE void write_sums(const std::int32_t* sums, std::int32_t sum, float fa
 #include "kernels/generic/tmm_attention_body.h"
 #include "kernels/generic/tmm_body.h"
 
-// Fewer tokens go to the dot products of four bytes, which read weights at the speed of memory.
-constexpr std::size_t kLeastTmmTokens = 8;
+// Fewer tokens go to the dot products of four bytes, which read weights at the speed of memory,
+// where nothing was measured.
+constexpr std::uint32_t kLeastTmmTokens = 8;
 
 void linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x, std::size_t tokens,
             float* y, std::size_t y_stride) {
-  if (tokens < kLeastTmmTokens) {
+  if (tokens < (w.tile_tokens != 0 ? w.tile_tokens : kLeastTmmTokens)) {
     ternary_linear(w, rows, x, tokens, y, y_stride);
   } else if (w.packing == Packing::kFiveTrits) {
     tmm_linear<Packing::kFiveTrits>(w, rows, x, tokens, y, y_stride, pattern_of(w).prefetch_bytes);
@@ -75,6 +76,7 @@ constexpr std::uint32_t kAvx512Vbmi = kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512
 
 consteval KernelTable table_of(const char* name, std::uint32_t features) {
   KernelTable table = TERN_KERNEL_TABLE(name, features, linear, ceiling_loop);
+  table.tile_tokens = kLeastTmmTokens;
   table.attention_chunk_int8 = attention_int8;
   return table;
 }
@@ -86,6 +88,8 @@ const KernelTable kAmxTable = table_of("amx", kAvx512Vbmi | kCpuAmxInt8);
 #else
 extern const KernelTable kAmxEmulatedTable;
 const KernelTable kAmxEmulatedTable = table_of("amx-emulated", kAvx512Vbmi);
+std::uint64_t emulated_configurations();
+std::uint64_t emulated_configurations() { return registers.configurations; }
 #endif
 
 }  // namespace tern::kernels

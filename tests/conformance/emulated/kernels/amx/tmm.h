@@ -8,6 +8,7 @@ struct Registers {
   std::size_t rows[kTmmRegisters];
   std::uint8_t bytes[kTmmRegisters][kTmmRows][kTmmRowBytes];
   bool configured;
+  std::uint64_t configurations;   // so far
   const std::int8_t* values_end;  // behind the last activation; null: not looked at
 };
 thread_local Registers registers;
@@ -21,6 +22,7 @@ TERN_INLINE void configure_tmm(std::size_t rows) {
   for (int t = 0; t < kTmmRegisters; ++t) registers.rows[t] = t < kFirstCodes ? rows : kTmmRows;
   __builtin_memset(registers.bytes, 0, sizeof registers.bytes);
   registers.configured = true;
+  ++registers.configurations;
 }
 TERN_INLINE void release_tmm() {
   demand(registers.configured);
