@@ -329,6 +329,11 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "options.available_memory >= logits",
         ): "nothing is left either way",
         (
+            "embedder.cpp",
+            "bound",
+            "work.size() <= kMostTexts",
+        ): "pages have room for one more: texts that share a step's rows leave some",
+        (
             "stepper.cpp",
             "clause",
             "!advance.failed",

@@ -223,6 +223,7 @@ TEST_F(EngineTest, ItsEndCancelsWhatItStillHas) {
     r.on_update = waits.ear();
     ASSERT_TRUE(e->submit(r).ok());
     EXPECT_FALSE(e->wait_idle(Clock::now() + std::chrono::milliseconds(1)));
+    e->stop();  // and its destructor once more
   }
   EXPECT_EQ(waits.wait(), EndReason::kCancelled);
   EXPECT_EQ(runs.wait(), EndReason::kCancelled);
