@@ -162,7 +162,7 @@ class PackedTest(CliTest):
         self.assert_fails(outcome, USAGE, "expected a new or an empty folder")
         self.assertEqual(file.read_bytes(), b"mine")
         outcome = tern("transcode", MODEL, "-o", "", "--type", "hf_packed")
-        self.assert_fails(outcome, USAGE, "expected the name of a folder")
+        self.assert_fails(outcome, USAGE, "expected a value, found an empty one")
         outcome = tern("transcode", MODEL, "-o", self.folder / "no/x", "--type", "hf_packed")
         self.assert_fails(outcome, IO, "cannot make the folder")
 
