@@ -181,8 +181,12 @@ TEST_F(EngineTest, AFullQueueIsRefusedWithATimeToComeAgain) {
   Owner second;
   r.on_update = second.ear();
   ASSERT_TRUE(e->submit(r).ok());
+  const auto held = std::chrono::milliseconds(30);
+  std::this_thread::sleep_for(held);
+  EXPECT_GE(e->state().since_step, held);  // one runs, one waits
   r.on_update = nullptr;
   ASSERT_TRUE(e->submit(r).ok());
+  EXPECT_GE(e->state().since_step, held);
   const auto refused = e->submit(r);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::kOverloaded);
@@ -192,6 +196,7 @@ TEST_F(EngineTest, AFullQueueIsRefusedWithATimeToComeAgain) {
   go_on.count_down();
   EXPECT_EQ(second.wait(), EndReason::kCancelled);
   EXPECT_TRUE(e->wait_idle(Clock::now() + std::chrono::minutes(1)));
+  EXPECT_EQ(e->state().since_step, Clock::duration::zero());
   EXPECT_TRUE(e->submit(request("Once", 1)).ok());
 }
 
