@@ -344,6 +344,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
                 ("sampler.cpp", "never", "all && options_.top_p == 1.0f"),
                 ("sampler.cpp", "bound", "options_.top_k > candidates_.size()"),
                 ("sampler.cpp", "never", "score + kLargestGumbel < best"),
+                ("sampler.cpp", "never", "score + gumbel_bound(bits) < best"),
                 ("sampler.cpp", "bound", "score + kLargestGumbel <= best"),
             ),
             "work that changes no outcome: no token is penalised, sorted out or able to win",
