@@ -346,6 +346,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
                 ("sampler.cpp", "never", "score + kLargestGumbel < best"),
                 ("sampler.cpp", "never", "score + gumbel_bound(bits) < best"),
                 ("sampler.cpp", "bound", "score + kLargestGumbel <= best"),
+                ("sampler.cpp", "bound", "score + gumbel_bound(bits) <= best"),
             ),
             "work that changes no outcome: no token is penalised, sorted out or able to win",
         ),

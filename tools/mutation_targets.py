@@ -335,6 +335,7 @@ TARGETS = {
     "engine": Target(
         files=(
             "src/engine/answer.cpp",
+            "src/engine/answer_pace.cpp",
             "src/engine/chat_session.cpp",
             "src/engine/embedder.cpp",
             "src/engine/engine.cpp",
@@ -352,6 +353,7 @@ TARGETS = {
         program="tests/engine/engine_test",
         first={
             "src/engine/answer.cpp": "GenerateTest.*",
+            "src/engine/answer_pace.cpp": "AnswerPace.*",
             "src/engine/chat_session.cpp": "*/ChatSessionTest.*",
             "src/engine/embedder.cpp": "EmbedderTest.*",
             "src/engine/engine.cpp": "EngineTest.*",

@@ -1,7 +1,5 @@
 #include "engine/engine.h"
 
-#include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 
@@ -73,9 +71,7 @@ EngineState Engine::state() const {
 
 std::chrono::seconds Engine::retry_after() const {
   const std::lock_guard lock(mutex_);
-  const double surplus = 1.0 + static_cast<double>(state_.waiting) - options_.queue;
-  const double seconds = std::ceil(std::max(surplus, 1.0) * seconds_an_answer_);
-  return std::chrono::seconds(static_cast<int>(std::clamp(seconds, 1.0, 60.0)));
+  return pace_.until_room(state_.waiting, options_.queue);
 }
 
 void Engine::publish() {
@@ -85,14 +81,11 @@ void Engine::publish() {
   state_.free_pages = scheduler_->pool().free_pages();
 }
 
-void Engine::note_pace(std::size_t answered) {
+void Engine::note_step(std::size_t answered) {
   const auto now = Clock::now();
-  since_answer_ += now - last_step_;
+  pace_.note(answered, std::chrono::duration<double>(now - last_step_).count());
   last_step_ = now;
-  if (answered == 0) return;
-  const double seconds = std::chrono::duration<double>(since_answer_).count();
-  seconds_an_answer_ += 0.2 * (seconds / static_cast<double>(answered) - seconds_an_answer_);
-  since_answer_ = {};
+  ++state_.steps;
 }
 
 void Engine::run(const std::stop_token& stop) {
@@ -117,8 +110,7 @@ void Engine::run(const std::stop_token& stop) {
     scheduler_->step();
     const std::size_t answered = before - scheduler_->running() - scheduler_->waiting();
     lock.lock();
-    ++state_.steps;
-    note_pace(answered);
+    note_step(answered);
     publish();
   }
   lock.unlock();

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "engine/answer_pace.h"
 #include "engine/scheduler.h"
 
 namespace tern::engine {
@@ -63,8 +64,9 @@ class Engine {
   Engine(const EngineOptions& options, std::unique_ptr<Scheduler> scheduler);
 
   void run(const std::stop_token& stop);
-  void publish();                        // mutex_ held, as for
-  void note_pace(std::size_t answered);  // after a step
+  // With mutex_ held:
+  void publish();
+  void note_step(std::size_t answered);
 
   EngineOptions options_;
   std::unique_ptr<Scheduler> scheduler_;  // the thread's, but for what any thread may call
@@ -74,9 +76,8 @@ class Engine {
   std::vector<std::unique_ptr<Task>> inbox_;
   EngineState state_;
   Clock::time_point last_step_ = Clock::now();
-  Clock::duration since_answer_{};  // busy since the last answer ended
-  double seconds_an_answer_ = 1.0;  // smoothed
-  std::jthread thread_;             // last: it uses the others
+  AnswerPace pace_;
+  std::jthread thread_;  // last: it uses the others
 };
 
 }  // namespace tern::engine
