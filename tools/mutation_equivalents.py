@@ -328,6 +328,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "bound",
             "options.available_memory >= logits",
         ): "nothing is left either way",
+        ("answer_pace.cpp", "bound", "waiting <= queue"): "one answer either way",
         (
             "embedder.cpp",
             "bound",

@@ -229,6 +229,7 @@ TEST_F(EngineTest, ItsEndCancelsWhatItStillHas) {
     ASSERT_TRUE(e->submit(r).ok());
     EXPECT_FALSE(e->wait_idle(Clock::now() + std::chrono::milliseconds(1)));
     e->stop();  // and its destructor once more
+    EXPECT_EQ(e->state().running + e->state().waiting, 0u);
   }
   EXPECT_EQ(waits.wait(), EndReason::kCancelled);
   EXPECT_EQ(runs.wait(), EndReason::kCancelled);
