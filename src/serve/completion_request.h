@@ -18,6 +18,9 @@
 
 namespace tern::serve {
 
+// No request was asked for later: the end of the year 9999, in seconds since the epoch.
+inline constexpr std::int64_t kLatestCreated = 253'402'300'799;
+
 // Where a stream is to go on: the id of the last event that a client has seen. An answer depends on
 // nothing but the request, its seed and its time, so it is computed again and what was sent is left
 // out.

@@ -8,7 +8,6 @@ namespace tern::serve {
 namespace {
 
 constexpr std::size_t kMostBytes = 4096;
-constexpr std::int64_t kLatest = 253'402'300'799;  // the end of the year 9999
 
 template <typename T>
 bool read_number(std::string_view text, T& number) {
@@ -44,7 +43,7 @@ std::optional<EventId> EventId::parse(std::string_view text) {
   };
   if (!std::all_of(id.completion.begin(), id.completion.end(), plain)) return std::nullopt;
   if (!read_number(next(), id.seed) || !read_number(next(), id.created)) return std::nullopt;
-  if (id.created < 0 || id.created > kLatest) return std::nullopt;
+  if (id.created < 0 || id.created > kLatestCreated) return std::nullopt;
   for (;;) {
     const std::size_t end = std::min(text.find('-'), text.size());
     id.sent.emplace_back();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/json.h"
+#include "serve/completion_request.h"
 
 namespace tern::serve {
 
@@ -12,8 +13,6 @@ namespace json = boost::json;
 using text::TokenId;
 
 namespace {
-
-constexpr std::uint64_t kLatest = 253'402'300'799;  // the end of the year 9999
 
 // Reads fields of a line, and remembers the first that is not what it should be.
 class LogFields {
@@ -96,7 +95,7 @@ Result<std::optional<LoggedRequest>> read_logged_request(std::string_view line) 
   request.build = fields.text("version");
   request.model = fields.text("model");
   request.seed = fields.number("seed", UINT64_MAX);
-  request.created = static_cast<std::int64_t>(fields.number("created", kLatest));
+  request.created = static_cast<std::int64_t>(fields.number("created", kLatestCreated));
   request.context = static_cast<std::uint32_t>(fields.number("context", UINT32_MAX));
   if (object->contains("max_tokens")) {
     request.max_tokens = static_cast<std::uint32_t>(fields.number("max_tokens", UINT32_MAX));
