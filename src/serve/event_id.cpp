@@ -21,7 +21,8 @@ bool read_number(std::string_view text, T& number) {
 std::string EventId::to_string() const {
   std::string text = completion + "." + std::to_string(seed) + "." + std::to_string(created) + ".";
   for (std::size_t i = 0; i < sent.size(); ++i) {
-    text += (i == 0 ? "" : "-") + std::to_string(sent[i]);
+    if (i > 0) text += '-';
+    text += std::to_string(sent[i]);
   }
   return text;
 }
