@@ -9,6 +9,7 @@ inline constexpr int kBatchTokens = 6;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 3;
 inline constexpr int kScanGroups = 2;
+inline constexpr int kScanBlockGroups = 2;
 inline constexpr int kScanQueries = 8;
 inline constexpr int kMaxVectors = 4;
 inline constexpr int kCeilingChains = 24;

@@ -23,6 +23,7 @@ inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 3;
 inline constexpr int kMaxVectors = 4;
 inline constexpr int kScanGroups = 2;
+inline constexpr int kScanBlockGroups = 2;
 inline constexpr int kScanQueries = 8;
 inline constexpr int kCeilingChains = 24;
 inline constexpr std::size_t kPrefetchBytes = 4096;

@@ -86,31 +86,42 @@ void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* 
   for (std::size_t g = step * kScanGroups; g < groups; ++g) scan_block(w, rows, x, g, 1, 1, s);
 }
 
-// One of the digits of kQueries rows of them, from q on, over one group of rows: values[q][r]
-// becomes the sum of the high ones, or, of low ones, what that sum makes with theirs. The first of
-// the rows ask for what follows; the group is near for the others. A function of its own: GCC would
-// make one loop of several.
-template <int kQueries, bool kLow>
-__attribute__((noinline)) void scan_group(const ScanTiles& w, std::size_t rows, const DigitRows& x,
-                                          std::size_t q, std::size_t group, float* const* values) {
-  ByteSums sums[kQueries][kScanVectorsPerGroup];
+// One of the digits of kQueries rows of them, from q on, over kGroups groups of rows of the matrix:
+// values[q][r] becomes the sum of the high ones, or, of low ones, what that sum makes with theirs.
+// Of the groups where `fetch` says so, the one that is kGroups further on is asked for, into the
+// second cache: all blocks of digits share that, as all but the first of them find their groups
+// near. A function of its own: GCC would make one loop of several.
+template <int kGroups, int kQueries, bool kLow>
+__attribute__((noinline)) void scan_groups(const ScanTiles& w, std::size_t rows, const DigitRows& x,
+                                           std::size_t q, std::size_t group, const bool* fetch,
+                                           float* const* values) {
+  constexpr int kVectors = kGroups * kScanVectorsPerGroup;
+  ByteSums sums[kQueries][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kQueries; ++i) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kScanVectorsPerGroup; ++v) sums[i][v] = byte_sums_zero();
+    for (int v = 0; v < kVectors; ++v) sums[i][v] = byte_sums_zero();
   }
-  const std::uint8_t* codes = w.codes + group * w.tiles * kScanTileBytes;
+  const std::size_t group_bytes = w.tiles * kScanTileBytes;
+  const std::uint8_t* codes = w.codes + group * group_bytes;
   const std::int8_t* digits = x.digits + q * kDigitBytes + (kLow ? kScanColumns : 0);
   const std::size_t stride = x.rows * kDigitBytes;
   for (std::size_t tile = 0; tile < w.tiles; ++tile, codes += kScanTileBytes, digits += stride) {
-    if (!kLow && q == 0) fetch_weights(codes + kPrefetchBytes);
+    Bytes bytes[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kScanVectorsPerGroup; ++v) {
-      const Bytes bytes = load_bytes(codes + v * kScanVectorBytes);
-#pragma GCC unroll 16
-      for (int i = 0; i < kQueries; ++i) {
-        sums[i][v] = multiply_bytes(sums[i][v], bytes, digit_quad(digits + i * kDigitBytes));
+    for (int v = 0; v < kVectors; ++v) {
+      const int g = v / kScanVectorsPerGroup;
+      const std::uint8_t* at = codes + static_cast<std::size_t>(g) * group_bytes;
+      bytes[v] = load_bytes(at + v % kScanVectorsPerGroup * kScanVectorBytes);
+      if (!kLow && v % kScanVectorsPerGroup == 0 && fetch[g]) {
+        __builtin_prefetch(at + kGroups * group_bytes, 0, 2);
       }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kQueries; ++i) {
+      const DigitQuad quad = digit_quad(digits + i * kDigitBytes);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sums[i][v] = multiply_bytes(sums[i][v], bytes[v], quad);
     }
   }
 #pragma GCC unroll 16
@@ -118,7 +129,7 @@ __attribute__((noinline)) void scan_group(const ScanTiles& w, std::size_t rows, 
     const DigitScale& of = x.of[q + static_cast<std::size_t>(i)];
     float* const to = values[q + static_cast<std::size_t>(i)];
 #pragma GCC unroll 8
-    for (int v = 0; v < kScanVectorsPerGroup; ++v) {
+    for (int v = 0; v < kVectors; ++v) {
       const std::size_t row = group * kTileRows + static_cast<std::size_t>(v) * kVectorRows;
       const Wide sum = byte_total(sums[i][v]);
       store_rows(to, row, rows,
@@ -128,32 +139,43 @@ __attribute__((noinline)) void scan_group(const ScanTiles& w, std::size_t rows, 
   }
 }
 
-template <bool kLow, int kQueries = 2 * kScanQueries>
-TERN_INLINE void scan_group_by(const ScanTiles& w, std::size_t rows, const DigitRows& x,
-                               std::size_t q, std::size_t count, std::size_t group,
-                               float* const* values) {
+template <int kGroups, bool kLow, int kQueries = kScanQueries>
+TERN_INLINE void scan_groups_by(const ScanTiles& w, std::size_t rows, const DigitRows& x,
+                                std::size_t q, std::size_t count, std::size_t group,
+                                const bool* fetch, float* const* values) {
   if constexpr (kQueries > 1) {
     if (count < kQueries) {
-      scan_group_by<kLow, kQueries - 1>(w, rows, x, q, count, group, values);
+      scan_groups_by<kGroups, kLow, kQueries - 1>(w, rows, x, q, count, group, fetch, values);
       return;
     }
   }
-  scan_group<kQueries, kLow>(w, rows, x, q, group, values);
+  scan_groups<kGroups, kQueries, kLow>(w, rows, x, q, group, fetch, values);
 }
 
-// `count` rows of digits from `first` on, in blocks about equally large.
+// `count` rows of digits from `first` on, in blocks about equally large, over some groups.
+template <int kGroups, bool kLow>
+TERN_INLINE void scan_blocks(const ScanTiles& w, std::size_t rows, const DigitRows& x,
+                             std::size_t first, std::size_t count, std::size_t group,
+                             float* const* values) {
+  const std::size_t blocks = (count + kScanQueries - 1) / kScanQueries;
+  for (std::size_t block = 0; block < blocks; ++block) {
+    bool fetch[kGroups];
+    for (std::size_t g = 0; g < kGroups; ++g) fetch[g] = g % blocks == block;
+    const std::size_t q = count * block / blocks;
+    const std::size_t end = count * (block + 1) / blocks;
+    scan_groups_by<kGroups, kLow>(w, rows, x, first + q, end - q, group, fetch, values);
+  }
+}
+
 template <bool kLow>
 TERN_INLINE void scan_digits(const ScanTiles& w, std::size_t rows, const DigitRows& x,
                              std::size_t first, std::size_t count, float* const* values) {
-  constexpr std::size_t kMost = 2 * kScanQueries;
-  const std::size_t blocks = (count + kMost - 1) / kMost;
-  for (std::size_t group = 0; group * kTileRows < rows; ++group) {
-    for (std::size_t block = 0; block < blocks; ++block) {
-      const std::size_t q = count * block / blocks;
-      const std::size_t end = count * (block + 1) / blocks;
-      scan_group_by<kLow>(w, rows, x, first + q, end - q, group, values);
-    }
+  const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
+  std::size_t group = 0;
+  for (; group + kScanBlockGroups <= groups; group += kScanBlockGroups) {
+    scan_blocks<kScanBlockGroups, kLow>(w, rows, x, first, count, group, values);
   }
+  for (; group < groups; ++group) scan_blocks<1, kLow>(w, rows, x, first, count, group, values);
 }
 
 void scan_high(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* const* high) {
