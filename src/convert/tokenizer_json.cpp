@@ -179,14 +179,7 @@ class TokenizerReader {
     if (id == nullptr || !id->is_int64() || id->get_int64() < 0 || id->get_int64() >= vocab_) {
       return entry.malformed("id", expected_id(content) + entry.shown("id"));
     }
-    for (const char* key : {"lstrip", "rstrip", "single_word"}) {
-      TERN_ASSIGN(const bool set, entry.flag_or(key, false));
-      if (set) {
-        return entry.unsupported(key, "the token " + in_quotes(content) +
-                                          " takes more of the text than its name, which is not "
-                                          "supported");
-      }
-    }
+    TERN_TRY(check_plain_name(entry, content));
     TERN_ASSIGN(const bool special, entry.flag_or("special", false));
     const auto index = static_cast<std::uint32_t>(id->get_int64());
     const auto [known, is_new] = ids_.emplace(content, index);
@@ -288,6 +281,17 @@ void HfVocabulary::put(std::uint32_t id, std::string token, TokenKind kind) {
   }
   tokens[id] = std::move(token);
   kinds[id] = kind;
+}
+
+Result<void> check_plain_name(const JsonSettings& token, const std::string& content) {
+  for (const char* key : {"lstrip", "rstrip", "single_word"}) {
+    TERN_ASSIGN(const bool set, token.flag_or(key, false));
+    if (!set) continue;
+    return token.unsupported(key, "the token " + in_quotes(content) +
+                                      " takes more of the text than its name, which is not "
+                                      "supported");
+  }
+  return {};
 }
 
 Result<HfVocabulary> read_tokenizer_json(const json::object& file, const SpecialNames& names,
