@@ -10,6 +10,7 @@
 #include "convert/known_pre_tokenizers.h"
 #include "convert/pieces_json.h"
 #include "convert/vocabulary.h"
+#include "core/keyed_hash.h"
 #include "format/gguf/gguf_text.h"
 
 namespace tern::convert {
@@ -263,7 +264,7 @@ class TokenizerReader {
   const SpecialNames& names_;
   std::uint32_t vocab_;
   HfVocabulary vocabulary_;
-  std::unordered_map<std::string, std::uint32_t> ids_;  // while tokens are added
+  std::unordered_map<std::string, std::uint32_t, KeyedHash> ids_;  // while tokens are added
 };
 
 }  // namespace

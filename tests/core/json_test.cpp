@@ -3,15 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <array>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <cstdint>
-#include <cstring>
 #include <ctime>
-#include <random>
 #include <string>
 #include <unordered_set>
+#include <vector>
+
+#include "support/colliding_names.h"
 
 namespace tern {
 namespace {
@@ -56,39 +55,6 @@ TEST(Json, KeepsToItsLimits) {
   EXPECT_THAT(outcome("12345", {.bytes = 4}), HasSubstr("at most 4 bytes"));
 }
 
-// Names of eight characters of ASCII, as JSON writes them, whose std::hash in libstdc++
-// (MurmurHash2 with a seed that everybody knows) is a multiple of `buckets`.
-class CollidingNames {
- public:
-  explicit CollidingNames(std::uint64_t buckets) : buckets_(buckets) {}
-
-  std::string next() {
-    for (;;) {
-      std::uint64_t word = unhashed(random_() % (~0ull / buckets_) * buckets_);
-      std::array<char, sizeof word> name{};
-      std::memcpy(name.data(), &word, sizeof word);
-      if ((word & 0x8080808080808080u) == 0) return {name.data(), name.size()};
-    }
-  }
-
- private:
-  static constexpr std::uint64_t kFactor = 0xc6a4a7935bd1e995u;
-  static std::uint64_t shifted(std::uint64_t x) { return x ^ (x >> 47); }  // its own inverse
-  static std::uint64_t divided(std::uint64_t x) {  // by the factor, modulo 2^64
-    std::uint64_t inverse = kFactor;
-    for (int i = 0; i < 6; ++i) inverse *= 2 - kFactor * inverse;
-    return x * inverse;
-  }
-  static std::uint64_t unhashed(std::uint64_t hash) {
-    const std::uint64_t begin = 0xc70f6907u ^ (sizeof hash * kFactor);
-    const std::uint64_t data = divided(shifted(divided(shifted(hash)))) ^ begin;
-    return divided(shifted(divided(data)));
-  }
-
-  std::uint64_t buckets_;
-  std::mt19937_64 random_{1};
-};
-
 double seconds_for(const std::vector<std::string>& names) {
   boost::json::object object;
   for (const std::string& name : names) object[name] = 0;
@@ -103,8 +69,8 @@ TEST(Json, TakesAsLongForNamesOfOneHashAsForOthers) {
   constexpr std::size_t kNames = 60'000;
   std::unordered_set<std::size_t> table;
   for (std::size_t i = 0; i < kNames; ++i) table.insert(i);
-  CollidingNames colliding(table.bucket_count());
-  CollidingNames others(1);
+  test::CollidingNames colliding(table.bucket_count());
+  test::CollidingNames others(1);
   std::vector<std::string> chosen;
   std::vector<std::string> ordinary;
   for (std::size_t i = 0; i < kNames; ++i) {
