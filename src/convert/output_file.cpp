@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kMagic = "tern-convert-1";
+constexpr std::string_view kMagic = "tern-convert-1";
 constexpr std::size_t kMostJournal = std::size_t{64} << 20;
 
 Result<FileDescriptor> open_file(const fs::path& path, int flags) {
@@ -75,7 +75,7 @@ void OutputFile::read_journal(const std::string& fingerprint) {
 // touched.
 Result<void> OutputFile::lock_part() {
   for (;;) {
-    TERN_ASSIGN(fd_, open_file(part_, O_RDWR | O_CREAT));
+    TERN_ASSIGN(fd_, open_file(part_, O_RDWR | O_CREAT | O_NOFOLLOW));
     if (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
       return Error{ErrorCode::kUsage, "another conversion is writing this file; wait for it",
                    part_.string()};
@@ -89,12 +89,36 @@ Result<void> OutputFile::lock_part() {
   }
 }
 
+// Opens the journal where part and journal are an earlier call's, or nothing is there yet.
+// Something else of such a name is somebody's: it would be written over.
+Result<void> OutputFile::open_journal() {
+  const auto foreign = [](const fs::path& path) {
+    return Error{ErrorCode::kUsage,
+                 "expected what an earlier call left here, found another file; take it away, or "
+                 "write elsewhere",
+                 path.string()};
+  };
+  struct stat status {};
+  if (::fstat(fd_.get(), &status) != 0) return io_error(part_, "cannot ask for its size", errno);
+  const bool has_part = status.st_size != 0;
+  std::error_code ignored;
+  if (has_part && !fs::exists(fs::symlink_status(journal_, ignored))) return foreign(part_);
+  TERN_ASSIGN(journal_fd_, open_file(journal_, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW));
+  std::string start(kMagic.size(), '\0');
+  const ssize_t read = ::pread(journal_fd_.get(), start.data(), start.size(), 0);
+  if (read < 0) return io_error(journal_, "cannot read", errno);
+  start.resize(static_cast<std::size_t>(read));
+  if (kMagic.starts_with(start)) return {};  // or the beginning of it: an end came just then
+  if (!has_part) ::unlink(part_.c_str());
+  return foreign(journal_);
+}
+
 Result<OutputFile> OutputFile::open(const fs::path& path, const std::string& fingerprint,
                                     std::uint64_t bytes) {
   TERN_TRY(check_file_place(path));
   OutputFile file(path, bytes);
   TERN_TRY(file.lock_part());
-  TERN_ASSIGN(file.journal_fd_, open_file(file.journal_, O_RDWR | O_CREAT | O_APPEND));
+  TERN_TRY(file.open_journal());
   file.read_journal(fingerprint);
   struct stat status {};
   if (::fstat(file.fd_.get(), &status) != 0) {

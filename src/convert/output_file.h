@@ -26,7 +26,8 @@ class OutputFile {
  public:
   // `fingerprint`, 64 hexadecimal digits, stands for all that decides the bytes: a journal of
   // another one is left behind, with its part. Errors: kIo; kUsage where another process is at work
-  // there, or where something stands that is no file.
+  // there, where something stands that is no file, and where part or journal are another file, of
+  // which nothing is touched.
   static Result<OutputFile> open(const std::filesystem::path& path, const std::string& fingerprint,
                                  std::uint64_t bytes);
 
@@ -56,6 +57,7 @@ class OutputFile {
  private:
   OutputFile(std::filesystem::path path, std::uint64_t bytes);
   Result<void> lock_part();
+  Result<void> open_journal();
   void read_journal(const std::string& fingerprint);
 
   std::filesystem::path path_;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/keyed_hash.h"
 #include "format/gguf/gguf_text.h"
 
 namespace tern::convert {
@@ -214,8 +215,8 @@ class Merges {
 
   const JsonSettings& model_;
   HfVocabulary& vocabulary_;
-  std::unordered_map<std::string, std::size_t> ids_;
-  std::unordered_set<std::string> seen_;
+  std::unordered_map<std::string, std::size_t, KeyedHash> ids_;
+  std::unordered_set<std::string, KeyedHash> seen_;
   std::unordered_set<std::size_t> made_;
   std::size_t last_ = 0;
 };

@@ -1,6 +1,7 @@
 #include "convert/plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <boost/json/value.hpp>
 #include <cmath>
 #include <set>
@@ -279,6 +280,11 @@ class Planner {
     add(config_text_);
     for (const format::SafetensorsFile& file : plan.checkpoint.files()) {
       add(file.source().identity() + "\n");
+    }
+    for (const TensorJob& job : plan.jobs) {  // what a server said before its bytes are all proved
+      const auto scale = std::bit_cast<std::uint32_t>(job.scale);
+      add(std::to_string(job.file) + " " + std::to_string(job.source->offset) + " " +
+          std::to_string(scale) + "\n");
     }
     return hash.finish();
   }

@@ -131,20 +131,32 @@ class TokenizerAdder {
     }
     std::ranges::sort(added, {}, [](const auto& entry) { return entry.first; });
     for (const auto& [id, entry] : added) {
-      const JsonSettings token(entry->get_object(), all.source() + ": added_tokens_decoder");
-      TERN_ASSIGN(const std::string content, token.text("content"));
-      TERN_ASSIGN(const bool special, token.flag_or("special", false));
-      if (id < vocabulary.tokens.size()) {
-        if (vocabulary.tokens[id] == content) continue;
-        return token.malformed(std::to_string(id), "expected " + in_quotes(vocabulary.tokens[id]) +
-                                                       " of tokenizer.model, found " +
-                                                       in_quotes(content));
-      }
-      TERN_TRY(check_count(id));  // bounds the memory; all are counted at the end
-      vocabulary.put(id, content,
-                     special ? text::TokenKind::kControl : text::TokenKind::kUserDefined);
-      vocabulary.scores.resize(vocabulary.tokens.size());
+      TERN_TRY(add_token(id, {entry->get_object(), all.source() + ": added_tokens_decoder"},
+                         vocabulary));
     }
+    return {};
+  }
+
+  // One that the model has as a piece, too, is found in a text before there are pieces all the
+  // same.
+  Result<void> add_token(std::uint32_t id, const JsonSettings& token,
+                         HfVocabulary& vocabulary) const {
+    TERN_ASSIGN(const std::string content, token.text("content"));
+    TERN_TRY(check_plain_name(token, content));
+    TERN_ASSIGN(const bool special, token.flag_or("special", false));
+    const bool known = id < vocabulary.tokens.size();
+    if (known && vocabulary.tokens[id] != content) {
+      return token.malformed(std::to_string(id), "expected " + in_quotes(vocabulary.tokens[id]) +
+                                                     " of tokenizer.model, found " +
+                                                     in_quotes(content));
+    }
+    const bool fixed = known && (vocabulary.kinds[id] == text::TokenKind::kUnknown ||
+                                 vocabulary.kinds[id] == text::TokenKind::kByte);
+    if (fixed) return {};
+    TERN_TRY(check_count(id));  // bounds the memory; all are counted at the end
+    vocabulary.put(id, content,
+                   special ? text::TokenKind::kControl : text::TokenKind::kUserDefined);
+    vocabulary.scores.resize(vocabulary.tokens.size());
     return {};
   }
 

@@ -10,6 +10,7 @@
 #include "convert/known_pre_tokenizers.h"
 #include "convert/pieces_json.h"
 #include "convert/vocabulary.h"
+#include "core/keyed_hash.h"
 #include "format/gguf/gguf_text.h"
 
 namespace tern::convert {
@@ -179,14 +180,7 @@ class TokenizerReader {
     if (id == nullptr || !id->is_int64() || id->get_int64() < 0 || id->get_int64() >= vocab_) {
       return entry.malformed("id", expected_id(content) + entry.shown("id"));
     }
-    for (const char* key : {"lstrip", "rstrip", "single_word"}) {
-      TERN_ASSIGN(const bool set, entry.flag_or(key, false));
-      if (set) {
-        return entry.unsupported(key, "the token " + in_quotes(content) +
-                                          " takes more of the text than its name, which is not "
-                                          "supported");
-      }
-    }
+    TERN_TRY(check_plain_name(entry, content));
     TERN_ASSIGN(const bool special, entry.flag_or("special", false));
     const auto index = static_cast<std::uint32_t>(id->get_int64());
     const auto [known, is_new] = ids_.emplace(content, index);
@@ -270,7 +264,7 @@ class TokenizerReader {
   const SpecialNames& names_;
   std::uint32_t vocab_;
   HfVocabulary vocabulary_;
-  std::unordered_map<std::string, std::uint32_t> ids_;  // while tokens are added
+  std::unordered_map<std::string, std::uint32_t, KeyedHash> ids_;  // while tokens are added
 };
 
 }  // namespace
@@ -288,6 +282,17 @@ void HfVocabulary::put(std::uint32_t id, std::string token, TokenKind kind) {
   }
   tokens[id] = std::move(token);
   kinds[id] = kind;
+}
+
+Result<void> check_plain_name(const JsonSettings& token, const std::string& content) {
+  for (const char* key : {"lstrip", "rstrip", "single_word"}) {
+    TERN_ASSIGN(const bool set, token.flag_or(key, false));
+    if (!set) continue;
+    return token.unsupported(key, "the token " + in_quotes(content) +
+                                      " takes more of the text than its name, which is not "
+                                      "supported");
+  }
+  return {};
 }
 
 Result<HfVocabulary> read_tokenizer_json(const json::object& file, const SpecialNames& names,

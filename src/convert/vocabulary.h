@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "arch/json_settings.h"
 #include "core/result.h"
 #include "text/vocabulary.h"
 
@@ -41,6 +42,9 @@ struct SpecialNames {
   std::string bos;
   std::string eos;
 };
+// Errors: kUnsupported where an added token takes more of a text than its name.
+Result<void> check_plain_name(const arch::JsonSettings& token, const std::string& content);
+
 // tokenizer.json with byte-level BPE, whose pre-tokenizer is known by its content, or with
 // SentencePiece's BPE or unigram; what is not known is refused. Ids are below `vocab`, the rows of
 // the embedding. Errors: kMalformed, kUnsupported, with `source`.

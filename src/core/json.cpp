@@ -3,8 +3,8 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parser.hpp>
+#include <set>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 namespace tern {
@@ -63,7 +63,8 @@ class NameCheck {
   bool on_comment(json::string_view, Code&) { return true; }
 
  private:
-  std::vector<std::unordered_set<std::string>> open_;
+  // In order, not hashed: names that somebody chose to have one hash would take quadratic time.
+  std::vector<std::set<std::string>> open_;
   std::string name_;
   std::string twice_;
 };

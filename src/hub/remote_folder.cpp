@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "core/sha256.h"
 #include "hub/blob_hash.h"
 #include "hub/spool.h"
 
@@ -34,16 +37,53 @@ class RemoteSource final : public FileSource {
     if (spool_.holds(offset, bytes.size())) return spool_.read(offset, bytes);
     if (bytes.empty()) return {};
     TERN_TRY(file_->read(offset, bytes));
-    return bytes.size() == size() ? check(bytes) : Result<void>();
+    if (bytes.size() == size()) return check(bytes);
+    const std::scoped_lock lock(mutex_);
+    unproved_.push_back({offset, bytes.size(), sha256_of(bytes)});
+    return {};
   }
   Result<void> prepare(std::uint64_t begin, std::uint64_t end) const override {
     if (is_gits()) return bring_all();
-    return spool_.fill(*file_, begin, end, options_.connections, options_.chunk_bytes, stop_);
+    TERN_TRY(spool_.fill(*file_, begin, end, options_.connections, options_.chunk_bytes, stop_));
+    return prove();
   }
   // Its commit is what was asked for, and the hash of the whole tells the reader.
   Result<void> check_unchanged() const override { return {}; }
 
  private:
+  // Bytes that were used before the range was brought that the reader holds to the file's hash.
+  struct Unproved {
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
+    std::string sha256;
+  };
+
+  static std::string sha256_of(std::span<const std::byte> bytes) {
+    Sha256 hash;
+    hash.update(bytes);
+    return hash.finish();
+  }
+
+  Result<void> prove() const {
+    const std::scoped_lock lock(mutex_);
+    std::vector<std::byte> bytes;
+    for (const Unproved& earlier : unproved_) {
+      if (!spool_.holds(earlier.offset, earlier.bytes)) continue;
+      bytes.resize(earlier.bytes);
+      TERN_TRY(spool_.read(earlier.offset, bytes));
+      if (sha256_of(bytes) == earlier.sha256) continue;
+      return Error{ErrorCode::kMalformed,
+                   "the server sent two different answers for the " +
+                       std::to_string(earlier.bytes) + " bytes at " +
+                       std::to_string(earlier.offset) + "; try again, or by another way to it",
+                   file_->name()};
+    }
+    std::erase_if(unproved_, [&](const Unproved& earlier) {
+      return spool_.holds(earlier.offset, earlier.bytes);
+    });
+    return {};
+  }
+
   // Readers hold files to SHA-256 alone; one that is known by git's hash, which is a small one, is
   // checked here, before its first byte is used.
   bool is_gits() const { return expected_sha256().empty() && size() != 0; }
@@ -83,6 +123,7 @@ class RemoteSource final : public FileSource {
   std::stop_token stop_;
   mutable Spool spool_;
   mutable std::mutex mutex_;
+  mutable std::vector<Unproved> unproved_;
   mutable bool checked_ = false;  // the spool has all bytes, and they are right
 };
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "core/keyed_hash.h"
 #include "core/result.h"
 #include "text/byte_tokens.h"
 #include "text/text_model.h"
@@ -41,7 +42,7 @@ class SentencePieceBpe : public TextModel {
   ByteTokens bytes_;
   MergeTable merges_{0};
   // Characters that are part of tokens but none themselves: symbols from tokens_.size() on.
-  std::unordered_map<std::string_view, TokenId> tokenless_;
+  std::unordered_map<std::string_view, TokenId, KeyedHash> tokenless_;
   std::vector<std::string_view> tokenless_bytes_;
 };
 

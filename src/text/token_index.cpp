@@ -1,18 +1,14 @@
 #include "text/token_index.h"
 
 #include <bit>
-#include <functional>
 
 namespace tern::text {
-namespace {
-
-std::uint32_t hash_of(std::string_view bytes) {
-  return static_cast<std::uint32_t>(std::hash<std::string_view>{}(bytes));
-}
-
-}  // namespace
 
 TokenIndex::TokenIndex(std::size_t tokens) : slots_(std::bit_ceil(2 * tokens + 2)) {}
+
+std::uint32_t TokenIndex::hash_of(std::string_view bytes) const {
+  return static_cast<std::uint32_t>(hash_(bytes));
+}
 
 // The slot that holds the bytes, or the empty one where they belong.
 std::size_t TokenIndex::slot_of(std::string_view bytes, std::uint32_t hash) const {

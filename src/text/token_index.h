@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/keyed_hash.h"
 #include "text/token.h"
 
 namespace tern::text {
@@ -25,8 +26,10 @@ class TokenIndex {
     std::uint32_t hash = 0;
     TokenId token = -1;
   };
+  std::uint32_t hash_of(std::string_view bytes) const;
   std::size_t slot_of(std::string_view bytes, std::uint32_t hash) const;
 
+  KeyedHash hash_;
   std::vector<Slot> slots_;
 };
 

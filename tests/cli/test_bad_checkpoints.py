@@ -295,7 +295,7 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     (tokenizer("model.merges", [["a"]]), MALFORMED, "expected two tokens a merge"),
     (tokenizer("model.merges", ["a b"]), MALFORMED, "found no 'ab'"),
     (tokenizer("model.merges", 7), MALFORMED, "merges: expected a list"),
-    (tokenizer("added_tokens.0.rstrip", True), UNSUPPORTED, "takes more of the text than its name"),
+    (tokenizer("added_tokens.0.rstrip", True), UNSUPPORTED, "added_tokens: rstrip: the token"),
     (tokenizer("added_tokens.0.id", 7), MALFORMED, "'<|bos|>' has the ids 0 and 7"),
     (tokenizer("added_tokens.0.id", None), MALFORMED, "expected an id for '<|bos|>'"),
     (tokenizer("post_processor.type", "BertProcessing"), UNSUPPORTED, "found 'BertProcessing'"),
@@ -321,6 +321,8 @@ CASES: list[tuple[Callable[[Checkpoint], None], int, str]] = [
     (added("261", {"content": "a"}), MALFORMED, "expected 'b' of tokenizer.model, found 'a'"),
     (added("320", {"content": "c"}), MALFORMED, "expected at most 320 tokens, the vocab_size of "
      "config.json, found 321"),
+    (added("261", {"content": "b", "rstrip": True}), UNSUPPORTED, "decoder: rstrip: the token 'b'"),
+    (added("1", {"content": "<s>", "single_word": True}), UNSUPPORTED, "the token '<s>' takes"),
     (lambda c: (config(vocab_size=5)(c), pieces()(c),
                 tensor(EMBEDDING, "F16", [5, 256], bytes(2560))(c)),
      MALFORMED, "expected at most 5 tokens"),
@@ -426,6 +428,12 @@ class BadCheckpointTest(CliTest):
         self.assertEqual(keys["tokenizer.ggml.eos_token_id"], 263)
         self.assertEqual(keys["tokenizer.ggml.add_bos_token"], True)
         self.assertEqual(keys["tokenizer.ggml.add_space_prefix"], True)
+
+    def test_pieces_that_were_added_are_found_as_such(self) -> None:
+        names = {"0": "<unk>", "1": "<s>", "260": "a", "261": "b"}
+        decoder = {i: {"content": name, "special": name != "b"} for i, name in names.items()}
+        kinds = self.accepted(pieces(added_tokens_decoder=decoder))["tokenizer.ggml.token_type"]
+        self.assertEqual((kinds[:3], kinds[260:262]), ([2, 3, 3], [3, 4]))
 
     def test_special_tokens_by_name_and_by_id(self) -> None:
         tokens, _ = MODEL.vocabulary()

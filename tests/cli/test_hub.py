@@ -329,6 +329,24 @@ class HubTest(CliTest):
         self.use("ok")
         self.assertEqual(self.tern("convert", REF, "-o", self.folder / "out.gguf").returncode, 0)
 
+    def test_convert_refuses_scales_that_are_not_the_files(self) -> None:
+        folder = self.checkpoint("autobitlinear", 1)
+        content = bytearray((folder / "model.safetensors").read_bytes())
+        header = int.from_bytes(content[:8], "little")
+        for name, tensor in json.loads(content[8 : 8 + header]).items():
+            if name.endswith("weight_scale"):
+                content[8 + header + tensor["data_offsets"][0]] ^= 1
+        self.hub.replaced = bytes(content)
+        self.use("wrong_scales")
+        outcome = self.tern("convert", REF, "-o", self.folder / "out.gguf")
+        self.assert_fails(outcome, 4, "the server sent two different answers for the")
+        self.use("ok")
+        self.assertEqual(self.tern("convert", REF, "-o", self.folder / "out.gguf").returncode, 0)
+        self.succeed("convert", folder, "-o", self.folder / "here.gguf")
+        self.assertEqual(
+            (self.folder / "out.gguf").read_bytes(), (self.folder / "here.gguf").read_bytes()
+        )
+
     def test_convert_does_not_bring_finished_shards_again(self) -> None:
         folder = self.checkpoint("online", 3)
         self.use("third_missing")

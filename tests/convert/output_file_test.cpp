@@ -72,6 +72,31 @@ TEST_F(OutputFileTest, RefusesWhatIsNoFile) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 1);
 }
 
+// A file of somebody that has such a name by chance.
+TEST_F(OutputFileTest, LeavesOtherFilesAlone) {
+  const auto refused = [&] {
+    const auto file = OutputFile::open(folder_ / "out", kFingerprint, kBytes);
+    EXPECT_FALSE(file.ok());
+    return file.ok() ? "" : file.error().to_string();
+  };
+  std::ofstream(folder_ / "out.part") << "precious";
+  EXPECT_THAT(refused(), HasSubstr("out.part: expected what an earlier call left here"));
+  EXPECT_EQ(fs::file_size(folder_ / "out.part"), 8u);
+  EXPECT_FALSE(fs::exists(folder_ / "out.journal"));
+  fs::remove(folder_ / "out.part");
+  write_journal("Dear diary");
+  EXPECT_THAT(refused(), HasSubstr("out.journal: expected what an earlier call left here"));
+  EXPECT_EQ(journal(), "Dear diary");
+  EXPECT_FALSE(fs::exists(folder_ / "out.part"));
+  fs::remove(folder_ / "out.journal");
+  std::ofstream(folder_ / "precious") << "precious";
+  fs::create_symlink("precious", folder_ / "out.part");
+  EXPECT_THAT(refused(), HasSubstr("out.part"));
+  fs::rename(folder_ / "out.part", folder_ / "out.journal");
+  EXPECT_THAT(refused(), HasSubstr("out.journal"));
+  EXPECT_EQ(fs::file_size(folder_ / "precious"), 8u);
+}
+
 TEST_F(OutputFileTest, ForgetsAnotherConversion) {
   ASSERT_TRUE(open().record(3, {1, 0}).ok());
   EXPECT_FALSE(open(std::string(64, 'b')).recorded(3));

@@ -332,7 +332,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send(403, b"no")
         elif self.fault == "wrong_hash":
             self.send_file(content[::-1])
-        elif self.fault == "wrong_bits":
+        elif self.fault == "wrong_bits" or (
+            self.fault == "wrong_scales" and self.asked_bytes() <= 4 and self.asked_first()
+        ):
             self.send_file(self.hub.replaced)
         elif self.fault == "third_missing" and self.asks_for_weights_of_third(content):
             self.hub.third_is_gone = True
@@ -344,8 +346,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def asks_for_weights_of_third(self, content: bytes) -> bool:
         name = next(name for name, other in self.hub.files.items() if other is content)
+        return "-00003-" in name and self.asked_bytes() > 20_000
+
+    def asked_bytes(self) -> int:
         first, last = self.headers["Range"].removeprefix("bytes=").split("-")
-        return "-00003-" in name and int(last) - int(first) > 20_000
+        return int(last) + 1 - int(first)
+
+    def asked_first(self) -> bool:
+        return self.hub.count(f"{self.fault} {self.headers['Range']}") == 0
 
     def seen(self, signature: str) -> list[str]:
         return [signature] if self.hub.count(self.fault + " " + signature) > 0 else []

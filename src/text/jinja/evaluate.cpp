@@ -9,15 +9,11 @@ namespace tern::text::jinja {
 using Kind = Expression::Kind;
 
 Result<Value> Interpreter::evaluate(const Expression& e) {
-  constexpr int kDeepestValue = 200;  // lists in lists are walked by recursion
   TERN_TRY(spend(1));
   TERN_TRY(enter());
   const Leave leave(*this);
   auto value = evaluate_kind(e);
-  if (value && value->measure().depth > kDeepestValue) {
-    value = refused("expected at most " + std::to_string(kDeepestValue) +
-                    " values inside of each other, found more");
-  }
+  if (value && value->measure().depth > kDeepestValue) value = too_deep();
   if (!value) return at_line(e.line, std::move(value.error()));
   return value;
 }
@@ -25,9 +21,7 @@ Result<Value> Interpreter::evaluate(const Expression& e) {
 Result<Value> Interpreter::evaluate_kind(const Expression& e) {
   switch (e.kind) {
     case Kind::kConstant: return e.value;
-    case Kind::kName:
-      TERN_TRY(spend((scopes_.front().variables.size() + scopes_.back().variables.size()) / 64));
-      return find(e.name);
+    case Kind::kName: return find(e.name);
     case Kind::kList:
     case Kind::kTuple: return evaluate_list(e);
     case Kind::kDict: return evaluate_dict(e);
@@ -42,15 +36,12 @@ Result<Value> Interpreter::evaluate_kind(const Expression& e) {
     }
     case Kind::kAttribute: {
       TERN_ASSIGN(const Value of, evaluate(*e.operands[0]));
-      if (of.dict()) TERN_TRY(spend(of.dict()->items.size() / 16));
-      return attribute(of, e.name);
+      return attribute(*this, of, e.name);
     }
     case Kind::kItem: {
       TERN_ASSIGN(const Value of, evaluate(*e.operands[0]));
       TERN_ASSIGN(const Value which, evaluate(*e.operands[1]));
-      if (of.dict()) TERN_TRY(spend(of.dict()->items.size() / 16));
-      if (of.string()) TERN_TRY(spend_on_surface(of));
-      return item(of, which);
+      return item(*this, of, which);
     }
     case Kind::kSlice: return evaluate_slice(e);
     case Kind::kCall: return evaluate_call(e);
@@ -80,9 +71,9 @@ Result<Value> Interpreter::evaluate_dict(const Expression& e) {
   Dict dict;
   for (std::size_t i = 0; i < e.operands.size(); i += 2) {
     TERN_ASSIGN(const Value key, evaluate(*e.operands[i]));
-    TERN_TRY(check_hashable(key));
+    TERN_TRY(check_hashable(*this, key));
     TERN_ASSIGN(Value value, evaluate(*e.operands[i + 1]));
-    TERN_TRY(spend(dict.items.size() / 16));
+    TERN_TRY(spend_on_search(key, dict.items.size()));
     dict.set(key, std::move(value));
   }
   TERN_TRY(spend(0, 2 * dict.items.size() * sizeof(Value)));

@@ -43,7 +43,7 @@ Result<Value> otherwise(Interpreter&, const Value& of, const Arguments& given) {
 
 Result<Value> attribute_of(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_ASSIGN(const std::string name, words(interpreter, given, 0, "name", ""));
-  if (of.dict() == nullptr) return attribute(of, name);
+  if (of.dict() == nullptr) return attribute(interpreter, of, name);
   const auto found = method(of, name);  // items are none of its attributes
   return found ? *found : Value(Undefined{fmt::format("a dict has no attribute '{}'", name)});
 }
@@ -336,11 +336,12 @@ Result<Value> json(Interpreter& interpreter, const Value& of, const Arguments& g
   }
   style.sort_keys = flag(given, 3, "sort_keys", false);
   const Measure& measure = of.measure();
+  TERN_TRY(interpreter.spend(0, 2 * measure.weight));  // so that the products below fit 64 bits
   const std::uint64_t joints =
       (style.between.size() + style.after_key.size()) * (measure.weight / 4);
   const auto lines = static_cast<std::uint64_t>(std::max(style.indent, 0)) *
                      static_cast<std::uint64_t>(measure.depth) * (measure.weight / 8);
-  TERN_TRY(interpreter.spend(0, 2 * measure.weight + joints + lines));
+  TERN_TRY(interpreter.spend(0, joints + lines));
   TERN_ASSIGN(std::string text, to_json(of, style));
   return interpreter.made(std::move(text));
 }
@@ -376,6 +377,7 @@ const Filters& value_filters() {
 Result<Value> apply_filter(Interpreter& interpreter, const std::string& name, const Value& of,
                            const Arguments& arguments) {
   TERN_TRY(interpreter.spend_on_surface(of));
+  TERN_TRY(interpreter.spend_on_surface(arguments));
   TERN_TRY(interpreter.enter());  // "map" of "map" of "map"
   const Leave leave(interpreter);
   for (const Filters* all : {&value_filters(), &sequence_filters()}) {

@@ -34,18 +34,29 @@ Value loop_value(const std::vector<Value>& items, std::size_t i, int depth,
                             return refused("expected something to cycle through");
                           return given.positional[i % given.positional.size()];
                         }});
-  add("changed", Function{"changed", [seen](Interpreter&, const Arguments& given) -> Result<Value> {
-                            const Value now(List{given.positional, true});
-                            if (!now.measure().plain) return refused("expected values to compare");
-                            const bool same = equal(*seen, now);
-                            *seen = now;
-                            return Value(!same);
-                          }});
+  add("changed",
+      Function{"changed",
+               [seen](Interpreter& interpreter, const Arguments& given) -> Result<Value> {
+                 const Value now(List{given.positional, true});
+                 if (!now.measure().plain) return refused("expected values to compare");
+                 TERN_TRY(interpreter.spend_on(now));
+                 const bool same = equal(*seen, now);
+                 *seen = now;
+                 return Value(!same);
+               }});
   Measure measure{64, 2, false};
   for (const Value& near : {items[i == 0 ? i : i - 1], items[i + 1 == count ? i : i + 1]}) {
     measure.depth = std::max(measure.depth, near.measure().depth + 1);
   }
   return Function{"loop", std::move(again), measure, std::make_shared<const Dict>(std::move(loop))};
+}
+
+// Of its own items or characters.
+std::size_t surface_of(const Value& value) {
+  return value.string() ? value.string()->size()
+         : value.list() ? value.list()->items.size()
+         : value.dict() ? value.dict()->items.size()
+                        : 0;
 }
 
 }  // namespace
@@ -72,11 +83,19 @@ Result<void> Interpreter::spend_on(const Value& value) {
 }
 
 Result<void> Interpreter::spend_on_surface(const Value& value) {
-  const std::size_t size = value.string() ? value.string()->size()
-                           : value.list() ? value.list()->items.size()
-                           : value.dict() ? value.dict()->items.size()
-                                          : 0;
-  return spend(1 + size / 16);
+  return spend(1 + surface_of(value) / 16);
+}
+
+Result<void> Interpreter::spend_on_surface(const Arguments& given) {
+  for (const Value& value : given.positional) TERN_TRY(spend(surface_of(value) / 16));
+  for (const auto& [name, value] : given.named) TERN_TRY(spend(surface_of(value) / 16));
+  return {};
+}
+
+Result<void> Interpreter::spend_on_search(const Value& wanted, std::size_t among) {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 32;  // beyond every limit
+  const std::uint64_t each = 1 + std::min(wanted.measure().weight, kMost) / 256;
+  return spend(among * each / 16);
 }
 
 Result<std::string> Interpreter::shown(const Value& value) {
@@ -149,6 +168,7 @@ Result<Interpreter::Flow> Interpreter::run_one(const Statement& s) {
       break;
     }
     case Kind::kMacro: {
+      TERN_TRY(spend(scopes_.back().variables.size() / 64));
       TERN_ASSIGN(Value macro, macro_of(s));
       set(s.name, std::move(macro));
       break;
@@ -207,10 +227,10 @@ Result<std::vector<Value>> Interpreter::loop_items(const Statement& s, const Val
     scopes_.push_back({{}, false});
     auto outcome = assign(s.target, item);
     Result<Value> wanted = outcome ? evaluate(*s.condition) : Result<Value>(outcome.error());
-    Value named = outcome ? held(s.target) : Value();
+    Result<Value> named = wanted ? held(s.target) : Result<Value>(wanted.error());
     scopes_.pop_back();
-    if (!wanted) return std::move(wanted.error());
-    if (wanted->truth()) items.push_back(std::move(named));
+    if (!named) return std::move(named.error());
+    if (wanted->truth()) items.push_back(std::move(*named));
   }
   return items;
 }
@@ -297,10 +317,12 @@ Result<void> Interpreter::assign(const Target& target, const Value& value) {
 Result<void> Interpreter::assign_one(const std::string& target, const Value& value) {
   const std::size_t dot = target.find('.');
   if (dot == std::string::npos) {
+    TERN_TRY(spend(scopes_.back().variables.size() / 64));
     set(target, value);
     return {};
   }
-  const auto space = find(target.substr(0, dot)).name_space();
+  TERN_ASSIGN(const Value found, find(target.substr(0, dot)));
+  const auto space = found.name_space();
   if (space == nullptr || !space->is_open) {
     return refused("expected a namespace to set '" + target + "' in");
   }
@@ -309,6 +331,7 @@ Result<void> Interpreter::assign_one(const std::string& target, const Value& val
     return refused("expected a value to keep in a namespace, found a '" + value.type_name() + "'");
   }
   const std::string name = target.substr(dot + 1);
+  TERN_TRY(spend(space->items.size() / 16));
   for (auto& [known, old] : space->items) {
     if (known == name) {
       old = value;
@@ -330,10 +353,16 @@ Result<Value> Interpreter::macro_of(const Statement& statement) {
     around.insert(around.end(), scopes_[i].variables.begin(), scopes_[i].variables.end());
   }
   TERN_TRY(spend(around.size(), around.size() * sizeof(Variables::value_type)));
-  return Value(
-      Function{statement.name, [&statement, around](Interpreter& self, const Arguments& given) {
-                 return self.run_macro(statement, around, given);
-               }});
+  Measure measure{32, 1, false};
+  for (const auto& [name, value] : around) {  // another macro, too, and those that it sees
+    measure.depth = std::max(measure.depth, value.measure().depth + 1);
+  }
+  if (measure.depth > kDeepestValue) return too_deep();
+  return Value(Function{statement.name,
+                        [&statement, around](Interpreter& self, const Arguments& given) {
+                          return self.run_macro(statement, around, given);
+                        },
+                        measure});
 }
 
 Result<void> Interpreter::check_arguments(const Statement& macro, const Arguments& given) const {
@@ -354,6 +383,8 @@ Result<void> Interpreter::check_arguments(const Statement& macro, const Argument
 
 Result<Value> Interpreter::run_macro(const Statement& macro, const Variables& around,
                                      const Arguments& given) {
+  const std::size_t compared = around.size() + macro.parameters.size() + 2 * given.named.size();
+  TERN_TRY(spend(around.size() / 8 + macro.parameters.size() * compared / 64));
   TERN_TRY(check_arguments(macro, given));
   TERN_TRY(enter());
   const Leave leave(*this);
@@ -389,28 +420,35 @@ Result<Value> Interpreter::call(const Value& function, const Arguments& argument
   return refused("expected something to call, found a '" + function.type_name() + "'");
 }
 
-Value Interpreter::find(const std::string& name) const {
+// The names that were passed over are counted behind them: there are no more than a template sets.
+Result<Value> Interpreter::find(const std::string& name) {
+  std::size_t passed = 0;
   const auto in = [&](const Scope& scope) -> const Value* {
-    for (auto at = scope.variables.rbegin(); at != scope.variables.rend(); ++at) {
+    for (auto at = scope.variables.rbegin(); at != scope.variables.rend(); ++at, ++passed) {
       if (at->first == name) return &at->second;
     }
     return nullptr;
   };
-  for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-    if (const Value* found = in(*scope)) return *found;
+  const Value* found = nullptr;
+  for (auto scope = scopes_.rbegin(); scope != scopes_.rend() && found == nullptr; ++scope) {
+    found = in(*scope);
     if (scope->ends_lookup) break;
   }
-  if (const Value* found = in(scopes_.front())) return *found;
-  return Undefined{name};
+  if (found == nullptr) found = in(scopes_.front());
+  TERN_TRY(spend(passed / 64));
+  return found != nullptr ? *found : Value(Undefined{name});
 }
 
 // What the names of a target stand for.
-Value Interpreter::held(const Target& target) const {
+Result<Value> Interpreter::held(const Target& target) {
   if (target.parts.empty()) return find(target.name);
   List all;
   all.is_tuple = true;
-  for (const Target& part : target.parts) all.items.push_back(held(part));
-  return all;
+  for (const Target& part : target.parts) {
+    TERN_ASSIGN(Value one, held(part));
+    all.items.push_back(std::move(one));
+  }
+  return Value(std::move(all));
 }
 
 void Interpreter::set(const std::string& name, Value value) {

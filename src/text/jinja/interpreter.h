@@ -36,9 +36,13 @@ class Interpreter {
 
   // Takes from the budget. Errors: kOutOfMemory where it is spent.
   Result<void> spend(std::uint64_t steps, std::uint64_t bytes = 0);
-  // Before a value is walked, as by a comparison; and before its own items or characters are.
+  // Before a value is walked, as by a comparison; and before its own items or characters are, and
+  // those of arguments.
   Result<void> spend_on(const Value& value);
   Result<void> spend_on_surface(const Value& value);
+  Result<void> spend_on_surface(const Arguments& given);
+  // Before a value is compared with so many others.
+  Result<void> spend_on_search(const Value& wanted, std::size_t among);
   Result<std::string> shown(const Value& value);  // its text, counted before it is made
   // Around what may hold more of its kind; leave() undoes it.
   Result<void> enter();
@@ -80,8 +84,8 @@ class Interpreter {
   Result<Value> call_with_body(const Statement& statement);
   Result<Value> macro_of(const Statement& statement);
 
-  Value find(const std::string& name) const;
-  Value held(const Target& target) const;
+  Result<Value> find(const std::string& name);
+  Result<Value> held(const Target& target);
   void set(const std::string& name, Value value);
 
   Result<Value> evaluate_kind(const Expression& e);

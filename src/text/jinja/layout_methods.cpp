@@ -62,7 +62,7 @@ Result<Value> parted(Interpreter& interpreter, const Value& of, const Arguments&
 // find() and rfind() that refuse what is not there.
 template <bool kFromRight>
 Result<Value> place_of(Interpreter& interpreter, const Value& of, const Arguments& given) {
-  TERN_ASSIGN(const Value found, attribute(of, kFromRight ? "rfind" : "find"));
+  TERN_ASSIGN(const Value found, attribute(interpreter, of, kFromRight ? "rfind" : "find"));
   TERN_ASSIGN(const Value place, interpreter.call(found, given));
   if (place.whole() < 0) return refused("expected a part of the string");
   return place;
@@ -131,7 +131,7 @@ Result<Value> format(Interpreter& interpreter, const Value& of, const Arguments&
     if (end == std::string::npos) return refused("expected pairs of braces in a format");
     TERN_ASSIGN(const Value value, named_value(pattern.substr(i + 1, end - i - 1), given, next));
     TERN_ASSIGN(const std::string shown, interpreter.shown(value));
-    TERN_TRY(interpreter.spend(1, shown.size()));
+    TERN_TRY(interpreter.spend(1 + given.named.size() / 16, shown.size()));
     out += shown;
     i = end;
   }

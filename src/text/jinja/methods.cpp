@@ -4,6 +4,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <span>
 
 #include "text/unicode_tables.h"
 #include "text/utf8.h"
@@ -113,13 +114,12 @@ Result<Value> split_lines(Interpreter& interpreter, const Value& of, const Argum
 }
 
 template <bool kStart>
-Result<Value> has_affix(Interpreter&, const Value& of, const Arguments& given) {
+Result<Value> has_affix(Interpreter& interpreter, const Value& of, const Arguments& given) {
   TERN_TRY(only(given, 1));
   const Value* affix = given.find(0, kStart ? "prefix" : "suffix");
   if (affix == nullptr) return refused("expected a string to look for");
-  const std::vector<Value> several =
-      affix->list() ? affix->list()->items : std::vector<Value>{*affix};
-  for (const Value& one : several) {
+  TERN_TRY(interpreter.spend_on(*affix));
+  for (const Value& one : affix->list() ? std::span(affix->list()->items) : std::span(affix, 1)) {
     if (one.string() == nullptr) {
       return refused("expected a string to look for, found a '" + one.type_name() + "'");
     }
@@ -225,25 +225,30 @@ Result<Value> pairs(Interpreter& interpreter, const Value& of, const Arguments&)
   TERN_TRY(interpreter.spend(items.size(), 2 * items.size() * sizeof(Value)));
   return interpreter.made(std::move(items));
 }
-Result<Value> get(Interpreter&, const Value& of, const Arguments& given) {
+Result<Value> get(Interpreter& interpreter, const Value& of, const Arguments& given) {
   if (given.positional.empty()) return refused("expected a key in get()");
-  TERN_TRY(check_hashable(given.positional[0]));
+  TERN_TRY(check_hashable(interpreter, given.positional[0]));
+  TERN_TRY(interpreter.spend_on_search(given.positional[0], of.dict()->items.size()));
   const Value* found = of.dict()->find(given.positional[0]);
   if (found != nullptr) return *found;
   const Value* otherwise = given.find(1, "default");
   return otherwise == nullptr ? Value() : *otherwise;
 }
 
-Result<Value> index_of(Interpreter&, const Value& of, const Arguments& given) {
+Result<Value> index_of(Interpreter& interpreter, const Value& of, const Arguments& given) {
   const auto& items = of.list()->items;
+  if (!given.positional.empty()) {
+    TERN_TRY(interpreter.spend_on_search(given.positional[0], items.size()));
+  }
   for (std::size_t i = 0; i < items.size() && !given.positional.empty(); ++i) {
     if (equal(items[i], given.positional[0])) return Value(i);
   }
   return refused("expected an item of the list in index()");
 }
-Result<Value> count_items(Interpreter&, const Value& of, const Arguments& given) {
+Result<Value> count_items(Interpreter& interpreter, const Value& of, const Arguments& given) {
   const auto& items = of.list()->items;
   if (given.positional.empty()) return refused("expected an item to count");
+  TERN_TRY(interpreter.spend_on_search(given.positional[0], items.size()));
   return Value(static_cast<std::int64_t>(std::count_if(
       items.begin(), items.end(), [&](const Value& v) { return equal(v, given.positional[0]); })));
 }
@@ -343,6 +348,7 @@ std::optional<Value> method(const Value& of, const std::string& name) {
       name,
       [of, run = found->second](Interpreter& interpreter, const Arguments& given) -> Result<Value> {
         TERN_TRY(interpreter.spend_on_surface(of));
+        TERN_TRY(interpreter.spend_on_surface(given));
         return run(interpreter, of, given);
       },
       {32, of.measure().depth + 1, false}});

@@ -165,7 +165,11 @@ Result<Value> make_dict(Interpreter& interpreter, const Arguments& given) {
     made = *given.positional[0].dict();
     TERN_TRY(interpreter.spend(made.items.size(), 2 * made.items.size() * sizeof(Value)));
   }
-  for (const auto& [name, value] : given.named) made.set(name, value);
+  for (const auto& [name, value] : given.named) {
+    const Value key(name);
+    TERN_TRY(interpreter.spend_on_search(key, made.items.size()));
+    made.set(key, value);
+  }
   return Value(std::move(made));
 }
 
@@ -288,17 +292,20 @@ Result<bool> contains(Interpreter& interpreter, const Value& all, const Value& i
     return find_in(*text, *item.string()) != std::string::npos;
   }
   if (const Dict* dict = all.dict()) {
-    TERN_TRY(check_hashable(item));
+    TERN_TRY(check_hashable(interpreter, item));
+    TERN_TRY(interpreter.spend_on_search(item, dict->items.size()));
     return dict->find(item) != nullptr;
   }
   TERN_ASSIGN(const std::vector<Value> items, items_of(interpreter, all));
   return std::any_of(items.begin(), items.end(), [&](const Value& v) { return equal(v, item); });
 }
 
-Result<Value> attribute(const Value& of, const std::string& name) {
+Result<Value> attribute(Interpreter& interpreter, const Value& of, const std::string& name) {
   if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
   if (auto found = method(of, name)) return std::move(*found);
+  const Value wanted(name);
   if (const auto space = of.name_space()) {
+    TERN_TRY(interpreter.spend_on_search(wanted, space->items.size()));
     for (const auto& [known, value] : space->items) {
       if (known == name) return value;
     }
@@ -306,23 +313,25 @@ Result<Value> attribute(const Value& of, const std::string& name) {
   const Function* function = of.function();
   const Dict* dict = function != nullptr ? function->members.get() : of.dict();
   if (dict != nullptr) {
-    if (const Value* value = dict->find(name)) return *value;
+    TERN_TRY(interpreter.spend_on_search(wanted, dict->items.size()));
+    if (const Value* value = dict->find(wanted)) return *value;
   }
   return Value(Undefined{"a " + of.type_name() + " has no '" + name + "'"});
 }
 
-Result<Value> item(const Value& of, const Value& which) {
+Result<Value> item(Interpreter& interpreter, const Value& of, const Value& which) {
   if (const Undefined* missing = of.undefined()) return is_undefined(*missing);
   constexpr std::uint64_t kShown = 200;
   const std::string named = which.measure().weight > kShown ? "of that name" : which.repr();
   const Value absent(Undefined{"a " + of.type_name() + " has no item " + named});
   if (const Dict* dict = of.dict()) {
+    TERN_TRY(interpreter.spend_on_search(which, dict->items.size()));
     const Value* value = dict->find(which);
     if (value != nullptr) return *value;
     const auto found = which.string() ? method(of, *which.string()) : std::nullopt;
     return found ? *found : absent;
   }
-  if (which.string()) return attribute(of, *which.string());
+  if (which.string()) return attribute(interpreter, of, *which.string());
   if (!which.integer() && !which.boolean()) return absent;
   if (const List* list = of.list(); list != nullptr && !list->is_iterator) {
     const auto size = static_cast<std::int64_t>(list->items.size());
@@ -330,6 +339,7 @@ Result<Value> item(const Value& of, const Value& which) {
     return index >= 0 && index < size ? list->items[static_cast<std::size_t>(index)] : absent;
   }
   if (const std::string* text = of.string()) {
+    TERN_TRY(interpreter.spend_on_surface(of));
     const auto all = characters(*text);
     const auto size = static_cast<std::int64_t>(all.size());
     const std::int64_t index = from_end(which.whole(), size);

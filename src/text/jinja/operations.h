@@ -22,8 +22,8 @@ Result<bool> contains(Interpreter& interpreter, const Value& all, const Value& i
 std::size_t find_in(std::string_view text, std::string_view what, std::size_t from = 0);
 
 // of.name: a method, an item of that name, or what is undefined.
-Result<Value> attribute(const Value& of, const std::string& name);
-Result<Value> item(const Value& of, const Value& which);
+Result<Value> attribute(Interpreter& interpreter, const Value& of, const std::string& name);
+Result<Value> item(Interpreter& interpreter, const Value& of, const Value& which);
 Result<Value> slice(Interpreter& interpreter, const Value& of,
                     const std::optional<std::int64_t>& begin,
                     const std::optional<std::int64_t>& end, std::int64_t step);

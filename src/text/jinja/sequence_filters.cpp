@@ -8,7 +8,7 @@ namespace tern::text::jinja {
 namespace {
 
 // "a.b.0" of a value.
-Result<Value> member(const Value& of, std::string_view path) {
+Result<Value> member(Interpreter& interpreter, const Value& of, std::string_view path) {
   Value value = of;
   while (!path.empty()) {
     const std::size_t dot = std::min(path.find('.'), path.size());
@@ -17,16 +17,16 @@ Result<Value> member(const Value& of, std::string_view path) {
     std::int64_t number = 0;
     const auto outcome = std::from_chars(part.data(), part.data() + part.size(), number);
     const bool is_number = outcome.ec == std::errc() && outcome.ptr == part.data() + part.size();
-    TERN_ASSIGN(value, item(value, is_number ? Value(number) : Value(part)));
+    TERN_ASSIGN(value, item(interpreter, value, is_number ? Value(number) : Value(part)));
   }
   return value;
 }
 
 // The value of an item by which to sort, to group or to sum: a member of it where one is named.
-Result<Value> key_of(const Value& of, const Value* attribute) {
+Result<Value> key_of(Interpreter& interpreter, const Value& of, const Value* attribute) {
   if (attribute == nullptr || attribute->is_none()) return of;
-  if (attribute->string()) return member(of, *attribute->string());
-  return item(of, *attribute);
+  if (attribute->string()) return member(interpreter, of, *attribute->string());
+  return item(interpreter, of, *attribute);
 }
 
 Result<Value> iterator(Interpreter& interpreter, std::vector<Value> items) {
@@ -36,7 +36,9 @@ Result<Value> iterator(Interpreter& interpreter, std::vector<Value> items) {
   return Value(std::move(made));
 }
 
-Value folded(const Value& value, bool with_case_kept) {
+// A key by which items are compared, counted before it is made. Many may be one long text.
+Result<Value> folded(Interpreter& interpreter, const Value& value, bool with_case_kept) {
+  TERN_TRY(interpreter.spend(1, value.measure().weight));
   return value.string() && !with_case_kept ? Value(with_case(*value.string(), false)) : value;
 }
 
@@ -58,9 +60,9 @@ Result<Value> sort(Interpreter& interpreter, const Value& of, const Arguments& g
   const bool keeps_case = flag(given, 1, "case_sensitive", false);
   std::vector<std::pair<Value, Value>> keyed;
   for (const Value& one : all) {
-    TERN_ASSIGN(const Value key, key_of(one, given.find(2, "attribute")));
-    TERN_TRY(interpreter.spend(0, key.measure().weight));
-    keyed.emplace_back(folded(key, keeps_case), one);
+    TERN_ASSIGN(const Value key, key_of(interpreter, one, given.find(2, "attribute")));
+    TERN_ASSIGN(Value by, folded(interpreter, key, keeps_case));
+    keyed.emplace_back(std::move(by), one);
   }
   TERN_TRY(sort_by(keyed, flag(given, 0, "reverse", false)));
   std::vector<Value> sorted;
@@ -77,7 +79,8 @@ Result<Value> dict_sort(Interpreter& interpreter, const Value& of, const Argumen
   const bool by_value = by == "value";
   std::vector<std::pair<Value, Value>> keyed;
   for (const auto& [key, value] : of.dict()->items) {
-    keyed.emplace_back(folded(by_value ? value : key, keeps_case), List{{key, value}, true});
+    TERN_ASSIGN(Value sorted_by, folded(interpreter, by_value ? value : key, keeps_case));
+    keyed.emplace_back(std::move(sorted_by), List{{key, value}, true});
   }
   TERN_TRY(interpreter.spend(16 * keyed.size(), 2 * keyed.size() * sizeof(Value)));
   TERN_TRY(sort_by(keyed, flag(given, 2, "reverse", false)));
@@ -92,11 +95,12 @@ Result<Value> group_by(Interpreter& interpreter, const Value& of, const Argument
   TERN_ASSIGN(const std::vector<Value> all, items_of(interpreter, of));
   std::vector<std::pair<Value, Value>> keyed;
   for (const Value& one : all) {
-    TERN_ASSIGN(Value key, key_of(one, attribute));
+    TERN_ASSIGN(Value key, key_of(interpreter, one, attribute));
     if (const Value* otherwise = given.find(1, "default"); key.undefined() && otherwise) {
       key = *otherwise;
     }
-    keyed.emplace_back(folded(key, flag(given, 2, "case_sensitive", false)), List{{key, one}});
+    TERN_ASSIGN(Value by, folded(interpreter, key, flag(given, 2, "case_sensitive", false)));
+    keyed.emplace_back(std::move(by), List{{key, one}});
   }
   TERN_TRY(interpreter.spend(16 * keyed.size(), 2 * keyed.size() * sizeof(Value)));
   TERN_TRY(sort_by(keyed, false));
@@ -118,10 +122,10 @@ Result<Value> unique(Interpreter& interpreter, const Value& of, const Arguments&
   std::vector<Value> seen;
   std::vector<Value> kept;
   for (const Value& one : all) {
-    TERN_ASSIGN(Value key, key_of(one, given.find(1, "attribute")));
-    key = folded(key, flag(given, 0, "case_sensitive", false));
-    TERN_TRY(check_hashable(key));
-    TERN_TRY(interpreter.spend(seen.size() / 8));
+    TERN_ASSIGN(Value key, key_of(interpreter, one, given.find(1, "attribute")));
+    TERN_ASSIGN(key, folded(interpreter, key, flag(given, 0, "case_sensitive", false)));
+    TERN_TRY(check_hashable(interpreter, key));
+    TERN_TRY(interpreter.spend_on_search(key, seen.size()));
     if (std::any_of(seen.begin(), seen.end(), [&](const Value& v) { return equal(v, key); }))
       continue;
     seen.push_back(std::move(key));
@@ -137,8 +141,8 @@ Result<Value> extreme(Interpreter& interpreter, const Value& of, const Arguments
   const Value* best = nullptr;
   Value best_key;
   for (const Value& one : all) {
-    TERN_ASSIGN(Value key, key_of(one, given.find(1, "attribute")));
-    key = folded(key, keeps_case);
+    TERN_ASSIGN(Value key, key_of(interpreter, one, given.find(1, "attribute")));
+    TERN_ASSIGN(key, folded(interpreter, key, keeps_case));
     if (best != nullptr) {
       TERN_ASSIGN(const int order, compare(key, best_key));
       if (kLargest ? order <= 0 : order >= 0) continue;
@@ -155,7 +159,7 @@ Result<Value> sum(Interpreter& interpreter, const Value& of, const Arguments& gi
   const Value* start = given.find(1, "start");
   Value total = start == nullptr ? Value(0) : *start;
   for (const Value& one : all) {
-    TERN_ASSIGN(const Value key, key_of(one, given.find(0, "attribute")));
+    TERN_ASSIGN(const Value key, key_of(interpreter, one, given.find(0, "attribute")));
     TERN_ASSIGN(total, binary(interpreter, "+", total, key));
   }
   return total;
@@ -176,12 +180,12 @@ Result<Value> map(Interpreter& interpreter, const Value& of, const Arguments& gi
   std::vector<Value> mapped;
   for (const Value& one : all) {
     if (attribute == nullptr) {
-      TERN_TRY(interpreter.spend(rest.positional.size()));
+      TERN_TRY(interpreter.spend(rest.positional.size() + rest.named.size()));
       TERN_ASSIGN(Value value, apply_filter(interpreter, *given.positional[0].string(), one, rest));
       mapped.push_back(std::move(value));
       continue;
     }
-    TERN_ASSIGN(Value value, key_of(one, attribute));
+    TERN_ASSIGN(Value value, key_of(interpreter, one, attribute));
     mapped.push_back(value.undefined() && otherwise ? *otherwise : std::move(value));
   }
   return iterator(interpreter, std::move(mapped));
@@ -204,7 +208,7 @@ Result<Value> choose(Interpreter& interpreter, const Value& of, const Arguments&
   const Value test = take();
   std::vector<Value> kept;
   for (const Value& one : all) {
-    TERN_ASSIGN(const Value value, key_of(one, &attribute));
+    TERN_ASSIGN(const Value value, key_of(interpreter, one, &attribute));
     bool holds = value.truth();
     if (!test.undefined()) {
       TERN_ASSIGN(const std::string name, interpreter.shown(test));
@@ -243,7 +247,7 @@ Result<Value> join(Interpreter& interpreter, const Value& of, const Arguments& g
   TERN_ASSIGN(const std::string between, words(interpreter, given, 0, "d", ""));
   std::string text;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    TERN_ASSIGN(const Value value, key_of(all[i], given.find(1, "attribute")));
+    TERN_ASSIGN(const Value value, key_of(interpreter, all[i], given.find(1, "attribute")));
     if (i > 0) text += between;
     TERN_ASSIGN(const std::string part, interpreter.shown(value));
     TERN_TRY(interpreter.spend(1, part.size() + between.size()));
@@ -281,7 +285,7 @@ Result<Value> reverse(Interpreter& interpreter, const Value& of, const Arguments
 Result<Value> pairs(Interpreter& interpreter, const Value& of, const Arguments& given) {
   if (of.undefined()) return iterator(interpreter, {});
   if (of.dict() == nullptr) return refused("expected a dictionary");
-  TERN_ASSIGN(const Value function, attribute(of, "items"));
+  TERN_ASSIGN(const Value function, attribute(interpreter, of, "items"));
   TERN_ASSIGN(const Value all, interpreter.call(function, given));
   return iterator(interpreter, all.list()->items);
 }

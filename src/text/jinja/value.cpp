@@ -61,10 +61,11 @@ std::string joined(const Items& items, Show show) {
   return out;
 }
 
-// Of a value that has another one in it. Weights stop growing far beyond every limit.
+constexpr std::uint64_t kMostWeight = std::uint64_t{1} << 56;  // far beyond every limit
+
+// Of a value that has another one in it.
 void include(Measure& measure, const Measure& inner) {
-  constexpr std::uint64_t kMost = std::uint64_t{1} << 56;
-  measure.weight = std::min(measure.weight + inner.weight + 4, kMost);
+  measure.weight = std::min(measure.weight + inner.weight + 4, kMostWeight);
   measure.depth = std::max(measure.depth, inner.depth + 1);
   measure.plain = measure.plain && inner.plain;
 }
@@ -116,6 +117,8 @@ Value::Value(Dict value) {
     include(value.measure, key.measure());
     include(value.measure, item.measure());
   }
+  const std::uint64_t names = value.items.size();
+  value.measure.weight = std::min(value.measure.weight + names * names / 16, kMostWeight);
   data_ = std::make_shared<const Dict>(std::move(value));
 }
 Value::Value(Function value) : data_(std::make_shared<const Function>(std::move(value))) {}
@@ -228,12 +231,18 @@ Result<int> compare(const Value& a, const Value& b) {
                  b.type_name() + "'");
 }
 
-Result<void> check_hashable(const Value& value) {
+Error too_deep() {
+  return refused("expected at most " + std::to_string(kDeepestValue) +
+                 " values inside of each other, found more");
+}
+
+Result<void> check_hashable(Interpreter& interpreter, const Value& value) {
   if (value.dict() || (value.list() && !value.list()->is_tuple)) {
     return refused("expected a value that Python can hash, found a '" + value.type_name() + "'");
   }
   if (value.list() == nullptr) return {};
-  for (const Value& item : value.list()->items) TERN_TRY(check_hashable(item));
+  TERN_TRY(interpreter.spend(1 + value.list()->items.size() / 16));
+  for (const Value& item : value.list()->items) TERN_TRY(check_hashable(interpreter, item));
   return {};
 }
 

@@ -26,9 +26,11 @@ struct Undefined {
 struct None {};
 // What a value costs those who walk or show it, kept where it is made.
 struct Measure {
-  std::uint64_t weight = 0;  // at least the bytes that show it, without line breaks
-  int depth = 1;             // of values in values
-  bool plain = true;         // nothing in it that can be called or written to
+  // At least the bytes that show it, without line breaks; of a dictionary more, as each name is
+  // looked for among all of another's where two are compared.
+  std::uint64_t weight = 0;
+  int depth = 1;      // of values in values
+  bool plain = true;  // nothing in it that can be called or written to
 };
 struct List {
   std::vector<Value> items;
@@ -112,12 +114,16 @@ class Value {
       data_;
 };
 
+// Takes no longer than a walk through the lighter of the two.
 bool equal(const Value& a, const Value& b);
+// How deep values may lie in values, which are walked by recursion.
+inline constexpr int kDeepestValue = 200;
+Error too_deep();
 // Negative, 0 or positive. Errors: kUsage for values that have no order.
 Result<int> compare(const Value& a, const Value& b);
-// What a dictionary may have as a key. Errors: kUsage for lists and dictionaries, and for tuples of
-// them.
-Result<void> check_hashable(const Value& value);
+// What a dictionary may have as a key. Counted before it is walked. Errors: kUsage for lists and
+// dictionaries, and for tuples of them; kOutOfMemory for too many.
+Result<void> check_hashable(Interpreter& interpreter, const Value& value);
 // What a loop goes over: the items of a list, the keys of a dictionary, the characters of a string;
 // nothing of what is undefined. Counted before it is made. Errors: kUsage for other values,
 // kOutOfMemory for too many.
