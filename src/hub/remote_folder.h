@@ -2,9 +2,9 @@
 //
 // Files come by ranges. What a reader announces by prepare() is brought whole and once, to a file
 // without a name, and read from there as often as wanted; so what is read twice is the same twice,
-// and the disk holds no more than the largest piece. What was read before must be the same there. What the cache has is read from it. A file
-// that the server knows by git's hash is brought whole and held to it before its first byte is
-// used.
+// and the disk holds no more than the largest piece. What was read before must be the same there.
+// What the cache has is read from it. A file that the server knows by git's hash is brought whole
+// and held to it before its first byte is used.
 #pragma once
 
 #include <filesystem>
