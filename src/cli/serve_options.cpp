@@ -105,7 +105,8 @@ void add_limit_options(CLI::App& parser, LiveOptions& live) {
   add_number(parser, "--max-unread", live.unread_mib, 1,
              "MiB of an answer that a client leaves unread before it is cut off");
   add_number(parser, "--max-replies", live.replies_mib, 1,
-             "MiB of all whole replies longer than --max-unread that are not sent yet");
+             "MiB of all whole replies longer than --max-unread that are made or not\n"
+             "sent yet");
   add_number(parser, "--head-time", live.head_seconds, 1,
              "Seconds for a request's headers, and for a handshake of TLS");
   add_number(parser, "--body-time", live.body_seconds, 1, "Seconds for a request's body");

@@ -42,7 +42,7 @@ class ServerExchange final : public Exchange {
     if (!keeps_share) share_.give_back();
     return std::exchange(request_.body, {});
   }
-  bool reserve(std::size_t bytes) override { return outbox_->reserve(bytes); }
+  Room reserve(std::size_t bytes) override { return outbox_->reserve(bytes); }
   void reply(HttpResponse response) override { outbox_->reply(response); }
   void begin(HttpResponse head) override { outbox_->begin(head); }
   void write(std::string bytes) override { outbox_->write(bytes); }

@@ -24,9 +24,11 @@ void Outbox::add(std::string_view bytes) {
   bytes_.append(bytes);
 }
 
-bool Outbox::reserve(std::size_t bytes) {
+Room Outbox::reserve(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
-  return begun_ || bytes <= shape_.most_unread || share_.resize(bytes);
+  if (begun_) return Room::kYes;  // of one that nobody waits for any more
+  if (share_.resize(bytes <= shape_.most_unread ? 0 : bytes)) return Room::kYes;
+  return bytes > share_.most() ? Room::kNever : Room::kNotNow;
 }
 
 void Outbox::reply(const HttpResponse& response) {

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "net/http_server.h"
 
@@ -28,7 +29,12 @@ class Asked final : public net::Exchange {
     kept_share = keeps_share;
     return std::move(request_.body);
   }
-  bool reserve(std::size_t bytes) override { return bytes <= room; }
+  net::Room reserve(std::size_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    rooms_.push_back(bytes);
+    if (bytes > most_room) return net::Room::kNever;
+    return bytes > room ? net::Room::kNotNow : net::Room::kYes;
+  }
   void reply(net::HttpResponse response) override {
     const std::lock_guard lock(mutex_);
     response_ = std::move(response);
@@ -44,20 +50,27 @@ class Asked final : public net::Exchange {
     const std::lock_guard lock(mutex_);
     return response_.status;
   }
+  // For which room was asked, in turn.
+  std::vector<std::size_t> rooms() {
+    const std::lock_guard lock(mutex_);
+    return rooms_;
+  }
   net::HttpResponse wait() {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, std::chrono::minutes(2), [&] { return response_.status != 0; });
     return response_;
   }
 
-  std::function<void()> on_body;  // called by who takes it
-  std::size_t room = SIZE_MAX;    // for a reply
-  bool kept_share = false;        // of all bodies, by who took it
+  std::function<void()> on_body;     // called by who takes it
+  std::size_t room = SIZE_MAX;       // for a reply, now
+  std::size_t most_room = SIZE_MAX;  // and ever
+  bool kept_share = false;           // of all bodies, by who took it
 
  private:
   net::HttpRequest request_;
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::vector<std::size_t> rooms_;
   net::HttpResponse response_{0, "", "", {}};
 };
 
