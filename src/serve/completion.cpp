@@ -47,7 +47,7 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
                           : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(8) + model_.mark();
   event_.seed = request_.answer.sampling.seed;
   event_.created = request_.created;
-  event_.sent.assign(choices_.size(), 0);
+  event_.sent = resume_ ? resume_->sent : std::vector<std::uint32_t>(choices_.size(), 0);
   for (const std::string& echo : request_.echoes) kept_bytes_ += echo.size() * request_.choices;
 }
 
@@ -199,27 +199,36 @@ void Completion::send_first() {
 }
 
 void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piece) {
-  Choice& choice = choices_[index];
-  json::value logprobs = logprobs_of(choice, piece);
-  const bool counts = piece.token || piece.end != EndReason::kDeadline;
-  if (counts && is_new(index) && !(piece.text.empty() && logprobs.is_null())) {
+  const auto send_chunk = [&](std::string_view text, json::value logprobs,
+                              std::optional<EndReason> end) {
     json::object chunk = envelope(true);
-    chunk["choices"] =
-        json::array{choice_chunk(index, piece.text, std::move(logprobs), std::nullopt)};
+    chunk["choices"] = json::array{choice_chunk(index, text, std::move(logprobs), end)};
     send(std::move(chunk));
+  };
+  // A deadline is no part of the answer and its event does not count: who goes on after it finds
+  // what follows. So what was held back until then is in that event, and comes again.
+  if (piece.end == EndReason::kDeadline) {
+    return send_chunk(has_seen_more(index) ? "" : piece.text, nullptr, piece.end);
   }
-  if (!piece.end) return;
-  // The end is an event of its own, as OpenAI's clients expect it. A deadline is no part of the
-  // answer: who goes on after it finds what follows.
-  if (piece.end != EndReason::kDeadline && !is_new(index)) return;
-  json::object chunk = envelope(true);
-  chunk["choices"] = json::array{choice_chunk(index, "", nullptr, piece.end)};
-  send(std::move(chunk));
+  json::value logprobs = logprobs_of(choices_[index], piece);
+  if (is_new(index) && !(piece.text.empty() && logprobs.is_null())) {
+    send_chunk(piece.text, std::move(logprobs), std::nullopt);
+  }
+  // The end is an event of its own, as OpenAI's clients expect it.
+  if (piece.end && is_new(index)) send_chunk("", nullptr, piece.end);
+}
+
+// Than has been computed here.
+bool Completion::has_seen_more(std::size_t index) const {
+  return event_.sent[index] > choices_[index].events;
 }
 
 // Counts an event of the choice, and says whether the client has not seen it.
 bool Completion::is_new(std::size_t index) {
-  return ++event_.sent[index] > (resume_ ? resume_->sent[index] : 0);
+  const std::uint32_t made = ++choices_[index].events;
+  if (made <= event_.sent[index]) return false;
+  event_.sent[index] = made;
+  return true;
 }
 
 void Completion::send(json::object body) {

@@ -46,6 +46,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
     std::string text;                // where the answer is sent whole, or logged
     std::vector<text::TokenId> ids;  // where it is logged
     std::uint32_t tokens = 0;
+    std::uint32_t events = 0;  // of a stream, those that a client has seen already included
     std::chrono::steady_clock::time_point last_token{};
     std::optional<engine::EndReason> end;
     LogprobsText logprobs;   // of all tokens, where the answer is sent whole
@@ -60,6 +61,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   void fail(const ApiError& error);
   void send_first();
   void send_piece(std::size_t index, const engine::Answer::Piece& piece);
+  bool has_seen_more(std::size_t index) const;
   bool is_new(std::size_t index);
   void finish();
   void send(boost::json::object body);
