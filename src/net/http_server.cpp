@@ -393,8 +393,9 @@ awaitable<void> HttpServer::Impl::refuse(Connection& connection, const HttpError
   const HttpResponse response =
       options_.refuse ? options_.refuse(error, request)
                       : HttpResponse{error.status, "text/plain", error.message + "\n"};
-  const std::string bytes = format_head(response, {.length = response.body.size(), .close = true}) +
-                            (request.method == "HEAD" ? "" : response.body);
+  std::string bytes =
+      format_head(response, {.length = response.body.size(), .close = true}, now_in_seconds());
+  if (request.method != "HEAD") bytes += response.body;
   if (co_await write(connection.stream, bytes)) co_await finish(connection);
 }
 
