@@ -85,8 +85,8 @@ void add_access_options(CLI::App& parser, LiveOptions& live) {
                   "Have what is asked and answered in it as well");
   add("--priority", live.priority, "N",
       "The highest priority that a request may ask for: it goes before others,\n"
-      "which can wait for ever")
-      ->check(CLI::Range(-100, 100).description(""))
+      "which can wait for ever. Any may ask for one below 0")
+      ->check(CLI::Range(0, 100).description(""))
       ->capture_default_str();
   add_number(parser, "--max-tokens", live.max_tokens, 0,
              "Most tokens of a chat's answer where the request names none; 0: until\n"

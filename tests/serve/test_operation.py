@@ -227,6 +227,8 @@ class OperationTest(unittest.TestCase):
             (("--listen", "127.0.0.1:99999"), 2, "ADDRESS:PORT"),
             (("--listen", "192.0.2.1:0"), 3, "192.0.2.1:0"),
             (("-c", "100000"), 2, "trained for"),
+            (("--priority", "-1"), 2, "--priority"),
+            (("--priority", "101"), 2, "--priority"),
             (("--chat-template", "/nowhere"), 2, "/nowhere"),
             (("-m", "/nowhere"), 3, "/nowhere"),
         ):
