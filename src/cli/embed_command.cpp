@@ -12,6 +12,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_source.h"
 #include "cli/one_of.h"
+#include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
 #include "cli/streams.h"
@@ -91,7 +92,11 @@ Result<ExitCode> embed(const CommandOptions& options, Output& output) {
                                           stop.get_token()));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   progress.clear();
-  if (done == texts.size()) TERN_TRY(writer.finish());
+  if (done == texts.size()) {
+    TERN_TRY(writer.finish());
+  } else if (!options.output.empty()) {
+    write_stderr(fmt::format("tern: {}: interrupted, not written\n", printable(options.output)));
+  }
   write_stderr(fmt::format("{} texts, {} tokens, {:.1f} tok/s, pooling {}, {} values, {}, {}\n",
                            done, computed, static_cast<double>(computed) / seconds.count(),
                            name(wanted.pooling), model.config().hidden, runtime.backend->tier(),

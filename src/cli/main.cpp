@@ -4,6 +4,7 @@
 #include <array>
 #include <new>
 #include <span>
+#include <string>
 #include <string_view>
 #include <system_error>
 
@@ -40,6 +41,25 @@ constexpr const char* kExamples =
     "  tern synth --shape 2b4t --type i2_s -o x.gguf   random weights, a real shape: to measure "
     "with\n"
     "`tern COMMAND --help` says more.\n\n";
+
+// The parser takes 010 for an octal 8; here it is 10.
+void take_numbers_as_decimal(CLI::App& command) {
+  const auto without_zeros = [](std::string& text) -> std::string {
+    const std::size_t begin = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
+    if (text.size() == begin || text.find_first_not_of("0123456789", begin) != std::string::npos) {
+      return "";
+    }
+    text.erase(begin, std::min(text.find_first_not_of('0', begin), text.size() - 1) - begin);
+    return "";
+  };
+  for (CLI::Option* option : command.get_options([](const CLI::Option*) { return true; })) {
+    if (!option->get_type_name().starts_with("N")) continue;
+    option->transform(CLI::Validator(without_zeros, ""));
+  }
+  for (CLI::App* inner : command.get_subcommands([](const CLI::App*) { return true; })) {
+    take_numbers_as_decimal(*inner);
+  }
+}
 
 ExitCode report(const Error& error) {
   write_stderr("tern: " + printable(error.to_string()) + "\n");
@@ -96,6 +116,7 @@ Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
       add_list_command(tern),        add_rm_command(tern),         add_cache_command(tern),
       add_replay_command(tern),      add_tune_command(tern),       add_schema_command(tern),
       add_version_command(tern)};
+  take_numbers_as_decimal(tern);
   if (argc == 1) {  // nothing was asked for: say what could be
     write_stderr(tern.help());
     return ExitCode::kUsage;

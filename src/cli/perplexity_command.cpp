@@ -6,6 +6,8 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
+#include <string_view>
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
@@ -29,21 +31,38 @@ struct CommandOptions {
   bool json = false;
 };
 
+constexpr std::string_view kOneToken = "one token has no";
+
+std::string error_text(const diagnose::Perplexity& result) {
+  const auto error = result.nll.standard_error();
+  return error ? fmt::format(" +- {:.5f} nats a token", *error)
+               : fmt::format(" nats; {} standard error", kOneToken);
+}
+
+std::string interval_text(const diagnose::Perplexity& result) {
+  if (!result.lower()) return fmt::format("; {} confidence interval", kOneToken);
+  return fmt::format(", 95% between {:.4f} and {:.4f}", *result.lower(), *result.upper());
+}
+
+boost::json::value number_or_null(const std::optional<double>& number) {
+  return number ? boost::json::value(*number) : boost::json::value(nullptr);
+}
+
 std::string to_text(const Runtime& runtime, const CommandOptions& options,
                     const diagnose::Perplexity& result, double seconds) {
   return fmt::format(
       "model           {}, {}, {} threads, keys and values in {}\n"
       "text            {}: {} tokens scored, {} bytes{}\n"
       "windows         {} of {} tokens, stride {}\n"
-      "NLL             {:.5f} +- {:.5f} nats a token\n"
-      "perplexity      {:.4f}, 95% between {:.4f} and {:.4f}\n"
+      "NLL             {:.5f}{}\n"
+      "perplexity      {:.4f}{}\n"
       "bits per byte   {:.4f}\n"
       "speed           {:.1f} tok/s\n",
       model_name(runtime.model), runtime.backend->tier(), runtime.backend->threads(),
       name(options.compute.kv), printable(options.file), result.nll.count(), result.bytes,
       result.cancelled ? ", then interrupted" : "", result.windows, result.context, result.stride,
-      result.nll.mean(), result.nll.standard_error(), result.perplexity(), result.lower(),
-      result.upper(), result.bits_per_byte(), static_cast<double>(result.computed) / seconds);
+      result.nll.mean(), error_text(result), result.perplexity(), interval_text(result),
+      result.bits_per_byte(), static_cast<double>(result.computed) / seconds);
 }
 
 std::string to_json(const Runtime& runtime, const CommandOptions& options,
@@ -61,9 +80,10 @@ std::string to_json(const Runtime& runtime, const CommandOptions& options,
   object["tokens"] = result.nll.count();
   object["bytes"] = result.bytes;
   object["nll"] = result.nll.mean();
-  object["nll_standard_error"] = result.nll.standard_error();
-  object["perplexity"] = {
-      {"value", result.perplexity()}, {"lower", result.lower()}, {"upper", result.upper()}};
+  object["nll_standard_error"] = number_or_null(result.nll.standard_error());
+  object["perplexity"] = {{"value", result.perplexity()},
+                          {"lower", number_or_null(result.lower())},
+                          {"upper", number_or_null(result.upper())}};
   object["bits_per_byte"] = result.bits_per_byte();
   object["computed_tokens"] = result.computed;
   object["seconds"] = seconds;

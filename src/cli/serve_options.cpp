@@ -85,8 +85,8 @@ void add_access_options(CLI::App& parser, LiveOptions& live) {
                   "Have what is asked and answered in it as well");
   add("--priority", live.priority, "N",
       "The highest priority that a request may ask for: it goes before others,\n"
-      "which can wait for ever")
-      ->check(CLI::Range(-100, 100).description(""))
+      "which can wait for ever. Any may ask for one below 0")
+      ->check(CLI::Range(0, 100).description(""))
       ->capture_default_str();
   add_number(parser, "--max-tokens", live.max_tokens, 0,
              "Most tokens of a chat's answer where the request names none; 0: until\n"
@@ -105,7 +105,8 @@ void add_limit_options(CLI::App& parser, LiveOptions& live) {
   add_number(parser, "--max-unread", live.unread_mib, 1,
              "MiB of an answer that a client leaves unread before it is cut off");
   add_number(parser, "--max-replies", live.replies_mib, 1,
-             "MiB of all whole replies longer than --max-unread that are not sent yet");
+             "MiB of all whole replies longer than --max-unread that are made or not\n"
+             "sent yet");
   add_number(parser, "--head-time", live.head_seconds, 1,
              "Seconds for a request's headers, and for a handshake of TLS");
   add_number(parser, "--body-time", live.body_seconds, 1, "Seconds for a request's body");

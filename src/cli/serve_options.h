@@ -28,7 +28,7 @@ struct LiveOptions {
   std::uint32_t head_kib = 16;
   std::uint32_t headers = 100;
   std::uint32_t unread_mib = 4;
-  std::uint32_t replies_mib = 256;  // that are longer, of all requests together
+  std::uint32_t replies_mib = 256;  // that are or grow longer, of all requests together
   std::uint32_t head_seconds = 10;
   std::uint32_t body_seconds = 30;
   std::uint32_t idle_seconds = 75;

@@ -12,6 +12,9 @@
 namespace tern::cli {
 namespace {
 
+// More is no text that a command works on: /dev/zero has no end.
+constexpr std::size_t kMostTextBytes = std::size_t{512} << 20;
+
 std::string reason(int error) { return std::generic_category().message(error); }
 
 // 0 or the errno of the failure.
@@ -70,10 +73,16 @@ Result<std::string> read_all(const std::string& path) {
   do {
     count = ::read(fd, part.data(), part.size());
     if (count > 0) text.append(part.data(), static_cast<std::size_t>(count));
-  } while (count > 0 || (count == -1 && errno == EINTR));
+  } while (text.size() <= kMostTextBytes && (count > 0 || (count == -1 && errno == EINTR)));
   const int error = count == -1 ? errno : 0;
   if (!standard) ::close(fd);
   if (error != 0) return Error{ErrorCode::kIo, "cannot read: " + reason(error), name};
+  if (text.size() > kMostTextBytes) {
+    return Error{
+        ErrorCode::kUsage,
+        "expected at most " + std::to_string(kMostTextBytes >> 20) + " MiB, found more; divide it",
+        name};
+  }
   return text;
 }
 

@@ -33,7 +33,7 @@ void prepare_streams();
 void write_stderr(std::string_view text);
 bool stderr_is_terminal();
 
-// A file in whole; "-" is standard input. Errors: kIo.
+// A file in whole; "-" is standard input. Errors: kIo; kUsage for more than 512 MiB.
 Result<std::string> read_all(const std::string& path);
 
 }  // namespace tern::cli

@@ -24,9 +24,7 @@ Result<void> sync_parent(const std::filesystem::path& path) {
 }  // namespace
 
 Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
-  if (auto place = check_file_place(path); !place) {
-    return Error{ErrorCode::kIo, std::move(place.error().message), path.string()};
-  }
+  TERN_TRY(check_file_place(path));
   const std::string stem = path.string() + ".tmp-" + std::to_string(::getpid()) + "-";
   for (unsigned attempt = 0;; ++attempt) {
     std::string beside = stem + std::to_string(attempt);

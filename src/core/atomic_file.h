@@ -16,7 +16,7 @@ namespace tern {
 
 class AtomicFile {
  public:
-  // Errors of all functions: kIo, naming the path.
+  // Errors of all functions: kIo, naming the path; kUsage of this one where no file can stand.
   static Result<AtomicFile> create(const std::filesystem::path& path);
 
   AtomicFile(AtomicFile&& other) noexcept;

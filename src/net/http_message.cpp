@@ -60,9 +60,36 @@ std::string_view reason_phrase(unsigned status) {
   return {phrase.data(), phrase.size()};
 }
 
-std::string format_head(const HttpResponse& response, const HeadFraming& framing) {
+std::string http_date(std::chrono::sys_seconds time) {
+  using namespace std::chrono;
+  constexpr std::string_view kDays = "SunMonTueWedThuFriSat";
+  constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  const sys_days day = floor<days>(time);
+  const year_month_day date(day);
+  const hh_mm_ss clock(time - day);
+  std::string text(kDays.substr(weekday(day).c_encoding() * 3, 3));
+  const auto add = [&](const char* before, auto number, std::size_t digits) {
+    const std::string written = std::to_string(static_cast<int>(number));
+    text.append(before).append(digits - std::min(digits, written.size()), '0') += written;
+  };
+  add(", ", static_cast<unsigned>(date.day()), 2);
+  text.append(" ").append(kMonths.substr((static_cast<unsigned>(date.month()) - 1) * 3, 3));
+  add(" ", static_cast<int>(date.year()), 4);
+  add(" ", clock.hours().count(), 2);
+  add(":", clock.minutes().count(), 2);
+  add(":", clock.seconds().count(), 2);
+  return text += " GMT";
+}
+
+std::chrono::sys_seconds now_in_seconds() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
+std::string format_head(const HttpResponse& response, const HeadFraming& framing,
+                        std::chrono::sys_seconds date) {
   std::string head = "HTTP/1.1 " + std::to_string(response.status) + " ";
   head.append(reason_phrase(response.status)).append("\r\n");
+  add_header(head, "Date", http_date(date));
   if (!response.content_type.empty()) add_header(head, "Content-Type", response.content_type);
   for (const HttpHeader& header : response.headers) add_header(head, header.name, header.value);
   if (framing.length) add_header(head, "Content-Length", std::to_string(*framing.length));

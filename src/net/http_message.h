@@ -1,6 +1,7 @@
 // HTTP/1.1 requests and responses as values.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,7 +34,7 @@ struct HttpResponse {
   unsigned status = 200;
   std::string content_type = "application/json";
   std::string body;
-  std::vector<HttpHeader> headers = {};  // beside Content-Type, Content-Length and Connection
+  std::vector<HttpHeader> headers = {};  // beside Content-Type, Content-Length, Connection and Date
 };
 
 // Why a request is refused before anybody looks at what it asks for.
@@ -45,14 +46,19 @@ struct HttpError {
 // "Not Found"
 std::string_view reason_phrase(unsigned status);
 
-// The bytes before the body: status line and headers. Without a length the body comes in chunks, or
-// ends with the connection.
+// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7).
+std::string http_date(std::chrono::sys_seconds time);
+std::chrono::sys_seconds now_in_seconds();
+
+// The bytes before the body: status line and headers, the date among them. Without a length the
+// body comes in chunks, or ends with the connection.
 struct HeadFraming {
   std::optional<std::size_t> length;
   bool chunked = false;
   bool close = false;
 };
-std::string format_head(const HttpResponse& response, const HeadFraming& framing);
+std::string format_head(const HttpResponse& response, const HeadFraming& framing,
+                        std::chrono::sys_seconds date);
 // A whole request of the client's side, whose connection ends with the reply. The path is sent as
 // it is.
 std::string format_request(const HttpRequest& request);

@@ -42,7 +42,7 @@ class ServerExchange final : public Exchange {
     if (!keeps_share) share_.give_back();
     return std::exchange(request_.body, {});
   }
-  bool reserve(std::size_t bytes) override { return outbox_->reserve(bytes); }
+  Room reserve(std::size_t bytes) override { return outbox_->reserve(bytes); }
   void reply(HttpResponse response) override { outbox_->reply(response); }
   void begin(HttpResponse head) override { outbox_->begin(head); }
   void write(std::string bytes) override { outbox_->write(bytes); }
@@ -393,8 +393,9 @@ awaitable<void> HttpServer::Impl::refuse(Connection& connection, const HttpError
   const HttpResponse response =
       options_.refuse ? options_.refuse(error, request)
                       : HttpResponse{error.status, "text/plain", error.message + "\n"};
-  const std::string bytes = format_head(response, {.length = response.body.size(), .close = true}) +
-                            (request.method == "HEAD" ? "" : response.body);
+  std::string bytes =
+      format_head(response, {.length = response.body.size(), .close = true}, now_in_seconds());
+  if (request.method != "HEAD") bytes += response.body;
   if (co_await write(connection.stream, bytes)) co_await finish(connection);
 }
 

@@ -17,6 +17,7 @@
 
 #include "core/result.h"
 #include "net/http_message.h"
+#include "net/memory_share.h"
 #include "net/request_reader.h"
 #include "net/tls_identity.h"
 
@@ -33,9 +34,10 @@ class Exchange {
   // copy, that long keeps its share of all bodies, too; else it is given back at once.
   virtual std::string take_body(bool keeps_share) = 0;
 
-  // Room for a whole reply whose body is so long. False where clients leave too many long ones
-  // unread: then another is to be sent, which any of up to `unread_bytes` may be.
-  virtual bool reserve(std::size_t bytes) = 0;
+  // Keeps room for a whole reply whose body has so many bytes, or will have, until it is sent;
+  // asked again, so many instead. Where others hold too much, or it is too long for ever, another
+  // is to be sent, which any of up to `unread_bytes` may be.
+  virtual Room reserve(std::size_t bytes) = 0;
   // The whole reply.
   virtual void reply(HttpResponse response) = 0;
   // A reply whose body comes in parts: `head` (its body is ignored), any number of writes, the end.
@@ -59,7 +61,8 @@ struct HttpServerOptions {
   std::size_t connections = 1024;
   std::size_t all_body_bytes = 256u << 20;       // of requests that are read or not yet looked at
   std::size_t unread_bytes = 4u << 20;           // of a reply that a client does not read
-  std::size_t all_reply_bytes = 256u << 20;      // of whole replies that are longer, together
+  std::size_t all_reply_bytes = 256u << 20;      // of whole replies that are longer, together:
+                                                 // those that are made, and not sent yet
   std::chrono::milliseconds head_time{10'000};   // for the head of a request, once it began; for
                                                  // the handshake of TLS as well
   std::chrono::milliseconds body_time{30'000};   // for its body, and for what is refused of it

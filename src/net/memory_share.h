@@ -8,6 +8,13 @@
 
 namespace tern::net {
 
+// Whether there is room for so much.
+enum class Room {
+  kYes,
+  kNotNow,  // what others hold is in the way
+  kNever,   // it is more than all may hold together
+};
+
 struct MemoryPot {
   explicit MemoryPot(std::size_t bytes) : most(bytes) {}
 
@@ -39,6 +46,7 @@ class MemoryShare {
     bytes_ = bytes;
     return true;
   }
+  std::size_t most() const { return pot_->most; }
   void give_back() { pot_->used -= std::exchange(bytes_, 0); }
 
  private:

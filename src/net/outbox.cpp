@@ -24,9 +24,11 @@ void Outbox::add(std::string_view bytes) {
   bytes_.append(bytes);
 }
 
-bool Outbox::reserve(std::size_t bytes) {
+Room Outbox::reserve(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
-  return begun_ || bytes <= shape_.most_unread || share_.resize(bytes);
+  if (begun_) return Room::kYes;  // of one that nobody waits for any more
+  if (share_.resize(bytes <= shape_.most_unread ? 0 : bytes)) return Room::kYes;
+  return bytes > share_.most() ? Room::kNever : Room::kNotNow;
 }
 
 void Outbox::reply(const HttpResponse& response) {
@@ -35,7 +37,7 @@ void Outbox::reply(const HttpResponse& response) {
   begun_ = ended_ = true;
   HeadFraming framing{.length = std::nullopt, .close = close_};
   if (!is_bodyless(response.status)) framing.length = response.body.size();
-  bytes_ = format_head(response, framing);
+  bytes_ = format_head(response, framing, now_in_seconds());
   if (shape_.with_body && framing.length) bytes_.append(response.body);
   wake();
 }
@@ -47,7 +49,8 @@ void Outbox::begin(const HttpResponse& head) {
   bodyless_ = !shape_.with_body || is_bodyless(head.status);
   close_ |= !shape_.chunks;
   const bool chunked = shape_.chunks && !is_bodyless(head.status);
-  bytes_ = format_head(head, {.length = std::nullopt, .chunked = chunked, .close = close_});
+  bytes_ = format_head(head, {.length = std::nullopt, .chunked = chunked, .close = close_},
+                       now_in_seconds());
   wake();
 }
 

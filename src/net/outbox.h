@@ -26,7 +26,7 @@ class Outbox {
       : shape_(shape), share_(std::move(share)), wake_(std::move(wake)) {}
 
   // What Exchange has.
-  bool reserve(std::size_t bytes);
+  Room reserve(std::size_t bytes);
   void reply(const HttpResponse& response);
   void begin(const HttpResponse& head);
   void write(std::string_view bytes);

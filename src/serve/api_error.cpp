@@ -33,13 +33,32 @@ ApiError api_error(const Error& error) {
 
 ApiError api_error(const net::HttpError& error) {
   const bool ours = error.status >= 500 && error.status != 501 && error.status != 505;
-  return {error.status, error.message, ours ? "server_error" : "invalid_request_error", "",
-          error.status == 413 ? "request_too_large" : ""};
+  return {.status = error.status,
+          .message = error.message,
+          .type = ours ? "server_error" : "invalid_request_error",
+          .code = error.status == 413 ? "request_too_large" : "",
+          .retry_after = error.status == 503 ? 1 : 0};
 }
 
 ApiError draining() {
   return {503, "the server ends; ask another one, or again when it is back", "server_error", "",
           "not_ready"};
+}
+
+ApiError no_room(std::size_t bytes, net::Room room) {
+  const std::string one = "one of " + std::to_string(bytes) + " bytes or more";
+  if (room == net::Room::kNever) {
+    return {400,
+            "expected a reply for which there is room, found " + one +
+                ": ask for less at once, or for a stream where there can be one",
+            "invalid_request_error", "", "reply_too_large"};
+  }
+  return {.status = 503,
+          .message = "too many long replies are made or not read yet: there is no room for " + one +
+                     "; come again later, or ask for less at once",
+          .type = "server_error",
+          .code = "overloaded",
+          .retry_after = 1};
 }
 
 boost::json::object to_json(const ApiError& error) {
@@ -51,7 +70,12 @@ boost::json::object to_json(const ApiError& error) {
 }
 
 net::HttpResponse to_response(const ApiError& error) {
-  return {error.status, "application/json", boost::json::serialize(to_json(error)) + "\n"};
+  net::HttpResponse response{error.status, "application/json",
+                             boost::json::serialize(to_json(error)) + "\n"};
+  if (error.retry_after > 0) {
+    response.headers.push_back({"Retry-After", std::to_string(error.retry_after)});
+  }
+  return response;
 }
 
 }  // namespace tern::serve

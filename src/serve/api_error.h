@@ -2,10 +2,12 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <cstdint>
 #include <string>
 
 #include "core/result.h"
 #include "net/http_message.h"
+#include "net/memory_share.h"
 
 namespace tern::serve {
 
@@ -13,8 +15,9 @@ struct ApiError {
   unsigned status = 400;
   std::string message;
   std::string type = "invalid_request_error";
-  std::string param = {};  // the field that is wrong; empty: null
-  std::string code = {};   // for programs: "context_length_exceeded"; empty: null
+  std::string param = {};        // the field that is wrong; empty: null
+  std::string code = {};         // for programs: "context_length_exceeded"; empty: null
+  std::int64_t retry_after = 0;  // in how many seconds it may go well; 0: who knows
 };
 
 // What the engine, the tokenizer or a template says, as an answer to the request that caused it.
@@ -24,6 +27,8 @@ ApiError api_error(const net::HttpError& error);
 
 // Of a server that takes no more.
 ApiError draining();
+// Of a whole reply of so many bytes, which there is no room for, now or ever.
+ApiError no_room(std::size_t bytes, net::Room room);
 
 // {"error": {...}}
 boost::json::object to_json(const ApiError& error);

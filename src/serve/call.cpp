@@ -78,15 +78,16 @@ void Call::complete(std::vector<net::HttpHeader>& headers) const {
   headers.insert(headers.end(), headers_.begin(), headers_.end());
 }
 
+std::optional<ApiError> Call::reserve(std::size_t bytes) {
+  const net::Room room = exchange_->reserve(bytes);
+  if (room == net::Room::kYes) return std::nullopt;
+  return no_room(bytes, room);
+}
+
 void Call::send(net::HttpResponse response) {
-  if (!exchange_->reserve(response.body.size())) {
-    response = to_response({503,
-                            "clients leave too many long replies unread: there is no room for one "
-                            "of " +
-                                std::to_string(response.body.size()) +
-                                " bytes; come again later, or ask for less at once",
-                            "server_error", "", "overloaded"});
-    response.headers.push_back({"Retry-After", "1"});
+  if (const auto error = reserve(response.body.size())) {
+    response = to_response(*error);
+    reserve(response.body.size());
   }
   complete(response.headers);
   log(response.status);
@@ -115,14 +116,14 @@ void Call::reply_text(std::string content_type, std::string body) {
 
 void Call::fail(const ApiError& error, std::vector<net::HttpHeader> headers) {
   net::HttpResponse response = to_response(error);
-  response.headers = std::move(headers);
+  for (net::HttpHeader& header : headers) response.headers.push_back(std::move(header));
   send(std::move(response));
 }
 
-void turn_away(Call& call, const engine::Engine& engine, const ApiError& error) {
+void turn_away(Call& call, const engine::Engine& engine, ApiError error) {
   if (engine.state().closed) return call.fail(draining());
-  if (error.status != 429) return call.fail(error);
-  call.fail(error, {{"Retry-After", std::to_string(engine.retry_after().count())}});
+  if (error.status == 429) error.retry_after = engine.retry_after().count();
+  call.fail(error);
 }
 
 void Call::begin_events() {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,6 +47,9 @@ class Call {
   // A field of its line in the log. One thread at a time, before the reply is complete.
   void note(std::string_view name, telemetry::FieldValue value);
 
+  // Keeps room for a whole reply of so many bytes, which it has or will have, until it is sent;
+  // asked again, so many instead. Else why there is none.
+  std::optional<ApiError> reserve(std::size_t bytes);
   void reply(const boost::json::value& body, unsigned status = 200);
   void reply_text(std::string content_type, std::string body);
   void reply(net::HttpResponse response) { send(std::move(response)); }
@@ -74,7 +78,7 @@ class Call {
 
 // Tells a client that the engine does not take its request: when to come again where the queue is
 // full, that the server ends where it does, else `error`.
-void turn_away(Call& call, const engine::Engine& engine, const ApiError& error);
+void turn_away(Call& call, const engine::Engine& engine, ApiError error);
 
 std::int64_t seconds_since_epoch();
 // Letters and digits that nobody can guess: `bytes` of them in hexadecimal.

@@ -5,8 +5,6 @@
 #include <functional>
 #include <utility>
 
-#include "serve/logprobs_json.h"
-
 namespace tern::serve {
 
 namespace json = boost::json;
@@ -43,19 +41,22 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
       latency_(latency),
       request_(std::move(request)),
       resume_(std::move(resume)),
-      choices_(choice_count()) {
+      choices_(choice_count(), Choice(request_.chat)) {
   event_.completion = resume_
                           ? resume_->completion
                           : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(8) + model_.mark();
   event_.seed = request_.answer.sampling.seed;
   event_.created = request_.created;
-  event_.sent.assign(choices_.size(), 0);
-  for (Choice& choice : choices_) choice.logprobs = no_logprobs(request_.chat);
+  event_.sent = resume_ ? resume_->sent : std::vector<std::uint32_t>(choices_.size(), 0);
+  for (const std::string& echo : request_.echoes) kept_bytes_ += echo.size() * request_.choices;
 }
 
 void Completion::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
   const std::lock_guard lock(mutex_);  // pieces wait until all are submitted
+  if (const auto error = call_->reserve(request_.stream ? 0 : kept_bytes_)) {
+    return call_->fail(*error);
+  }
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     if (const auto taken = submit(i); !taken) {
       over_ = true;
@@ -92,8 +93,9 @@ void Completion::take(std::size_t index, const engine::Update& update) {
   if (call_->logs_content() && update.piece.token) choice.ids.push_back(*update.piece.token);
   if (request_.stream) {
     send_piece(index, update.piece);
-  } else if (!update.piece.logprobs.empty()) {
-    keep_logprobs(choice, update.piece);
+  } else {
+    kept_bytes_ += update.piece.text.size() + keep_logprobs(choice, update.piece);
+    if (const auto error = call_->reserve(kept_bytes_)) return fail(*error);
   }
   if (update.piece.end && ++ended_ == choices_.size()) finish();
 }
@@ -197,27 +199,36 @@ void Completion::send_first() {
 }
 
 void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piece) {
-  Choice& choice = choices_[index];
-  json::value logprobs = logprobs_of(choice, piece);
-  const bool counts = piece.token || piece.end != EndReason::kDeadline;
-  if (counts && is_new(index) && !(piece.text.empty() && logprobs.is_null())) {
+  const auto send_chunk = [&](std::string_view text, json::value logprobs,
+                              std::optional<EndReason> end) {
     json::object chunk = envelope(true);
-    chunk["choices"] =
-        json::array{choice_chunk(index, piece.text, std::move(logprobs), std::nullopt)};
+    chunk["choices"] = json::array{choice_chunk(index, text, std::move(logprobs), end)};
     send(std::move(chunk));
+  };
+  // A deadline is no part of the answer and its event does not count: who goes on after it finds
+  // what follows. So what was held back until then is in that event, and comes again.
+  if (piece.end == EndReason::kDeadline) {
+    return send_chunk(has_seen_more(index) ? "" : piece.text, nullptr, piece.end);
   }
-  if (!piece.end) return;
-  // The end is an event of its own, as OpenAI's clients expect it. A deadline is no part of the
-  // answer: who goes on after it finds what follows.
-  if (piece.end != EndReason::kDeadline && !is_new(index)) return;
-  json::object chunk = envelope(true);
-  chunk["choices"] = json::array{choice_chunk(index, "", nullptr, piece.end)};
-  send(std::move(chunk));
+  json::value logprobs = logprobs_of(choices_[index], piece);
+  if (is_new(index) && !(piece.text.empty() && logprobs.is_null())) {
+    send_chunk(piece.text, std::move(logprobs), std::nullopt);
+  }
+  // The end is an event of its own, as OpenAI's clients expect it.
+  if (piece.end && is_new(index)) send_chunk("", nullptr, piece.end);
+}
+
+// Than has been computed here.
+bool Completion::has_seen_more(std::size_t index) const {
+  return event_.sent[index] > choices_[index].events;
 }
 
 // Counts an event of the choice, and says whether the client has not seen it.
 bool Completion::is_new(std::size_t index) {
-  return ++event_.sent[index] > (resume_ ? resume_->sent[index] : 0);
+  const std::uint32_t made = ++choices_[index].events;
+  if (made <= event_.sent[index]) return false;
+  event_.sent[index] = made;
+  return true;
 }
 
 void Completion::send(json::object body) {
@@ -232,27 +243,43 @@ json::value Completion::logprobs_of(Choice& choice, const engine::Answer::Piece&
                       {"refusal", nullptr}};
 }
 
-void Completion::keep_logprobs(Choice& choice, const engine::Answer::Piece& piece) const {
-  json::value found = logprobs_of(choice, piece);
-  json::object& own = found.get_object();
-  for (auto& field : choice.logprobs) {
-    if (!field.value().is_array()) continue;
-    field.value().get_array().push_back(std::move(own.at(field.key()).get_array()[0]));
-  }
+// Returns how many bytes of the reply they are.
+std::size_t Completion::keep_logprobs(Choice& choice, const engine::Answer::Piece& piece) const {
+  const json::value found = logprobs_of(choice, piece);
+  return found.is_null() ? 0 : choice.logprobs.add(found.get_object());
 }
 
-json::object Completion::whole_choice(std::size_t index) {
+void Completion::add_whole_choice(std::size_t index, std::string& body) {
   Choice& choice = choices_[index];
-  json::object body{{"index", index}};
+  json::object begin{{"index", index}};
   if (request_.chat) {
-    body["message"] = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
+    begin["message"] = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};
   } else {
-    body["text"] = request_.echoes[index / request_.choices] + choice.text;
+    begin["text"] = request_.echoes[index / request_.choices] + choice.text;
   }
-  body["logprobs"] = nullptr;
-  if (request_.answer.logprobs) body["logprobs"] = std::move(choice.logprobs);
-  body["finish_reason"] = finish_reason(*choice.end);
-  return body;
+  body += json::serialize(begin);
+  body.back() = ',';  // goes on
+  body += R"("logprobs":)";
+  if (request_.answer.logprobs) {
+    choice.logprobs.move_to(body);
+  } else {
+    body += "null";
+  }
+  body += R"(,"finish_reason":")";
+  body.append(finish_reason(*choice.end)).append("\"}");
+}
+
+// As text at once: what is kept is most of it.
+std::string Completion::whole_body() {
+  std::string body = json::serialize(envelope(false));
+  body.reserve(body.size() + kept_bytes_ + choices_.size() * 128);
+  body.back() = ',';
+  body += R"("choices":[)";
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    if (i > 0) body += ',';
+    add_whole_choice(i, body);
+  }
+  return body += R"(],"usage":)" + json::serialize(usage()) + "}\n";
 }
 
 void Completion::finish() {
@@ -272,12 +299,7 @@ void Completion::finish() {
     return call_->fail({499, "the client closed the connection before the answer was there",
                         "invalid_request_error", "", "client_closed_request"});
   }
-  json::object body = envelope(false);
-  json::array choices;
-  for (std::size_t i = 0; i < choices_.size(); ++i) choices.push_back(whole_choice(i));
-  body["choices"] = std::move(choices);
-  body["usage"] = usage();
-  call_->reply(body);
+  call_->reply_text("application/json", whole_body());
 }
 
 }  // namespace tern::serve

@@ -2,7 +2,6 @@
 // from the engine to the client.
 #pragma once
 
-#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "engine/engine.h"
 #include "serve/call.h"
 #include "serve/completion_request.h"
+#include "serve/logprobs_json.h"
 #include "serve/served_model.h"
 
 namespace tern::serve {
@@ -42,13 +42,15 @@ class Completion : public std::enable_shared_from_this<Completion> {
 
  private:
   struct Choice {
+    explicit Choice(bool chat) : logprobs(chat) {}
     std::string text;                // where the answer is sent whole, or logged
     std::vector<text::TokenId> ids;  // where it is logged
     std::uint32_t tokens = 0;
+    std::uint32_t events = 0;  // of a stream, those that a client has seen already included
     std::chrono::steady_clock::time_point last_token{};
     std::optional<engine::EndReason> end;
-    boost::json::object logprobs;  // of all tokens, where the answer is sent whole
-    std::size_t offset = 0;        // in characters, of the next token's text
+    LogprobsText logprobs;   // of all tokens, where the answer is sent whole
+    std::size_t offset = 0;  // in characters, of the next token's text
   };
 
   std::size_t choice_count() const { return request_.prompts.size() * request_.choices; }
@@ -59,6 +61,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   void fail(const ApiError& error);
   void send_first();
   void send_piece(std::size_t index, const engine::Answer::Piece& piece);
+  bool has_seen_more(std::size_t index) const;
   bool is_new(std::size_t index);
   void finish();
   void send(boost::json::object body);
@@ -68,11 +71,12 @@ class Completion : public std::enable_shared_from_this<Completion> {
   std::uint64_t generated_tokens() const;
   boost::json::object usage() const;
   boost::json::value logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const;
-  void keep_logprobs(Choice& choice, const engine::Answer::Piece& piece) const;
+  std::size_t keep_logprobs(Choice& choice, const engine::Answer::Piece& piece) const;
   boost::json::object choice_chunk(std::size_t index, std::string_view text,
                                    boost::json::value logprobs,
                                    std::optional<engine::EndReason> end) const;
-  boost::json::object whole_choice(std::size_t index);
+  void add_whole_choice(std::size_t index, std::string& body);
+  std::string whole_body();
 
   const std::shared_ptr<Call> call_;
   const ServedModel& model_;
@@ -87,7 +91,8 @@ class Completion : public std::enable_shared_from_this<Completion> {
   std::mutex mutex_;
   std::vector<Choice> choices_;
   std::size_t ended_ = 0;
-  bool over_ = false;  // the reply is complete
+  std::size_t kept_bytes_ = 0;  // of the reply, where the answer is sent whole
+  bool over_ = false;           // the reply is complete
 };
 
 }  // namespace tern::serve

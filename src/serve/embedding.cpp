@@ -18,6 +18,11 @@ namespace {
 // Texts of a request that the engine has at once: some to share a step, and few beside those that
 // it computes at once, so that one list is not all that it does.
 constexpr std::size_t kMostAtOnce = 4;
+// Of the reply: a number of a list with its comma, "-1.17549435e-38,"; the head of each vector; and
+// what stands around all.
+constexpr std::size_t kNumberBytes = 16;
+constexpr std::size_t kHeadBytes = 64;
+constexpr std::size_t kFrameBytes = 1024;
 
 std::string base64(std::span<const float> vector) {
   constexpr std::string_view kDigits =
@@ -62,6 +67,7 @@ Embedding::Embedding(std::shared_ptr<Call> call, const ServedModel& model, engin
 void Embedding::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
   call_->note("prompt_tokens", prompt_tokens());
+  if (const auto error = call_->reserve(most_bytes())) return call_->fail(*error);
   const std::lock_guard lock(mutex_);
   submit(false);
   if (!over_) call_->charge_prompt(prompt_tokens());  // what is refused costs nothing
@@ -71,6 +77,14 @@ std::uint64_t Embedding::prompt_tokens() const {
   std::uint64_t tokens = 0;
   for (const auto& input : request_.inputs) tokens += input.size();
   return tokens;
+}
+
+// Of the reply, and so of the vectors as well: each number has more bytes as text.
+std::size_t Embedding::most_bytes() const {
+  const std::size_t numbers = request_.dimensions;
+  const std::size_t one =
+      request_.base64 ? (numbers * sizeof(float) + 2) / 3 * 4 : numbers * kNumberBytes;
+  return request_.inputs.size() * (one + kHeadBytes) + kFrameBytes;
 }
 
 // Where the queue has no room for more, the rest waits for those that it has taken.
@@ -107,7 +121,8 @@ void Embedding::take(std::size_t index, const engine::Update& update) {
     return fail({499, "the client closed the connection before the vectors were there",
                  "invalid_request_error", "", "client_closed_request"});
   }
-  vectors_[index] = update.pooled;
+  const std::span wanted = std::span(update.pooled).first(request_.dimensions);
+  vectors_[index].assign(wanted.begin(), wanted.end());
   ++done_;
   if (done_ < request_.inputs.size()) {
     // The last place that the request has goes to its next text, whoever waits; any other is free
@@ -132,7 +147,7 @@ std::string Embedding::text_of(std::span<const float> vector) const {
 void Embedding::reply() {
   std::string body = R"({"object":"list","data":[)";
   for (std::size_t i = 0; i < vectors_.size(); ++i) {
-    const std::span vector = std::span(vectors_[i]).first(request_.dimensions);
+    const std::span vector(vectors_[i]);
     engine::normalize_length(vector);
     if (i > 0) body += ',';
     body += R"({"object":"embedding","index":)" + std::to_string(i) + R"(,"embedding":)" +

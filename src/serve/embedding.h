@@ -38,6 +38,7 @@ class Embedding : public std::enable_shared_from_this<Embedding> {
   void reply();
   std::string text_of(std::span<const float> vector) const;
   std::uint64_t prompt_tokens() const;
+  std::size_t most_bytes() const;
 
   const std::shared_ptr<Call> call_;
   const ServedModel& model_;
@@ -48,7 +49,7 @@ class Embedding : public std::enable_shared_from_this<Embedding> {
   std::optional<std::stop_callback<std::function<void()>>> on_gone_;
 
   std::mutex mutex_;
-  std::vector<std::vector<float>> vectors_;
+  std::vector<std::vector<float>> vectors_;  // their leading numbers that are asked for
   std::size_t submitted_ = 0;
   std::size_t done_ = 0;
   bool over_ = false;  // nothing of the engine counts any more

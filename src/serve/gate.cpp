@@ -22,8 +22,8 @@ bool admit(Call& call, const KeyRing& keys, bool counts) {
   if (!counts) return true;
   const auto refusal = account->admit();
   if (!refusal) return true;
-  call.fail({429, refusal->message, "rate_limit_error", "", "rate_limit_exceeded"},
-            {{"Retry-After", std::to_string(refusal->retry_after.count())}});
+  call.fail({429, refusal->message, "rate_limit_error", "", "rate_limit_exceeded",
+             refusal->retry_after.count()});
   return false;
 }
 
@@ -32,7 +32,6 @@ net::HttpResponse refusal(const net::HttpError& error, const net::HttpRequest& r
   const std::string id = "req-" + random_hex(12);
   net::HttpResponse response = to_response(api_error(error));
   response.headers.push_back({"x-request-id", id});
-  if (error.status == 503) response.headers.push_back({"Retry-After", "1"});
   telemetry.counter("http.responses_" + std::to_string(error.status / 100) + "xx").add();
   telemetry.emit({"http.request",
                   {{"request_id", id},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
 #include <string>
 #include <utility>
 
@@ -55,12 +56,33 @@ json::object text_logprobs(const text::Tokenizer& tokenizer, std::span<const Tok
   return own;
 }
 
-json::object no_logprobs(bool chat) {
-  if (chat) return {{"content", json::array()}, {"refusal", nullptr}};
-  return {{"tokens", json::array()},
-          {"token_logprobs", json::array()},
-          {"top_logprobs", json::array()},
-          {"text_offset", json::array()}};
+LogprobsText::LogprobsText(bool chat)
+    : lists_(chat ? std::vector<List>{{"content", ""}}
+                  : std::vector<List>{{"tokens", ""},
+                                      {"token_logprobs", ""},
+                                      {"top_logprobs", ""},
+                                      {"text_offset", ""}}),
+      end_(chat ? R"(,"refusal":null})" : "}") {}
+
+std::size_t LogprobsText::add(const json::object& token) {
+  std::size_t added = 0;
+  for (List& list : lists_) {
+    const std::size_t before = list.items.size();
+    if (before > 0) list.items += ',';
+    list.items += json::serialize(token.at(list.name).get_array()[0]);
+    added += list.items.size() - before;
+  }
+  return added;
+}
+
+void LogprobsText::move_to(std::string& text) {
+  const char* before = "{\"";
+  for (List& list : lists_) {
+    text.append(before).append(list.name).append("\":[").append(list.items).append("]");
+    list.items = {};
+    before = ",\"";
+  }
+  text += end_;
 }
 
 }  // namespace tern::serve

@@ -3,6 +3,8 @@
 
 #include <boost/json/object.hpp>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "engine/logprobs.h"
 #include "text/tokenizer.h"
@@ -19,7 +21,25 @@ boost::json::object chat_logprobs(const text::Tokenizer& tokenizer,
 boost::json::object text_logprobs(const text::Tokenizer& tokenizer,
                                   std::span<const engine::TokenLogprob> found, std::size_t& offset);
 
-// The lists of no token, of a chat or of a completion.
-boost::json::object no_logprobs(bool chat);
+// Those of a whole answer, as the text of its reply at once: a tree of them would take several
+// times the memory.
+class LogprobsText {
+ public:
+  explicit LogprobsText(bool chat);
+
+  // What `logprobs` of an event would be, with the lists of one token. Returns how many bytes it
+  // adds.
+  std::size_t add(const boost::json::object& token);
+  // Writes the object behind `text`; its memory is free then.
+  void move_to(std::string& text);
+
+ private:
+  struct List {
+    const char* name;
+    std::string items;
+  };
+  std::vector<List> lists_;
+  const char* end_;
+};
 
 }  // namespace tern::serve

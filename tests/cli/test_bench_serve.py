@@ -218,7 +218,9 @@ class BenchServeTest(CliTest):
             else:
                 handler.close_connection = True
 
-        found = self.bench(self.server(moody), "--requests", "16", "--output", "1")
+        found = self.bench(
+            self.server(moody), "--requests", "16", "--clients", "16", "--output", "1"
+        )
         kinds = {f["kind"]: f["count"] for f in found["failures"]}
         self.assertEqual(
             kinds,
@@ -270,6 +272,29 @@ class BenchServeTest(CliTest):
         open_loop = self.bench(self.server(), "--duration", "1", "--rate", "20", "--output", "1")
         self.assertGreaterEqual(open_loop["requests"]["answered"], 5)
         self.assertEqual(open_loop["load"]["loop"], "open")
+
+    def test_who_is_refused_at_once_pauses(self) -> None:
+        def refuse(handler: Handler, _: Any, __: int) -> None:
+            handler.reply(500, {"error": {"message": "no"}})
+
+        server = self.server(refuse)
+        arguments = ("--duration", "1", "--clients", "2", "--output", "1")
+        outcome = tern("bench-serve", server.url, *arguments)
+        self.assertEqual(outcome.returncode, 3, outcome)
+        self.assertTrue(2 <= len(server.bodies) <= 8, len(server.bodies))
+
+    def test_a_server_that_goes_is_not_asked_without_a_pause(self) -> None:
+        def last(handler: Handler, body: Any, number: int) -> None:
+            handler.server.socket.close()  # nobody can connect any more
+            answer(handler, body, number)
+
+        server = FakeServer(last)
+        self.addCleanup(server.shutdown)
+        found = self.bench(server, "--duration", "1.5", "--output", "1")
+        self.assertEqual(found["requests"]["answered"], 1)
+        failures = {f["kind"]: f["count"] for f in found["failures"]}
+        self.assertEqual(list(failures), ["connect"])
+        self.assertLessEqual(failures["connect"], 5)
 
     def test_an_interrupt_reports_what_there_is(self) -> None:
         server = self.server()

@@ -3,9 +3,10 @@
 import ast
 import json
 import struct
+import time
 from pathlib import Path
 
-from tern import CliTest, main, tern
+from tern import CliTest, interrupt, main, start, tern
 
 
 class EmbedTest(CliTest):
@@ -86,6 +87,20 @@ class EmbedTest(CliTest):
         self.assertEqual(path.read_text(encoding="utf-8"), "before")
         self.succeed("embed", "--pooling", "last", "-o", path, "a")
         self.assertEqual(json.loads(path.read_text(encoding="utf-8"))["index"], 0)
+
+    def test_an_interrupt_says_that_the_file_is_not_written(self) -> None:
+        texts, path = self.folder / "texts", self.folder / "vectors.npy"
+        texts.write_text("Once upon a time\n" * 100_000, encoding="utf-8")
+        path.write_text("before", encoding="utf-8")
+        process = start("embed", "--pooling", "last", "-f", texts, "-o", path)
+        while len(list(self.folder.iterdir())) < 3 and process.poll() is None:
+            time.sleep(0.01)
+        interrupt(process)
+        _, said = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, said)
+        self.assertIn(f"tern: {path}: interrupted, not written\n", said.decode())
+        self.assertEqual(path.read_text(encoding="utf-8"), "before")
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["texts", "vectors.npy"])
 
     def test_a_missing_pooling_names_the_choices(self) -> None:
         outcome = tern("embed", "a")

@@ -57,6 +57,16 @@ class PerplexityTest(CliTest):
         last = lines[1].removeprefix("window 2/2: 95 tokens, ")
         self.assertIn(last.replace("perplexity ", "perplexity      "), shown)
 
+    def test_one_token_has_no_interval(self) -> None:
+        arguments = ("perplexity", "-f", "-", "-c", "2", "--chunks", "1")
+        shown = tern(*arguments, input=TEXT).stdout.decode()
+        self.assertRegex(shown, r"NLL +[0-9.]+ nats; one token has no standard error\n")
+        self.assertRegex(shown, r"perplexity +[0-9.]+; one token has no confidence interval\n")
+        found = json.loads(tern(*arguments, "--json", input=TEXT).stdout)
+        self.assertEqual(found["tokens"], 1)
+        self.assertIsNone(found["nll_standard_error"])
+        self.assertEqual([found["perplexity"][name] for name in ("lower", "upper")], [None] * 2)
+
     def test_what_is_refused(self) -> None:
         for arguments, text, status, words in (
             (("-c", "1"), TEXT, 2, "context: expected 2 to 512, found 1"),

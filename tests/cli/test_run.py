@@ -63,6 +63,27 @@ class RunTest(CliTest):
             again = self.text("run", "The king", "-n", "16", "--seed", seed)
             self.assertEqual(again, outcome.stdout)
 
+    def test_numbers_are_decimal(self) -> None:
+        """Whatever zeros stand before them."""
+        ten = self.succeed("run", "Once", "-n", "9", "--seed", "10")
+        zeros = self.succeed("run", "Once", "-n", "09", "--seed", "0010", "-c", "00")
+        self.assertEqual(zeros.stdout, ten.stdout)
+        self.assertIn(b"seed 10\n", zeros.stderr)
+        self.assertIn(
+            b"parallel = 10\n", self.succeed("serve", "--print-config", "--parallel", "010").stdout
+        )
+        self.assertIn(
+            b"priority = 0\n", self.succeed("serve", "--print-config", "--priority", "0").stdout
+        )
+        self.assert_fails(tern("run", "Once", "--seed", "-010"), 2, "-10")
+        self.assert_fails(tern("run", "Once", "-n", "0x"), 2, "0x")
+
+    def test_a_prompt_without_an_end_is_refused(self) -> None:
+        for arguments in (("run", "-f", "/dev/zero"), ("perplexity", "-f", "/dev/zero")):
+            self.assert_fails(
+                tern(*arguments), 2, "/dev/zero: expected at most 512 MiB, found more"
+            )
+
     def test_temperature_0_needs_no_seed(self) -> None:
         greedy = ("run", "The king", "-n", "16", "--temp", "0")
         self.assertEqual(self.text(*greedy), self.text(*greedy))

@@ -62,7 +62,8 @@ class SynthTest(CliTest):
                 self.assert_fails(tern("synth", *arguments, "-o", file), 2, word)
         self.assert_fails(tern("synth", "--shape", "2b4t", "--type", "i2_s"), 2, "--output")
         self.assert_fails(tern(*SMALL, "-o", self.folder / "no" / "file"), 3, "no/file")
-        self.assert_fails(tern(*SMALL, "-o", self.folder), 3, str(self.folder))
+        self.assert_fails(tern(*SMALL, "-o", self.folder), 2, str(self.folder), "found a folder")
+        self.assert_fails(tern(*SMALL, "-o", "."), 2, "tern: .: expected a file to write")
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_interrupt_leaves_nothing(self) -> None:

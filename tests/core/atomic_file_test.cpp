@@ -79,7 +79,7 @@ TEST_F(AtomicFileTest, TakesThePlaceOfFilesAlone) {
                                     std::pair(directory_.path(), "found a folder")}) {
     const auto file = AtomicFile::create(path);
     ASSERT_FALSE(file.ok());
-    EXPECT_EQ(file.error().code, ErrorCode::kIo);
+    EXPECT_EQ(file.error().code, ErrorCode::kUsage);
     EXPECT_NE(file.error().message.find(found), std::string::npos) << file.error().message;
   }
 }

@@ -107,8 +107,8 @@ TEST_F(PerplexityTest, UniformLogitsGiveTheSizeOfTheVocabulary) {
   load();
   const auto found = measure(text(30), {});
   EXPECT_NEAR(found.perplexity(), 96.0, 1e-9);
-  EXPECT_NEAR(found.lower(), 96.0, 1e-9);
-  EXPECT_NEAR(found.upper(), 96.0, 1e-9);
+  EXPECT_NEAR(found.lower().value(), 96.0, 1e-9);
+  EXPECT_NEAR(found.upper().value(), 96.0, 1e-9);
   EXPECT_NEAR(found.bits_per_byte(), std::log2(96.0) / 3, 1e-12);
 }
 
@@ -159,21 +159,22 @@ TEST(NegativeLogLikelihood, OfKnownLogits) {
 
 TEST(RunningMean, AndItsErrorOnKnownNumbers) {
   RunningMean mean;
-  EXPECT_EQ(mean.standard_error(), 0.0);
+  EXPECT_EQ(mean.standard_error(), std::nullopt);
   mean.add(2);
-  EXPECT_EQ(mean.standard_error(), 0.0);
+  EXPECT_EQ(mean.standard_error(), std::nullopt);
   mean.add(4);
-  EXPECT_DOUBLE_EQ(mean.standard_error(), 1.0);  // squares of 1 and 1, over 1, over 2
+  EXPECT_DOUBLE_EQ(mean.standard_error().value(), 1.0);  // squares of 1 and 1, over 1, over 2
   for (const double value : {4, 4, 5, 5, 7, 9}) mean.add(value);
   EXPECT_EQ(mean.count(), 8u);
   EXPECT_DOUBLE_EQ(mean.mean(), 5.0);
-  EXPECT_NEAR(mean.standard_error(), std::sqrt(32.0 / 7.0 / 8.0), 1e-15);  // sum of squares 32
+  EXPECT_NEAR(mean.standard_error().value(), std::sqrt(32.0 / 7.0 / 8.0),
+              1e-15);  // sum of squares 32
 
   Perplexity result;
   result.nll = mean;
   const double half = 1.959963984540054 * std::sqrt(4.0 / 7.0);
-  EXPECT_NEAR(result.lower(), std::exp(5.0 - half), 1e-9);
-  EXPECT_NEAR(result.upper(), std::exp(5.0 + half), 1e-9);
+  EXPECT_NEAR(result.lower().value(), std::exp(5.0 - half), 1e-9);
+  EXPECT_NEAR(result.upper().value(), std::exp(5.0 + half), 1e-9);
 }
 
 }  // namespace

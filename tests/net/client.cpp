@@ -102,18 +102,29 @@ std::string Client::read_some(std::size_t most) {
   return bytes;
 }
 
+std::string Client::without_dates(std::string bytes) {
+  constexpr std::string_view kName = "\r\nDate: ";
+  for (std::size_t at = 0; (at = bytes.find(kName, at)) != std::string::npos;) {
+    const std::size_t begin = at + kName.size();
+    const std::size_t end = std::min(bytes.find("\r\n", begin), bytes.size());
+    dates_.push_back(bytes.substr(begin, end - begin));
+    bytes.erase(at, end - at);
+  }
+  return bytes;
+}
+
 std::string Client::read_until(std::string_view end) {
   std::string bytes;
   while (!bytes.ends_with(end) && read_some(bytes, 1)) {
   }
-  return bytes;
+  return without_dates(std::move(bytes));
 }
 
 std::string Client::read_all() {
   std::string bytes;
   while (read_some(bytes, std::string::npos)) {
   }
-  return bytes;
+  return without_dates(std::move(bytes));
 }
 
 std::string Client::read_reply() {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tern::test {
 
@@ -23,6 +24,8 @@ class Client {
   // At once, without a farewell: a reset.
   void reset();
 
+  // What is read of replies has their dates no more, so that they can be compared: these.
+  const std::vector<std::string>& dates() const { return dates_; }
   // What comes until `end` has come; less where the connection ends or nothing comes for a while.
   std::string read_until(std::string_view end);
   // What comes until the connection ends; see timed_out().
@@ -35,9 +38,11 @@ class Client {
 
  private:
   bool read_some(std::string& bytes, std::size_t most);
+  std::string without_dates(std::string bytes);
 
   int socket_ = -1;
   bool timed_out_ = false;
+  std::vector<std::string> dates_;
 };
 
 }  // namespace tern::test

@@ -13,13 +13,24 @@ TEST(HttpMessage, NamesOfHeadersHaveNoCase) {
 }
 
 TEST(HttpMessage, HeadsSayWhatFollows) {
-  EXPECT_EQ(format_head({404, "text/plain", "", {{"A", "b\r\nc\x7f"}}}, {.length = 7}),
-            "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nA: bc\r\nContent-Length: 7\r\n"
-            "\r\n");
-  EXPECT_EQ(format_head({499, "", ""}, {.chunked = true, .close = true}),
-            "HTTP/1.1 499 Client Closed Request\r\nTransfer-Encoding: chunked\r\nConnection: close"
-            "\r\n\r\n");
+  const std::chrono::sys_seconds date(std::chrono::seconds(784'111'777));
+  EXPECT_EQ(format_head({404, "text/plain", "", {{"A", "b\r\nc\x7f"}}}, {.length = 7}, date),
+            "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+            "Content-Type: text/plain\r\nA: bc\r\nContent-Length: 7\r\n\r\n");
+  EXPECT_EQ(format_head({499, "", ""}, {.chunked = true, .close = true}, date),
+            "HTTP/1.1 499 Client Closed Request\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+            "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
   EXPECT_EQ(format_chunk("0123456789abcdefg"), "11\r\n0123456789abcdefg\r\n");
+}
+
+TEST(HttpMessage, DatesAreThoseOfRfc9110) {
+  const auto date = [](std::int64_t seconds) {
+    return http_date(std::chrono::sys_seconds(std::chrono::seconds(seconds)));
+  };
+  EXPECT_EQ(date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+  EXPECT_EQ(date(951'868'799), "Tue, 29 Feb 2000 23:59:59 GMT");
+  EXPECT_EQ(date(1'735'689'599), "Tue, 31 Dec 2024 23:59:59 GMT");
+  EXPECT_EQ(date(1'749'027'845), "Wed, 04 Jun 2025 09:04:05 GMT");
 }
 
 TEST(HttpMessage, PathsAreUtf8) {

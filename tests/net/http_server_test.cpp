@@ -212,6 +212,34 @@ TEST_F(HttpServerTest, RefusesAHeadWithoutABody) {
             "Content-Length: 44\r\nConnection: close\r\n\r\n");
 }
 
+// Whole or in parts, answered or refused (RFC 9110, 6.6.1).
+TEST_F(HttpServerTest, EachReplyHasItsDate) {
+  HttpServerOptions options;
+  options.limits.body_bytes = 3;
+  start(
+      [](const auto& exchange) {
+        if (exchange->request().path == "/whole") return exchange->reply(text("whole"));
+        exchange->begin(text(""));
+        exchange->end();
+      },
+      options);
+  const std::chrono::sys_seconds before = now_in_seconds();
+  Client client = connect();
+  client.send(get("/whole"));
+  client.read_reply();
+  client.send(get("/parts"));
+  client.read_until("0\r\n\r\n");
+  client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nabcd");
+  client.read_all();
+  const std::chrono::sys_seconds after = now_in_seconds();
+  ASSERT_EQ(client.dates().size(), 3u);
+  for (const std::string& date : client.dates()) {
+    auto time = before;
+    while (time <= after && http_date(time) != date) time += std::chrono::seconds(1);
+    EXPECT_LE(time, after) << date;
+  }
+}
+
 TEST_F(HttpServerTest, TellsAClientToGoOn) {
   start(echo);
   Client client = connect();

@@ -177,21 +177,29 @@ TEST_F(HttpServerTest, LongRepliesOfAllTogetherHaveABound) {
   Client slow = connect(4096);
   slow.send(get("/"));
   auto unread = shelf_.take();
-  ASSERT_TRUE(unread->reserve(32u << 20));
+  ASSERT_EQ(unread->reserve(32u << 20), Room::kYes);
   unread->reply(text(std::string(32u << 20, 'x')));
   Client second = connect();
   second.send(get("/"));
   auto exchange = shelf_.take();
-  EXPECT_FALSE(exchange->reserve(9u << 20));
-  EXPECT_TRUE(exchange->reserve(1u << 20));  // as short as the part of a stream may be
-  EXPECT_TRUE(exchange->reserve(8u << 20));
+  EXPECT_EQ(exchange->reserve(9u << 20), Room::kNotNow);
+  EXPECT_EQ(exchange->reserve(41u << 20), Room::kNever);
+  EXPECT_EQ(exchange->reserve(1u << 20), Room::kYes);  // as short as the part of a stream may be
+  EXPECT_EQ(exchange->reserve(8u << 20), Room::kYes);
+  Client third = connect();
+  third.send(get("/"));
+  auto other = shelf_.take();
+  EXPECT_EQ(other->reserve(2u << 20), Room::kNotNow);
+  EXPECT_EQ(exchange->reserve(1u << 20), Room::kYes);  // another one, for which none is kept
+  EXPECT_EQ(other->reserve(2u << 20), Room::kYes);
+  other->reply(text("done"));
   exchange->reply(text("done"));
   EXPECT_EQ(second.read_reply(), reply_of("done"));
   // What was sent or reaches nobody has no share any more; the connection goes on.
   slow.reset();
   second.send(get("/"));
   auto next = shelf_.take();
-  EXPECT_TRUE(eventually([&] { return next->reserve(40u << 20); }));
+  EXPECT_TRUE(eventually([&] { return next->reserve(40u << 20) == Room::kYes; }));
 }
 
 TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {

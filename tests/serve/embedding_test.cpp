@@ -12,13 +12,16 @@ namespace {
 class EmbeddingTest : public ServedEngineTest {
  protected:
   // Of so many texts of one token.
-  std::shared_ptr<Asked> ask(std::size_t texts, std::shared_ptr<Account> account = nullptr) {
+  std::shared_ptr<Asked> ask(std::size_t texts, std::shared_ptr<Account> account = nullptr,
+                             bool base64 = false, std::size_t room = SIZE_MAX) {
     auto client = std::make_shared<Asked>("/v1/embeddings", "");
+    client->room = room;
     auto call = std::make_shared<Call>(client, telemetry_);
     call->belongs_to(std::move(account));
     EmbeddingRequest request;
     request.inputs.assign(texts, {5});
     request.dimensions = model_->config().hidden;
+    request.base64 = base64;
     std::make_shared<Embedding>(std::move(call), *served_, *engine_, std::move(request),
                                 [](const std::function<void()>& work) { work(); })
         ->start();
@@ -37,6 +40,22 @@ TEST_F(EmbeddingTest, WhatIsRefusedCostsNothing) {
   EXPECT_EQ(account->used().prompt_tokens, 1u);
   go_on();
   EXPECT_EQ(taken->wait().status, 200u);
+}
+
+// What the list takes is known before anything is computed.
+TEST_F(EmbeddingTest, AListNeedsRoomForItsReplyBefore) {
+  start(2, 8);
+  for (const bool base64 : {false, true}) {
+    const auto whole = ask(40, nullptr, base64)->wait();
+    ASSERT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
+    const std::uint64_t steps = engine_->state().steps;
+    const auto account = std::make_shared<Account>(ApiKey{.name = "alice", .sha256 = ""});
+    const auto refused = ask(40, account, base64, whole.body.size());
+    EXPECT_EQ(refused->status(), 503u);
+    EXPECT_EQ(account->used().prompt_tokens, 0u);
+    EXPECT_EQ(engine_->state().steps, steps);
+    EXPECT_EQ(ask(40, account, base64, whole.body.size() * 2)->wait().status, 200u);
+  }
 }
 
 TEST_F(EmbeddingTest, ALongListLeavesTheQueueOpen) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "serve/asked.h"
@@ -84,6 +85,57 @@ TEST_F(ServiceTest, AReplyForWhichThereIsNoRoomIsAnError) {
   const auto refused = client->wait();
   EXPECT_EQ(refused.status, 503u);
   EXPECT_NE(refused.body.find(std::to_string(whole.body.size()) + " bytes"), std::string::npos);
+  EXPECT_EQ(client->rooms(), (std::vector{whole.body.size(), refused.body.size()}));
+}
+
+// 20 others of each of 400 tokens make more than 200 kB.
+constexpr const char* kLong =
+    R"({"prompt": "Once", "max_tokens": 400, "logprobs": 20, "ignore_eos": true, "seed": 1})";
+
+TEST_F(ServiceTest, AnAnswerKeepsRoomAsItGrows) {
+  const auto client = ask("/v1/completions", kLong);
+  const auto whole = client->wait();
+  EXPECT_EQ(whole.status, 200u);
+  const std::vector<std::size_t> rooms = client->rooms();
+  ASSERT_EQ(rooms.size(), 402u);  // before the first token, behind each, and of the reply
+  EXPECT_TRUE(std::is_sorted(rooms.begin(), rooms.end()));
+  EXPECT_GT(rooms[1], 400u);
+  EXPECT_GT(rooms[400], 200'000u);
+  EXPECT_EQ(rooms[401], whole.body.size());
+  EXPECT_LT(rooms[401] - rooms[400], 1000u);
+}
+
+// It ends then: nobody computes what cannot be sent.
+TEST_F(ServiceTest, AnAnswerThatOutgrowsItsRoomEndsThere) {
+  struct Case {
+    std::size_t room;
+    std::size_t most_room;
+    unsigned status;
+    const char* code;
+  };
+  for (const auto& c : {Case{50'000, SIZE_MAX, 503, "overloaded"},
+                        Case{SIZE_MAX, 50'000, 400, "reply_too_large"}}) {
+    const std::uint64_t steps = engine_->state().steps;
+    auto client = std::make_shared<Asked>("/v1/completions", kLong);
+    client->room = c.room;
+    client->most_room = c.most_room;
+    service_->handle(client);
+    const auto refused = client->wait();
+    EXPECT_EQ(refused.status, c.status);
+    EXPECT_NE(refused.body.find(c.code), std::string::npos) << refused.body;
+    EXPECT_EQ(net::find_header(refused.headers, "Retry-After"), c.status == 503 ? "1" : "");
+    ASSERT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
+    EXPECT_LT(engine_->state().steps - steps, 100u);
+  }
+}
+
+TEST_F(ServiceTest, APromptToBeEchoedManyTimesNeedsRoomBefore) {
+  auto client = std::make_shared<Asked>(
+      "/v1/completions", R"({"prompt": ")" + std::string(200, 'a') + R"(", "echo": true, "n": 8})");
+  client->room = 1599;
+  service_->handle(client);
+  EXPECT_EQ(client->wait().status, 503u);
+  EXPECT_EQ(engine_->state().steps, 0u);
 }
 
 }  // namespace

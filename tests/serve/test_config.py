@@ -47,7 +47,7 @@ class FileTest(unittest.TestCase):
                 "-t",
                 "3",
                 "--priority",
-                "-7",
+                "7",
             ),
             *("--cors-origin", "https://a.example", "--access-log", "-", "--log-prompts"),
             *("--tune", "off", "--cache", "on", "-c", "64", "--max-tokens", "9"),

@@ -1,6 +1,7 @@
 """A server's life: beginning, full queues, signals, endings."""
 
 import concurrent.futures
+import json
 import resource
 import signal
 import socket
@@ -10,10 +11,27 @@ import threading
 import time
 import unittest
 from pathlib import Path
+from typing import Any
 
-from server import SECONDS, TERN, Server
+from exchange import errors_of
+from server import SECONDS, TERN, Reply, Server
 
 SLOW = {"prompt": "Once", "max_tokens": 500, "ignore_eos": True, "stream": True}
+
+
+def long_reply(server: Server, path: str, body: Any) -> Reply:
+    """Not held to the OpenAPI document where it went well: that takes seconds for a megabyte."""
+    connection = server.connect()
+    try:
+        connection.request("POST", path, json.dumps(body).encode(), server.headers())
+        found = connection.getresponse()
+        reply = Reply(found.status, {k.lower(): v for k, v in found.getheaders()}, found.read())
+    finally:
+        connection.close()
+    if reply.status != 200:
+        errors = errors_of("POST", path, reply.status, reply.headers, reply.body)
+        assert errors == [], (errors, reply.status, reply.body)
+    return reply
 
 
 def refusal(*arguments: str) -> tuple[int, str]:
@@ -40,6 +58,44 @@ class OperationTest(unittest.TestCase):
             if reply.status == 429:
                 self.assertTrue(1 <= int(reply.headers["retry-after"]) <= 60)
                 self.assertEqual(reply.json()["error"]["code"], "overloaded")
+
+    def test_long_replies_that_are_made_share_a_bound(self) -> None:
+        """What there is never room for is refused, as it grows or before; all is given back."""
+        server = self.server(
+            *("--max-unread", "1", "--max-replies", "2", "--parallel", "8", "--pooling", "mean")
+        )
+        asked = {"messages": [{"role": "user", "content": "Once"}], "logprobs": True}
+        long = asked | {"max_tokens": 400, "ignore_eos": True, "n": 8, "top_logprobs": 20}
+        texts = {"input": ["Once"] * 1024}
+        for _ in range(2):
+            refused = long_reply(server, "/v1/chat/completions", long)
+            self.assertEqual(refused.status, 400, refused.body[:500])
+            self.assertEqual(refused.json()["error"]["code"], "reply_too_large")
+            steps = server.metric("tern_scheduler_steps_total")
+            refused = server.ask("POST", "/v1/embeddings", texts)
+            self.assertEqual(refused.json()["error"]["code"], "reply_too_large")
+            self.assertEqual(server.metric("tern_scheduler_steps_total"), steps)
+        whole = long_reply(server, "/v1/chat/completions", long | {"top_logprobs": 5})
+        self.assertEqual(whole.status, 200, whole.body[:500])
+        self.assertGreater(len(whole.body), 1 << 20)
+        streamed = long_reply(server, "/v1/chat/completions", long | {"stream": True})
+        self.assertEqual(streamed.status, 200)
+        texts["input"] = texts["input"][:256]
+        self.assertEqual(server.ask("POST", "/v1/embeddings", texts).status, 200)
+
+    def test_long_replies_at_once_get_503(self) -> None:
+        server = self.server("--max-unread", "1", "--max-replies", "2", "--parallel", "16")
+        body = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "logprobs": 15, "n": 8}
+        path = "/v1/completions"
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            replies = list(pool.map(lambda path: long_reply(server, path, body), [path] * 2))
+        sizes = [len(reply.body) for reply in replies]
+        self.assertEqual(sorted(reply.status for reply in replies), [200, 503], sizes)
+        for reply in replies:
+            if reply.status == 503:
+                self.assertEqual(reply.json()["error"]["code"], "overloaded")
+                self.assertEqual(reply.headers["retry-after"], "1")
+        self.assertEqual(long_reply(server, path, body).status, 200)
 
     def test_sigterm_lets_answers_end(self) -> None:
         server = self.server()
@@ -171,6 +227,8 @@ class OperationTest(unittest.TestCase):
             (("--listen", "127.0.0.1:99999"), 2, "ADDRESS:PORT"),
             (("--listen", "192.0.2.1:0"), 3, "192.0.2.1:0"),
             (("-c", "100000"), 2, "trained for"),
+            (("--priority", "-1"), 2, "--priority"),
+            (("--priority", "101"), 2, "--priority"),
             (("--chat-template", "/nowhere"), 2, "/nowhere"),
             (("-m", "/nowhere"), 3, "/nowhere"),
         ):

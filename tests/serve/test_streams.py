@@ -58,6 +58,19 @@ class StreamsTest(ServeTest):
                     found = sorted(data for _, data in rest)
                     self.assertEqual(found, expected)
 
+    def test_a_stream_that_went_on_goes_on_again(self) -> None:
+        """Also before all choices are as far as the client has seen them."""
+        body = TALE | {"max_tokens": 8, "n": 2, "logprobs": 1}
+        last = self.post("/v1/completions", body).events()[0][0]
+        seen = last.replace(".0-0", ".6-1")
+        self.assertNotEqual(seen, last)
+        events = self.post("/v1/completions", body, Last_Event_ID=seen).events()
+        self.assertEqual(len(events), 3 + 8 + 1)  # an end for each choice, and [DONE]
+        for i, (last, _) in enumerate(events[:-1]):
+            rest = self.post("/v1/completions", body, Last_Event_ID=last).events()
+            with self.subTest(last=last):
+                self.assertEqual(sorted(d for _, d in rest), sorted(d for _, d in events[i + 1 :]))
+
     def test_wrong_event_ids(self) -> None:
         ids = (
             "x",

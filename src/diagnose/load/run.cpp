@@ -1,11 +1,13 @@
 #include "diagnose/load/run.h"
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <exception>
 #include <memory>
 #include <set>
 #include <utility>
@@ -22,6 +24,10 @@ namespace {
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::seconds kFirstLook{30};
+// Of a client whose request failed, before its next: a server that is gone, or that refuses at
+// once, would be asked as fast as this machine can.
+constexpr std::chrono::milliseconds kFirstPause{100};
+constexpr std::chrono::milliseconds kLongestPause{1000};
 
 // A request on its way, which a timer or Ctrl-C may end.
 struct Running {
@@ -64,7 +70,7 @@ class Runner {
   awaitable<void> look_into(Result<LoadServer>& found);
   awaitable<void> open_loop();
   awaitable<void> closed_loop();
-  awaitable<void> request(std::uint64_t index, double intended);
+  awaitable<bool> request(std::uint64_t index, double intended);
   void finish(RequestOutcome outcome);
   void abort();
 
@@ -111,19 +117,27 @@ awaitable<void> Runner::open_loop() {
         begin_ + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(at)));
     co_await arrivals_.async_wait(kTuple);
     if (aborted_) co_return;
-    asio::co_spawn(io_, request(index, at), asio::detached);
+    asio::co_spawn(io_, request(index, at), [](const std::exception_ptr&, bool) {});
   }
 }
 
 awaitable<void> Runner::closed_loop() {
+  asio::steady_timer pause(io_);
+  auto next_pause = kFirstPause;
   for (;;) {
     const double at = now();
     if (!wanted(next_, at)) co_return;
-    co_await request(next_++, at);
+    const bool answered = co_await request(next_++, at);
+    if (answered) next_pause = kFirstPause;
+    if (answered || !wanted(next_, now())) continue;
+    pause.expires_after(next_pause);
+    co_await pause.async_wait(kTuple);
+    next_pause = std::min(2 * next_pause, kLongestPause);
   }
 }
 
-awaitable<void> Runner::request(std::uint64_t index, double intended) {
+// Whether the answer came whole.
+awaitable<bool> Runner::request(std::uint64_t index, double intended) {
   const auto running = std::make_shared<Running>(io_);
   running_.insert(running);
   running->timer.expires_after(options_.timeout);
@@ -143,7 +157,9 @@ awaitable<void> Runner::request(std::uint64_t index, double intended) {
   running_.erase(running);
   if (running->timed_out) outcome.failure = "timeout";
   if (running->timed_out) outcome.message = "no whole answer in time";
+  const bool answered = outcome.failure.empty();
   if (!aborted_) finish(std::move(outcome));
+  co_return answered;
 }
 
 void Runner::finish(RequestOutcome outcome) {

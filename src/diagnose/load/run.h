@@ -26,7 +26,9 @@ struct LoadOptions {
   PlanOptions plan;
   // Open loop: so many requests a second, whatever the server does. Else closed loop:
   std::optional<double> rate;
-  std::uint32_t clients = 1;  // each of which sends its next request once it has its answer
+  // each of which sends its next request once it has its answer or, where that failed, after a
+  // pause
+  std::uint32_t clients = 1;
   std::optional<std::uint64_t> requests;       // all in all; one of both
   std::optional<double> seconds;               // in which requests are sent
   std::chrono::milliseconds timeout{600'000};  // of a request

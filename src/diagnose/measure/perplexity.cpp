@@ -84,8 +84,8 @@ void RunningMean::add(double value) {
   squares_ += distance * (value - mean_);
 }
 
-double RunningMean::standard_error() const {
-  if (count_ < 2) return 0.0;
+std::optional<double> RunningMean::standard_error() const {
+  if (count_ < 2) return std::nullopt;
   const auto n = static_cast<double>(count_);
   return std::sqrt(squares_ / (n - 1.0) / n);
 }
@@ -108,11 +108,13 @@ TokenizedText tokenize(const text::Tokenizer& tokenizer, std::string_view text) 
 }
 
 double Perplexity::perplexity() const { return fixed_exp(nll.mean()); }
-double Perplexity::lower() const {
-  return fixed_exp(nll.mean() - kNormalQuantile * nll.standard_error());
+std::optional<double> Perplexity::lower() const {
+  const auto error = nll.standard_error();
+  return error ? std::optional(fixed_exp(nll.mean() - kNormalQuantile * *error)) : std::nullopt;
 }
-double Perplexity::upper() const {
-  return fixed_exp(nll.mean() + kNormalQuantile * nll.standard_error());
+std::optional<double> Perplexity::upper() const {
+  const auto error = nll.standard_error();
+  return error ? std::optional(fixed_exp(nll.mean() + kNormalQuantile * *error)) : std::nullopt;
 }
 double Perplexity::bits_per_byte() const {
   return nll.mean() * static_cast<double>(nll.count()) /

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string_view>
@@ -31,9 +32,9 @@ class RunningMean {
   void add(double value);
   std::uint64_t count() const { return count_; }
   double mean() const { return mean_; }
-  // s / sqrt(n), with s the standard deviation by n - 1; 0 below two values. It takes the values as
-  // independent.
-  double standard_error() const;
+  // s / sqrt(n), with s the standard deviation by n - 1; none below two values. It takes the values
+  // as independent.
+  std::optional<double> standard_error() const;
 
  private:
   std::uint64_t count_ = 0;
@@ -60,10 +61,11 @@ struct Perplexity {
   std::uint64_t computed = 0;       // tokens that went through the model
   bool cancelled = false;
 
-  // exp(mean), and exp(mean -+ 1.96 standard errors): the bounds of its 95% confidence interval.
+  // exp(mean), and exp(mean -+ 1.96 standard errors): the bounds of its 95% confidence interval,
+  // which one token has not.
   double perplexity() const;
-  double lower() const;
-  double upper() const;
+  std::optional<double> lower() const;
+  std::optional<double> upper() const;
   // mean * tokens / (bytes * ln 2).
   double bits_per_byte() const;
 };
