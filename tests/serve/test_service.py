@@ -232,6 +232,29 @@ class SystemdTest(ServiceTest):
             time.sleep(0.1)
         self.assertIn(b"WATCHDOG=1", said)
 
+    def test_a_reload_that_is_asked_for_while_it_loads_comes_after(self) -> None:
+        server = subprocess.Popen(
+            [TERN, "serve", "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True
+        )
+        self.addCleanup(server.kill)
+        hang_up = 1 << (signal.SIGHUP - 1)
+        blocked = 0
+        while blocked & hang_up == 0:  # until then it would end by it
+            self.assertIsNone(server.poll())
+            status = Path(f"/proc/{server.pid}/status").read_text(encoding="utf-8")
+            blocked = int(re.findall(r"^SigBlk:\s*(\w+)$", status, re.MULTILINE)[0], 16)
+        server.send_signal(signal.SIGHUP)
+        assert server.stderr is not None
+        said = [server.stderr.readline()]
+        while "tokens a request" not in said[-1]:
+            self.assertNotEqual(said[-1], "")
+            said.append(server.stderr.readline())
+        server.send_signal(signal.SIGTERM)
+        said += server.stderr.readlines()
+        self.assertEqual(server.wait(SECONDS), 0)
+        server.stderr.close()
+        self.assertIn("reload: done", "".join(said))
+
     def stamped(self, manager: socket.socket) -> tuple[float, bytes]:
         """A message, and the second at which it was sent: who reads may come late."""
         said, notes, _, _ = manager.recvmsg(100, 100)
