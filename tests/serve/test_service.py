@@ -50,6 +50,17 @@ class LogTest(ServiceTest):
         self.assertNotIn("Once", server.log.read_text())
         self.assertNotIn("Hello", server.log.read_text())
 
+    def test_a_request_is_a_line_and_nothing_else_is(self) -> None:
+        server = self.server()
+        server.ask("POST", "/v1/completions", TALE | {"n": 2})
+        server.ask("GET", "/ready")  # for which the engine computes a token
+        server.logged(2)
+        server.end()  # then all of it is written
+        lines = server.log.read_text(encoding="utf-8").splitlines()
+        asked = [(event["event"], event["path"]) for event in map(json.loads, lines)]
+        paths = ("/v1/completions", "/ready")
+        self.assertEqual(asked, [("http.request", path) for path in paths])
+
     def test_with_prompts_it_has_all_that_is_needed_to_ask_again(self) -> None:
         server = self.server("--log-prompts", "--max-tokens", "4", "--parallel", "8")
         answers: list[Any] = []
