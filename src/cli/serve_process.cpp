@@ -244,6 +244,7 @@ Result<std::unique_ptr<net::HttpServer>> ServeProcess::listen(std::vector<std::s
                                                               const Identity& tls) {
   net::HttpServerOptions http = http_options(live(), tls);
   http.listen = std::move(where);
+  http.unix_mode = options().socket_mode;
   http.refuse = [this, door](const net::HttpError& error, const net::HttpRequest& request) {
     return service_->refuse(error, request, door);
   };
