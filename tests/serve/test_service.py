@@ -309,6 +309,14 @@ class SystemdTest(ServiceTest):
         assert drain and patience
         self.assertLess(int(drain[1]) + 10, int(patience[1]))
 
+    def test_the_log_is_rotated_where_the_settings_have_it(self) -> None:
+        rotated = (ROOT / "deploy" / "tern.logrotate").read_text(encoding="utf-8")
+        settings = (ROOT / "deploy" / "tern.toml").read_text(encoding="utf-8")
+        pattern = re.search(r"^(/\S+) \{$", rotated, re.MULTILINE)
+        log = re.search(r'^# access-log = "(\S+)"$', settings, re.MULTILINE)
+        assert pattern and log
+        self.assertTrue(Path(log[1]).match(pattern[1]))
+
 
 class LimitsTest(ServiceTest):
     def test_limits_of_the_settings_hold(self) -> None:
