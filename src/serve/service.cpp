@@ -292,8 +292,7 @@ void Service::Impl::metrics(const CallPtr& call) {
                       number(end->time_since_epoch().count())});
   }
   add_key_metrics(gauges, rules->keys);
-  call->reply_text("text/plain; version=0.0.4; charset=utf-8",
-                   metrics_text(telemetry_, gauges));
+  call->reply_text("text/plain; version=0.0.4; charset=utf-8", metrics_text(telemetry_, gauges));
 }
 
 std::optional<json::object> Service::Impl::body_of(const CallPtr& call) const {
