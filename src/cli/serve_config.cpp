@@ -83,8 +83,9 @@ Result<std::map<std::string, Placed>> read_settings(const std::string& file,
     if (option == known.end()) {
       std::vector<std::string> names;
       for (const CLI::Option* each : known) names.push_back(name_of(*each));
+      const std::string meant = suggestion(entry.key, names);
       return Error{ErrorCode::kUsage,
-                   "no setting has the name " + entry.key + suggestion(entry.key, names) +
+                   "no setting has the name " + entry.key + (meant.empty() ? "." : meant) +
                        " See `tern serve --help`",
                    entry.where};
     }

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "cli/chosen_template.h"
 #include "cli/in_range.h"
@@ -172,6 +173,12 @@ CLI::App* add_serve_options(CLI::App& tern, ServeOptions& options) {
                    "Where /metrics and /ready are, without a key, instead of beside all else")
       ->type_name("WHERE")
       ->check(not_empty);
+  const std::map<std::string, std::uint32_t> modes{{"600", 0600}, {"660", 0660}, {"666", 0666}};
+  add_one_of(*parser, "--socket-mode", options.socket_mode, modes,
+             "Who may connect to unix:PATH: 600, its owner alone; 660, its group, such\n"
+             "as a proxy in front; 666, everybody here")
+      ->type_name("MODE")
+      ->default_str("600");
   parser
       ->add_option("--model-id", options.id,
                    "What requests call the model; without it, its own name")

@@ -40,6 +40,7 @@ struct ServeOptions {
   ComputeOptions compute;
   model::HeadMode head = model::HeadMode::kAuto;
   std::vector<std::string> listen{"127.0.0.1:8080"};
+  std::uint32_t socket_mode = 0600;      // of those of UNIX: who may connect
   std::string admin_listen;              // empty: what is for administrators is where all else is
   std::string id;                        // of the model in requests; empty: its own name
   std::optional<arch::Pooling> pooling;  // of embeddings; else as the file says

@@ -112,6 +112,20 @@ Result<LogFile> open_log(const std::string& path) {
   return std::make_shared<FileDescriptor>(fd);
 }
 
+// The access log: a line for each request of HTTP, and for nothing else that happens.
+class AccessLog final : public telemetry::EventSink {
+ public:
+  explicit AccessLog(telemetry::Counter& dropped) : lines_({}, dropped) {}
+
+  void write_to(LogFile file) { lines_.write_to(std::move(file)); }
+  void receive(const telemetry::Event& event) override {
+    if (event.name == "http.request") lines_.receive(event);
+  }
+
+ private:
+  telemetry::LineLog lines_;
+};
+
 using Identity = std::shared_ptr<const net::TlsIdentity>;
 
 // Read once for all addresses: they show the same.
@@ -184,7 +198,7 @@ class ServeProcess {
   const GivenOptions& command_line_;
   const std::string& file_;
   telemetry::Telemetry telemetry_;
-  telemetry::LineLog* log_ = nullptr;  // telemetry_'s
+  AccessLog* log_ = nullptr;  // telemetry_'s
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<serve::Service> service_;
@@ -196,8 +210,7 @@ Result<void> ServeProcess::start() {
   TERN_ASSIGN(const Identity tls, identity_of(live()));
   TERN_ASSIGN(const serve::ServicePolicy policy, policy_of(live(), tls));
   TERN_ASSIGN(const LogFile log_file, open_log(live().access_log));
-  auto log = std::make_unique<telemetry::LineLog>(telemetry::LineLog::Bounds(),
-                                                  telemetry_.counter("log.dropped_lines"));
+  auto log = std::make_unique<AccessLog>(telemetry_.counter("log.dropped_lines"));
   log_ = log.get();
   log_->write_to(log_file);
   telemetry_.add_sink(std::move(log));
@@ -231,6 +244,7 @@ Result<std::unique_ptr<net::HttpServer>> ServeProcess::listen(std::vector<std::s
                                                               const Identity& tls) {
   net::HttpServerOptions http = http_options(live(), tls);
   http.listen = std::move(where);
+  http.unix_mode = options().socket_mode;
   http.refuse = [this, door](const net::HttpError& error, const net::HttpRequest& request) {
     return service_->refuse(error, request, door);
   };

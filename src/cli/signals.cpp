@@ -42,6 +42,7 @@ Signals::~Signals() { take_over(); }
 void Signals::end_early() {
   while (!taken_over_) {
     const auto signal = next(kLook);
+    if (signal == SIGHUP) hung_up_ = true;
     if (!signal || *signal == SIGHUP) continue;
     const sigset_t set = all();
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
@@ -55,6 +56,7 @@ void Signals::take_over() {
 }
 
 std::optional<int> Signals::wait(std::optional<std::chrono::steady_clock::time_point> until) {
+  if (hung_up_.exchange(false)) return SIGHUP;
   for (;;) {
     const auto left = until ? *until - std::chrono::steady_clock::now()
                             : std::chrono::steady_clock::duration(std::chrono::hours(1));

@@ -9,7 +9,7 @@
 namespace tern::cli {
 
 // Make it before other threads, which inherit its signal mask. Until take_over(), SIGINT and
-// SIGTERM end the process at once, as they do without it.
+// SIGTERM end the process at once, as they do without it; a SIGHUP is kept for wait().
 class Signals {
  public:
   Signals();
@@ -26,6 +26,7 @@ class Signals {
   void end_early();
 
   std::atomic<bool> taken_over_{false};
+  std::atomic<bool> hung_up_{false};  // early, and wait() has not said so yet
   std::thread early_;
 };
 

@@ -75,7 +75,7 @@ class HttpServer::Impl {
 
   Result<void> listen() {
     for (const std::string& address : options_.listen) {
-      TERN_ASSIGN(Listener listener, net::listen(io_, address));
+      TERN_ASSIGN(Listener listener, net::listen(io_, address, options_.unix_mode));
       if (listener.tls && !options_.tls) {
         return Error{ErrorCode::kUsage, "TLS needs a certificate and a key", address};
       }

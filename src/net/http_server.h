@@ -56,6 +56,7 @@ struct HttpServerOptions {
   // "127.0.0.1:8080", "[::1]:0" (a free port), "unix:/run/t.sock"; https:// before the first two
   // for TLS, which needs `tls`
   std::vector<std::string> listen;
+  std::uint32_t unix_mode = 0600;  // of the file of a socket: who may connect
   std::shared_ptr<const TlsIdentity> tls = {};
   HttpLimits limits = {};
   std::size_t connections = 1024;

@@ -112,7 +112,7 @@ Result<void> remove_stale(const std::string& path, const std::string& address) {
   return {};
 }
 
-Result<void> listen_unix(Listener& listener, const std::string& address) {
+Result<void> listen_unix(Listener& listener, const std::string& address, std::uint32_t mode) {
   const std::string path = address.substr(5);
   if (path.empty() || path.size() > 100) {
     return Error{ErrorCode::kUsage, "expected a path of 1 to 100 bytes behind unix:", address};
@@ -124,8 +124,7 @@ Result<void> listen_unix(Listener& listener, const std::string& address) {
   if (code) return failed(address, "open a socket", code);
   TERN_TRY(bind_to(listener, endpoint, address));
   listener.unix_path = path;
-  // For its owner alone, before anybody can connect.
-  if (::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0) {
+  if (::chmod(path.c_str(), mode) != 0) {  // whatever the umask, and before anybody can connect
     return failed(address, "set its mode", {errno, boost::system::system_category()});
   }
   TERN_TRY(begin_to_listen(listener, address));
@@ -141,9 +140,9 @@ void Listener::close() {
   acceptor.close(ignored);
 }
 
-Result<Listener> listen(asio::io_context& io, const std::string& address) {
+Result<Listener> listen(asio::io_context& io, const std::string& address, std::uint32_t unix_mode) {
   Listener listener(io);
-  TERN_TRY(address.starts_with("unix:") ? listen_unix(listener, address)
+  TERN_TRY(address.starts_with("unix:") ? listen_unix(listener, address, unix_mode)
                                         : listen_tcp(listener, address));
   return listener;
 }

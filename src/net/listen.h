@@ -4,6 +4,7 @@
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
+#include <cstdint>
 #include <string>
 
 #include "core/result.h"
@@ -25,9 +26,10 @@ struct Listener {
 };
 
 // "HOST:PORT" with an address of IPv4, "[HOST]:PORT" with one of IPv6, "https://" and one of both,
-// or "unix:PATH". Errors:
+// or "unix:PATH", whose file gets `unix_mode` before anybody can connect. Errors:
 // kUsage for anything else, kIo where it cannot be listened on.
-Result<Listener> listen(boost::asio::io_context& io, const std::string& address);
+Result<Listener> listen(boost::asio::io_context& io, const std::string& address,
+                        std::uint32_t unix_mode = 0600);
 
 // Who is at the other end: "127.0.0.1:51234", "unix".
 std::string peer_of(const boost::asio::generic::stream_protocol::socket& socket);

@@ -130,6 +130,8 @@ void Call::begin_events() {
   replied_ = true;
   net::HttpResponse head{200, "text/event-stream; charset=utf-8", "", {}};
   head.headers.push_back({"Cache-Control", "no-cache"});
+  // nginx would hold events back until a page of 4 or 8 KiB is full.
+  head.headers.push_back({"X-Accel-Buffering", "no"});
   complete(head.headers);
   exchange_->begin(std::move(head));
 }

@@ -15,10 +15,10 @@
 #include "serve/completion.h"
 #include "serve/embedding.h"
 #include "serve/gate.h"
+#include "serve/metrics.h"
 #include "serve/probe.h"
 #include "serve/request_fields.h"
 #include "serve/token_requests.h"
-#include "telemetry/prometheus.h"
 #include "text/utf8.h"
 
 namespace tern::serve {
@@ -65,7 +65,9 @@ class Service::Impl {
         options_(std::move(options)),
         probe_(make_probe(engine, model_.pooling)),
         latency_{telemetry.histogram("http.first_token_seconds", kFirstToken),
-                 telemetry.histogram("http.between_tokens_seconds", kBetweenTokens)} {}
+                 telemetry.histogram("http.between_tokens_seconds", kBetweenTokens)} {
+    make_counters(telemetry);
+  }
   ~Impl() { close(); }
 
   void set_policy(const ServicePolicy& policy);
@@ -290,8 +292,7 @@ void Service::Impl::metrics(const CallPtr& call) {
                       number(end->time_since_epoch().count())});
   }
   add_key_metrics(gauges, rules->keys);
-  call->reply_text("text/plain; version=0.0.4; charset=utf-8",
-                   telemetry::prometheus_text(telemetry_, gauges));
+  call->reply_text("text/plain; version=0.0.4; charset=utf-8", metrics_text(telemetry_, gauges));
 }
 
 std::optional<json::object> Service::Impl::body_of(const CallPtr& call) const {

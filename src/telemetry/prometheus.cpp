@@ -28,8 +28,19 @@ std::string escaped(std::string_view value) {
   return text;
 }
 
-void add_histogram(std::string& text, const std::string& name, const Histogram::Snapshot& found) {
-  text += fmt::format("# TYPE {} histogram\n", name);
+void add_head(std::string& text, const std::string& metric, std::string_view help,
+              std::string_view type) {
+  if (!help.empty()) text += fmt::format("# HELP {} {}\n", metric, help);
+  text += fmt::format("# TYPE {} {}\n", metric, type);
+}
+
+std::string_view text_of(std::string_view name, std::span<const Help> help) {
+  const auto found = std::find_if(help.begin(), help.end(),
+                                  [name](const Help& each) { return each.name == name; });
+  return found == help.end() ? std::string_view() : found->text;
+}
+
+void add_samples(std::string& text, const std::string& name, const Histogram::Snapshot& found) {
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < found.counts.size(); ++i) {
     count += found.counts[i];
@@ -41,10 +52,7 @@ void add_histogram(std::string& text, const std::string& name, const Histogram::
 
 void add_gauge(std::string& text, const Gauge& gauge, bool is_first) {
   const std::string name = metric(gauge.name) + (gauge.counter ? "_total" : "");
-  if (is_first) {
-    text += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, gauge.help, name,
-                        gauge.counter ? "counter" : "gauge");
-  }
+  if (is_first) add_head(text, name, gauge.help, gauge.counter ? "counter" : "gauge");
   text += name;
   for (std::size_t i = 0; i < gauge.labels.size(); ++i) {
     const auto& [key, value] = gauge.labels[i];
@@ -55,14 +63,17 @@ void add_gauge(std::string& text, const Gauge& gauge, bool is_first) {
 
 }  // namespace
 
-std::string prometheus_text(const Telemetry& telemetry, std::span<const Gauge> gauges) {
+std::string prometheus_text(const Telemetry& telemetry, std::span<const Gauge> gauges,
+                            std::span<const Help> help) {
   std::string text;
   for (const auto& [name, value] : telemetry.counters()) {
     const std::string counter = metric(name) + "_total";
-    text += fmt::format("# TYPE {} counter\n{} {}\n", counter, counter, value);
+    add_head(text, counter, text_of(name, help), "counter");
+    text += fmt::format("{} {}\n", counter, value);
   }
   for (const auto& [name, found] : telemetry.histograms()) {
-    add_histogram(text, metric(name), found);
+    add_head(text, metric(name), text_of(name, help), "histogram");
+    add_samples(text, metric(name), found);
   }
   for (std::size_t i = 0; i < gauges.size(); ++i) {
     add_gauge(text, gauges[i], i == 0 || gauges[i - 1].name != gauges[i].name);

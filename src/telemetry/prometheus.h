@@ -20,8 +20,15 @@ struct Gauge {
   bool counter = false;
 };
 
+// What a counter or histogram is.
+struct Help {
+  std::string_view name;  // "engine.generated_tokens"
+  std::string_view text;
+};
+
 // "engine.generated_tokens" becomes tern_engine_generated_tokens_total. Gauges of one name that
-// differ in their labels stand together.
-std::string prometheus_text(const Telemetry& telemetry, std::span<const Gauge> gauges);
+// differ in their labels stand together. What `help` does not have is written without it.
+std::string prometheus_text(const Telemetry& telemetry, std::span<const Gauge> gauges,
+                            std::span<const Help> help = {});
 
 }  // namespace tern::telemetry

@@ -118,6 +118,18 @@ TEST_F(Listen, ASocketIsForItsOwnerAlone) {
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
+TEST_F(Listen, ASocketIsForItsGroupWhereThatIsAskedFor) {
+  HttpServerOptions options;
+  options.listen = {unix_address()};
+  options.unix_mode = 0660;
+  const mode_t before = ::umask(0077);
+  start(echo, options);
+  ::umask(before);
+  struct stat status {};
+  ASSERT_EQ(::lstat(path_.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777u, 0660u);
+}
+
 TEST_F(Listen, SaysThatAClientCameByASocket) {
   HttpServerOptions options;
   options.listen = {unix_address()};

@@ -1,5 +1,6 @@
 """What each path answers, right requests and wrong ones, held to the OpenAPI document."""
 
+import re
 import socket
 import subprocess
 import unittest
@@ -43,6 +44,19 @@ class ModelsTest(ServeTest):
         ):
             self.assertIn(line, text)
         self.assertRegex(text, r'tern_build_info\{version="[0-9.]+\+\w+",model="tern-tales"\} 1')
+
+    def test_counters_are_there_before_they_count_and_say_what_they_are(self) -> None:
+        text = self.get("/metrics").body.decode()
+        self.assertIn("\ntern_http_responses_5xx_total 0\n", text)
+        self.assertIn("\ntern_scheduler_set_back_total 0\n", text)
+        defined = load(ROOT / "schemas" / "telemetry-v1.json")["$defs"].values()
+        metrics = [d for d in defined if "samples" in d.get("properties", {})]
+        described = {m["properties"]["name"]["const"]: m["description"] for m in metrics}
+        helped = dict(re.findall(r"^# HELP (\w+) (.+)$", text, re.MULTILINE))
+        for name, kind in re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE):
+            self.assertIn(name, helped)
+            if kind != "gauge":
+                self.assertEqual(helped[name], described[name])
 
     def test_request_ids(self) -> None:
         made = self.get("/health").headers["x-request-id"]

@@ -87,7 +87,7 @@ class FileTest(unittest.TestCase):
     def test_what_is_wrong_in_a_file_is_refused_where_it_stands(self) -> None:
         for text, words in (
             ("\nparalel = 8\n", (":2:1:", "paralel", "did you mean parallel?")),
-            ("xyzzy = 8\n", (":1:1:", "no setting has the name xyzzy ")),
+            ("xyzzy = 8\n", (":1:1:", "no setting has the name xyzzy. See ")),
             ('queue = 1\nparallel = "8"\n', (":2:1:", "a whole number, found a text")),
             ("parallel = 8.5\n", ("a whole number, found a number",)),
             ("parallel = true\n", ("a whole number, found true or false",)),

@@ -154,6 +154,13 @@ class OperationTest(unittest.TestCase):
             self.assertEqual(second.end(), 0)
             self.assertFalse(Path(path).exists())
 
+    def test_a_socket_is_for_whom_it_is_said_to_be(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "tern.sock"
+            server = self.server("--listen", f"unix:{path}", "--socket-mode", "660")
+            self.assertEqual(path.stat().st_mode & 0o777, 0o660)
+            self.assertEqual(server.end(), 0)
+
     def test_health_answers_while_the_engine_works(self) -> None:
         server = self.server("--parallel", "4")
         stop = threading.Event()

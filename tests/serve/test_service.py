@@ -50,6 +50,17 @@ class LogTest(ServiceTest):
         self.assertNotIn("Once", server.log.read_text())
         self.assertNotIn("Hello", server.log.read_text())
 
+    def test_a_request_is_a_line_and_nothing_else_is(self) -> None:
+        server = self.server()
+        server.ask("POST", "/v1/completions", TALE | {"n": 2})
+        server.ask("GET", "/ready")  # for which the engine computes a token
+        server.logged(2)
+        server.end()  # then all of it is written
+        lines = server.log.read_text(encoding="utf-8").splitlines()
+        asked = [(event["event"], event["path"]) for event in map(json.loads, lines)]
+        paths = ("/v1/completions", "/ready")
+        self.assertEqual(asked, [("http.request", path) for path in paths])
+
     def test_with_prompts_it_has_all_that_is_needed_to_ask_again(self) -> None:
         server = self.server("--log-prompts", "--max-tokens", "4", "--parallel", "8")
         answers: list[Any] = []
@@ -232,6 +243,29 @@ class SystemdTest(ServiceTest):
             time.sleep(0.1)
         self.assertIn(b"WATCHDOG=1", said)
 
+    def test_a_reload_that_is_asked_for_while_it_loads_comes_after(self) -> None:
+        server = subprocess.Popen(
+            [TERN, "serve", "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True
+        )
+        self.addCleanup(server.kill)
+        hang_up = 1 << (signal.SIGHUP - 1)
+        blocked = 0
+        while blocked & hang_up == 0:  # until then it would end by it
+            self.assertIsNone(server.poll())
+            status = Path(f"/proc/{server.pid}/status").read_text(encoding="utf-8")
+            blocked = int(re.findall(r"^SigBlk:\s*(\w+)$", status, re.MULTILINE)[0], 16)
+        server.send_signal(signal.SIGHUP)
+        assert server.stderr is not None
+        said = [server.stderr.readline()]
+        while "tokens a request" not in said[-1]:
+            self.assertNotEqual(said[-1], "")
+            said.append(server.stderr.readline())
+        server.send_signal(signal.SIGTERM)
+        said += server.stderr.readlines()
+        self.assertEqual(server.wait(SECONDS), 0)
+        server.stderr.close()
+        self.assertIn("reload: done", "".join(said))
+
     def stamped(self, manager: socket.socket) -> tuple[float, bytes]:
         """A message, and the second at which it was sent: who reads may come late."""
         said, notes, _, _ = manager.recvmsg(100, 100)
@@ -274,6 +308,14 @@ class SystemdTest(ServiceTest):
         patience = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
         assert drain and patience
         self.assertLess(int(drain[1]) + 10, int(patience[1]))
+
+    def test_the_log_is_rotated_where_the_settings_have_it(self) -> None:
+        rotated = (ROOT / "deploy" / "tern.logrotate").read_text(encoding="utf-8")
+        settings = (ROOT / "deploy" / "tern.toml").read_text(encoding="utf-8")
+        pattern = re.search(r"^(/\S+) \{$", rotated, re.MULTILINE)
+        log = re.search(r'^# access-log = "(\S+)"$', settings, re.MULTILINE)
+        assert pattern and log
+        self.assertTrue(Path(log[1]).match(pattern[1]))
 
 
 class LimitsTest(ServiceTest):

@@ -19,6 +19,7 @@ class StreamsTest(ServeTest):
     def test_events_make_the_answer(self) -> None:
         reply = self.post("/v1/completions", TALE)
         self.assertEqual(reply.headers["content-type"], "text/event-stream; charset=utf-8")
+        self.assertEqual(reply.headers["x-accel-buffering"], "no")  # else nginx gathers events
         self.assertEqual(reply.events()[-1], ("", "[DONE]"))
         chunks = reply.chunks()
         for chunk in chunks:

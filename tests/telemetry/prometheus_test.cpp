@@ -33,9 +33,12 @@ TEST(Prometheus, WritesCountersHistogramsAndGauges) {
   for (const double value : {0.05, 0.5, 0.6, 7.0}) histogram.observe(value);
   const std::vector<Gauge> gauges{{"engine.kv_use", "The share in use.", 0.25},
                                   {"build_info", "What answers.", 1.0, {{"model", "a\"b\\c\n"}}}};
-  EXPECT_EQ(prometheus_text(telemetry, gauges),
+  const Help help[] = {{"http.first_token_seconds", "The first token."},
+                       {"engine.generated", "Of another name."}};
+  EXPECT_EQ(prometheus_text(telemetry, gauges, help),
             "# TYPE tern_engine_generated_tokens_total counter\n"
             "tern_engine_generated_tokens_total 7\n"
+            "# HELP tern_http_first_token_seconds The first token.\n"
             "# TYPE tern_http_first_token_seconds histogram\n"
             "tern_http_first_token_seconds_bucket{le=\"0.1\"} 1\n"
             "tern_http_first_token_seconds_bucket{le=\"1\"} 3\n"
