@@ -106,7 +106,8 @@ class LogTest(ServiceTest):
         self.assertEqual([event["status"] for event in events[:2]], [400, 400])
         self.assertIn(events[2]["choices"][0]["finish_reason"], ("cancelled", "length"))
         self.assertEqual(len(events[2]["choices"][0]["tokens"]), events[2]["generated_tokens"])
-        reply = server.ask("POST", "/v1/completions", TALE | {"stream": True})
+        events_please = {"Accept": "text/event-stream"}
+        reply = server.ask("POST", "/v1/completions", TALE | {"stream": True}, events_please)
         last = reply.events()[2][0]
         server.ask("POST", "/v1/completions", TALE | {"stream": True}, {"Last-Event-ID": last})
         self.assertEqual(server.logged(5)[4]["last_event_id"], last)

@@ -1,6 +1,7 @@
 """Answers that come as events: whole, in order, and again from where a client lost them."""
 
 import concurrent.futures
+import json
 import time
 import unittest
 from typing import Any
@@ -9,6 +10,7 @@ from server import SECONDS, Server, ServeTest
 
 TALE = {"prompt": "Once upon a time", "max_tokens": 30, "seed": 11, "stream": True}
 CHAT = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20, "stream": True}
+EVENTS = {"Accept": "text/event-stream"}
 
 
 class StreamsTest(ServeTest):
@@ -50,13 +52,33 @@ class StreamsTest(ServeTest):
             TALE | {"max_tokens": 6, "n": 2, "logprobs": 1},
             TALE | {"max_tokens": 8, "seed": None},
         ):
-            events = self.post("/v1/completions", body).events()
+            events = self.post("/v1/completions", body, **EVENTS).events()
             for i, (last, _) in enumerate(events[:-1]):
                 rest = self.post("/v1/completions", body, Last_Event_ID=last).events()
                 with self.subTest(last=last):
                     expected = sorted(data for _, data in events[i + 1 :])
                     found = sorted(data for _, data in rest)
                     self.assertEqual(found, expected)
+
+    def test_ids_are_for_those_who_read_events(self) -> None:
+        """Load generators and many scripts take each line, or each block, for data."""
+        for accept, has_ids in (
+            ("*/*", False),
+            ("application/json", False),
+            ("text/event-streams", False),
+            ("text/event-stream", True),
+            ("application/json;q=0.5, Text/Event-Stream ;q=0.9", True),
+        ):
+            with self.subTest(accept=accept):
+                body = TALE | {"max_tokens": 3}
+                events = self.post("/v1/completions", body, Accept=accept).events()
+                self.assertEqual([last != "" for last, _ in events[:-1]], [has_ids] * 5)
+        body = self.post("/v1/completions", TALE).body.decode()
+        for block in body.split("\n\n")[:-2]:
+            self.valid(json.loads(block.removeprefix("data: ")), "CompletionChunk")
+        last = self.post("/v1/completions", TALE, **EVENTS).events()[2][0]
+        rest = self.post("/v1/completions", TALE, Last_Event_ID=last).events()
+        self.assertNotEqual(rest[0][0], "")  # who had one gets the next
 
     def test_wrong_event_ids(self) -> None:
         ids = (
@@ -78,7 +100,7 @@ class StreamsTest(ServeTest):
             self.assertIn("Last-Event-ID", reply.json()["error"]["message"])
 
     def test_no_server_goes_on_with_what_another_began(self) -> None:
-        last = self.post("/v1/completions", TALE).events()[2][0]
+        last = self.post("/v1/completions", TALE, **EVENTS).events()[2][0]
         for arguments, status in (
             (("--parallel", "2"), 200),  # changes no bit
             (("--kv", "int8"), 400),
