@@ -102,6 +102,10 @@ void read_stream(Fields& fields, CompletionRequest& request) {
   if (!request.stream) fields.fail("stream_options", "stream to be true beside it, found it not");
   Fields nested(*options, "stream_options.");
   request.include_usage = nested.boolean("include_usage").value_or(false);
+  request.continuous_usage = nested.boolean("continuous_usage_stats").value_or(false);
+  if (request.continuous_usage && !request.include_usage) {
+    nested.fail("continuous_usage_stats", "include_usage to be true beside it, found it not");
+  }
   nested.accept({"include_obfuscation"});
   if (auto error = nested.error()) fields.fail(std::move(*error));
 }

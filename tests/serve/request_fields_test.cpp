@@ -230,6 +230,12 @@ TEST(RequestFields, OptionsOfAStreamWantAStream) {
   };
   EXPECT_TRUE(good(usage(R"({"include_usage": true})")).include_usage);
   EXPECT_FALSE(good(usage(R"({"include_obfuscation": true})")).include_usage);
+  const std::string both = R"({"include_usage": true, "continuous_usage_stats": true})";
+  EXPECT_TRUE(good(usage(both)).continuous_usage);
+  EXPECT_FALSE(good(usage(R"({"include_usage": true})")).continuous_usage);
+  EXPECT_EQ(words(usage(R"({"continuous_usage_stats": true})")),
+            "stream_options.continuous_usage_stats: expected include_usage to be true beside it, "
+            "found it not");
   EXPECT_EQ(words(usage(R"({"include": 1})")),
             "stream_options.include: no such field; is it misspelled?");
   EXPECT_EQ(words(usage("[]")), "stream_options: expected an object, found an array");

@@ -46,6 +46,31 @@ class StreamsTest(ServeTest):
         text = "".join(c["choices"][0]["delta"].get("content", "") for c in chunks[:-1])
         self.assertEqual(text, whole["choices"][0]["message"]["content"])
 
+    def test_usage_so_far(self) -> None:
+        """guidellm asks for it; of each choice its own, so that an event is always the same."""
+        options = {"include_usage": True, "continuous_usage_stats": True}
+        wanted = {"prompt": ["The king", "Once upon a time"], "max_tokens": 4, "n": 2, "seed": 7}
+        body = wanted | {"stream": True, "stream_options": options, "logprobs": 0}
+        reply = self.post("/v1/completions", body, **EVENTS)
+        chunks = reply.chunks()
+        prompts = [
+            len(self.post("/tokenize", {"content": prompt}).json()["tokens"])
+            for prompt in wanted["prompt"]
+        ]
+        first, last = chunks[0], chunks[-1]
+        self.assertEqual(first["usage"]["prompt_tokens"], sum(prompts))
+        self.assertEqual(first["usage"]["completion_tokens"], 0)
+        self.assertEqual((last["choices"], last["usage"]["completion_tokens"]), ([], 16))
+        for index in range(4):
+            own = [c["usage"] for c in chunks[1:-1] if c["choices"][0]["index"] == index]
+            self.assertEqual({usage["prompt_tokens"] for usage in own}, {prompts[index // 2]})
+            self.assertEqual([usage["completion_tokens"] for usage in own], [1, 2, 3, 4, 4])
+            self.assertEqual(own[-1]["total_tokens"], prompts[index // 2] + 4)
+        events = reply.events()
+        rest = self.post("/v1/completions", body, Last_Event_ID=events[6][0]).events()
+        found = sorted(data for _, data in rest)
+        self.assertEqual(found, sorted(data for _, data in events[7:]))
+
     def test_a_stream_goes_on_after_any_event(self) -> None:
         for body in (
             TALE | {"max_tokens": 8},
