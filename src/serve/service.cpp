@@ -285,6 +285,13 @@ void Service::Impl::metrics(const CallPtr& call) {
 }
 
 std::optional<json::object> Service::Impl::body_of(const CallPtr& call) const {
+  const std::string_view coding = call->request().header("content-encoding");
+  if (!coding.empty() && !is_media_type(coding, "identity")) {
+    call->fail({415, "expected a body without Content-Encoding, found " +
+                         text::replace_invalid_utf8(coding) + "; send it as it is"},
+               {{"Accept-Encoding", "identity"}});
+    return std::nullopt;
+  }
   auto body = read_body(*call);
   if (auto* object = std::get_if<json::object>(&body)) return std::move(*object);
   call->fail(std::get<ApiError>(body));

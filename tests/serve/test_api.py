@@ -1,5 +1,6 @@
 """What each path answers, right requests and wrong ones, held to the OpenAPI document."""
 
+import gzip
 import socket
 import subprocess
 import unittest
@@ -211,6 +212,11 @@ class CompletionsTest(ServeTest):
             ("application/json ;charset=UTF-8", 200),
         ):
             self.post(path, ONCE, status, Content_Type=kind)
+        self.post(path, ONCE, Content_Encoding="Identity")
+        for coding in ("gzip", "deflate", "br, gzip"):
+            reply = self.post(path, gzip.compress(b"{}"), 415, Content_Encoding=coding)
+            self.assertIn(f"Content-Encoding, found {coding}", reply.json()["error"]["message"])
+            self.assertEqual(reply.headers["accept-encoding"], "identity")
         with socket.create_connection(("127.0.0.1", self.server.port), SECONDS) as client:
             head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
             client.sendall(head.encode())
