@@ -3,6 +3,7 @@
 
 #include "serve/completion_request.h"
 #include "serve/fields.h"
+#include "serve/request_fields.h"
 
 namespace tern::serve {
 
@@ -109,10 +110,8 @@ std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
     bytes += message.content.size();
   }
   if (bytes > model.longest_text) {
-    return ApiError{400,
-                    "messages: " + std::to_string(bytes) +
-                        " bytes are more than the context can hold; shorten them",
-                    "invalid_request_error", "messages", "context_length_exceeded"};
+    return too_long("messages", "messages: a text of " + std::to_string(bytes) +
+                                    " bytes exceeds the available context size; shorten it");
   }
   auto prompt = text::chat_prompt(*model.chat_template, model.tokenizer,
                                   std::get<std::vector<text::ChatMessage>>(read), options);

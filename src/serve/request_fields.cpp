@@ -149,6 +149,10 @@ std::optional<std::vector<TokenId>> read_tokens(const json::array& values,
   return tokens;
 }
 
+ApiError too_long(std::string_view param, const std::string& message) {
+  return {400, message, "invalid_request_error", std::string(param), "context_length_exceeded"};
+}
+
 void check_room(Fields& fields, const CompletionRequest& request, const char* param,
                 const CompletionDefaults& defaults) {
   const std::uint32_t context = defaults.context;
@@ -162,12 +166,11 @@ void check_room(Fields& fields, const CompletionRequest& request, const char* pa
   for (const auto& prompt : request.prompts) {
     const std::uint64_t wanted = std::uint64_t{prompt.size()} + answer;
     if (wanted <= context) continue;
-    fields.fail({400,
-                 "the context has " + std::to_string(context) +
-                     " tokens, but the request asks for " + std::to_string(wanted) + ": " +
-                     std::to_string(prompt.size()) + " of the prompt and " +
-                     std::to_string(answer) + " of the answer; shorten one of them",
-                 "invalid_request_error", param, "context_length_exceeded"});
+    fields.fail(too_long(param, "this model's maximum context length is " +
+                                    std::to_string(context) + " tokens, but the request asks for " +
+                                    std::to_string(wanted) + ": " + std::to_string(prompt.size()) +
+                                    " of the prompt and " + std::to_string(answer) +
+                                    " of the answer; shorten one of them"));
   }
 }
 

@@ -273,7 +273,10 @@ TEST(RequestFields, PromptsAreTextsOrTokensOneOrSeveral) {
     EXPECT_EQ(words(completion("", value)), expected + message) << value;
   };
   found("[]", "0 prompts");
-  found('"' + std::string(41, 'a') + '"', "a text of 41 bytes, more than the context can hold");
+  const ApiError longer = bad(completion("", '"' + std::string(41, 'a') + '"'));
+  EXPECT_EQ(longer.message,
+            "prompt: a text of 41 bytes exceeds the available context size; shorten it");
+  EXPECT_EQ(longer.code, "context_length_exceeded");
   found("3", "an integer");
   found("[[]]", "an empty one");
   found("[true]", "a boolean");
@@ -312,8 +315,8 @@ TEST(RequestFields, TheContextHasRoomForPromptAndAnswer) {
   const ApiError error = bad(completion(R"("max_tokens": 98)", "[1, 2, 3]"));
   EXPECT_EQ(error.code, "context_length_exceeded");
   EXPECT_EQ(error.message,
-            "the context has 100 tokens, but the request asks for 101: 3 of the prompt and 98 of "
-            "the answer; shorten one of them");
+            "this model's maximum context length is 100 tokens, but the request asks for 101: 3 of "
+            "the prompt and 98 of the answer; shorten one of them");
   good(completion(R"("n": 6)"));
   EXPECT_EQ(words(completion(R"("n": 4)", "[[1], [2]]")),
             "n: expected at most 6 answers in all, found 8");
@@ -408,7 +411,7 @@ TEST(RequestFields, MessagesAreOfText) {
             "messages[0].tool_calls: not supported by this server; leave it out");
   good(content('"' + std::string(40, 'a') + '"'));
   EXPECT_EQ(words(content('"' + std::string(41, 'a') + '"')),
-            "messages: 41 bytes are more than the context can hold; shorten them");
+            "messages: a text of 41 bytes exceeds the available context size; shorten it");
 }
 
 TEST(RequestFields, ChatsNeedATemplateThatKeepsToItsLimits) {

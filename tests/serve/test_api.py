@@ -157,7 +157,11 @@ class CompletionsTest(ServeTest):
             ({"prompt": {"text": "x"}}, None, ("prompt", "an object")),
             ({"prompt": [5, "x"]}, None, ("prompt", "a token that is none")),
             ({"prompt": [5, 1 << 40]}, None, ("prompt", "a token that is none")),
-            ({"prompt": "word " * 600}, "context_length_exceeded", ("512", "shorten")),
+            (
+                {"prompt": "word " * 600},
+                "context_length_exceeded",
+                ("maximum context length is 512", "shorten"),
+            ),
             ({"max_tokens": 510}, "context_length_exceeded", ("512", "516")),
             ({"max_tokens": -1}, None, ("max_tokens", "-1")),
             ({"max_tokens": 1.5}, None, ("max_tokens", "integer")),
@@ -188,7 +192,11 @@ class CompletionsTest(ServeTest):
             ({"stop": "x" * 1025}, None, ("stop", "1 to 1024 bytes")),
             ({"logit_bias": dict.fromkeys(map(str, range(1025)), 1)}, None, ("at most 1024",)),
             ({"prompt": ["x"] * 5, "n": 16}, None, ("at most 64 answers", "80")),
-            ({"prompt": "x" * 100000}, None, ("prompt", "more than the context can hold")),
+            (
+                {"prompt": "x" * 100000},
+                "context_length_exceeded",
+                ("prompt", "exceeds the available context size"),
+            ),
             ({"echo": True, "logprobs": 1}, "unsupported_parameter", ("echo",)),
             ({"deadline_ms": 0}, None, ("deadline_ms",)),
         ):
