@@ -256,6 +256,8 @@ TEST(RequestFields, FieldsThatNobodyReadsAreRefused) {
   }
   good(completion(R"("best_of": 1)"));
   EXPECT_EQ(bad(completion(R"("best_of": 2)")).code, "unsupported_parameter");
+  EXPECT_EQ(good(completion(R"("best_of": 2, "n": 2)")).choices, 2u);  // all that are made
+  EXPECT_EQ(bad(completion(R"("best_of": 3, "n": 2)")).code, "unsupported_parameter");
   // The first error is the one that is told.
   EXPECT_EQ(bad(completion(R"("model": "gpt", "top_p": 3)")).status, 404u);
 }
