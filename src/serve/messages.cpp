@@ -73,9 +73,10 @@ std::optional<ApiError> read_message(const json::value& value, const std::string
                 "system, developer, user, assistant or tool, found \"" + message.role + "\"");
   }
   if (message.role == "developer") message.role = "system";  // its newer name
+  // Before the content, which a call of tools may lack: it is not what is wrong.
+  fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id", "annotations"});
   if (auto error = read_content(fields, where, message.content)) return error;
   fields.accept({"name"});
-  fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id", "annotations"});
   return fields.error();
 }
 

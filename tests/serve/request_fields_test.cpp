@@ -365,6 +365,9 @@ TEST(RequestFields, ChatsHaveTheirOwn) {
   good(chat(
       R"("tool_choice": "none", "modalities": ["text"], "response_format": {"type": "text"})"));
   EXPECT_EQ(bad(chat(R"("tool_choice": "auto")")).code, "unsupported_parameter");
+  good(chat(R"("function_call": "none")"));
+  EXPECT_EQ(bad(chat(R"("function_call": "auto")")).code, "unsupported_parameter");
+  EXPECT_EQ(bad(chat(R"("tool_choice": "auto", "tools": [1])")).param, "tools");
   EXPECT_EQ(words(chat(R"("modalities": ["text", "audio"])")),
             "modalities: this model gives text only");
   for (const char* format :
@@ -410,6 +413,8 @@ TEST(RequestFields, MessagesAreOfText) {
             "messages[0].content[0].text: expected a string, found nothing");
   EXPECT_EQ(bad(content(R"([{"type": "image_url"}])")).code, "unsupported_media");
   EXPECT_EQ(words(message(R"("role": "user", "content": "x", "tool_calls": [1])")),
+            "messages[0].tool_calls: not supported by this server; leave it out");
+  EXPECT_EQ(words(message(R"("role": "assistant", "content": null, "tool_calls": [1])")),
             "messages[0].tool_calls: not supported by this server; leave it out");
   good(content('"' + std::string(40, 'a') + '"'));
   EXPECT_EQ(words(content('"' + std::string(41, 'a') + '"')),
