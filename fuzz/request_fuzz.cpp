@@ -116,6 +116,7 @@ void require_sound(const CompletionRequest& request) {
   require(within(request.priority, -100, 7));
   require(!request.deadline || request.deadline->count() > 0);
   require(!request.include_usage || request.stream);
+  require(!request.continuous_usage || request.include_usage);
 }
 
 // Numbers come back by their shortest digits, which Boost reads to within a unit of a double.
@@ -124,6 +125,7 @@ bool near(float a, float b) { return std::fabs(a - b) <= 1e-6f * std::fabs(a); }
 void require_same(const CompletionRequest& a, const CompletionRequest& b) {
   require(a.prompts == b.prompts && a.echoes == b.echoes && a.choices == b.choices);
   require(a.stream == b.stream && a.include_usage == b.include_usage);
+  require(a.continuous_usage == b.continuous_usage);
   require(a.priority == b.priority && a.deadline == b.deadline);
   require(a.answer.max_tokens == b.answer.max_tokens && a.answer.stops == b.answer.stops);
   require(a.answer.ignore_end == b.answer.ignore_end && a.answer.logprobs == b.answer.logprobs);

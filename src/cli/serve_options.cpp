@@ -84,6 +84,9 @@ void add_access_options(CLI::App& parser, LiveOptions& live) {
       ->check(not_empty);
   parser.add_flag("--log-prompts", live.log_prompts,
                   "Have what is asked and answered in it as well");
+  parser.add_flag("--plain-events", live.plain_events,
+                  "Leave the ids of a stream's events out, but for clients whose Accept\n"
+                  "names text/event-stream: for programs that take each line for data");
   add("--priority", live.priority, "N",
       "The highest priority that a request may ask for: it goes before others,\n"
       "which can wait for ever. Any may ask for one below 0")

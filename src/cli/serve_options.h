@@ -22,6 +22,7 @@ struct LiveOptions {
   std::uint32_t drain_seconds = 30;
   std::string access_log;  // a file, "-": standard error
   bool log_prompts = false;
+  bool plain_events = false;
   std::uint32_t connections = 1024;
   std::uint32_t body_mib = 8;
   std::uint32_t bodies_mib = 256;  // of all requests together

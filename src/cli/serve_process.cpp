@@ -141,6 +141,7 @@ Result<serve::ServicePolicy> policy_of(const LiveOptions& live, const Identity& 
   policy.most_priority = live.priority;
   policy.cors_origins = live.cors_origins;
   policy.log_content = live.log_prompts;
+  policy.plain_events = live.plain_events;
   if (!live.api_keys.empty()) {
     TERN_ASSIGN(policy.keys, read_key_file(live.api_keys));
   }

@@ -25,7 +25,26 @@ std::string id_of(const net::HttpRequest& request) {
   return good ? std::string(given) : "req-" + random_hex(12);
 }
 
+// Who names events there reads all of their fields.
+bool asks_for_events(std::string_view accept) {
+  while (!accept.empty()) {
+    const std::size_t end = std::min(accept.find(','), accept.size());
+    if (is_media_type(accept.substr(0, end), "text/event-stream")) return true;
+    accept.remove_prefix(std::min(end + 1, accept.size()));
+  }
+  return false;
+}
+
 }  // namespace
+
+bool is_media_type(std::string_view value, std::string_view type) {
+  value = value.substr(0, value.find(';'));
+  value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
+  value = value.substr(0, value.find_last_not_of(" \t") + 1);
+  return std::equal(value.begin(), value.end(), type.begin(), type.end(), [](char found, char c) {
+    return (found >= 'A' && found <= 'Z' ? static_cast<char>(found + ('a' - 'A')) : found) == c;
+  });
+}
 
 std::int64_t seconds_since_epoch() {
   return std::chrono::duration_cast<std::chrono::seconds>(
@@ -126,8 +145,11 @@ void turn_away(Call& call, const engine::Engine& engine, ApiError error) {
   call.fail(error);
 }
 
+// Who reads events, or had an id already, gets the next in any case.
 void Call::begin_events() {
   replied_ = true;
+  sends_ids_ = !plain_events_ || asks_for_events(request().header("accept")) ||
+               !request().header("last-event-id").empty();
   net::HttpResponse head{200, "text/event-stream; charset=utf-8", "", {}};
   head.headers.push_back({"Cache-Control", "no-cache"});
   // nginx would hold events back until a page of 4 or 8 KiB is full.
@@ -137,7 +159,7 @@ void Call::begin_events() {
 }
 
 void Call::event(const std::string& id, std::string_view data) {
-  std::string text = id.empty() ? "" : "id: " + id + "\n";
+  std::string text = id.empty() || !sends_ids_ ? "" : "id: " + id + "\n";
   exchange_->write(text.append("data: ").append(data).append("\n\n"));
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -54,7 +55,10 @@ class Call {
   void reply_text(std::string content_type, std::string body);
   void reply(net::HttpResponse response) { send(std::move(response)); }
   void fail(const ApiError& error, std::vector<net::HttpHeader> headers = {});
-  // Server-sent events (WHATWG HTML, 9.2).
+  // Of the events below: no id but for a client that asks for events by Accept, or for what follows
+  // one by Last-Event-ID. Many take each line of an event for its data.
+  void plain_events(bool wanted) { plain_events_ = wanted; }
+  // Server-sent events (WHATWG HTML, 9.2), with their ids.
   void begin_events();
   void event(const std::string& id, std::string_view data);
   void end_events();
@@ -74,12 +78,17 @@ class Call {
   bool logs_content_ = false;
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> notes_;
   bool replied_ = false;
+  bool plain_events_ = false;
+  bool sends_ids_ = true;
 };
 
 // Tells a client that the engine does not take its request: when to come again where the queue is
 // full, that the server ends where it does, else `error`.
 void turn_away(Call& call, const engine::Engine& engine, ApiError error);
 
+// Whether `value`, of a header, names `type`, which is in lower case: types have no case, and a
+// parameter may stand behind them (RFC 9110, 8.3.1).
+bool is_media_type(std::string_view value, std::string_view type);
 std::int64_t seconds_since_epoch();
 // Letters and digits that nobody can guess: `bytes` of them in hexadecimal.
 std::string random_hex(std::size_t bytes);

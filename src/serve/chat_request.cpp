@@ -59,12 +59,12 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   const auto top = fields.integer("top_logprobs", 0, 20);
   if (logprobs) request.answer.logprobs = static_cast<std::uint32_t>(top.value_or(0));
   if (top && !logprobs) fields.fail("top_logprobs", "logprobs to be true beside it, found it not");
-  if (const json::value* choice = fields.find("tool_choice");
-      choice != nullptr && *choice != json::value("none")) {
-    fields.refuse({"tool_choice"});
+  fields.refuse({"tools", "functions"});
+  for (const std::string_view choice : {"tool_choice", "function_call"}) {
+    const json::value* found = fields.find(choice);
+    if (found != nullptr && *found != json::value("none")) fields.refuse({choice});
   }
-  fields.refuse({"tools", "functions", "function_call", "audio", "prediction", "reasoning_effort",
-                 "verbosity", "web_search_options"});
+  fields.refuse({"audio", "prediction", "reasoning_effort", "verbosity", "web_search_options"});
   read_format(fields);
   fields.accept({"parallel_tool_calls"});
   if (const json::array* wanted = fields.array("modalities")) {

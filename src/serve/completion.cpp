@@ -10,6 +10,16 @@ namespace tern::serve {
 namespace json = boost::json;
 using engine::EndReason;
 
+namespace {
+
+json::object usage_json(std::uint64_t prompt, std::uint64_t completion) {
+  return {{"prompt_tokens", prompt},
+          {"completion_tokens", completion},
+          {"total_tokens", prompt + completion}};
+}
+
+}  // namespace
+
 std::string_view finish_reason(EndReason end) {
   switch (end) {
     case EndReason::kEndOfSequence:
@@ -162,12 +172,11 @@ std::uint64_t Completion::generated_tokens() const {
   return count;
 }
 
-json::object Completion::usage() const {
-  const std::uint64_t prompt = prompt_tokens();
-  const std::uint64_t completion = generated_tokens();
-  return {{"prompt_tokens", prompt},
-          {"completion_tokens", completion},
-          {"total_tokens", prompt + completion}};
+json::object Completion::usage() const { return usage_json(prompt_tokens(), generated_tokens()); }
+
+// Of one choice alone: that of all would depend on how far the others happen to be.
+json::object Completion::usage_of(std::size_t index) const {
+  return usage_json(request_.prompts[index / request_.choices].size(), choices_[index].tokens);
 }
 
 json::object Completion::choice_chunk(std::size_t index, std::string_view text,
@@ -195,7 +204,7 @@ void Completion::send_first() {
     choices.push_back(std::move(choice));
   }
   chunk["choices"] = std::move(choices);
-  if (!resume_) send(std::move(chunk));
+  if (!resume_) send(std::move(chunk), usage());
 }
 
 void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piece) {
@@ -203,7 +212,7 @@ void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piec
                               std::optional<EndReason> end) {
     json::object chunk = envelope(true);
     chunk["choices"] = json::array{choice_chunk(index, text, std::move(logprobs), end)};
-    send(std::move(chunk));
+    send(std::move(chunk), usage_of(index));
   };
   // A deadline is no part of the answer and its event does not count: who goes on after it finds
   // what follows. So what was held back until then is in that event, and comes again.
@@ -231,8 +240,12 @@ bool Completion::is_new(std::size_t index) {
   return true;
 }
 
-void Completion::send(json::object body) {
-  if (request_.include_usage && !body.contains("usage")) body["usage"] = nullptr;
+void Completion::send(json::object body, json::object so_far) {
+  if (request_.continuous_usage) {
+    body["usage"] = std::move(so_far);
+  } else if (request_.include_usage) {
+    body["usage"] = nullptr;
+  }
   call_->event(event_.to_string(), json::serialize(body));
 }
 

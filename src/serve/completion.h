@@ -64,12 +64,14 @@ class Completion : public std::enable_shared_from_this<Completion> {
   bool has_seen_more(std::size_t index) const;
   bool is_new(std::size_t index);
   void finish();
-  void send(boost::json::object body);
+  // `so_far`: the usage, for clients that want it in each event.
+  void send(boost::json::object body, boost::json::object so_far);
 
   boost::json::object envelope(bool chunk) const;
   std::uint64_t prompt_tokens() const;
   std::uint64_t generated_tokens() const;
   boost::json::object usage() const;
+  boost::json::object usage_of(std::size_t index) const;
   boost::json::value logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const;
   std::size_t keep_logprobs(Choice& choice, const engine::Answer::Piece& piece) const;
   boost::json::object choice_chunk(std::size_t index, std::string_view text,

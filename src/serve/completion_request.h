@@ -43,6 +43,7 @@ struct CompletionRequest {
   std::uint32_t choices = 1;                        // of each prompt; each has a seed of its own
   bool stream = false;
   bool include_usage = false;
+  bool continuous_usage = false;  // in each event, too
   int priority = 0;
   std::optional<std::chrono::milliseconds> deadline;
 };

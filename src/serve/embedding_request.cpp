@@ -17,11 +17,10 @@ void check_lengths(Fields& fields, const Prompts& inputs, std::uint32_t context)
   for (std::size_t i = 0; i < inputs.tokens.size(); ++i) {
     const std::size_t tokens = inputs.tokens[i].size();
     if (tokens <= context) continue;
-    fields.fail({400,
-                 "input[" + std::to_string(i) + "]: " + std::to_string(tokens) +
-                     " tokens do not fit into the context of " + std::to_string(context) +
-                     "; shorten the text or divide it",
-                 "invalid_request_error", "input", "context_length_exceeded"});
+    fields.fail(too_long("input", "input[" + std::to_string(i) + "]: " + std::to_string(tokens) +
+                                      " tokens, but this model's maximum context length is " +
+                                      std::to_string(context) +
+                                      " tokens; shorten the text or divide it"));
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include "serve/completion_request.h"
 #include "serve/fields.h"
+#include "serve/request_fields.h"
 
 namespace tern::serve {
 
@@ -72,9 +73,10 @@ std::optional<ApiError> read_message(const json::value& value, const std::string
                 "system, developer, user, assistant or tool, found \"" + message.role + "\"");
   }
   if (message.role == "developer") message.role = "system";  // its newer name
+  // Before the content, which a call of tools may lack: it is not what is wrong.
+  fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id", "annotations"});
   if (auto error = read_content(fields, where, message.content)) return error;
   fields.accept({"name"});
-  fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id", "annotations"});
   return fields.error();
 }
 
@@ -109,10 +111,8 @@ std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
     bytes += message.content.size();
   }
   if (bytes > model.longest_text) {
-    return ApiError{400,
-                    "messages: " + std::to_string(bytes) +
-                        " bytes are more than the context can hold; shorten them",
-                    "invalid_request_error", "messages", "context_length_exceeded"};
+    return too_long("messages", "messages: a text of " + std::to_string(bytes) +
+                                    " bytes exceeds the available context size; shorten it");
   }
   auto prompt = text::chat_prompt(*model.chat_template, model.tokenizer,
                                   std::get<std::vector<text::ChatMessage>>(read), options);

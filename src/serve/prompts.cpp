@@ -43,8 +43,10 @@ class PromptReader {
   }
   void add_text(std::string text) {
     if (text.size() > model_.longest_text) {
-      return fail("a text of " + std::to_string(text.size()) +
-                  " bytes, more than the context can hold");
+      return fields_.fail(too_long(name_, std::string(name_) + ": a text of " +
+                                              std::to_string(text.size()) +
+                                              " bytes exceeds the available context size; "
+                                              "shorten it"));
     }
     auto tokens = model_.tokenizer.encode(text, options_);
     if (tokens.empty()) return fail("an empty one");

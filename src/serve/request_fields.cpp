@@ -102,6 +102,10 @@ void read_stream(Fields& fields, CompletionRequest& request) {
   if (!request.stream) fields.fail("stream_options", "stream to be true beside it, found it not");
   Fields nested(*options, "stream_options.");
   request.include_usage = nested.boolean("include_usage").value_or(false);
+  request.continuous_usage = nested.boolean("continuous_usage_stats").value_or(false);
+  if (request.continuous_usage && !request.include_usage) {
+    nested.fail("continuous_usage_stats", "include_usage to be true beside it, found it not");
+  }
   nested.accept({"include_obfuscation"});
   if (auto error = nested.error()) fields.fail(std::move(*error));
 }
@@ -145,6 +149,10 @@ std::optional<std::vector<TokenId>> read_tokens(const json::array& values,
   return tokens;
 }
 
+ApiError too_long(std::string_view param, const std::string& message) {
+  return {400, message, "invalid_request_error", std::string(param), "context_length_exceeded"};
+}
+
 void check_room(Fields& fields, const CompletionRequest& request, const char* param,
                 const CompletionDefaults& defaults) {
   const std::uint32_t context = defaults.context;
@@ -158,12 +166,11 @@ void check_room(Fields& fields, const CompletionRequest& request, const char* pa
   for (const auto& prompt : request.prompts) {
     const std::uint64_t wanted = std::uint64_t{prompt.size()} + answer;
     if (wanted <= context) continue;
-    fields.fail({400,
-                 "the context has " + std::to_string(context) +
-                     " tokens, but the request asks for " + std::to_string(wanted) + ": " +
-                     std::to_string(prompt.size()) + " of the prompt and " +
-                     std::to_string(answer) + " of the answer; shorten one of them",
-                 "invalid_request_error", param, "context_length_exceeded"});
+    fields.fail(too_long(param, "this model's maximum context length is " +
+                                    std::to_string(context) + " tokens, but the request asks for " +
+                                    std::to_string(wanted) + ": " + std::to_string(prompt.size()) +
+                                    " of the prompt and " + std::to_string(answer) +
+                                    " of the answer; shorten one of them"));
   }
 }
 

@@ -3,6 +3,8 @@
 
 #include <boost/json/array.hpp>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "serve/completion_request.h"
@@ -22,6 +24,11 @@ std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name);
 // The ids of tokens; no value where one is none of the vocabulary.
 std::optional<std::vector<text::TokenId>> read_tokens(const boost::json::array& values,
                                                       const text::Tokenizer& tokenizer);
+
+// What is longer than the context, in words by which clients know that they have to shorten it:
+// OpenAI's of tokens, "maximum context length is", and llama.cpp's of all else, "exceeds the
+// available context size".
+ApiError too_long(std::string_view param, const std::string& message);
 
 // Refuses what the context or the queue has no room for, rather than cut it: who asks for it should
 // know.

@@ -31,22 +31,12 @@ namespace {
 constexpr double kFirstToken[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 constexpr double kBetweenTokens[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1};
 
-// A parameter may stand behind the type, which has no case (RFC 9110, 8.3.1).
-bool is_json(std::string_view type) {
-  constexpr std::string_view kJson = "application/json";
-  type = type.substr(0, type.find(';'));
-  type = type.substr(0, type.find_last_not_of(" \t") + 1);
-  return std::equal(type.begin(), type.end(), kJson.begin(), kJson.end(), [](char found, char c) {
-    return (found >= 'A' && found <= 'Z' ? static_cast<char>(found + ('a' - 'A')) : found) == c;
-  });
-}
-
 // Browsers ask beforehand whether a page may send JSON, but not for a body without a type: of a
 // page, none is taken without one.
 Answered read_body(Call& call) {
   const std::string_view type = call.request().header("content-type");
   const bool of_a_page = !call.request().header("origin").empty();
-  if ((of_a_page || !type.empty()) && !is_json(type)) {
+  if ((of_a_page || !type.empty()) && !is_media_type(type, "application/json")) {
     return ApiError{415, "expected a body of application/json, found " +
                              (type.empty() ? "no Content-Type" : text::replace_invalid_utf8(type))};
   }
@@ -214,6 +204,7 @@ void Service::Impl::handle(const CallPtr& call, Door door) {
   if (asks_for_key && !admit(*call, rules->keys, route->reads)) return;
   if (closed_) return call->fail(draining());
   call->log_content(rules->policy.log_content);
+  call->plain_events(rules->policy.plain_events);
   if (!route->reads) return (this->*route->action)(call);
   later([this, call, action = route->action] {
     if (closed_) return call->fail(draining());
@@ -296,6 +287,13 @@ void Service::Impl::metrics(const CallPtr& call) {
 }
 
 std::optional<json::object> Service::Impl::body_of(const CallPtr& call) const {
+  const std::string_view coding = call->request().header("content-encoding");
+  if (!coding.empty() && !is_media_type(coding, "identity")) {
+    call->fail({415, "expected a body without Content-Encoding, found " +
+                         text::replace_invalid_utf8(coding) + "; send it as it is"},
+               {{"Accept-Encoding", "identity"}});
+    return std::nullopt;
+  }
   auto body = read_body(*call);
   if (auto* object = std::get_if<json::object>(&body)) return std::move(*object);
   call->fail(std::get<ApiError>(body));

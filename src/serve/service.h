@@ -31,6 +31,7 @@ struct ServicePolicy {
   std::vector<ApiKey> keys;                         // none: everybody may ask
   Origins cors_origins;                             // none: no page of another origin may
   bool log_content = false;                         // what is asked and answered, too
+  bool plain_events = false;                        // see Call::plain_events()
   std::optional<std::chrono::sys_seconds> certificate_end;  // of TLS, for /metrics
 };
 

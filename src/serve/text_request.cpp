@@ -35,9 +35,9 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
                  "invalid_request_error", "echo", "unsupported_parameter"});
   }
   fields.refuse({"suffix"});
-  if (const auto best_of = fields.integer("best_of", 1, 16); best_of.value_or(1) != 1) {
-    fields.refuse({"best_of"});
-  }
+  // All that are made are given: nothing to choose from.
+  const auto best_of = fields.integer("best_of", 1, 16).value_or(1);
+  if (best_of != 1 && best_of != request.choices) fields.refuse({"best_of"});
   text::EncodeOptions options;
   if (const auto special = fields.boolean("add_special_tokens"); special && !*special) {
     options = {.add_bos = false, .add_eos = false};

@@ -68,6 +68,8 @@ class OpenApiTest(RefusalsTest):
         self.chat(
             {"temprature": 1},
             {"tools": [{"type": "function"}]},
+            {"tool_choice": "auto"},
+            {"function_call": {"name": "f"}},
             {"response_format": {"type": "json_object"}},
             {"modalities": ["text", "audio"]},
             {"logit_bias": {"the": 1}},

@@ -230,6 +230,12 @@ TEST(RequestFields, OptionsOfAStreamWantAStream) {
   };
   EXPECT_TRUE(good(usage(R"({"include_usage": true})")).include_usage);
   EXPECT_FALSE(good(usage(R"({"include_obfuscation": true})")).include_usage);
+  const std::string both = R"({"include_usage": true, "continuous_usage_stats": true})";
+  EXPECT_TRUE(good(usage(both)).continuous_usage);
+  EXPECT_FALSE(good(usage(R"({"include_usage": true})")).continuous_usage);
+  EXPECT_EQ(words(usage(R"({"continuous_usage_stats": true})")),
+            "stream_options.continuous_usage_stats: expected include_usage to be true beside it, "
+            "found it not");
   EXPECT_EQ(words(usage(R"({"include": 1})")),
             "stream_options.include: no such field; is it misspelled?");
   EXPECT_EQ(words(usage("[]")), "stream_options: expected an object, found an array");
@@ -250,6 +256,8 @@ TEST(RequestFields, FieldsThatNobodyReadsAreRefused) {
   }
   good(completion(R"("best_of": 1)"));
   EXPECT_EQ(bad(completion(R"("best_of": 2)")).code, "unsupported_parameter");
+  EXPECT_EQ(good(completion(R"("best_of": 2, "n": 2)")).choices, 2u);  // all that are made
+  EXPECT_EQ(bad(completion(R"("best_of": 3, "n": 2)")).code, "unsupported_parameter");
   // The first error is the one that is told.
   EXPECT_EQ(bad(completion(R"("model": "gpt", "top_p": 3)")).status, 404u);
 }
@@ -267,7 +275,10 @@ TEST(RequestFields, PromptsAreTextsOrTokensOneOrSeveral) {
     EXPECT_EQ(words(completion("", value)), expected + message) << value;
   };
   found("[]", "0 prompts");
-  found('"' + std::string(41, 'a') + '"', "a text of 41 bytes, more than the context can hold");
+  const ApiError longer = bad(completion("", '"' + std::string(41, 'a') + '"'));
+  EXPECT_EQ(longer.message,
+            "prompt: a text of 41 bytes exceeds the available context size; shorten it");
+  EXPECT_EQ(longer.code, "context_length_exceeded");
   found("3", "an integer");
   found("[[]]", "an empty one");
   found("[true]", "a boolean");
@@ -306,8 +317,8 @@ TEST(RequestFields, TheContextHasRoomForPromptAndAnswer) {
   const ApiError error = bad(completion(R"("max_tokens": 98)", "[1, 2, 3]"));
   EXPECT_EQ(error.code, "context_length_exceeded");
   EXPECT_EQ(error.message,
-            "the context has 100 tokens, but the request asks for 101: 3 of the prompt and 98 of "
-            "the answer; shorten one of them");
+            "this model's maximum context length is 100 tokens, but the request asks for 101: 3 of "
+            "the prompt and 98 of the answer; shorten one of them");
   good(completion(R"("n": 6)"));
   EXPECT_EQ(words(completion(R"("n": 4)", "[[1], [2]]")),
             "n: expected at most 6 answers in all, found 8");
@@ -354,6 +365,9 @@ TEST(RequestFields, ChatsHaveTheirOwn) {
   good(chat(
       R"("tool_choice": "none", "modalities": ["text"], "response_format": {"type": "text"})"));
   EXPECT_EQ(bad(chat(R"("tool_choice": "auto")")).code, "unsupported_parameter");
+  good(chat(R"("function_call": "none")"));
+  EXPECT_EQ(bad(chat(R"("function_call": "auto")")).code, "unsupported_parameter");
+  EXPECT_EQ(bad(chat(R"("tool_choice": "auto", "tools": [1])")).param, "tools");
   EXPECT_EQ(words(chat(R"("modalities": ["text", "audio"])")),
             "modalities: this model gives text only");
   for (const char* format :
@@ -400,9 +414,11 @@ TEST(RequestFields, MessagesAreOfText) {
   EXPECT_EQ(bad(content(R"([{"type": "image_url"}])")).code, "unsupported_media");
   EXPECT_EQ(words(message(R"("role": "user", "content": "x", "tool_calls": [1])")),
             "messages[0].tool_calls: not supported by this server; leave it out");
+  EXPECT_EQ(words(message(R"("role": "assistant", "content": null, "tool_calls": [1])")),
+            "messages[0].tool_calls: not supported by this server; leave it out");
   good(content('"' + std::string(40, 'a') + '"'));
   EXPECT_EQ(words(content('"' + std::string(41, 'a') + '"')),
-            "messages: 41 bytes are more than the context can hold; shorten them");
+            "messages: a text of 41 bytes exceeds the available context size; shorten it");
 }
 
 TEST(RequestFields, ChatsNeedATemplateThatKeepsToItsLimits) {

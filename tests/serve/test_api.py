@@ -1,5 +1,6 @@
 """What each path answers, right requests and wrong ones, held to the OpenAPI document."""
 
+import gzip
 import re
 import socket
 import subprocess
@@ -170,7 +171,11 @@ class CompletionsTest(ServeTest):
             ({"prompt": {"text": "x"}}, None, ("prompt", "an object")),
             ({"prompt": [5, "x"]}, None, ("prompt", "a token that is none")),
             ({"prompt": [5, 1 << 40]}, None, ("prompt", "a token that is none")),
-            ({"prompt": "word " * 600}, "context_length_exceeded", ("512", "shorten")),
+            (
+                {"prompt": "word " * 600},
+                "context_length_exceeded",
+                ("maximum context length is 512", "shorten"),
+            ),
             ({"max_tokens": 510}, "context_length_exceeded", ("512", "516")),
             ({"max_tokens": -1}, None, ("max_tokens", "-1")),
             ({"max_tokens": 1.5}, None, ("max_tokens", "integer")),
@@ -201,7 +206,11 @@ class CompletionsTest(ServeTest):
             ({"stop": "x" * 1025}, None, ("stop", "1 to 1024 bytes")),
             ({"logit_bias": dict.fromkeys(map(str, range(1025)), 1)}, None, ("at most 1024",)),
             ({"prompt": ["x"] * 5, "n": 16}, None, ("at most 64 answers", "80")),
-            ({"prompt": "x" * 100000}, None, ("prompt", "more than the context can hold")),
+            (
+                {"prompt": "x" * 100000},
+                "context_length_exceeded",
+                ("prompt", "exceeds the available context size"),
+            ),
             ({"echo": True, "logprobs": 1}, "unsupported_parameter", ("echo",)),
             ({"deadline_ms": 0}, None, ("deadline_ms",)),
         ):
@@ -225,6 +234,11 @@ class CompletionsTest(ServeTest):
             ("application/json ;charset=UTF-8", 200),
         ):
             self.post(path, ONCE, status, Content_Type=kind)
+        self.post(path, ONCE, Content_Encoding="Identity")
+        for coding in ("gzip", "deflate", "br, gzip"):
+            reply = self.post(path, gzip.compress(b"{}"), 415, Content_Encoding=coding)
+            self.assertIn(f"Content-Encoding, found {coding}", reply.json()["error"]["message"])
+            self.assertEqual(reply.headers["accept-encoding"], "identity")
         with socket.create_connection(("127.0.0.1", self.server.port), SECONDS) as client:
             head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
             client.sendall(head.encode())

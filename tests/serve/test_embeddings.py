@@ -140,7 +140,7 @@ class EmbeddingsTest(ServeTest):
             ({"input": {"text": "x"}}, None, ("input", "an object")),
             ({"input": [5, -1]}, None, ("input", "a token that is none")),
             ({"input": ["x", 5]}, None, ("input", "an integer")),
-            ({"input": "x" * 100000}, None, ("more than the context can hold",)),
+            ({"input": "x" * 100000}, "context_length_exceeded", ("available context size",)),
             ({"input": ["x", "word " * 600]}, "context_length_exceeded", ("input[1]",)),
             ({"encoding_format": "hex"}, None, ("encoding_format", "float or base64", "hex")),
             ({"encoding_format": 1}, None, ("encoding_format", "a string")),

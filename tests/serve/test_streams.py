@@ -1,6 +1,7 @@
 """Answers that come as events: whole, in order, and again from where a client lost them."""
 
 import concurrent.futures
+import json
 import time
 import unittest
 from typing import Any
@@ -45,6 +46,31 @@ class StreamsTest(ServeTest):
         text = "".join(c["choices"][0]["delta"].get("content", "") for c in chunks[:-1])
         self.assertEqual(text, whole["choices"][0]["message"]["content"])
 
+    def test_usage_so_far(self) -> None:
+        """guidellm asks for it; of each choice its own, so that an event is always the same."""
+        options = {"include_usage": True, "continuous_usage_stats": True}
+        wanted = {"prompt": ["The king", "Once upon a time"], "max_tokens": 4, "n": 2, "seed": 7}
+        body = wanted | {"stream": True, "stream_options": options, "logprobs": 0}
+        reply = self.post("/v1/completions", body)
+        chunks = reply.chunks()
+        prompts = [
+            len(self.post("/tokenize", {"content": prompt}).json()["tokens"])
+            for prompt in wanted["prompt"]
+        ]
+        first, last = chunks[0], chunks[-1]
+        self.assertEqual(first["usage"]["prompt_tokens"], sum(prompts))
+        self.assertEqual(first["usage"]["completion_tokens"], 0)
+        self.assertEqual((last["choices"], last["usage"]["completion_tokens"]), ([], 16))
+        for index in range(4):
+            own = [c["usage"] for c in chunks[1:-1] if c["choices"][0]["index"] == index]
+            self.assertEqual({usage["prompt_tokens"] for usage in own}, {prompts[index // 2]})
+            self.assertEqual([usage["completion_tokens"] for usage in own], [1, 2, 3, 4, 4])
+            self.assertEqual(own[-1]["total_tokens"], prompts[index // 2] + 4)
+        events = reply.events()
+        rest = self.post("/v1/completions", body, Last_Event_ID=events[6][0]).events()
+        found = sorted(data for _, data in rest)
+        self.assertEqual(found, sorted(data for _, data in events[7:]))
+
     def test_a_stream_goes_on_after_any_event(self) -> None:
         for body in (
             TALE | {"max_tokens": 8},
@@ -71,6 +97,30 @@ class StreamsTest(ServeTest):
             rest = self.post("/v1/completions", body, Last_Event_ID=last).events()
             with self.subTest(last=last):
                 self.assertEqual(sorted(d for _, d in rest), sorted(d for _, d in events[i + 1 :]))
+
+    def test_plain_events(self) -> None:
+        """Load generators and many scripts take each line, or each block, for data."""
+        body = TALE | {"max_tokens": 3}
+        server = Server("--plain-events")
+        self.addCleanup(server.close)
+        for accept, has_ids in (
+            ("*/*", False),
+            ("application/json", False),
+            ("text/event-streams", False),
+            ("text/event-stream", True),
+            ("application/json;q=0.5, Text/Event-Stream ;q=0.9", True),
+        ):
+            with self.subTest(accept=accept):
+                reply = server.ask("POST", "/v1/completions", body, {"Accept": accept})
+                self.assertEqual([last != "" for last, _ in reply.events()[:-1]], [has_ids] * 5)
+                usual = self.post("/v1/completions", body, Accept=accept).events()
+                self.assertNotIn("", [last for last, _ in usual[:-1]])
+        plain = server.ask("POST", "/v1/completions", body).body.decode()
+        for block in plain.split("\n\n")[:-2]:
+            self.valid(json.loads(block.removeprefix("data: ")), "CompletionChunk")
+        after = {"Last-Event-ID": self.post("/v1/completions", body).events()[2][0]}
+        rest = server.ask("POST", "/v1/completions", body, after).events()
+        self.assertNotEqual(rest[0][0], "")  # who had one gets the next
 
     def test_wrong_event_ids(self) -> None:
         ids = (
