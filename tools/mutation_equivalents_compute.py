@@ -84,11 +84,12 @@ KERNELS: dict[tuple[str, str, str], str] = {
                     "b.y + (of + kStoresAhead) * b.y_stride - row",
                 )
             ),
-            ("scan_body.h", "sign", "codes - kPrefetchBytes"),
+            ("scan_body.h", "sign", "at - kGroups * group_bytes"),
             ("scan_body.h", "never", "v % kScanVectorsPerGroup == 0"),
-            ("scan_body.h", "never", "!kLow && q == 0"),
-            ("scan_body.h", "clause", "q == 0"),
-            ("scan_body.h", "clause", "!kLow"),
+            ("scan_body.h", "never", "!kLow && v % kScanVectorsPerGroup == 0 && fetch[g]"),
+            ("scan_body.h", "clause", "v % kScanVectorsPerGroup == 0 && fetch[g]"),
+            ("scan_body.h", "clause", "!kLow && fetch[g]"),
+            ("scan_body.h", "clause", "!kLow && v % kScanVectorsPerGroup == 0"),
         ),
         "a prefetch changes no result",
     ),
@@ -107,7 +108,11 @@ KERNELS: dict[tuple[str, str, str], str] = {
         "head_dim < kTmmMostDim",
     ): "decides speed alone",
     ("scan_body.h", "bound", "row + kLanes < rows"): "a whole vector, lane by lane",
-    ("scan_body.h", "sign", "count + kMost + 1"): "more blocks of the same rows",
+    (
+        "scan_body.h",
+        "bound",
+        "group + kScanBlockGroups < groups",
+    ): "group by group, to the same end",
     **dict.fromkeys(
         (
             ("ternary_panel_body.h", "sign", "tokens + kBatchTokens + 1"),
@@ -130,7 +135,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("tmm_body.h", "bound", "count <= kTmmRows"),
             ("tmm_body.h", "bound", "tokens <= kTmmRows"),
             ("tmm_body.h", "bound", "at <= last"),
-            ("tmm_body.h", "bound", "tokens.count <= kTmmRows"),
             ("tmm_body.h", "bound", "left <= kTileRows"),
             ("tmm_body.h", "bound", "w.tiles - first <= kTiles"),
             ("attention_int8_body.h", "bound", "count <= kScored"),

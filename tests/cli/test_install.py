@@ -20,11 +20,11 @@ class InstallTest(unittest.TestCase):
                 capture_output=True,
             )
             program = Path(prefix) / "bin" / "tern"
-            says = [
+            says = [  # but for how much memory there is at the moment
                 subprocess.run([path, "version"], check=True, capture_output=True).stdout
                 for path in (str(program), TERN)
             ]
-            self.assertEqual(says[0], says[1])
+            self.assertEqual(*(text.partition(b"may use")[0] for text in says))
             found = Path(prefix) / "share" / "doc" / "tern"
             files = {str(f.relative_to(found)) for f in found.rglob("*") if f.is_file()}
             deployed = {f"deploy/{file.name}" for file in (ROOT / "deploy").iterdir()}
