@@ -53,7 +53,8 @@ void take_numbers_as_decimal(CLI::App& command) {
     return "";
   };
   for (CLI::Option* option : command.get_options([](const CLI::Option*) { return true; })) {
-    if (!option->get_type_name().starts_with("N")) continue;
+    const std::string type = option->get_type_name();
+    if (type != "N" && type != "N,...") continue;  // "NAME" may be 007
     option->transform(CLI::Validator(without_zeros, ""));
   }
   for (CLI::App* inner : command.get_subcommands([](const CLI::App*) { return true; })) {

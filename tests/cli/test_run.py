@@ -78,6 +78,10 @@ class RunTest(CliTest):
         self.assert_fails(tern("run", "Once", "--seed", "-010"), 2, "-10")
         self.assert_fails(tern("run", "Once", "-n", "0x"), 2, "0x")
 
+    def test_a_name_of_digits_is_no_number(self) -> None:
+        settings = self.succeed("serve", "--print-config", "--model-id", "007").stdout
+        self.assertIn(b'model-id = "007"\n', settings)
+
     def test_a_prompt_without_an_end_is_refused(self) -> None:
         for arguments in (("run", "-f", "/dev/zero"), ("perplexity", "-f", "/dev/zero")):
             self.assert_fails(
