@@ -27,8 +27,10 @@ struct MemoryPot {
 class MemoryShare {
  public:
   explicit MemoryShare(std::shared_ptr<MemoryPot> pot) : pot_(std::move(pot)) {}
-  MemoryShare(MemoryShare&& other) noexcept
-      : pot_(other.pot_), bytes_(std::exchange(other.bytes_, 0)) {}
+  // The other one keeps the pot: it may be filled anew.
+  MemoryShare(MemoryShare&& other) noexcept : MemoryShare(other.pot_) {
+    std::swap(bytes_, other.bytes_);
+  }
   MemoryShare& operator=(MemoryShare&& other) noexcept {
     std::swap(bytes_, other.bytes_);
     return *this;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <thread>
+#include <utility>
 
 namespace tern::net {
 namespace {
@@ -25,6 +26,19 @@ TEST(MemoryShare, AllTogetherHoldNoMoreThanThereIs) {
   EXPECT_TRUE(second.resize(39));
   first.give_back();
   EXPECT_EQ(pot->used, 39u);
+}
+
+TEST(MemoryShare, WhatIsMovedFromMayBeFilledAnew) {
+  const auto pot = std::make_shared<MemoryPot>(100);
+  MemoryShare first(pot);
+  EXPECT_TRUE(first.resize(60));
+  {
+    const MemoryShare second(std::move(first));
+    EXPECT_EQ(pot->used, 60u);
+    EXPECT_TRUE(first.resize(40));  // NOLINT: what a connection does
+    EXPECT_EQ(pot->used, 100u);
+  }
+  EXPECT_EQ(pot->used, 40u);
 }
 
 TEST(MemoryShare, WhatIsRefusedIsInNobodysWay) {
