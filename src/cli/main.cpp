@@ -42,18 +42,22 @@ constexpr const char* kExamples =
     "with\n"
     "`tern COMMAND --help` says more.\n\n";
 
-// The parser takes 010 for an octal 8; here it is 10.
+// The parser takes 010 for an octal 8 and 0x10 for 16.
 void take_numbers_as_decimal(CLI::App& command) {
   const auto without_zeros = [](std::string& text) -> std::string {
     const std::size_t begin = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
-    if (text.size() == begin || text.find_first_not_of("0123456789", begin) != std::string::npos) {
-      return "";
+    const std::size_t end = std::min(text.find_first_not_of("0123456789", begin), text.size());
+    const std::string_view rest = std::string_view(text).substr(end);
+    if (rest.starts_with('x') || rest.starts_with('X')) {
+      return "expected a decimal number, found " + text;
     }
+    if (end == begin || !rest.empty()) return "";
     text.erase(begin, std::min(text.find_first_not_of('0', begin), text.size() - 1) - begin);
     return "";
   };
   for (CLI::Option* option : command.get_options([](const CLI::Option*) { return true; })) {
-    if (!option->get_type_name().starts_with("N")) continue;
+    const std::string type = option->get_type_name();
+    if (type != "N" && type != "N,..." && type != "X") continue;  // NAME may be 007
     option->transform(CLI::Validator(without_zeros, ""));
   }
   for (CLI::App* inner : command.get_subcommands([](const CLI::App*) { return true; })) {

@@ -27,22 +27,25 @@ struct MemoryPot {
 class MemoryShare {
  public:
   explicit MemoryShare(std::shared_ptr<MemoryPot> pot) : pot_(std::move(pot)) {}
-  MemoryShare(MemoryShare&& other) noexcept
-      : pot_(other.pot_), bytes_(std::exchange(other.bytes_, 0)) {}
+  // The other one keeps the pot: it may be filled anew.
+  MemoryShare(MemoryShare&& other) noexcept : MemoryShare(other.pot_) {
+    std::swap(bytes_, other.bytes_);
+  }
   MemoryShare& operator=(MemoryShare&& other) noexcept {
     std::swap(bytes_, other.bytes_);
     return *this;
   }
   ~MemoryShare() { give_back(); }
 
-  // False where all together would be more than there is; then nothing changes.
+  // False where all together would be more than there is; then nothing changes, not even for a
+  // moment, in which another would find no room.
   bool resize(std::size_t bytes) {
     const std::size_t more = bytes > bytes_ ? bytes - bytes_ : 0;
-    if (more > 0 && pot_->used.fetch_add(more) + more > pot_->most) {
-      pot_->used -= more;
-      return false;
-    }
-    if (more == 0) pot_->used -= bytes_ - bytes;
+    std::size_t used = pot_->used;
+    do {
+      const std::size_t most = pot_->most;
+      if (more > 0 && (used > most || more > most - used)) return false;
+    } while (!pot_->used.compare_exchange_weak(used, used + bytes - bytes_));
     bytes_ = bytes;
     return true;
   }

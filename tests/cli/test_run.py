@@ -77,6 +77,18 @@ class RunTest(CliTest):
         )
         self.assert_fails(tern("run", "Once", "--seed", "-010"), 2, "-10")
         self.assert_fails(tern("run", "Once", "-n", "0x"), 2, "0x")
+        of_nine = self.text("run", "Once", "-n", "9", "--seed", "1", "--top-k", "9")
+        self.assertEqual(
+            self.text("run", "Once", "-n", "9", "--seed", "1", "--top-k", "09"), of_nine
+        )
+        for option in ("--seed", "--top-k", "--temp"):
+            self.assert_fails(
+                tern("run", "Once", option, "0x10"), 2, "expected a decimal number, found 0x10"
+            )
+
+    def test_a_name_of_digits_is_no_number(self) -> None:
+        settings = self.succeed("serve", "--print-config", "--model-id", "007").stdout
+        self.assertIn(b'model-id = "007"\n', settings)
 
     def test_a_prompt_without_an_end_is_refused(self) -> None:
         for arguments in (("run", "-f", "/dev/zero"), ("perplexity", "-f", "/dev/zero")):
