@@ -1,5 +1,7 @@
 #include "net/http_message.h"
 
+#include <fmt/chrono.h>
+
 #include <algorithm>
 #include <boost/beast/http/status.hpp>
 #include <charconv>
@@ -61,24 +63,7 @@ std::string_view reason_phrase(unsigned status) {
 }
 
 std::string http_date(std::chrono::sys_seconds time) {
-  using namespace std::chrono;
-  constexpr std::string_view kDays = "SunMonTueWedThuFriSat";
-  constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  const sys_days day = floor<days>(time);
-  const year_month_day date(day);
-  const hh_mm_ss clock(time - day);
-  std::string text(kDays.substr(weekday(day).c_encoding() * 3, 3));
-  const auto add = [&](const char* before, auto number, std::size_t digits) {
-    const std::string written = std::to_string(static_cast<int>(number));
-    text.append(before).append(digits - std::min(digits, written.size()), '0') += written;
-  };
-  add(", ", static_cast<unsigned>(date.day()), 2);
-  text.append(" ").append(kMonths.substr((static_cast<unsigned>(date.month()) - 1) * 3, 3));
-  add(" ", static_cast<int>(date.year()), 4);
-  add(" ", clock.hours().count(), 2);
-  add(":", clock.minutes().count(), 2);
-  add(":", clock.seconds().count(), 2);
-  return text += " GMT";
+  return fmt::format("{:%a, %d %b %Y %H:%M:%S} GMT", fmt::gmtime(time));
 }
 
 std::chrono::sys_seconds now_in_seconds() {
