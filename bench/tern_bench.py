@@ -40,5 +40,16 @@ def tern_bench(
     return found
 
 
+def share_of_reading(share: float, found: dict[str, Any]) -> str:
+    """A share of decode in words, with the memory that it was measured on: a shared one gives twice
+    as much in one second as in another, and decode is held to what it gave meanwhile."""
+    decode, most = found["decode"], found["ceilings"]["read_bytes_per_s"]
+    beside = decode["read_bytes_per_s"]
+    return (
+        f"{share:.3f} of the limit at {beside / 1e9:.1f} GB/s beside it "
+        f"({decode['tokens_per_s']:.2f} tok/s; memory gave {most / 1e9:.1f} GB/s at most)"
+    )
+
+
 def print_claim(name: str, value: str, target: str, met: bool) -> None:
     print(f"{name}: value {value} target {target} {'MET' if met else 'NOT MET'}", flush=True)

@@ -291,6 +291,7 @@ TARGETS = {
             "src/backend/cpu/head_search.cpp",
             "src/backend/cpu/kv_cache.cpp",
             "src/backend/cpu/kv_pool.cpp",
+            "src/backend/cpu/open_calls.h",
             "src/backend/cpu/packed_cache.cpp",
             "src/backend/cpu/schedule.cpp",
             "src/backend/cpu/slots.cpp",
@@ -302,7 +303,8 @@ TARGETS = {
         program="tests/backend/backend_test",
         equivalent=EQUIVALENT["backend"],
         first={
-            "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:*/CpuBackendTest.*",
+            "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:CpuAttention.*:"
+            "*/CpuBackendTest.*",
             "src/backend/cpu/attention_division.cpp": "AttentionDivision.*",
             "src/backend/cpu/cpu_backend.cpp": "*/CpuBackendTest.*:*/CpuHidden.*:HeadSearch.Ref*:"
             "TuningOf*:CpuKvPool.*-*.AttentionOfOne*",

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 namespace tern::backend {
 namespace {
@@ -91,7 +92,21 @@ std::vector<std::uint64_t> shares(const Plan& plan, const Step& step, std::uint3
     }
   }
   std::size_t listed = 0;
+  std::set<std::uint32_t> open;
+  std::set<std::uint32_t> keeping;  // workers with states of a section that is not folded at once
   for (std::size_t unit = 0; unit < division.shared_units(); ++unit) {
+    for (const AttentionSection& section : division.shared(unit)) {
+      // What others take of it would be kept where its worker keeps what is its own.
+      const bool closed = section.begin == 0 && keeping.count(section.worker) > 0;
+      EXPECT_EQ(section.open == AttentionSection::kClosed, closed);
+      if (section.begin > 0) keeping.insert(section.worker);
+      if (closed) continue;
+      EXPECT_TRUE(open.insert(section.open).second);
+      EXPECT_LT(section.open, 2 * workers);
+      const auto last = division.open_calls(section).take_last();
+      EXPECT_EQ(last ? last->end : section.begin + 1, section.end);
+      EXPECT_EQ(division.open_calls(section).take_first(), section.begin);
+    }
     EXPECT_GT(division.shared(unit).size(), 1u);
     EXPECT_EQ(division.shared(unit).front().begin, 0u);
     EXPECT_EQ(division.shared(unit).back().end, division.shared(unit)[0].unit.calls());
@@ -163,7 +178,7 @@ TEST(AttentionDivision, DividesWithoutNewMemory) {
 TEST(AttentionDivision, BytesAreThoseOfTheLists) {
   const auto bytes = [](std::size_t units) {
     return units * sizeof(AttentionUnit) + (units + 3) * sizeof(AttentionSection) +
-           4 * sizeof(std::size_t) + 3 * sizeof(Slice);
+           4 * sizeof(std::size_t) + 3 * sizeof(Slice) + 6 * sizeof(OpenCalls);
   };
   EXPECT_EQ(AttentionDivision::bytes(plan_of(66, 1), 2, 3), bytes(2 * 3 + 3));
   EXPECT_EQ(AttentionDivision::bytes(plan_of(64, 2), 2, 3), bytes(2 * 2 + 3));

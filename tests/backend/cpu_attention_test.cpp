@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/workspace.h"
@@ -52,10 +55,17 @@ class Attention {
     plan_.rope_frequencies.assign(heads_.dim / 2, 1.0);
   }
 
+  // With the outputs as queries.
+  void attend_twice() {
+    plan_.slots.push_back(plan_.slots[3]);
+    plan_.ops.push_back(plan_.ops.back());
+    (plan_.ops.end() - 2)->out = plan_.ops.back().in = 4;
+  }
+
   // The outputs of all rows, one after the other.
   Result<std::vector<float>> run(const std::vector<BatchRow>& rows, bool attend = true) {
     Plan plan = plan_;
-    if (!attend) plan.ops.pop_back();
+    while (!attend && plan.ops.back().code == OpCode::kAttention) plan.ops.pop_back();
     const auto workspace =
         must(backend_.make_workspace(plan, static_cast<std::uint32_t>(rows.size())));
     TERN_TRY(backend_.submit(plan, {rows}, *workspace));
@@ -198,6 +208,66 @@ TEST_P(CpuAttentionTest, OfFewRowsOfWhichOneIsLong) {
         const auto alone = must(attention.run({few[row]}));
         ASSERT_TRUE(std::equal(alone.begin(), alone.end(), found.begin() + row * attention.width()))
             << row;
+      }
+    }
+  }
+}
+
+// Threads that are slow, and calls that they make none the less.
+std::atomic<bool> first_is_slow, others_are_slow;
+std::thread::id first_thread;
+std::atomic<int> slow_calls;
+
+void be_slow() {
+  const bool first = std::this_thread::get_id() == first_thread;
+  if (!(first ? first_is_slow : others_are_slow)) return;
+  ++slow_calls;
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+}
+
+void slow_attention(const kernels::AttentionQuery* queries, std::size_t count, float scale,
+                    const kernels::KeyValueChunk& kv, kernels::AttentionState* parts) {
+  be_slow();
+  kernels::best_table(detect_cpu_features()).attention_chunk(queries, count, scale, kv, parts);
+}
+
+void slow_attention_int8(const kernels::Int8Query* queries, std::size_t count, float scale,
+                         const kernels::Int8Chunk& kv, kernels::AttentionState* parts) {
+  be_slow();
+  kernels::best_table(detect_cpu_features()).attention_chunk_int8(queries, count, scale, kv, parts);
+}
+
+// Whoever is done takes calls of a worker who is late, and the bits stay.
+TEST(CpuAttention, OfWorkersWhoAreLate) {
+  constexpr std::uint32_t kKeys = 20 * 256 + 3;
+  constexpr int kCalls = 2 * 21 * 2;  // twice, of the two KV heads
+  first_thread = std::this_thread::get_id();
+  kernels::KernelTable table = kernels::best_table(detect_cpu_features());
+  table.attention_chunk = slow_attention;
+  table.attention_chunk_int8 = slow_attention_int8;
+  for (const std::uint32_t threads : {2u, 3u}) {
+    CpuBackend backend(table, threads);
+    Attention attention(backend, {6, 2, 4}, kKeys);
+    attention.make_plan();
+    attention.attend_twice();
+    for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+      const auto pool = backend.make_pool(attention.plan_, type, KvPool::pages_for(kKeys));
+      const auto cache = pool->make_cache();
+      must(cache->reserve(kKeys));
+      std::vector<BatchRow> rows;
+      for (std::uint32_t i = 0; i < kKeys; ++i) rows.push_back({std::int32_t(i), i, cache.get()});
+      first_is_slow = others_are_slow = false;
+      must(attention.run(rows, false));
+      const auto expected = must(attention.run({rows.back()}));
+      for (const bool first : {true, false}) {
+        first_is_slow = first;
+        others_are_slow = !first;
+        slow_calls = 0;
+        EXPECT_EQ(must(attention.run({rows.back()})), expected);
+        const int slow = first ? 1 : static_cast<int>(threads) - 1;
+        const int share = slow * kCalls / static_cast<int>(threads);
+        EXPECT_GE(slow_calls, slow);
+        EXPECT_LE(slow_calls, share / 2) << threads << " threads, the first is slow: " << first;
       }
     }
   }

@@ -43,16 +43,18 @@ class BenchTest(CliTest):
         self.assertEqual(found["decode"]["bytes_per_token"], size)
         self.assertEqual(found["threads"], 2)
         ceilings = found["ceilings"]
-        for part, done, ceiling in (
-            ("prefill", macs, ceilings["mac_per_s"]),
-            ("decode", size, ceilings["read_bytes_per_s"]),
-        ):
-            rate, share = found[part]["tokens_per_s"], found[part]["share"]
+        for part in ("prefill", "decode"):
+            rate = found[part]["tokens_per_s"]
             self.assertGreater(rate, 0)
             self.assertLessEqual(found[part]["lower_quartile"], rate)
             self.assertGreaterEqual(found[part]["upper_quartile"], rate)
-            self.assertLessEqual(share, 1)
-            self.assertAlmostEqual(share, rate * done / ceiling)
+            self.assertLessEqual(found[part]["share"], 1)
+        prefill, decode = found["prefill"], found["decode"]
+        of_macs = prefill["tokens_per_s"] * macs / ceilings["mac_per_s"]
+        self.assertAlmostEqual(prefill["share"], of_macs)
+        self.assertGreater(decode["read_bytes_per_s"], 0)
+        keys = 1 + decode["kv_bytes_per_token"] / size
+        self.assertAlmostEqual(decode["share_with_kv"], decode["share"] * keys)
         self.assertEqual([batch["sequences"] for batch in found["batches"]], [2, 3])
         for batch in found["batches"]:
             rate, count = batch["tokens_per_s"], batch["sequences"]

@@ -36,6 +36,7 @@ BenchReport report() {
                 {64, {{{70.0, 80.0, 90.0, 7}, 0}, 0.4}}};
   r.batches = {{16, {{{150.0, 160.0, 170.0, 7}, 0}, 0.6}}};
   r.decode = Rate{{{19.0, 20.0, 21.0, 7}, 0}, 0.8};
+  r.decode_turns = {{19.0, 23e9}, {20.0, 25e9}, {21.0, 26e9}};
   r.load.warm = {{0.4, 0.5, 0.6, 7}, 0};
   r.load.cold = {{1.4, 1.5, 1.6, 7}, 0};
   r.load.cold_resident_share = 0.25;
@@ -68,8 +69,8 @@ TEST(BenchReport, JsonHasTheKeysThatStay) {
        "repetitions": 7, "discarded": 0, "share": 0.6, "token_s": 0.1, "times_one": 8.0}],
     "decode": {"tokens": 128, "depth": 16, "tokens_per_s": 20.0, "lower_quartile": 19.0,
                "upper_quartile": 21.0, "repetitions": 7, "discarded": 0, "share": 0.8,
-               "bytes_per_token": 1000000000, "kv": "int8", "kv_bytes_per_token": 5000000,
-               "share_with_kv": 0.804},
+               "bytes_per_token": 1000000000, "read_bytes_per_s": 25e9, "kv": "int8",
+               "kv_bytes_per_token": 5000000, "share_with_kv": 0.804},
     "head": {"mode": "certified", "bytes": 657000000, "copy_bytes": 330000000,
              "exact_rows_per_token": 45.25},
     "load_s": 0.5,
@@ -111,7 +112,8 @@ TEST(BenchReport, TextShowsEachFigureBesideItsCeiling) {
             "prefill  64 tokens: 80 tok/s [70, 90], 40.0% of fast's int8 multiply-accumulates, "
             "160.0% of slow's\n"
             "decode   128 tokens behind 16: 20 tok/s [19, 21], 80.0% of reading 1000.0 MB a token, "
-            "80.4% with its 5.0 MB of keys and values in int8\n"
+            "80.4% with its 5.0 MB of keys and values in int8, at 25.00 GB/s [24.00, 25.50] beside "
+            "it\n"
             "batch    16 sequences: 160 tok/s [150, 170], 100 ms a token of each, 60.0% of the "
             "limit, 8.00 times one\n"
             "head     certified, a copy of 330.0 MB; 45.2 rows a token computed exactly\n"

@@ -37,12 +37,30 @@ TEST_P(ReadCeilingThreads, IsTheBufferOverTheTime) {
   EXPECT_DOUBLE_EQ(found->bytes_per_second, (64 << 20) / seconds);
 }
 
+// Passes until the budget is spent, of which each lasts as long: their mean is that of one.
+TEST_P(ReadCeilingThreads, TheRateIsTheMeanOfPasses) {
+  const ReadCeiling way{.bytes_per_second = 1.0, .streams = 2, .prefetch = true};
+  const int before = questions;
+  const auto found =
+      measure_read_rate(way, std::uint64_t{32} << 20, GetParam(), milliseconds(30), now);
+  ASSERT_TRUE(found.ok());
+  EXPECT_DOUBLE_EQ(*found, (64 << 20) / (1e-3 * (2 * GetParam() - 1)));
+  EXPECT_GE(questions - before, 30);
+  EXPECT_LT(questions - before, 30 + 4 * static_cast<int>(GetParam()));
+}
+
 INSTANTIATE_TEST_SUITE_P(Threads, ReadCeilingThreads, testing::Values(1, 2, 5));
 
 TEST(ReadCeiling, BufferIsRoundedUp) {
   EXPECT_EQ(measure_read_ceiling(1, 1, milliseconds(0))->buffer_bytes, 64u << 10);
   EXPECT_EQ(measure_read_ceiling((1u << 20) + 1, 2, milliseconds(0))->buffer_bytes,
             (1u << 20) + 4096u);
+}
+
+TEST(ReadCeiling, ARateNeedsAWayOfReading) {
+  const auto found = measure_read_rate({}, 1u << 20, 1, milliseconds(0));
+  ASSERT_FALSE(found.ok());
+  EXPECT_EQ(found.error().code, ErrorCode::kUsage);
 }
 
 TEST(ReadCeiling, MemoryThatTheMachineLacksIsAnError) {

@@ -47,6 +47,7 @@ TEST(Repeat, DisturbedRepetitionsAreMadeAgainAndCounted) {
   EXPECT_EQ((*found)->value.lower, 2.0);
   EXPECT_EQ((*found)->value.median, 3.0);
   EXPECT_EQ((*found)->value.upper, 4.0);
+  EXPECT_EQ((*found)->kept, (std::vector<std::size_t>{0, 2, 4}));
 }
 
 // Of repetitions that are always disturbed.

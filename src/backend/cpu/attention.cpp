@@ -83,7 +83,7 @@ void write(const AttentionStep& step, const AttentionUnit& unit, std::size_t que
       step.slots.row(step.op.out, row_of(unit, query)) + offset_of(step, unit, query));
 }
 
-// Where a worker keeps the state of a query over a chunk of a section that does not begin its unit.
+// Where the state of a query over a chunk of a section is kept that cannot be folded at once.
 AttentionState* kept_state(const AttentionStep& step, const AttentionSection& section,
                            std::size_t chunk, std::size_t query) {
   const AttentionUnit& unit = section.unit;
@@ -157,38 +157,85 @@ class Queries {
   bool ready_ = false;
 };
 
-// A section that begins with its unit folds each chunk into the totals as soon as it is there. The
-// chunks of another one are kept, since all before them come first. `next` is what the worker takes
+// What a worker reads behind a call.
+struct Next {
+  const AttentionUnit* unit;  // null: nothing
+  std::size_t call;
+};
+
+// One call of a section, folded into `totals` as soon as it is there. Without them its states are
+// kept, since what stands before them comes first.
+template <typename Type>
+void attend_call(const AttentionStep& step, const AttentionSection& section, std::size_t call,
+                 const Next& next, Queries<Type>& queries, AttentionState* parts,
+                 AttentionState* totals) {
+  const AttentionUnit& unit = section.unit;
+  const std::size_t chunk = call / unit.calls_a_chunk();
+  std::size_t begin = call % unit.calls_a_chunk() * unit.call_queries();
+  const std::size_t end = begin + unit.call_queries();
+  while (!sees(step, unit, begin, chunk)) ++begin;
+  if (totals == nullptr) parts = kept_state(step, section, chunk, begin);
+  queries.over(call, begin, end, parts, next.unit, next.call);
+  for (std::size_t i = begin; totals != nullptr && i < end; ++i) {
+    step.table.attention_fold(parts[i - begin], step.plan.head_dim, &totals[i]);
+  }
+}
+
+// What a worker has of a unit. A section that begins it has totals. `next` is what the worker takes
 // next, or null.
 template <typename Type>
 void attend_section(const AttentionStep& step, const AttentionSection& section,
                     const AttentionSection* next, std::uint32_t worker) {
   const AttentionUnit& unit = section.unit;
-  const std::size_t count = unit.queries();
   const bool folds = section.begin == 0;
   Queries<Type> queries(step, unit, worker);
-  AttentionState* totals = step.workspace.attention_totals(worker);
+  AttentionState* const parts = step.workspace.attention_parts(worker);
+  AttentionState* const totals = folds ? step.workspace.attention_totals(worker) : nullptr;
   const std::size_t width = cache_of(step, unit).shape().value_width();
-  for (std::size_t i = 0; folds && i < count; ++i) make_empty(totals[i], width);
-  for (std::size_t call = section.begin; call < section.end; ++call) {
-    const std::size_t chunk = call / unit.calls_a_chunk();
-    std::size_t begin = call % unit.calls_a_chunk() * unit.call_queries();
-    const std::size_t end = begin + unit.call_queries();
-    while (!sees(step, unit, begin, chunk)) ++begin;
-    AttentionState* parts =
-        folds ? step.workspace.attention_parts(worker) : kept_state(step, section, chunk, begin);
-    const bool last = call + 1 == section.end;
-    const AttentionUnit* then = !last ? &unit : next != nullptr ? &next->unit : nullptr;
-    queries.over(call, begin, end, parts, then,
-                 !last             ? call + 1
-                 : next != nullptr ? next->begin
-                                   : 0);
-    for (std::size_t i = begin; folds && i < end; ++i) {
-      step.table.attention_fold(parts[i - begin], step.plan.head_dim, &totals[i]);
+  for (std::size_t i = 0; folds && i < unit.queries(); ++i) make_empty(totals[i], width);
+  const auto attend = [&](std::size_t call) {
+    Next then{&unit, call + 1};
+    if (then.call == section.end) {
+      then = next == nullptr ? Next{nullptr, 0} : Next{&next->unit, next->begin};
     }
+    attend_call(step, section, call, then, queries, parts, totals);
+  };
+  if (section.open == AttentionSection::kClosed) {
+    for (std::size_t call = section.begin; call < section.end; ++call) attend(call);
+  } else {
+    OpenCalls& open = step.workspace.attention().open_calls(section);
+    while (const auto call = open.take_first()) attend(*call);
   }
   if (!folds || section.end < unit.calls()) return;
-  for (std::size_t i = 0; i < count; ++i) write(step, unit, i, totals[i]);
+  for (std::size_t i = 0; i < unit.queries(); ++i) write(step, unit, i, totals[i]);
+}
+
+// What its worker will not come to for a while.
+template <typename Type>
+void help(const AttentionStep& step, const AttentionSection& section, std::uint32_t worker) {
+  OpenCalls& open = step.workspace.attention().open_calls(section);
+  std::optional<Slice> calls = open.take_last();
+  if (!calls) return;
+  Queries<Type> queries(step, section.unit, worker);
+  for (; calls; calls = open.take_last()) {
+    for (std::size_t call = calls->begin; call < calls->end; ++call) {
+      const Next then = call + 1 < calls->end ? Next{&section.unit, call + 1} : Next{nullptr, 0};
+      attend_call<Type>(step, section, call, then, queries, nullptr, nullptr);
+    }
+  }
+}
+
+// Asks for a state that another worker may have kept, and whose lines come one by one.
+void fetch_state(const AttentionState& state, std::size_t head_dim) {
+  constexpr std::size_t kLineFloats = 16;
+  for (std::size_t d = 0; d < head_dim; d += kLineFloats) __builtin_prefetch(state.out + d);
+}
+
+// The first call of a section whose states were kept.
+std::size_t first_kept(const AttentionStep& step, const AttentionSection& section) {
+  if (section.begin > 0) return section.begin;
+  if (section.open == AttentionSection::kClosed) return section.end;
+  return step.workspace.attention().open_calls(section).front_end();
 }
 
 // The worker's part of the queries of a unit that several of them share: what was kept is folded
@@ -200,11 +247,15 @@ void fold_shared(const AttentionStep& step, std::span<const AttentionSection> se
   AttentionState* totals = step.workspace.attention_totals(sections[0].worker);
   const Slice own = slice_of(unit.queries(), 1, worker.index(), worker.count());
   const std::size_t calls = unit.calls_a_chunk();
-  for (const AttentionSection& section : sections.subspan(1)) {
-    for (std::size_t chunk = section.begin / calls; chunk * calls < section.end; ++chunk) {
+  for (const AttentionSection& section : sections) {
+    const std::size_t begin = first_kept(step, section);
+    for (std::size_t chunk = begin / calls; chunk * calls < section.end; ++chunk) {
       for (std::size_t i = own.begin; i < own.end; ++i) {
         const std::size_t call = chunk * calls + i / unit.call_queries();
-        if (call < section.begin || call >= section.end || !sees(step, unit, i, chunk)) continue;
+        if (call < begin || call >= section.end || !sees(step, unit, i, chunk)) continue;
+        if ((chunk + 1) * calls < section.end) {
+          fetch_state(*kept_state(step, section, chunk + 1, i), step.plan.head_dim);
+        }
         step.table.attention_fold(*kept_state(step, section, chunk, i), step.plan.head_dim,
                                   &totals[i]);
       }
@@ -213,10 +264,19 @@ void fold_shared(const AttentionStep& step, std::span<const AttentionSection> se
   for (std::size_t i = own.begin; i < own.end; ++i) write(step, unit, i, totals[i]);
 }
 
+template <typename Function>
+void for_open(const AttentionDivision& division, const Function& function) {
+  for (std::size_t unit = 0; unit < division.shared_units(); ++unit) {
+    for (const AttentionSection& section : division.shared(unit)) {
+      if (section.open != AttentionSection::kClosed) function(section);
+    }
+  }
+}
+
 }  // namespace
 
 void attend(const AttentionStep& step, ThreadPool::Worker& worker) {
-  const AttentionDivision& division = step.workspace.attention();
+  AttentionDivision& division = step.workspace.attention();
   const std::span<const AttentionSection> sections = division.sections(worker.index());
   for (std::size_t i = 0; i < sections.size(); ++i) {
     const AttentionSection* next = i + 1 < sections.size() ? &sections[i + 1] : nullptr;
@@ -227,10 +287,20 @@ void attend(const AttentionStep& step, ThreadPool::Worker& worker) {
     }
   }
   if (division.shared_units() == 0) return;
+  for_open(division, [&](const AttentionSection& section) {
+    if (type_of(step, section.unit) == format::KvType::kF16) {
+      help<F16>(step, section, worker.index());
+    } else {
+      help<Int8>(step, section, worker.index());
+    }
+  });
   worker.barrier();
   for (std::size_t unit = 0; unit < division.shared_units(); ++unit) {
     fold_shared(step, division.shared(unit), worker);
   }
+  for_open(division, [&](const AttentionSection& section) {  // for the next layer
+    division.open_calls(section).open(section.begin, section.end);
+  });
 }
 
 }  // namespace tern::backend

@@ -1,8 +1,8 @@
 // Attention on the CPU: the sections of a division (attention_division.h), each on its worker.
 //
 // Up to kCallQueries queries of a KV head are taken over the same keys and values at once. Where
-// several workers share a unit, those but the first keep the state of each single chunk; once all
-// are there they are folded, strictly in ascending order.
+// several workers share a unit, those but the first keep the state of each single chunk, as does
+// whoever takes calls of another; once all are there they are folded, strictly in ascending order.
 #pragma once
 
 #include "backend/backend.h"

@@ -58,19 +58,22 @@ AttentionDivision::AttentionDivision(const Plan& plan, std::uint32_t rows, std::
   sections_.reserve(units + workers);
   first_.reserve(std::size_t{workers} + 1);
   shared_.reserve(workers);
+  open_ = std::vector<OpenCalls>(std::size_t{2} * workers);
 }
 
 std::uint64_t AttentionDivision::bytes(const Plan& plan, std::uint32_t rows,
                                        std::uint32_t workers) {
   const std::size_t units = most_units(plan, rows, workers);
   return units * sizeof(AttentionUnit) + (units + workers) * sizeof(AttentionSection) +
-         (workers + std::uint64_t{1}) * sizeof(std::size_t) + workers * sizeof(Slice);
+         (workers + std::uint64_t{1}) * sizeof(std::size_t) + workers * sizeof(Slice) +
+         2 * workers * sizeof(OpenCalls);
 }
 
 void AttentionDivision::divide(const Plan& plan, std::span<const BatchRow> rows,
                                std::uint32_t workers, std::size_t kept_states) {
   list_units(plan, rows, workers);
   cut_units(workers, kept_states);
+  open_shared(workers);
 }
 
 void AttentionDivision::list_units(const Plan& plan, std::span<const BatchRow> rows,
@@ -130,6 +133,22 @@ void AttentionDivision::cut_units(std::uint32_t workers, std::size_t kept_states
     before += cost_of(unit);
   }
   for (std::uint32_t i = 0; i < workers; ++i) first_[i + 1] += first_[i];
+}
+
+void AttentionDivision::open_shared(std::uint32_t workers) {
+  const std::size_t most = std::size_t{2} * workers;
+  if (open_.size() < most) open_ = std::vector<OpenCalls>(most);
+  std::uint32_t count = 0;
+  for (const Slice& shared : shared_) {
+    for (std::size_t i = shared.begin; i < shared.end; ++i) {
+      AttentionSection& section = sections_[i];
+      // A worker has room for the states of one section: of the unit before, if it shares that,
+      // too.
+      if (section.begin == 0 && sections_[first_[section.worker]].begin > 0) continue;
+      section.open = count++;
+      open_[section.open].open(section.begin, section.end);
+    }
+  }
 }
 
 }  // namespace tern::backend

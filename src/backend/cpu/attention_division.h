@@ -6,14 +6,17 @@
 // heads. Units stand in a row, each as long as the keys of its queries, and every worker has an
 // equal part of that row: some whole units and, at either end, some calls of one. So a worker reads
 // keys and values in long runs, and one long sequence keeps all workers busy, whatever its company.
-// No division changes a result.
+// Of the unit that it shares with others a worker who is late gives calls away. No division changes
+// a result.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/open_calls.h"
 #include "core/thread_pool.h"
 #include "kernels/kernel_table.h"
 
@@ -35,10 +38,13 @@ struct AttentionUnit {
 
 // Calls [begin, end) of a unit on one worker.
 struct AttentionSection {
+  static constexpr std::uint32_t kClosed = std::numeric_limits<std::uint32_t>::max();
+
   AttentionUnit unit;
   std::size_t begin;
   std::size_t end;
   std::uint32_t worker;
+  std::uint32_t open = kClosed;  // which of the open calls, where others may take some
 };
 
 class AttentionDivision {
@@ -48,9 +54,9 @@ class AttentionDivision {
   AttentionDivision(const Plan& plan, std::uint32_t rows, std::uint32_t workers);
   static std::uint64_t bytes(const Plan& plan, std::uint32_t rows, std::uint32_t workers);
 
-  // A worker that begins within a unit keeps the states of all queries of each chunk, and has room
-  // for `kept_states`: where that would not do, units are divided at their ends alone. Forgets what
-  // was divided before.
+  // A worker that begins within a unit keeps the states of all queries of each chunk, as one that
+  // begins it does of the chunks that others took, and has room for `kept_states`: where that would
+  // not do, units are divided at their ends alone. Forgets what was divided before.
   void divide(const Plan& plan, std::span<const BatchRow> rows, std::uint32_t workers,
               std::size_t kept_states);
 
@@ -65,15 +71,19 @@ class AttentionDivision {
     return std::span(sections_).subspan(shared_[unit].begin,
                                         shared_[unit].end - shared_[unit].begin);
   }
+  // Of a section that is open; at first all of its calls.
+  OpenCalls& open_calls(const AttentionSection& section) { return open_[section.open]; }
 
  private:
   void list_units(const Plan& plan, std::span<const BatchRow> rows, std::uint32_t workers);
   void cut_units(std::uint32_t workers, std::size_t kept_states);
+  void open_shared(std::uint32_t workers);
 
   std::vector<AttentionUnit> units_;
   std::vector<AttentionSection> sections_;  // unit by unit, and so worker by worker, too
   std::vector<std::size_t> first_;          // section of each worker, and behind the last one
   std::vector<Slice> shared_;               // of the sections
+  std::vector<OpenCalls> open_;             // two a worker, for so many shared sections it can have
 };
 
 }  // namespace tern::backend

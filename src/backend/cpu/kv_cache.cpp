@@ -118,18 +118,4 @@ bool CpuKvCache::store_int8(const kernels::KernelTable& table, const Page& page,
   return true;
 }
 
-kernels::KeyValuePage CpuKvCache::f16_page(std::size_t page, std::uint32_t layer,
-                                           std::uint32_t head) const {
-  const Page at = pool_.at(pages_[page], layer, head);
-  return {reinterpret_cast<const std::uint16_t*>(at.keys),
-          reinterpret_cast<const std::uint16_t*>(at.values)};
-}
-
-kernels::Int8Page CpuKvCache::int8_page(std::size_t page, std::uint32_t layer,
-                                        std::uint32_t head) const {
-  const Page at = pool_.at(pages_[page], layer, head);
-  return {reinterpret_cast<const std::int8_t*>(at.keys),
-          reinterpret_cast<const std::int8_t*>(at.values), at.key_scales, at.value_scales};
-}
-
 }  // namespace tern::backend

@@ -25,8 +25,16 @@ class CpuKvCache final : public KvCache {
              std::uint32_t kv_head, const float* key, const float* value, std::int8_t* codes);
 
   // What the kernels read; the type of the page is that of the pool.
-  kernels::KeyValuePage f16_page(std::size_t page, std::uint32_t layer, std::uint32_t head) const;
-  kernels::Int8Page int8_page(std::size_t page, std::uint32_t layer, std::uint32_t head) const;
+  kernels::KeyValuePage f16_page(std::size_t page, std::uint32_t layer, std::uint32_t head) const {
+    const Page at = pool_.at(pages_[page], layer, head);
+    return {reinterpret_cast<const std::uint16_t*>(at.keys),
+            reinterpret_cast<const std::uint16_t*>(at.values)};
+  }
+  kernels::Int8Page int8_page(std::size_t page, std::uint32_t layer, std::uint32_t head) const {
+    const Page at = pool_.at(pages_[page], layer, head);
+    return {reinterpret_cast<const std::int8_t*>(at.keys),
+            reinterpret_cast<const std::int8_t*>(at.values), at.key_scales, at.value_scales};
+  }
 
   const KvShape& shape() const { return pool_.shape(); }
   std::uint32_t pages() const override { return static_cast<std::uint32_t>(pages_.size()); }

@@ -44,7 +44,12 @@ std::size_t KvShape::part_bytes() const {
 
 std::size_t KvShape::block_bytes() const { return std::size_t{layers} * kv_heads * part_bytes(); }
 
-CpuKvPool::CpuKvPool(const KvShape& shape, std::uint32_t pages) : shape_(shape), pages_(pages) {
+CpuKvPool::CpuKvPool(const KvShape& shape, std::uint32_t pages)
+    : shape_(shape),
+      key_bytes_(shape.key_bytes()),
+      value_bytes_(shape.value_bytes()),
+      part_bytes_(shape.part_bytes()),
+      pages_(pages) {
   given_back_.reserve(pages);
 }
 
@@ -87,16 +92,6 @@ void CpuKvPool::clear(PageId page) {
       std::fill_n(part.value_scales, kPageKeys, 0.0f);
     }
   }
-}
-
-CpuKvPool::Page CpuKvPool::at(PageId page, std::uint32_t layer, std::uint32_t kv_head) {
-  const std::size_t part = (std::size_t{layer} * shape_.kv_heads + kv_head) * shape_.part_bytes();
-  const std::size_t within = page % kPagesPerChunk;
-  std::byte* keys = blocks_[page / kPagesPerChunk].data() + part;
-  std::byte* values = keys + kPagesPerChunk * shape_.key_bytes();
-  auto* scales = reinterpret_cast<float*>(values + kPagesPerChunk * shape_.value_bytes());
-  return {keys + within * shape_.key_bytes(), values + within * shape_.value_bytes(),
-          scales + within * kPageKeys, scales + kChunkKeys + within * kPageKeys};
 }
 
 std::span<std::byte> CpuKvPool::block_bytes(std::size_t block) { return blocks_[block]; }

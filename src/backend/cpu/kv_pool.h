@@ -54,7 +54,17 @@ class CpuKvPool final : public KvPool {
   Result<void> take(std::size_t count, std::vector<PageId>& taken);
   void give_back(PageId page);
 
-  Page at(PageId page, std::uint32_t layer, std::uint32_t kv_head);
+  // Attention asks for each page of each head.
+  Page at(PageId page, std::uint32_t layer, std::uint32_t kv_head) const {
+    const std::size_t part = (std::size_t{layer} * shape_.kv_heads + kv_head) * part_bytes_;
+    const std::size_t within = page % kernels::kPagesPerChunk;
+    std::byte* keys = blocks_[page / kernels::kPagesPerChunk].data() + part;
+    std::byte* values = keys + kernels::kPagesPerChunk * key_bytes_;
+    auto* scales = reinterpret_cast<float*>(values + kernels::kPagesPerChunk * value_bytes_) +
+                   within * kernels::kPageKeys;
+    return {keys + within * key_bytes_, values + within * value_bytes_, scales,
+            scales + kernels::kChunkKeys};
+  }
   const KvShape& shape() const { return shape_; }
   // Where the blocks lie that were allocated so far, in the order of their pages.
   std::size_t blocks() const { return blocks_.size(); }
@@ -64,6 +74,9 @@ class CpuKvPool final : public KvPool {
   void clear(PageId page);
 
   KvShape shape_;
+  std::size_t key_bytes_;  // of the shape, as are the next two
+  std::size_t value_bytes_;
+  std::size_t part_bytes_;
   std::uint32_t pages_;
   PageId next_ = 0;                 // the first page that was never taken
   std::vector<PageId> given_back_;  // a heap, the lowest in front; has room for all

@@ -142,47 +142,76 @@ class Bench {
     report_.bytes_per_token = weight_bytes_ = loaded.model.search_bytes_per_token();
     report_.head = loaded.model.head();
     for (const std::uint32_t tokens : options_.prefills) {
-      TERN_ASSIGN(const std::optional<Rate> found, rate("prefill", loaded.model, 0, tokens, false));
-      if (found) report_.prefills.push_back({tokens, *found});
+      const auto once = [&] { return append_once(loaded.model, 0, tokens, tokens); };
+      TERN_ASSIGN(const std::optional<Repeated> found, counted("prefill", once));
+      if (found) report_.prefills.push_back({tokens, {*found, 0.0}});
     }
     if (options_.decode > 0) {
-      TERN_ASSIGN(report_.decode,
-                  rate("decode", loaded.model, options_.depth, options_.decode, true));
+      TERN_TRY(measure_decode(loaded.model));
       for (const std::uint32_t sequences : options_.batches) {
         TERN_TRY(measure_batch(loaded.model, sequences));
       }
     }
-    report_.rss_bytes = peak_resident_bytes();
+    note_peak();
     return {};
   }
 
-  // Tokens a second of `count` tokens behind `before` others, in the engine's chunks or one at a
-  // time.
-  Result<std::optional<Rate>> rate(std::string_view what, const model::Model& model,
-                                   std::uint32_t before, std::uint32_t count, bool one_by_one) {
+  // Tokens a second of `count` tokens behind `before` others, `step` of them at a time.
+  Result<std::optional<double>> append_once(const model::Model& model, std::uint32_t before,
+                                            std::uint32_t count, std::uint32_t step) {
     const std::vector<text::TokenId> tokens = random_tokens(model.config().vocab);
     const engine::Sequence::AppendOptions greedy{
         .stop = options_.stop, .top = engine::TopLogits{1, model.config().vocab, {}}};
-    const auto tokens_per_second = [&]() -> Result<std::optional<double>> {
-      TERN_ASSIGN(engine::Sequence sequence, fresh_sequence(model));
-      TERN_TRY(sequence.pretend(std::span(tokens).first(before)));
-      const std::span<const text::TokenId> measured = std::span(tokens).subspan(before, count);
-      const std::size_t step = one_by_one ? 1 : count;
-      const auto start = Clock::now();
-      std::size_t rows = 0;
-      for (std::size_t i = 0; i < count && !stopped(); i += step) {
-        TERN_TRY(sequence.append(measured.subspan(i, step), greedy));
-        rows += sequence.candidates().size();
-      }
-      const Seconds seconds = Clock::now() - start;
-      if (stopped()) return std::optional<double>();
-      if (one_by_one) report_.exact_rows_per_token = static_cast<double>(rows) / count;
-      return std::optional(count / seconds.count());
-    };
-    TERN_ASSIGN(const std::optional<Repeated> found, counted(what, tokens_per_second));
-    if (!found) return std::optional<Rate>();
-    return std::optional(Rate{*found, 0.0});
+    TERN_ASSIGN(engine::Sequence sequence, fresh_sequence(model));
+    TERN_TRY(sequence.pretend(std::span(tokens).first(before)));
+    const std::span<const text::TokenId> measured = std::span(tokens).subspan(before, count);
+    const auto start = Clock::now();
+    std::size_t rows = 0;
+    for (std::size_t i = 0; i < count && !stopped(); i += step) {
+      TERN_TRY(sequence.append(measured.subspan(i, step), greedy));
+      rows += sequence.candidates().size();
+    }
+    const Seconds seconds = Clock::now() - start;
+    if (stopped()) return std::optional<double>();
+    report_.exact_rows_per_token = static_cast<double>(rows) / count;
+    return std::optional(count / seconds.count());
   }
+
+  // One token after another, in turns with reading: memory that others use, too, does not give the
+  // same in every second, so each repetition is held to what it gave right before and behind it.
+  Result<void> measure_decode(const model::Model& model) {
+    if (stopped()) return {};
+    std::vector<DecodeTurn> turns;
+    TERN_ASSIGN(double before, read_rate());
+    const auto once = [&]() -> Result<std::optional<double>> {
+      TERN_ASSIGN(const std::optional<double> found,
+                  append_once(model, options_.depth, options_.decode, 1));
+      if (!found) return found;
+      TERN_ASSIGN(const double behind, read_rate());
+      turns.push_back({*found, (before + behind) / 2});
+      before = behind;
+      return found;
+    };
+    TERN_ASSIGN(const std::optional<Repeated> found, counted("decode", once));
+    if (!found) return {};
+    report_.decode = Rate{*found, 0.0};
+    for (const std::size_t i : found->kept)
+      report_.decode_turns.push_back(turns[i + 1]);  // 0: not counted
+    return {};
+  }
+
+  Result<double> read_rate() {
+    note_peak();
+    const ReadCeiling& way = report_.ceilings.read_before;
+    TERN_ASSIGN(
+        const double rate,
+        measure_read_rate(way, std::min(way.buffer_bytes, kRateReadBuffer), options_.threads,
+                          std::min(options_.read_budget, kRateReadBudget)));
+    report_.rss_excludes_probe = reset_peak_resident() && report_.rss_excludes_probe;
+    return rate;
+  }
+
+  void note_peak() { report_.rss_bytes = std::max(report_.rss_bytes, peak_resident_bytes()); }
 
   // Steps in which each of some sequences gets a token.
   Result<void> measure_batch(const model::Model& model, std::uint32_t sequences) {
@@ -302,13 +331,16 @@ class Bench {
                   share_of("batch", rate.tokens_per_second.value.median, sequences / least));
     }
     if (report_.decode) {
-      const double rate = report_.decode->tokens_per_second.value.median;
       const auto weights = static_cast<double>(report_.bytes_per_token);
       const auto kv = static_cast<double>(report_.kv_bytes_per_token);
-      const double limit = ceilings.read().bytes_per_second;
-      TERN_ASSIGN(report_.decode->share, share_of("decode", rate * weights, limit));
+      std::vector<double> tokens_a_byte;
+      for (const DecodeTurn& turn : report_.decode_turns) {
+        tokens_a_byte.push_back(turn.tokens_per_second / turn.bytes_per_second);
+      }
+      const double median = quartiles(tokens_a_byte).median;
+      TERN_ASSIGN(report_.decode->share, share_of("decode", median * weights, 1.0));
       // Keys and values may come from a cache in part: then there is no share of reading memory.
-      const double with_kv = rate * (weights + kv) / limit;
+      const double with_kv = median * (weights + kv);
       if (with_kv <= 1.0) report_.share_with_kv = with_kv;
     }
     return {};

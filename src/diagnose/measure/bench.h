@@ -3,7 +3,8 @@
 //
 // Numerators are formulas of the model alone: the multiply-accumulates of its ternary matrices and
 // the bytes of its tensors. Denominators are the ceilings for the threads in use, measured before
-// and after; the larger counts. A share above 1 is an error: then the ceiling is none.
+// and after; the larger counts. Decode has one of its own: what memory gives in turns with it. A
+// share above 1 is an error: then the ceiling is none.
 #pragma once
 
 #include <cstdint>
@@ -70,6 +71,12 @@ struct Rate {
   double share = 0.0;  // of the ceiling, 0 to 1
 };
 
+// A repetition of decode.
+struct DecodeTurn {
+  double tokens_per_second = 0.0;
+  double bytes_per_second = 0.0;  // that were read right before and behind it
+};
+
 struct PrefillRate {
   std::uint32_t tokens = 0;  // of the prompt
   Rate rate;                 // share of the tier's multiply-accumulates
@@ -114,7 +121,8 @@ struct BenchReport {
   // Of decode, where those bytes count as well; none where that is more than memory gives.
   std::optional<double> share_with_kv;
   std::vector<PrefillRate> prefills;
-  std::optional<Rate> decode;  // share of the tokens whose bytes the cores could read
+  std::optional<Rate> decode;  // share of the tokens whose bytes the cores could read meanwhile
+  std::vector<DecodeTurn> decode_turns;  // those repetitions that count
   std::vector<BatchRate> batches;
   LoadTimes load;
   std::uint64_t rss_bytes = 0;         // peak with one model loaded, after prefill and decode

@@ -62,16 +62,23 @@ std::string batches_text(const BenchReport& report) {
   return text;
 }
 
+Quartiles read_beside_decode(const BenchReport& report) {
+  std::vector<double> rates;
+  for (const DecodeTurn& turn : report.decode_turns) rates.push_back(turn.bytes_per_second);
+  return quartiles(rates);
+}
+
 std::string decode_text(const BenchReport& report) {
   if (!report.decode) return "not measured";
+  const Quartiles read = read_beside_decode(report);
   return fmt::format(
       "{} tokens behind {}: {}, {:.1f}% of reading {:.1f} MB a token, {} with its {:.1f} MB of "
-      "keys "
-      "and values in {}",
+      "keys and values in {}, at {:.2f} GB/s [{:.2f}, {:.2f}] beside it",
       report.decode_tokens, report.depth, quartile_text(report.decode->tokens_per_second, "tok/s"),
       100 * report.decode->share, static_cast<double>(report.bytes_per_token) / kMega,
       report.share_with_kv ? fmt::format("{:.1f}%", 100 * *report.share_with_kv) : "no share",
-      static_cast<double>(report.kv_bytes_per_token) / kMega, name(report.kv_type));
+      static_cast<double>(report.kv_bytes_per_token) / kMega, name(report.kv_type),
+      read.median / kGiga, read.lower / kGiga, read.upper / kGiga);
 }
 
 std::string head_text(const BenchReport& report) {
@@ -152,6 +159,7 @@ json::value decode_value(const BenchReport& report) {
   object["depth"] = report.depth;
   object["share"] = report.decode->share;
   object["bytes_per_token"] = report.bytes_per_token;
+  object["read_bytes_per_s"] = read_beside_decode(report).median;
   object["kv"] = name(report.kv_type);
   object["kv_bytes_per_token"] = report.kv_bytes_per_token;
   object["share_with_kv"] = nullptr;

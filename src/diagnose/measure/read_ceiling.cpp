@@ -99,20 +99,22 @@ class Pages {
 
 class Probe {
  public:
-  Probe(std::span<Words> words, ThreadPool& pool, Now now)
-      : words_(words), pool_(pool), now_(now), sums_(pool.size()) {
-    pool_.run([this](ThreadPool::Worker& worker) {  // first touch: memory near its reader
-      const std::span<Words> own = part(worker);
-      std::fill(own.begin(), own.end(), Words{1, 1});
-    });
+  static Result<Probe> create(std::uint64_t bytes, std::uint32_t threads, Now now) {
+    const std::uint64_t least = std::max(bytes, kSmallest);
+    const std::uint64_t grains = least / kGrainBytes + (least % kGrainBytes != 0 ? 1 : 0);
+    TERN_TRY(require_memory("read probe", least, available_memory()));
+    TERN_ASSIGN(Pages pages, Pages::map(grains * kGrainBytes));
+    TERN_ASSIGN(std::unique_ptr<ThreadPool> pool, ThreadPool::create(threads));
+    return Probe(std::move(pages), std::move(pool), now);
   }
+
+  std::uint64_t bytes() const { return words().size_bytes(); }
 
   // Bytes a second. Every number of the buffer is 1, so that the sums say how many were read.
   double rate(const Loop& loop) {
-    const std::uint64_t repeats =
-        std::max<std::uint64_t>(1, kLeastBytesALoop / words_.size_bytes());
+    const std::uint64_t repeats = std::max<std::uint64_t>(1, kLeastBytesALoop / bytes());
     Span span(now_);
-    pool_.run([&](ThreadPool::Worker& worker) {
+    pool_->run([&](ThreadPool::Worker& worker) {
       const std::span<const Words> own = part(worker);
       volatile std::uint64_t& read = sums_[worker.index()].value;  // keeps each of the sums
       read = 0;
@@ -131,13 +133,23 @@ class Probe {
     std::uint64_t value = 0;
   };
 
-  std::span<Words> part(const ThreadPool::Worker& worker) const {
-    const auto [begin, end] = slice_of(words_.size(), kGrain, worker.index(), worker.count());
-    return words_.subspan(begin, end - begin);
+  Probe(Pages pages, std::unique_ptr<ThreadPool> pool, Now now)
+      : pages_(std::move(pages)), pool_(std::move(pool)), now_(now), sums_(pool_->size()) {
+    pool_->run([this](ThreadPool::Worker& worker) {  // first touch: memory near its reader
+      const std::span<Words> own = part(worker);
+      std::fill(own.begin(), own.end(), Words{1, 1});
+    });
   }
 
-  std::span<Words> words_;
-  ThreadPool& pool_;
+  std::span<Words> words() const { return pages_.words(); }
+
+  std::span<Words> part(const ThreadPool::Worker& worker) const {
+    const auto [begin, end] = slice_of(words().size(), kGrain, worker.index(), worker.count());
+    return words().subspan(begin, end - begin);
+  }
+
+  Pages pages_;
+  std::unique_ptr<ThreadPool> pool_;
   Now now_;
   std::vector<Sum> sums_;
 };
@@ -146,14 +158,9 @@ class Probe {
 
 Result<ReadCeiling> measure_read_ceiling(std::uint64_t bytes, std::uint32_t threads,
                                          std::chrono::milliseconds budget, Now now) {
-  const std::uint64_t least = std::max(bytes, kSmallest);
-  const std::uint64_t grains = least / kGrainBytes + (least % kGrainBytes != 0 ? 1 : 0);
-  TERN_TRY(require_memory("read probe", least, available_memory()));
-  TERN_ASSIGN(const Pages pages, Pages::map(grains * kGrainBytes));
-  TERN_ASSIGN(const std::unique_ptr<ThreadPool> pool, ThreadPool::create(threads));
-  Probe probe(pages.words(), *pool, now);
+  TERN_ASSIGN(Probe probe, Probe::create(bytes, threads, now));
   ReadCeiling best;
-  best.buffer_bytes = grains * kGrainBytes;
+  best.buffer_bytes = probe.bytes();
   const auto end = now() + budget;
   do {
     for (const Loop& loop : kLoops) {
@@ -165,6 +172,25 @@ Result<ReadCeiling> measure_read_ceiling(std::uint64_t bytes, std::uint32_t thre
     }
   } while (now() < end);
   return best;
+}
+
+Result<double> measure_read_rate(const ReadCeiling& ceiling, std::uint64_t bytes,
+                                 std::uint32_t threads, std::chrono::milliseconds budget, Now now) {
+  const auto loop = std::find_if(kLoops.begin(), kLoops.end(), [&](const Loop& each) {
+    return each.streams == ceiling.streams && each.prefetch == ceiling.prefetch;
+  });
+  if (loop == kLoops.end()) {
+    return Error{ErrorCode::kUsage, "expected a measured ceiling", "read probe"};
+  }
+  TERN_ASSIGN(Probe probe, Probe::create(bytes, threads, now));
+  double passes = 0.0;
+  double seconds_a_byte = 0.0;  // of all passes
+  const auto end = now() + budget;
+  do {
+    passes += 1.0;
+    seconds_a_byte += 1.0 / probe.rate(*loop);
+  } while (now() < end);
+  return passes / seconds_a_byte;
 }
 
 }  // namespace tern::diagnose

@@ -27,6 +27,9 @@ inline constexpr std::chrono::milliseconds kShortReadBudget{50};
 // Beyond every cache.
 inline constexpr std::uint64_t kLongReadBuffer = std::uint64_t{2} << 30;
 inline constexpr std::chrono::milliseconds kLongReadBudget{2000};
+// For a rate beside something else, often repeated.
+inline constexpr std::uint64_t kRateReadBuffer = std::uint64_t{512} << 20;
+inline constexpr std::chrono::milliseconds kRateReadBudget{200};
 
 // Reads a buffer of `bytes` (at least 64 KiB; rounded up to 4 KiB) with `threads` threads, each its
 // own part, which it was the first to touch: every loop at least once, and again until the budget
@@ -34,5 +37,12 @@ inline constexpr std::chrono::milliseconds kLongReadBudget{2000};
 Result<ReadCeiling> measure_read_ceiling(std::uint64_t bytes, std::uint32_t threads,
                                          std::chrono::milliseconds budget,
                                          Now now = std::chrono::steady_clock::now);
+
+// What memory gives now, in bytes a second: a machine that is shared gives more in one second and
+// less in the next, and a ceiling is the most that it ever gave. The mean of reading a buffer of
+// `bytes` in the best way of `ceiling` until the budget is spent. Errors: as above.
+Result<double> measure_read_rate(const ReadCeiling& ceiling, std::uint64_t bytes,
+                                 std::uint32_t threads, std::chrono::milliseconds budget,
+                                 Now now = std::chrono::steady_clock::now);
 
 }  // namespace tern::diagnose

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <string>
-#include <vector>
 
 namespace tern::diagnose {
 
@@ -33,6 +32,7 @@ Result<std::optional<Repeated>> repeat(std::string_view what, const Repetitions&
     if (before && after && is_disturbed(*before, *after)) {
       ++result.discarded;
     } else {
+      result.kept.push_back(values.size() + result.discarded);
       values.push_back(*value);
     }
   }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "core/result.h"
 #include "diagnose/measure/statistics.h"
@@ -26,6 +27,7 @@ bool is_disturbed(const CpuTime& before, const CpuTime& after);
 struct Repeated {
   Quartiles value;
   std::uint32_t discarded = 0;
+  std::vector<std::size_t> kept = {};  // which of all repetitions that were made count
 };
 
 struct Repetitions {
