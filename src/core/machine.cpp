@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -9,6 +10,7 @@
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -48,6 +50,15 @@ std::optional<std::uint64_t> kib_at(const fs::path& path, std::string_view key) 
   return std::nullopt;
 }
 
+// The number behind a key and a space, such as "btime ", that begin a line.
+std::optional<std::uint64_t> number_at(const fs::path& path, std::string_view key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(key)) return to_number(std::string_view(line).substr(key.size()));
+  }
+  return std::nullopt;
+}
+
 // The path of this process's cgroup in the hierarchy of `controller` ("" is cgroup v2).
 fs::path own_cgroup(const fs::path& root, std::string_view controller) {
   std::ifstream file(root / "proc/self/cgroup");
@@ -55,10 +66,10 @@ fs::path own_cgroup(const fs::path& root, std::string_view controller) {
     const auto first = line.find(':');
     const auto second = line.find(':', first + 1);  // none either where there is no first
     if (second == std::string::npos) continue;
-    const std::string list = "," + line.substr(first + 1, second - first - 1) + ",";
+    const std::string list = ',' + line.substr(first + 1, second - first - 1) + ',';
     const bool match = controller.empty()
                            ? list == ",,"
-                           : list.find("," + std::string(controller) + ",") != std::string::npos;
+                           : list.find(',' + std::string(controller) + ',') != std::string::npos;
     if (match) return fs::path(line.substr(second + 1)).relative_path();
   }
   return {};
@@ -179,6 +190,21 @@ std::uint64_t peak_resident_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::optional<double> process_start_seconds(const fs::path& root) {
+  const auto boot = number_at(root / "proc/stat", "btime ");
+  const auto line = first_line(root / "proc/self/stat");
+  if (!boot || !line) return std::nullopt;
+  // "pid (name) state ...": proc(5) counts from 1, and a name may hold anything.
+  constexpr int kState = 3, kStartTime = 22;
+  std::istringstream fields(line->substr(line->rfind(')') + 1));
+  std::string field;
+  for (int i = kState; i <= kStartTime; ++i) fields >> field;
+  const auto ticks = fields ? to_number(field) : std::nullopt;
+  if (!ticks) return std::nullopt;
+  return static_cast<double>(*boot) +
+         static_cast<double>(*ticks) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 bool reset_peak_resident() {

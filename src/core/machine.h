@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 #include "core/result.h"
@@ -27,5 +28,9 @@ std::uint64_t peak_resident_bytes();
 
 // Lets the peak begin anew at what is resident now. False where the system has no means for it.
 bool reset_peak_resident();
+
+// When this process began, in seconds since 1970-01-01T00:00:00Z; as exact as the kernel's clock of
+// processes, mostly 0.01 s. Nothing where the kernel does not say.
+std::optional<double> process_start_seconds(const std::filesystem::path& root = "/");
 
 }  // namespace tern

@@ -112,6 +112,7 @@ void Fields::refuse(std::initializer_list<std::string_view> names) {
   for (const std::string_view name : names) {
     const json::value* value = find(name);
     const bool empty = value == nullptr || (value->is_array() && value->get_array().empty()) ||
+                       (value->is_string() && value->get_string().empty()) ||
                        (value->is_bool() && !value->get_bool());
     if (empty) continue;
     fail({400, full(name) + ": not supported by this server; leave it out", "invalid_request_error",

@@ -85,7 +85,8 @@ void read_sampling(Fields& fields, const ServedModel& model, const CompletionDef
   sampling.top_p = number("top_p", 0, 1, 1);
   if (sampling.top_p == 0.0f) sampling.temperature = 0.0f, sampling.top_p = 1.0f;
   sampling.min_p = number("min_p", 0, 1, 0);
-  sampling.top_k = static_cast<std::uint32_t>(fields.integer("top_k", 0, 1 << 20).value_or(0));
+  const std::int64_t top_k = fields.integer("top_k", -1, 1 << 20).value_or(0);
+  sampling.top_k = static_cast<std::uint32_t>(std::max<std::int64_t>(top_k, 0));  // -1: all, too
   sampling.repeat_penalty = number("repetition_penalty", 0.01, 100, 1);
   sampling.presence_penalty = number("presence_penalty", -2, 2, 0);
   sampling.frequency_penalty = number("frequency_penalty", -2, 2, 0);

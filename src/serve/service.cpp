@@ -11,6 +11,7 @@
 #include <random>
 #include <utility>
 
+#include "core/machine.h"
 #include "serve/call.h"
 #include "serve/completion.h"
 #include "serve/embedding.h"
@@ -276,6 +277,10 @@ void Service::Impl::metrics(const CallPtr& call) {
        std::chrono::duration<double>(state.since_step).count()},
       {"build_info", "What answers.", 1.0, {{"version", options_.build}, {"model", model_.id}}},
   };
+  if (const auto start = process_start_seconds()) {
+    gauges.push_back({"process.start_time_seconds",
+                      "When the process began, since 1970-01-01T00:00:00Z.", *start});
+  }
   const auto rules = this->rules();
   if (const auto end = rules->policy.certificate_end) {
     gauges.push_back({"tls.certificate_end_seconds",

@@ -37,7 +37,12 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
   fields.refuse({"suffix"});
   // All that are made are given: nothing to choose from.
   const auto best_of = fields.integer("best_of", 1, 16).value_or(1);
-  if (best_of != 1 && best_of != request.choices) fields.refuse({"best_of"});
+  if (best_of != 1 && best_of != request.choices) {
+    fields.fail({400,
+                 "best_of: expected 1 or n (" + std::to_string(request.choices) + "), found " +
+                     std::to_string(best_of) + ": nothing is chosen from more than are given",
+                 "invalid_request_error", "best_of", "unsupported_parameter"});
+  }
   text::EncodeOptions options;
   if (const auto special = fields.boolean("add_special_tokens"); special && !*special) {
     options = {.add_bos = false, .add_eos = false};

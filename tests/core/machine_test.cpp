@@ -2,8 +2,10 @@
 #include "core/machine.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -44,6 +46,28 @@ class Machine : public ::testing::Test {
   test::TemporaryDirectory directory_;
   test::TemporaryDirectory empty_;
 };
+
+TEST_F(Machine, AProcessBeganSoLongAfterTheSystem) {
+  EXPECT_FALSE(process_start_seconds(root()));
+  put("proc/stat", "cpu  1 2 3\nbtime_ 5\nbtime 1700000000\nprocesses 7\n");
+  EXPECT_FALSE(process_start_seconds(root()));
+  const std::string before = "12 (a) b 9) S 1 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 ";
+  put("proc/self/stat", before);  // cut off
+  EXPECT_FALSE(process_start_seconds(root()));
+  put("proc/self/stat", before + std::to_string(25 * sysconf(_SC_CLK_TCK) / 10) + " 99 98");
+  EXPECT_DOUBLE_EQ(process_start_seconds(root()).value(), 1700000002.5);
+  put("proc/stat", "cpu  1 2 3\n");
+  EXPECT_FALSE(process_start_seconds(root()));
+}
+
+TEST(ProcessStart, IsBeforeNow) {
+  const double now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  if (const auto start = process_start_seconds()) {
+    EXPECT_LT(*start, now + 2);  // the kernel rounds the time at which it began itself
+    EXPECT_GT(*start, now - 3600);
+  }
+}
 
 TEST_F(Machine, NothingReadableIsUnlimited) { EXPECT_EQ(memory(), kUnlimited); }
 

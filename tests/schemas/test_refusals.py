@@ -81,7 +81,7 @@ class OpenApiTest(RefusalsTest):
             {"temperature": 2.1},
             {"temperature": -0.1},
             {"top_p": 1.1},
-            {"top_k": -1},
+            {"top_k": -2},
             {"min_p": 2},
             {"n": 0},
             {"n": 17},

@@ -106,7 +106,7 @@ TEST(RequestFields, NumbersHaveRanges) {
       {"repetition_penalty", "a number", "1E-2", "100", "0", "101"},
       {"presence_penalty", "a number", "-2", "2", "-2.5", "2.5"},
       {"frequency_penalty", "a number", "-2", "2", "-2.5", "2.5"},
-      {"top_k", "an integer", "0", "1048576", "-1", "1048577"},
+      {"top_k", "an integer", "-1", "1048576", "-2", "1048577"},
       {"n", "an integer", "1", "16", "0", "17"},
       {"priority", "an integer", "-100", "5", "-101", "6"},
       {"deadline_ms", "an integer", "1", "86400000", "0", "86400001"},
@@ -142,6 +142,7 @@ TEST(RequestFields, ValuesAreReadWhereTheyBelong) {
   EXPECT_EQ(r.answer.sampling.top_p, 0.25f);
   EXPECT_EQ(r.answer.sampling.min_p, 0.125f);
   EXPECT_EQ(r.answer.sampling.top_k, 3u);
+  EXPECT_EQ(good(completion(R"("top_k": -1)")).answer.sampling.top_k, 0u);
   EXPECT_EQ(r.answer.sampling.presence_penalty, -1.0f);
   EXPECT_EQ(r.answer.sampling.repeat_penalty, 1.5f);
   EXPECT_EQ(r.answer.sampling.frequency_penalty, 2.0f);
@@ -250,11 +251,14 @@ TEST(RequestFields, FieldsThatNobodyReadsAreRefused) {
   good(completion(R"("temprature": null, "user": "me")"));
   good(completion(R"("suffix": [])"));
   good(completion(R"("suffix": false)"));
+  good(completion(R"("suffix": "")"));
   for (const char* value : {"\"x\"", "[1]", "true"}) {
     EXPECT_EQ(words(completion(std::string("\"suffix\": ") + value)),
               "suffix: not supported by this server; leave it out");
   }
   good(completion(R"("best_of": 1)"));
+  EXPECT_EQ(words(completion(R"("best_of": 2)")),
+            "best_of: expected 1 or n (1), found 2: nothing is chosen from more than are given");
   EXPECT_EQ(bad(completion(R"("best_of": 2)")).code, "unsupported_parameter");
   EXPECT_EQ(good(completion(R"("best_of": 2, "n": 2)")).choices, 2u);  // all that are made
   EXPECT_EQ(bad(completion(R"("best_of": 3, "n": 2)")).code, "unsupported_parameter");

@@ -4,6 +4,7 @@ import gzip
 import re
 import socket
 import subprocess
+import time
 import unittest
 
 from server import ROOT, SECONDS, TERN, ServeTest, load
@@ -44,6 +45,10 @@ class ModelsTest(ServeTest):
             "tern_engine_waiting 0",
         ):
             self.assertIn(line, text)
+        start = re.search(r"^tern_process_start_time_seconds ([0-9.e+]+)$", text, re.M)
+        assert start is not None
+        self.assertLess(float(start[1]), time.time() + 2)
+        self.assertGreater(float(start[1]), time.time() - 3600)
         self.assertRegex(text, r'tern_build_info\{version="[0-9.]+\+\w+",model="tern-tales"\} 1')
 
     def test_counters_are_there_before_they_count_and_say_what_they_are(self) -> None:
