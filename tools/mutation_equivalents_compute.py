@@ -193,6 +193,21 @@ KERNELS: dict[tuple[str, str, str], str] = {
 }
 
 BACKEND: dict[tuple[str, str, str], str] = {
+    **dict.fromkeys(
+        (
+            ("attention.cpp", "clause", "!folds"),
+            ("attention.cpp", "never", "!calls"),
+            ("attention.cpp", "never", "division.shared_units() == 0"),
+            ("attention.cpp", "bound", "keys_of(step, unit, query) >= chunk * kChunkKeys"),
+            ("attention.cpp", "bound", "chunk * calls <= section.end"),
+        ),
+        "totals that are written again, work over nothing, or one barrier more",
+    ),
+    (
+        "attention.cpp",
+        "bound",
+        "i <= unit.queries()",
+    ): "makes one state more empty, of which nobody knows anything yet",
     ("execution.cpp", "never", "op.factor == 1.0f"): "multiplies by 1",
     **dict.fromkeys(
         (

@@ -186,29 +186,72 @@ TEST_P(CpuAttentionTest, OfOneRowOverManyChunks) {
   }
 }
 
+// Of two workers each keeps nearly as many states as it has room for.
+TEST(CpuAttention, OfAsManyChunksAsThereIsRoomFor) {
+  constexpr std::uint32_t kKeys = 500 * 256;
+  CpuBackend backend(kernels::best_table(detect_cpu_features()), 2);
+  Attention attention(backend, {1, 1, 4}, kKeys);
+  attention.make_plan();
+  const auto pool = backend.make_pool(attention.plan_, KvType::kF16, KvPool::pages_for(kKeys));
+  const auto cache = pool->make_cache();
+  must(cache->reserve(kKeys));
+  std::vector<BatchRow> rows;
+  for (std::uint32_t i = 0; i < kKeys; ++i) rows.push_back({std::int32_t(i), i, cache.get()});
+  must(attention.run(rows, false));
+  const auto found = must(attention.run({rows.back()}));
+  expect_near(found.data(), attention.expected(0, kKeys - 1), 1e-5);
+}
+
 // A long sequence between short ones, in a step of few rows: all workers share its keys.
 TEST_P(CpuAttentionTest, OfFewRowsOfWhichOneIsLong) {
-  constexpr std::uint32_t kLong = 9 * 256 + 7, kShort = 40;
-  for (const Heads heads : {Heads{6, 2, 10}, Heads{3, 3, 6}}) {
-    Attention attention(backend_, heads, kLong + kShort);
+  constexpr std::uint32_t kShort = 40;
+  // Just in a chunk, which the row before does not see; a whole page of it; neither.
+  constexpr std::uint32_t kLongs[] = {9 * 256 + 1, 9 * 256 + 32, 9 * 256 + 7};
+  for (const std::uint32_t many : kLongs) {
+    const Heads heads = many == kLongs[2] ? Heads{6, 2, 10} : Heads{3, 3, 6};
+    Attention attention(backend_, heads, many + kShort);
     attention.make_plan();
     for (const KvType type : {KvType::kF16, KvType::kInt8}) {
-      const auto pool = backend_.make_pool(attention.plan_, type, KvPool::pages_for(kLong) + 4);
+      const auto pool = backend_.make_pool(attention.plan_, type, KvPool::pages_for(many) + 4);
       const auto long_one = pool->make_cache();
       const auto short_one = pool->make_cache();
-      const auto long_rows = rows_of(0, kLong, *long_one);
-      const auto short_rows = rows_of(kLong, kShort, *short_one);
+      const auto long_rows = rows_of(0, many, *long_one);
+      const auto short_rows = rows_of(many, kShort, *short_one);
       must(attention.run(long_rows, false));
       must(attention.run(short_rows, false));
-      const std::vector<BatchRow> few{short_rows[20], long_rows[kLong - 2], long_rows[kLong - 1]};
+      const std::vector<BatchRow> few{short_rows[20], long_rows[many - 2], long_rows[many - 1]};
       const auto found = must(attention.run(few));
       const double tolerance = type == KvType::kF16 ? 1e-5 : 0.1;
-      expect_near(&found[2 * attention.width()], attention.expected(0, kLong - 1), tolerance);
+      expect_near(&found[2 * attention.width()], attention.expected(0, many - 1), tolerance);
       for (std::size_t row = 0; row < few.size(); ++row) {
         const auto alone = must(attention.run({few[row]}));
         ASSERT_TRUE(std::equal(alone.begin(), alone.end(), found.begin() + row * attention.width()))
             << row;
       }
+    }
+  }
+}
+
+// Two rows that are taken together, and of which the later one sees a chunk more, in the middle of
+// what two workers share.
+TEST_P(CpuAttentionTest, OfRowsOfWhichSomeSeeAChunkMore) {
+  constexpr std::uint32_t kKeys = 9 * 256 + 3;
+  Attention attention(backend_, {3, 3, 6}, kKeys);
+  // Scores below 0, so that the state of no key would count.
+  for (float& q : attention.q_) q = -std::abs(q);
+  for (float& k : attention.k_) k = std::abs(k);
+  attention.make_plan();
+  for (const KvType type : {KvType::kF16, KvType::kInt8}) {
+    const auto pool = backend_.make_pool(attention.plan_, type, KvPool::pages_for(kKeys));
+    const auto cache = pool->make_cache();
+    const auto rows = rows_of(0, kKeys, *cache);
+    must(attention.run(rows, false));
+    const std::vector<BatchRow> last(rows.end() - 6, rows.end());
+    const auto found = must(attention.run(last));
+    for (std::size_t row = 0; row < last.size(); ++row) {
+      const auto alone = must(attention.run({last[row]}));
+      ASSERT_TRUE(std::equal(alone.begin(), alone.end(), found.begin() + row * attention.width()))
+          << row;
     }
   }
 }

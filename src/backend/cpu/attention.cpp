@@ -225,12 +225,6 @@ void help(const AttentionStep& step, const AttentionSection& section, std::uint3
   }
 }
 
-// Asks for a state that another worker may have kept, and whose lines come one by one.
-void fetch_state(const AttentionState& state, std::size_t head_dim) {
-  constexpr std::size_t kLineFloats = 16;
-  for (std::size_t d = 0; d < head_dim; d += kLineFloats) __builtin_prefetch(state.out + d);
-}
-
 // The first call of a section whose states were kept.
 std::size_t first_kept(const AttentionStep& step, const AttentionSection& section) {
   if (section.begin > 0) return section.begin;
@@ -253,9 +247,6 @@ void fold_shared(const AttentionStep& step, std::span<const AttentionSection> se
       for (std::size_t i = own.begin; i < own.end; ++i) {
         const std::size_t call = chunk * calls + i / unit.call_queries();
         if (call < begin || call >= section.end || !sees(step, unit, i, chunk)) continue;
-        if ((chunk + 1) * calls < section.end) {
-          fetch_state(*kept_state(step, section, chunk + 1, i), step.plan.head_dim);
-        }
         step.table.attention_fold(*kept_state(step, section, chunk, i), step.plan.head_dim,
                                   &totals[i]);
       }
