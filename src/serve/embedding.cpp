@@ -79,12 +79,14 @@ std::uint64_t Embedding::prompt_tokens() const {
   return tokens;
 }
 
-// Of the reply, and so of the vectors as well: each number has more bytes as text.
+// Of the reply, and so of the vectors as well, for each number has more bytes as text; and of the
+// tokens, which stay until all are computed.
 std::size_t Embedding::most_bytes() const {
   const std::size_t numbers = request_.dimensions;
   const std::size_t one =
       request_.base64 ? (numbers * sizeof(float) + 2) / 3 * 4 : numbers * kNumberBytes;
-  return request_.inputs.size() * (one + kHeadBytes) + kFrameBytes;
+  return request_.inputs.size() * (one + kHeadBytes) + kFrameBytes +
+         prompt_tokens() * sizeof(text::TokenId);
 }
 
 // Where the queue has no room for more, the rest waits for those that it has taken.

@@ -82,6 +82,12 @@ class OperationTest(unittest.TestCase):
         self.assertEqual(streamed.status, 200)
         texts["input"] = texts["input"][:256]
         self.assertEqual(server.ask("POST", "/v1/embeddings", texts).status, 200)
+        # Tokens count as well: these are 2.4 MB, and their vectors 0.1.
+        tokens = {"input": [[300] * 400] * 1500, "dimensions": 1}
+        refused = server.ask("POST", "/v1/embeddings", tokens)
+        self.assertEqual(refused.json()["error"]["code"], "reply_too_large")
+        tokens["input"] = tokens["input"][:20]
+        self.assertEqual(server.ask("POST", "/v1/embeddings", tokens).status, 200)
 
     def test_long_replies_at_once_get_503(self) -> None:
         server = self.server("--max-unread", "1", "--max-replies", "2", "--parallel", "16")
