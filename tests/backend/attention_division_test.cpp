@@ -172,6 +172,9 @@ TEST(AttentionDivision, DividesWithoutNewMemory) {
   const AttentionSection* place = division.sections(0).data();
   division.divide(plan, step.rows(), 3, kMuchRoom);
   EXPECT_EQ(division.sections(0).data(), place);
+  const OpenCalls* open = &division.open_calls(division.shared(0)[0]);
+  division.divide(plan, step.rows(), 3, kMuchRoom);
+  EXPECT_EQ(&division.open_calls(division.shared(0)[0]), open);
 }
 
 // Three calls a row, and one, and a share more for each worker.
