@@ -306,6 +306,7 @@ TARGETS = {
             "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:CpuAttention.*:"
             "*/CpuBackendTest.*",
             "src/backend/cpu/attention_division.cpp": "AttentionDivision.*",
+            "src/backend/cpu/open_calls.h": "OpenCalls.*",
             "src/backend/cpu/cpu_backend.cpp": "*/CpuBackendTest.*:*/CpuHidden.*:HeadSearch.Ref*:"
             "TuningOf*:CpuKvPool.*-*.AttentionOfOne*",
             "src/backend/cpu/execution.cpp": "*/CpuBackendTest.*:CpuRows.*:*/CpuHidden.*:"
