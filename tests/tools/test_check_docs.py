@@ -137,6 +137,12 @@ class CheckDocsTest(ToolTest):
         self.write("docs/more.md", "Runs live in `training/runs/`, which git ignores.\n")
         self.assert_green()
 
+    def test_a_document_that_the_list_lacks(self) -> None:
+        self.write("docs/README.md", "- [srd](srd.md)\n")
+        self.assert_red("docs/README.md: roadmap.md is not listed")
+        self.write("docs/README.md", "- [srd](srd.md), [roadmap](roadmap.md#roadmap)\n")
+        self.assert_green()
+
     def test_history_may_name_what_is_gone(self) -> None:
         self.write("CHANGELOG.md", "Removed `src/format/gone.h`.\n")
         self.assert_green()
