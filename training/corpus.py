@@ -39,6 +39,14 @@ def normalise(text: str) -> str:
     return "\n\n".join(unwrap(p.strip("\n")) for p in paragraphs if p.strip()) + "\n"
 
 
+def read_text(path: Path) -> str:
+    """Return a file's text; what is no UTF-8 ends the program."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SystemExit(f"{path}: expected UTF-8, found another byte at {error.start}") from None
+
+
 def read_books(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Return the training and the held-out books of a folder, by file name."""
     paths = sorted(folder.glob("*.txt"))
@@ -47,6 +55,6 @@ def read_books(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     missing = [name for name in HELD_OUT if not (folder / name).exists()]
     if missing:
         raise SystemExit(f"{folder}: held-out books are missing: {', '.join(missing)}")
-    books = {p.name: normalise(p.read_text(encoding="utf-8")) for p in paths}
+    books = {p.name: normalise(read_text(p)) for p in paths}
     held_out = {name: books.pop(name) for name in HELD_OUT}
     return books, held_out

@@ -28,6 +28,11 @@ class Windows:
 
     def batch(self, step: int, size: int, length: int) -> np.ndarray:
         """Return the windows [size, length + 1] of a step; the same step gives the same ids."""
+        if len(self.ids) < length + 2:
+            raise SystemExit(
+                f"the texts are too short: expected more than {length + 1} tokens, "
+                f"found {len(self.ids)}"
+            )
         rng = np.random.default_rng((self.seed, step))
         out = np.empty((size, length + 1), dtype=np.int64)
         for row in range(size):

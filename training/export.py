@@ -175,12 +175,15 @@ def main() -> None:
     parser.add_argument("--hf", type=Path, help="folder for the Hugging Face form")
     parser.add_argument("--name", default="tern-tales")
     args = parser.parse_args()
-    state = torch.load(args.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    checkpoint, tokens = args.run / "checkpoint.pt", args.run / "tokenizer.json"
+    for path in (checkpoint, tokens):
+        if not path.is_file():
+            raise SystemExit(f"{path}: expected a file, found none; training/train.py writes it")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     config = ModelConfig(**state["config"])
     model = BitNet(config)
     model.load_state_dict(state["model"])
     gguf, hf = collect(model)
-    tokens = args.run / "tokenizer.json"
     args.gguf.parent.mkdir(parents=True, exist_ok=True)
     write_gguf(args.gguf, gguf_keys(config, args.name) | tokenizer_keys(tokens), gguf)
     if args.hf:

@@ -43,10 +43,19 @@ def unpack_trits(raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def read_gguf(path: Path) -> tuple[dict[str, object], dict[str, np.ndarray], dict[str, float]]:
     """Return the keys, the tensors (trits as int8) and the scales of the ternary tensors."""
-    cursor = _Cursor(path.read_bytes())
-    magic, version = cursor.raw[:4], struct.unpack_from("<I", cursor.raw, 4)[0]
-    if magic != b"GGUF" or version != 3:
-        raise SystemExit(f"{path}: expected GGUF version 3, found {magic!r} version {version}")
+    if not path.is_file():
+        raise SystemExit(f"{path}: expected a file, found none; training/export.py writes it")
+    raw = path.read_bytes()
+    if raw[:8] != struct.pack("<4sI", b"GGUF", 3):
+        raise SystemExit(f"{path}: expected GGUF version 3, found {raw[:8]!r}")
+    try:
+        return _read(_Cursor(raw))
+    except (struct.error, ValueError, KeyError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise SystemExit(f"{path}: expected a file of training/export.py ({found})") from None
+
+
+def _read(cursor: _Cursor) -> tuple[dict[str, object], dict[str, np.ndarray], dict[str, float]]:
     cursor.at = 8
     tensor_count, key_count = cursor.take("Q"), cursor.take("Q")
     keys = {cursor.string(): cursor.value(cursor.take("I")) for _ in range(key_count)}

@@ -18,7 +18,12 @@ def main() -> None:
     parser.add_argument("--log", type=Path, default=Path("training/runs/tern-tales/log.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("models/tern-tales.png"))
     args = parser.parse_args()
-    lines = [json.loads(line) for line in args.log.read_text(encoding="utf-8").splitlines()]
+    if not args.log.is_file():
+        raise SystemExit(f"{args.log}: expected a log, found none; training/train.py writes it")
+    try:
+        lines = [json.loads(line) for line in args.log.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise SystemExit(f"{args.log}: expected a JSON object a line: {error}") from None
     probes = [line for line in lines if "held_out_bits_per_byte" in line]
     figure, left = plt.subplots(figsize=(7, 3.6), dpi=110)
     left.plot([x["tokens"] / 1e6 for x in lines], [x["loss"] for x in lines], color="#2a6f97")

@@ -41,7 +41,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--save-every", type=float, default=180.0, help="seconds")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-compile", action="store_true")
-    return parser.parse_args()
+    args = parser.parse_args()
+    for name in ("steps", "minutes", "length", "lr", "warmup", "threads", "save_every"):
+        if not getattr(args, name) > 0:
+            parser.error(f"--{name.replace('_', '-')}: expected more than 0")
+    if args.length > ModelConfig.context or args.tokens < ModelConfig.context:
+        parser.error(
+            f"expected at most {ModelConfig.context} tokens a window, which is the context, and "
+            "at least as many a step"
+        )
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error("--device: this PyTorch finds no GPU")
+    return args
 
 
 def learning_rate(peak: float, step: int, warmup: int, progress: float) -> float:

@@ -20,7 +20,6 @@ namespace {
 using arch::HfRole;
 using arch::HfWeights;
 using format::SafetensorsFile;
-using format::TensorType;
 
 constexpr std::uint64_t kHashChunk = std::uint64_t{1} << 20;
 
@@ -276,7 +275,7 @@ Result<std::uint64_t> TensorConverter::convert_floats(const TensorJob& job,
         if (!std::isfinite(value)) {
           return in_tensor(file, job, ErrorCode::kMalformed, "a value is NaN or infinite");
         }
-        value += job.offset;
+        if (job.offset != 0.0f) value += job.offset;  // of -0 the sum with 0 would be +0
       }
       auto encoded =
           encode_row(job.type, scratch.values, scratch.out.data() + row * out_bytes, rounded);

@@ -124,6 +124,25 @@ class CheckDocsTest(ToolTest):
         self.write("docs/more.md", "Read `src/format/gone.h`.\n")
         self.assert_red("docs/more.md: `src/format/gone.h` does not exist")
 
+    def test_the_folders_beside_the_sources_count(self) -> None:
+        for path in (
+            "bench/gone",
+            "training/gone.py",
+            "deploy/gone",
+            "schemas/gone.json",
+            "models/gone",
+        ):
+            self.write("docs/more.md", f"Read `{path}`.\n")
+            self.assert_red(f"docs/more.md: `{path}` does not exist")
+        self.write("docs/more.md", "Runs live in `training/runs/`, which git ignores.\n")
+        self.assert_green()
+
+    def test_a_document_that_the_list_lacks(self) -> None:
+        self.write("docs/README.md", "- [srd](srd.md)\n")
+        self.assert_red("docs/README.md: roadmap.md is not listed")
+        self.write("docs/README.md", "- [srd](srd.md), [roadmap](roadmap.md#roadmap)\n")
+        self.assert_green()
+
     def test_history_may_name_what_is_gone(self) -> None:
         self.write("CHANGELOG.md", "Removed `src/format/gone.h`.\n")
         self.assert_green()

@@ -1,6 +1,8 @@
 """Every fuzz target has its seeds, is replayed by each test run, and stands in the documents."""
 
 import re
+import subprocess
+import sys
 import unittest
 from pathlib import Path
 
@@ -22,6 +24,12 @@ class FuzzTargets(unittest.TestCase):
         text = (ROOT / "tests/fuzz_smoke/CMakeLists.txt").read_text(encoding="utf-8")
         replayed = re.findall(r"^tern_fuzz_replay\((\w+)", text, re.MULTILINE)
         self.assertEqual(sorted(replayed), sorted(TARGETS))
+
+    def test_no_time_at_all_is_refused(self) -> None:
+        command = [sys.executable, "-B", ROOT / "scripts/fuzz", "gguf", "--seconds", "0"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual(run.returncode, 2, run.stdout)
+        self.assertIn("--seconds: expected 1 or more", run.stderr)
 
     def test_each_is_described(self) -> None:
         text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")

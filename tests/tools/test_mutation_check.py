@@ -1,6 +1,7 @@
 """What tools/mutation_check makes of a source: which mutants, and the text that holds them all."""
 
 import importlib.util
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -18,6 +19,19 @@ LOADER.exec_module(mutation_check)
 def mutants(source: str) -> set[tuple[str, str]]:
     found = mutation_check.mutants_of("a.cpp", source)
     return {(m.rule, " ".join(m.after.split())) for m in found}
+
+
+class CommandLine(unittest.TestCase):
+    def refused(self, *arguments: str) -> str:
+        command = [sys.executable, "-B", TOOL, "core", "--list", *arguments]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        self.assertEqual((run.returncode, run.stdout), (2, ""), run.stderr)
+        return run.stderr
+
+    def test_what_would_try_nothing_is_refused(self) -> None:
+        self.assertIn("gone.cpp is no file of core", self.refused("--file", "gone.cpp"))
+        for option in ("--sample", "--jobs"):
+            self.assertIn("expected 1 or more", self.refused(option, "0"))
 
 
 class Mutants(unittest.TestCase):

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,29 @@ class RooflineTest(unittest.TestCase):
             self.assertNotEqual(run.returncode, 0)
             self.assertFalse(run.stdout)
             self.assertIn("both prefill and decode", run.stderr)
+
+    def test_what_is_no_measurement_is_named(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "bench.json"
+            for text, words in (
+                (None, "No such file"),
+                ("", "is no JSON"),
+                ("[]", "expected the JSON of `tern bench --json`"),
+                ("{}", "expected the JSON of `tern bench --json`"),
+                (
+                    '{"prefill": null, "decode": null, "ceilings": {}}',
+                    "with both prefill and decode",
+                ),
+            ):
+                if text is not None:
+                    file.write_text(text, encoding="utf-8")
+                run = subprocess.run(
+                    [sys.executable, "-B", ROOFLINE, file], capture_output=True, text=True
+                )
+                self.assertEqual((run.returncode, run.stdout), (1, ""), text)
+                self.assertNotIn("Traceback", run.stderr)
+                self.assertIn(words, run.stderr)
+                self.assertIn(str(file), run.stderr)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class RunClaimsTest(ToolTest):
             self.assertIn(f"(family {found[1]}, model ", self.rows()[0])
 
     def test_a_claim_that_is_not_met_is_written_and_fails(self) -> None:
-        self.claim("a", MET, NOT_MET, code=1)
+        self.claim("a", MET, NOT_MET)
         self.run_claims(1)
         self.assertEqual(len(self.rows()), 2)
         self.assertIn("| 9 MB | at most 8 MB | NOT MET |", self.rows()[0])
@@ -81,6 +81,14 @@ class RunClaimsTest(ToolTest):
         result = self.run_claims(1)
         self.assertIn("claims/a could not measure (exit status 2)", result.stderr)
         self.assertEqual(len(self.rows()), 1)
+
+    def test_what_a_claim_printed_before_it_failed_is_no_measurement(self) -> None:
+        self.claim("a", MET)
+        self.run_claims(0)
+        self.claim("a", MET.replace("12.5", "11"), code=1)
+        result = self.run_claims(1)
+        self.assertIn("claims/a could not measure (exit status 1)", result.stderr)
+        self.assertIn("| 12.5 tok/s |", self.rows()[0])
 
     def test_a_line_of_another_form_fails(self) -> None:
         self.claim("a", "fast enough")

@@ -5,7 +5,6 @@
 #include "kernels/generic/float_body.h"
 
 inline constexpr int kKeyVectors = static_cast<int>(kPageKeys) / kLanes;
-inline constexpr int kValueVectors = static_cast<int>(kValueAlign) / kLanes;
 
 static_assert(kChains >= static_cast<int>(kMaxQueries) && kChains % kKeyVectors == 0);
 
