@@ -51,9 +51,9 @@ Result<ExitCode> bench(const BenchCommandOptions& chosen, Output& output) {
   options.open = [&] { return open_model(path); };
   options.path = path;
   TERN_ASSIGN(const format::GgufFile file, open_model(path));
-  TERN_ASSIGN(
-      MachineTuning tuning,
-      tuning_for(chosen.compute.tune, {options.tier, chosen.compute.threads}, file, progress));
+  TERN_ASSIGN(MachineTuning tuning,
+              tuning_for(chosen.compute.tune, {options.tier, chosen.compute.threads}, file,
+                         stop.get_token(), progress));
   options.threads = tuning.threads;
   options.tuning = std::move(tuning.plans);
   options.head = chosen.head;

@@ -1,4 +1,6 @@
 // tern bench-serve: how a server fares under a load.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
@@ -129,6 +131,13 @@ Result<ExitCode> bench_serve(const CommandOptions& chosen, Output& output) {
   TERN_TRY(write_picture(std::move(picture), draw_load(outcome, report)));
   TERN_TRY(output.write(chosen.json ? to_json(report) + "\n" : to_text(report)));
   if (interrupt.happened()) return ExitCode::kInterrupted;
+  if (report.summary.answered + report.summary.failed == 0) {
+    return Error{ErrorCode::kUsage,
+                 fmt::format("expected requests to report, found none beside {} to warm up; choose "
+                             "a longer --duration, or a smaller --warmup",
+                             outcome.requests.size()),
+                 chosen.url};
+  }
   if (report.summary.answered > 0 || report.summary.failed == 0) return ExitCode::kOk;
   return Error{ErrorCode::kIo,
                "none of " + std::to_string(report.summary.failed) + " requests was answered; " +

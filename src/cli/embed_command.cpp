@@ -59,8 +59,9 @@ Result<ExitCode> embed(const CommandOptions& options, Output& output) {
   std::stop_source stop;
   Interrupt interrupt(stop);  // before threads are made
   Progress progress;
-  TERN_ASSIGN(const Runtime runtime, load_runtime(path, options.compute, !options.no_verify,
-                                                  model::HeadMode::kExact, progress));
+  TERN_ASSIGN(const Runtime runtime,
+              load_runtime(path, options.compute, !options.no_verify, model::HeadMode::kExact,
+                           progress, stop.get_token()));
   const model::Model& model = runtime.model;
   engine::EmbedderOptions wanted;
   TERN_ASSIGN(wanted.pooling, pooling_of(options, model));

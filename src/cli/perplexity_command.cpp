@@ -31,6 +31,10 @@ struct CommandOptions {
   bool json = false;
 };
 
+// Less than the largest numbers: those are what the parser makes of any larger one.
+constexpr std::uint32_t kMostTokens = 1u << 31;
+constexpr std::uint64_t kMostWindows = std::uint64_t{1} << 32;
+
 constexpr std::string_view kOneToken = "one token has no";
 
 std::string error_text(const diagnose::Perplexity& result) {
@@ -98,7 +102,8 @@ Result<ExitCode> perplexity(const CommandOptions& options, Output& output) {
   Interrupt interrupt(stop);  // before threads are made
   Progress progress;
   TERN_ASSIGN(const Runtime runtime,
-              load_runtime(path, options.compute, true, model::HeadMode::kExact, progress));
+              load_runtime(path, options.compute, true, model::HeadMode::kExact, progress,
+                           stop.get_token()));
   progress.clear();
   diagnose::PerplexityOptions measure = options.measure;
   measure.available_memory = available_memory();
@@ -142,12 +147,15 @@ Command add_perplexity_command(CLI::App& tern) {
                    "Tokens of a window; 0: all that "
                    "the model was trained for")
       ->type_name("N")
+      ->check(CLI::Range(0u, kMostTokens).description(""))
       ->capture_default_str();
   parser->add_option("--stride", options->measure.stride, "Tokens between windows; 0: half of one")
       ->type_name("N")
+      ->check(CLI::Range(0u, kMostTokens).description(""))
       ->capture_default_str();
   parser->add_option("--chunks", options->measure.windows, "At most so many windows; 0: all")
       ->type_name("N")
+      ->check(CLI::Range(std::uint64_t{0}, kMostWindows).description(""))
       ->capture_default_str();
   add_compute_options(*parser, options->compute);
   add_cache_option(*parser, options->compute.cache);

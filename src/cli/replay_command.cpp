@@ -121,8 +121,8 @@ Result<ExitCode> replay(const CommandOptions& options, Output& output) {
   const Interrupt interrupt(stop);  // before threads are made
   Progress progress;
   telemetry::Telemetry telemetry;
-  TERN_ASSIGN(const Runtime runtime,
-              load_runtime(path, options.serve.compute, true, options.serve.head, progress));
+  TERN_ASSIGN(const Runtime runtime, load_runtime(path, options.serve.compute, true,
+                                                  options.serve.head, progress, stop.get_token()));
   progress.clear();
   TERN_ASSIGN(const auto engine, make_engine(runtime, options.serve, telemetry));
   TERN_ASSIGN(const serve::ServedModel model, make_served_model(runtime, options.serve, *engine));

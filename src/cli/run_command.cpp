@@ -90,8 +90,8 @@ Result<ExitCode> run(const RunOptions& options, Output& output) {
   telemetry::Telemetry telemetry;
   TERN_TRY(open_events(options.events, path, events, telemetry));
   TERN_ASSIGN(const model::HeadMode head, head_mode(options));
-  TERN_ASSIGN(const Runtime runtime,
-              load_runtime(path, options.compute, options.verify, head, progress));
+  TERN_ASSIGN(const Runtime runtime, load_runtime(path, options.compute, options.verify, head,
+                                                  progress, stop.get_token()));
   report_load(runtime, telemetry);
   report_head(runtime.model, progress);
 

@@ -26,13 +26,14 @@ Result<void> require_embeddings(const model::Model& model, const text::Tokenizer
 // `stale`, on entry: whether the cache's entry is to be replaced. On return: whether loading failed
 // because of what it took from the entry, or may have.
 Result<Runtime> load_once(const std::string& path, const ComputeOptions& compute, bool verify,
-                          model::HeadMode head, Progress& progress, bool& stale) {
+                          model::HeadMode head, Progress& progress, const std::stop_token& stop,
+                          bool& stale) {
   const auto start = std::chrono::steady_clock::now();
   TERN_ASSIGN(const kernels::KernelTable* tier, choose_tier(compute.tier));
   TERN_ASSIGN(format::GgufFile file, open_model(path));
   TERN_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
   TERN_ASSIGN(MachineTuning tuning,
-              tuning_for(compute.tune, {tier, compute.threads}, file, progress));
+              tuning_for(compute.tune, {tier, compute.threads}, file, stop, progress));
   TERN_ASSIGN(std::unique_ptr<backend::CpuBackend> backend,
               backend::CpuBackend::create(*tier, tuning.threads));
   backend->use_tuning(std::move(tuning.plans));
@@ -59,13 +60,14 @@ Result<Runtime> load_once(const std::string& path, const ComputeOptions& compute
 }  // namespace
 
 Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& compute, bool verify,
-                             model::HeadMode head, Progress& progress) {
+                             model::HeadMode head, Progress& progress,
+                             const std::stop_token& stop) {
   bool stale = false;
-  auto runtime = load_once(path, compute, verify, head, progress, stale);
+  auto runtime = load_once(path, compute, verify, head, progress, stop, stale);
   if (!stale) return runtime;
   progress.clear();
   write_stderr("tern: cache: the packed weights do not pass the proof; packed again\n");
-  return load_once(path, compute, verify, head, progress, stale);
+  return load_once(path, compute, verify, head, progress, stop, stale);
 }
 
 std::string model_name(const model::Model& model) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "backend/cpu/cpu_backend.h"
@@ -23,9 +24,11 @@ struct Runtime {
   std::string threads_from;   // MachineTuning::threads_from
 };
 
-// Errors: those of open_model, choose_tier, Tokenizer and Model::load.
+// A requested stop ends tuning, and no more: the model is loaded then. Errors: those of open_model,
+// choose_tier, Tokenizer, tuning_for and Model::load.
 Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& compute, bool verify,
-                             model::HeadMode head, Progress& progress);
+                             model::HeadMode head, Progress& progress,
+                             const std::stop_token& stop = {});
 
 // "tern-tales", or the file's name where the model has none.
 std::string model_name(const model::Model& model);

@@ -62,23 +62,35 @@ Result<std::optional<backend::KeptTuning>> kept(const Place& place,
   if (!entry) return std::optional<backend::KeptTuning>();
   std::vector<std::byte> bytes(std::min(entry->size(), kMostTuningBytes));
   TERN_TRY(entry->read(0, bytes));
-  TERN_ASSIGN(backend::KeptTuning found, backend::read_tuning(bytes, place.made_by, tier));
-  return std::optional(std::move(found));
+  auto found = backend::read_tuning(bytes, place.made_by, tier);
+  if (!found) {
+    found.error().context = (cache->path() / place.key).string();
+    return std::move(found.error());
+  }
+  return std::optional(std::move(*found));
 }
 
 // Beside what is kept there of other shapes and models. The path of the directory.
 Result<std::string> keep(const Place& place, const kernels::KernelTable& tier,
-                         backend::KeptTuning found) {
-  if (auto others = kept(place, tier); others && *others) {
-    found.plans.merge((*others)->plans);
-    found.teams.merge((*others)->teams);
-  }
-  const std::vector<std::byte> bytes = backend::tuning_bytes(found, place.made_by);
+                         const backend::KeptTuning& found) {
+  const auto others_there = [&] {
+    const auto there = kept(place, tier);
+    return there && *there ? **there : backend::KeptTuning();
+  };
   TERN_ASSIGN(CacheDir cache, open_cache_dir());
-  TERN_ASSIGN(CacheWriter writer, cache.begin(place.key, place.label, bytes.size()));
-  TERN_TRY(writer.write(bytes));
-  TERN_TRY(writer.commit());
-  return cache.path().string();
+  for (;;) {
+    const backend::KeptTuning others = others_there();
+    backend::KeptTuning all = found;
+    all.plans.insert(others.plans.begin(), others.plans.end());
+    all.teams.insert(others.teams.begin(), others.teams.end());
+    const std::vector<std::byte> bytes = backend::tuning_bytes(all, place.made_by);
+    TERN_ASSIGN(CacheWriter writer, cache.begin(place.key, place.label, bytes.size()));
+    // From here on there is no other writer. One that came between would be forgotten.
+    if (!(others_there() == others)) continue;
+    TERN_TRY(writer.write(bytes));
+    TERN_TRY(writer.commit());
+    return cache.path().string();
+  }
 }
 
 // Plans belong to their number of threads. The number itself is kept where one who does not know it
@@ -92,9 +104,9 @@ Result<std::string> keep(const diagnose::TuneReport& report, std::uint64_t model
   if (report.threads == cores) {
     found.teams = std::move(of_cores.teams);
   } else if (report.team) {
-    TERN_TRY(keep(place_of(tier, cores), tier, std::move(of_cores)));
+    TERN_TRY(keep(place_of(tier, cores), tier, of_cores));
   }
-  return keep(place_of(tier, report.threads), tier, std::move(found));
+  return keep(place_of(tier, report.threads), tier, found);
 }
 
 void notice(const std::string& message) {
@@ -152,6 +164,10 @@ Result<std::optional<diagnose::TuneReport>> measure_tuning(const TuneTarget& tar
   using Report = std::optional<diagnose::TuneReport>;
   const auto start = std::chrono::steady_clock::now();
   const diagnose::TernaryShapes ternary = diagnose::ternary_shapes(file, *target.tier);
+  if (ternary.shapes.empty()) {
+    return Error{ErrorCode::kUnsupported,
+                 "expected ternary matrices, found none: there is nothing to tune", file.source()};
+  }
   diagnose::TuneReport report;
   report.tier = target.tier->name;
   report.threads = target.threads;
@@ -190,7 +206,8 @@ Result<std::optional<diagnose::TuneReport>> measure_tuning(const TuneTarget& tar
 }
 
 Result<MachineTuning> tuning_for(TuneUse use, const TuneTarget& target,
-                                 const format::GgufFile& file, Progress& progress) {
+                                 const format::GgufFile& file, std::stop_token stop,
+                                 Progress& progress) {
   const bool asked = target.threads != 0;
   const diagnose::TernaryShapes ternary = diagnose::ternary_shapes(file, *target.tier);
   MachineTuning tuning{
@@ -202,7 +219,7 @@ Result<MachineTuning> tuning_for(TuneUse use, const TuneTarget& target,
     for (const auto& shape : ternary.shapes) complete &= tuning.plans.contains(shape);
   }
   if (use == TuneUse::kLoad || complete) return tuning;
-  TERN_ASSIGN(auto report, measure_tuning(target, file, {}, progress));
+  TERN_ASSIGN(auto report, measure_tuning(target, file, std::move(stop), progress));
   if (!report) return tuning;
   return MachineTuning{report->threads, asked ? "asked" : "tuned",
                        diagnose::kept_plans(report->shapes), "measured"};

@@ -29,13 +29,16 @@ struct MachineTuning {
 
 // The threads and the plans for the file's matrices, as the option says. What is kept but cannot be
 // used is a line on standard error and no more, and so is a number of threads that was asked for
-// where another was found. Errors: those of diagnose::tune.
+// where another was found. Where `stop` was requested nothing is measured to its end, and the
+// caller is to end, too. Errors: those of measure_tuning.
 Result<MachineTuning> tuning_for(TuneUse use, const TuneTarget& target,
-                                 const format::GgufFile& file, Progress& progress);
+                                 const format::GgufFile& file, std::stop_token stop,
+                                 Progress& progress);
 
 // Measures the number of threads, where none is given, and the file's shapes, and keeps what was
 // found, beside what is kept of other shapes; where that fails, it is a line on standard error. No
-// value where `stop` was requested. Errors: those of diagnose::tune.
+// value where `stop` was requested. Errors: those of diagnose::tune; kUnsupported where the file
+// has no ternary matrices.
 Result<std::optional<diagnose::TuneReport>> measure_tuning(const TuneTarget& target,
                                                            const format::GgufFile& file,
                                                            std::stop_token stop,

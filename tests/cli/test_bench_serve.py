@@ -263,6 +263,13 @@ class BenchServeTest(CliTest):
         self.assertEqual(found["goodput"]["share"], 1.0)  # there is nothing between
         self.assertIsNone(self.bench(self.server(), "--requests", "1")["goodput"])
 
+    def test_a_load_with_nothing_to_report_is_no_success(self) -> None:
+        load = ("--duration", "0.3", "--warmup", "1000", "--output", "2")
+        outcome = tern("bench-serve", self.server().url, *load)
+        self.assertEqual(outcome.returncode, 2, outcome)
+        self.assertIn(b"found none beside", outcome.stderr)
+        self.assertIn(b"longer --duration, or a smaller --warmup", outcome.stderr)
+
     def test_a_duration_ends_the_sending(self) -> None:
         server = self.server()
         found = self.bench(server, "--duration", "0.5", "--clients", "2", "--output", "1")

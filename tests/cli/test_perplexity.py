@@ -72,6 +72,10 @@ class PerplexityTest(CliTest):
             (("-c", "1"), TEXT, 2, "context: expected 2 to 512, found 1"),
             (("-c", "513"), TEXT, 2, "context: expected 2 to 512, found 513"),
             (("-c", "8", "--stride", "8"), TEXT, 2, "stride: expected 1 to 7, found 8"),
+            (("--chunks", "-1"), TEXT, 2, "--chunks: Value -1 not in range 0 to"),
+            (("--chunks", "18446744073709551616"), TEXT, 2, "--chunks: Value 1844"),
+            (("--stride", "4294967296"), TEXT, 2, "--stride: Value 4294967296 not in range"),
+            (("--context", "-1"), TEXT, 2, "--context: Value -1 not in range 0 to"),
             ((), b"", 2, "text: expected at least 3 tokens"),
             (("-m", "/nowhere"), TEXT, 3, "/nowhere"),
         ):

@@ -1,11 +1,15 @@
 """How this machine reads matrices: `tern tune` and `--tune`."""
 
+import fcntl
 import json
+import os
 import shutil
+import struct
+import time
 from pathlib import Path
 from typing import Any
 
-from tern import MODEL, CliTest, Outcome, environment, main, tern
+from tern import MODEL, CliTest, Outcome, environment, interrupt, main, start, tern
 
 HEADER = 4096
 SHAPES = {(128, 256), (256, 256), (256, 768), (768, 256)}  # of the embedded model
@@ -90,6 +94,63 @@ class CommandTest(TuneTest):
         self.assertIsNone(json.loads(outcome.stdout)["kept_in"])
         self.assertRegex(outcome.stderr.decode(), r"\Atern: tuning: [^\n]+ is not kept\n\Z")
 
+    def test_two_at_once_forget_nothing_of_each_other(self) -> None:
+        models = []
+        for shape in ("large", "3b"):
+            models.append(self.folder / f"{shape}.gguf")
+            self.succeed("synth", "--shape", shape, "--layers", "1", "--type", "i2_s",
+                         "-o", models[-1])  # fmt: skip
+        self.tune(*SCALAR, "-t", "2")
+        (entry,) = self.entries()
+        before = entry.read_bytes()
+        self.tune(*SCALAR, "-t", "2", "-m", models[0])
+        of_both = entry.read_bytes()
+        # A process that has looked at the entry, and must wait before it may write.
+        lock = os.open(self.cache, os.O_RDONLY)
+        self.addCleanup(os.close, lock)
+        while True:
+            entry.write_bytes(before)
+            os.utime(entry, (0, 0))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            process = start("tune", *SCALAR, "-t", "2", "-m", models[1],
+                            env=environment(TERN_CACHE_DIR=str(self.cache)))  # fmt: skip
+            while entry.stat().st_mtime == 0 and process.poll() is None:
+                time.sleep(0.001)
+            other = self.folder / "other"  # meanwhile another process keeps its own
+            other.write_bytes(of_both)
+            other.chmod(0o600)
+            other.rename(entry)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            _, errors = process.communicate(timeout=100)
+            self.assertEqual(process.returncode, 0, errors)
+            if not errors:
+                break  # else this one was so late that the other had given up waiting
+        for model in (MODEL, *models):
+            report = self.run_model(*SCALAR, "-t", "2", "-m", model, "--tune", "auto")
+            self.assertEqual(report["tuning"], "loaded", model)
+
+    def test_an_interrupt_ends_it_whoever_measures(self) -> None:
+        model = self.folder / "model.gguf"
+        self.succeed("synth", "--shape", "large", "--layers", "1", "--type", "i2_s", "-o", model)
+        for command in (
+            ("tune",),
+            ("bench", "--tune", "full"),
+            ("run", "Once", "--tune", "full"),
+            ("perplexity", "-f", model, "--tune", "full", "--chunks", "1"),
+        ):
+            env = environment(TERN_CACHE_DIR=str(self.cache))
+            process = start(*command, "-m", model, "-t", "2", env=env)
+            time.sleep(0.5)
+            interrupt(process)
+            process.communicate(timeout=100)
+            self.assertEqual(process.returncode, 130, command)
+            self.assertEqual(self.entries(), [], command)
+
+    def test_a_file_without_ternary_matrices_is_refused(self) -> None:
+        empty = self.folder / "empty.gguf"
+        empty.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + bytes(8))
+        self.assert_fails(tern("tune", "-m", empty), 5, "empty.gguf", "found none")
+
     def test_usage(self) -> None:
         self.assert_fails(tern("tune", "-m", self.folder / "none"), 3, "none")
         self.assert_fails(tern("run", "x", "--tune", "perhaps"), 2, "perhaps")
@@ -165,6 +226,7 @@ class LoadingTest(TuneTest):
             damaged[offset] ^= 1
             entry.write_bytes(damaged)
             report = self.run_model(*SCALAR, notice="ignored, `tern tune` makes it again")
+            self.assertIn(str(self.cache), report["tuning"])
             self.assertEqual((report["text"], report["threads_from"]), (text, "cores"))
         entry.write_bytes(content[:-5])
         self.run_model(*SCALAR, notice="ignored")

@@ -186,6 +186,19 @@ TEST_F(Tune, ComparesWithinARound) {
   EXPECT_DOUBLE_EQ(ratio->upper, 0.9);
 }
 
+// Others that take the cores between two rounds make it longer, but not without end.
+TEST_F(Tune, ATimingThatTakesFarLongerThanPlannedEnds) {
+  options_.timed_seconds = 1e-3;  // a thousand matrices
+  options_.progress = [](std::uint64_t, std::uint64_t) { slowdown = 1000; };
+  const TimePoint start = now();
+  const ShapeTuning found = one();
+  EXPECT_EQ(found.candidates[found.kept].plan, kFast);
+  EXPECT_DOUBLE_EQ(found.candidates[found.kept].ratio->median, 0.9);
+  const std::size_t timings = 23 + 5 * 4;  // after the first round: of those that are exact
+  const auto most = timings * (20 + 16 * 1200e-3) * 1e-3;
+  EXPECT_LT(std::chrono::duration<double>(now() - start).count(), most + 50e-3);
+}
+
 TEST_F(Tune, WhatIsNotTheDefinitionIsNeverTimed) {
   const ShapeTuning found = one();
   for (const TuneCandidate& candidate : found.candidates) {

@@ -134,6 +134,10 @@ struct BenchReport {
 // rate / ceiling. Errors: kNumeric, naming `what`, where that is above 1.
 Result<double> share_of(std::string_view what, double rate, double ceiling);
 
+// The median over the turns of what share of the bytes read beside it each computed with, so many a
+// token. Errors: as share_of, with the bytes a second of the median.
+Result<double> decode_share(std::span<const DecodeTurn> turns, double bytes_a_token);
+
 // No value where `stop` was requested. Errors: those of loading and computing; kUsage for lengths
 // beyond the model's context; kNumeric for a disturbed machine and for a share above 1.
 Result<std::optional<BenchReport>> bench(const BenchOptions& options);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -231,22 +232,34 @@ class ShapeTuner {
   }
 
   // Of one matrix. Each timing goes on where the one before it ended, so that what a cache kept of
-  // its matrices helps none.
+  // its matrices helps none. A timing that takes far longer than planned ends early: where others
+  // took a core meanwhile, each barrier lasts a thousand times as long.
   double seconds(const Work& work) {
+    constexpr std::uint64_t kMatricesALook = 16;
     Span span(options_.now);
     const std::uint64_t first = next_;
-    next_ = (next_ + work.matrices) % found_.matrices;
+    std::atomic<std::uint64_t> end{work.matrices};
     pool_.run([&](ThreadPool::Worker& worker) {
       worker.barrier();
       span.begin();
-      for (std::uint64_t i = 0; i < work.matrices; ++i) {
+      const TimePoint latest = options_.now() + longest_timing();
+      for (std::uint64_t i = 0; i < end; ++i) {
         multiply(*options_.tier, (first + i) % found_.matrices, work.plan, work.tokens,
                  found_.shape.rows, worker);
+        const bool looks = worker.index() == 0 && (i + 1) % kMatricesALook == 0;
+        if (looks && options_.now() > latest) end = i + 1;  // all see it behind the barrier
         worker.barrier();
       }
       span.end();
     });
-    return span.seconds() / static_cast<double>(work.matrices);
+    next_ = (first + end) % found_.matrices;
+    return span.seconds() / static_cast<double>(end);
+  }
+
+  TimePoint::duration longest_timing() const {
+    constexpr double kMostTimes = 20.0;
+    return std::chrono::duration_cast<TimePoint::duration>(
+        std::chrono::duration<double>(kMostTimes * options_.timed_seconds));
   }
 
   // The seconds of each of `chosen`, round by round. Each round begins with another one, so that
