@@ -327,7 +327,8 @@ TEST(TuneReport, SaysWhatWasTriedKeptAndWhy) {
                            {{kOwn, true, 2e-6, std::nullopt},
                             {kFast, true, 1e-6, Quartiles{0.4, 0.5, 0.6, 25}},
                             {kWrong, false, 0.0, std::nullopt}},
-                           1});
+                           1,
+                           std::nullopt});
   EXPECT_EQ(to_text(report),
             "tern 1 on x\n"
             "640 x 2560: 3 candidates over 3 matrices, 1 NOT EXACT; kept five-trits, 1 stream, "
