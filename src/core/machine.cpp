@@ -38,25 +38,22 @@ std::optional<std::uint64_t> number_in(const fs::path& path) {
   return line ? to_number(*line) : std::nullopt;
 }
 
-// The bytes at a key of a file with lines such as "MemAvailable:  123 kB".
-std::optional<std::uint64_t> kib_at(const fs::path& path, std::string_view key) {
+// The number on the line that begins with a key, such as "btime " of "btime 1700000000".
+std::optional<std::uint64_t> number_at(const fs::path& path, std::string_view key) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     if (!line.starts_with(key)) continue;
-    const auto digits = line.find_first_of("0123456789");
+    const auto digits = line.find_first_of("0123456789", key.size());
     if (digits == std::string::npos) break;
-    if (const auto kib = to_number(std::string_view(line).substr(digits))) return *kib * 1024;
+    return to_number(std::string_view(line).substr(digits));
   }
   return std::nullopt;
 }
 
-// The number behind a key and a space, such as "btime ", that begin a line.
-std::optional<std::uint64_t> number_at(const fs::path& path, std::string_view key) {
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with(key)) return to_number(std::string_view(line).substr(key.size()));
-  }
-  return std::nullopt;
+// The bytes at a key of a file with lines such as "MemAvailable:  123 kB".
+std::optional<std::uint64_t> kib_at(const fs::path& path, std::string_view key) {
+  const auto kib = number_at(path, key);
+  return kib ? std::optional(*kib * 1024) : std::nullopt;
 }
 
 // The path of this process's cgroup in the hierarchy of `controller` ("" is cgroup v2).

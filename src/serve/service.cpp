@@ -135,6 +135,7 @@ class Service::Impl {
   const ServiceOptions options_;
   const std::shared_ptr<Probe> probe_;
   const Latency latency_;
+  const std::optional<double> start_ = process_start_seconds();  // of the process
   mutable std::mutex rules_mutex_;
   std::shared_ptr<const Rules> rules_ = std::make_shared<Rules>();
   std::atomic<bool> draining_{false};
@@ -277,9 +278,9 @@ void Service::Impl::metrics(const CallPtr& call) {
        std::chrono::duration<double>(state.since_step).count()},
       {"build_info", "What answers.", 1.0, {{"version", options_.build}, {"model", model_.id}}},
   };
-  if (const auto start = process_start_seconds()) {
+  if (start_) {
     gauges.push_back({"process.start_time_seconds",
-                      "When the process began, since 1970-01-01T00:00:00Z.", *start});
+                      "When the process began, since 1970-01-01T00:00:00Z.", *start_});
   }
   const auto rules = this->rules();
   if (const auto end = rules->policy.certificate_end) {

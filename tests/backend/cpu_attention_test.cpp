@@ -116,19 +116,33 @@ class Attention {
   }
 };
 
+// A sequence of `tokens` tokens, those of the plan from `first` on.
+std::vector<BatchRow> rows_of(std::size_t first, std::uint32_t tokens, KvCache& cache) {
+  must(cache.reserve(tokens));
+  std::vector<BatchRow> rows;
+  for (std::uint32_t i = 0; i < tokens; ++i) {
+    rows.push_back({static_cast<std::int32_t>(first + i), i, &cache});
+  }
+  return rows;
+}
+
+// A sequence whose keys and values are stored, in a pool of its own.
+struct Stored {
+  Stored(Attention& attention, KvType type, std::uint32_t tokens)
+      : pool(attention.backend_.make_pool(attention.plan_, type, KvPool::pages_for(tokens))),
+        cache(pool->make_cache()),
+        rows(rows_of(0, tokens, *cache)) {
+    must(attention.run(rows, false));
+  }
+
+  std::unique_ptr<KvPool> pool;
+  std::unique_ptr<KvCache> cache;
+  std::vector<BatchRow> rows;
+};
+
 class CpuAttentionTest : public ::testing::TestWithParam<std::uint32_t> {
  protected:
   CpuAttentionTest() : backend_(kernels::best_table(detect_cpu_features()), GetParam()) {}
-
-  // A sequence of `tokens` tokens, `first` among them.
-  std::vector<BatchRow> rows_of(std::size_t first, std::uint32_t tokens, KvCache& cache) const {
-    must(cache.reserve(tokens));
-    std::vector<BatchRow> rows;
-    for (std::uint32_t i = 0; i < tokens; ++i) {
-      rows.push_back({static_cast<std::int32_t>(first + i), i, &cache});
-    }
-    return rows;
-  }
 
   CpuBackend backend_;
 };
@@ -176,10 +190,8 @@ TEST_P(CpuAttentionTest, OfOneRowOverManyChunks) {
   Attention attention(backend_, {6, 2, 4}, kKeys);
   attention.make_plan();
   for (const KvType type : {KvType::kF16, KvType::kInt8}) {
-    const auto pool = backend_.make_pool(attention.plan_, type, KvPool::pages_for(kKeys));
-    const auto cache = pool->make_cache();
-    const auto rows = rows_of(0, kKeys, *cache);
-    must(attention.run(rows, false));
+    const Stored stored(attention, type, kKeys);
+    const auto& rows = stored.rows;
     const auto first = must(attention.run({rows.back()}));
     expect_near(first.data(), attention.expected(0, kKeys - 1), type == KvType::kF16 ? 1e-5 : 0.02);
     for (int again = 0; again < 20; ++again) ASSERT_EQ(must(attention.run({rows.back()})), first);
@@ -192,13 +204,8 @@ TEST(CpuAttention, OfAsManyChunksAsThereIsRoomFor) {
   CpuBackend backend(kernels::best_table(detect_cpu_features()), 2);
   Attention attention(backend, {1, 1, 4}, kKeys);
   attention.make_plan();
-  const auto pool = backend.make_pool(attention.plan_, KvType::kF16, KvPool::pages_for(kKeys));
-  const auto cache = pool->make_cache();
-  must(cache->reserve(kKeys));
-  std::vector<BatchRow> rows;
-  for (std::uint32_t i = 0; i < kKeys; ++i) rows.push_back({std::int32_t(i), i, cache.get()});
-  must(attention.run(rows, false));
-  const auto found = must(attention.run({rows.back()}));
+  const Stored stored(attention, KvType::kF16, kKeys);
+  const auto found = must(attention.run({stored.rows.back()}));
   expect_near(found.data(), attention.expected(0, kKeys - 1), 1e-5);
 }
 
@@ -242,10 +249,8 @@ TEST_P(CpuAttentionTest, OfRowsOfWhichSomeSeeAChunkMore) {
   for (float& k : attention.k_) k = std::abs(k);
   attention.make_plan();
   for (const KvType type : {KvType::kF16, KvType::kInt8}) {
-    const auto pool = backend_.make_pool(attention.plan_, type, KvPool::pages_for(kKeys));
-    const auto cache = pool->make_cache();
-    const auto rows = rows_of(0, kKeys, *cache);
-    must(attention.run(rows, false));
+    const Stored stored(attention, type, kKeys);
+    const auto& rows = stored.rows;
     const std::vector<BatchRow> last(rows.end() - 6, rows.end());
     const auto found = must(attention.run(last));
     for (std::size_t row = 0; row < last.size(); ++row) {
@@ -294,19 +299,15 @@ TEST(CpuAttention, OfWorkersWhoAreLate) {
     attention.make_plan();
     attention.attend_twice();
     for (const KvType type : {KvType::kF16, KvType::kInt8}) {
-      const auto pool = backend.make_pool(attention.plan_, type, KvPool::pages_for(kKeys));
-      const auto cache = pool->make_cache();
-      must(cache->reserve(kKeys));
-      std::vector<BatchRow> rows;
-      for (std::uint32_t i = 0; i < kKeys; ++i) rows.push_back({std::int32_t(i), i, cache.get()});
       first_is_slow = others_are_slow = false;
-      must(attention.run(rows, false));
-      const auto expected = must(attention.run({rows.back()}));
+      const Stored stored(attention, type, kKeys);
+      const std::vector<BatchRow> last{stored.rows.back()};
+      const auto expected = must(attention.run(last));
       for (const bool first : {true, false}) {
         first_is_slow = first;
         others_are_slow = !first;
         slow_calls = 0;
-        EXPECT_EQ(must(attention.run({rows.back()})), expected);
+        EXPECT_EQ(must(attention.run(last)), expected);
         const int slow = first ? 1 : static_cast<int>(threads) - 1;
         const int share = slow * kCalls / static_cast<int>(threads);
         EXPECT_GE(slow_calls, slow);

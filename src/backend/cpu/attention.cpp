@@ -44,6 +44,15 @@ struct Int8 {
   }
 };
 
+template <typename Function>
+void with_type(format::KvType type, const Function& function) {
+  if (type == format::KvType::kF16) {
+    function(F16());
+  } else {
+    function(Int8());
+  }
+}
+
 void make_empty(AttentionState& state, std::size_t width) {
   state.maximum = -std::numeric_limits<float>::infinity();
   state.sum = 0.0f;
@@ -271,19 +280,14 @@ void attend(const AttentionStep& step, ThreadPool::Worker& worker) {
   const std::span<const AttentionSection> sections = division.sections(worker.index());
   for (std::size_t i = 0; i < sections.size(); ++i) {
     const AttentionSection* next = i + 1 < sections.size() ? &sections[i + 1] : nullptr;
-    if (type_of(step, sections[i].unit) == format::KvType::kF16) {
-      attend_section<F16>(step, sections[i], next, worker.index());
-    } else {
-      attend_section<Int8>(step, sections[i], next, worker.index());
-    }
+    with_type(type_of(step, sections[i].unit), [&]<typename Type>(Type) {
+      attend_section<Type>(step, sections[i], next, worker.index());
+    });
   }
   if (division.shared_units() == 0) return;
   for_open(division, [&](const AttentionSection& section) {
-    if (type_of(step, section.unit) == format::KvType::kF16) {
-      help<F16>(step, section, worker.index());
-    } else {
-      help<Int8>(step, section, worker.index());
-    }
+    with_type(type_of(step, section.unit),
+              [&]<typename Type>(Type) { help<Type>(step, section, worker.index()); });
   });
   worker.barrier();
   for (std::size_t unit = 0; unit < division.shared_units(); ++unit) {

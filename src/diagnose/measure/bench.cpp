@@ -195,8 +195,9 @@ class Bench {
     TERN_ASSIGN(const std::optional<Repeated> found, counted("decode", once));
     if (!found) return {};
     report_.decode = Rate{*found, 0.0};
-    for (const std::size_t i : found->kept)
+    for (const std::size_t i : found->kept) {
       report_.decode_turns.push_back(turns[i + 1]);  // 0: not counted
+    }
     return {};
   }
 
