@@ -45,6 +45,15 @@ class TestSummaryTest(ToolTest):
         out = self.assert_summary(PASSED + FAILED, "", 1, "1 passed, 1 failed, 0 skipped")
         self.assertIn("failed: a.bad", out)
 
+    def test_a_failure_shows_the_end_of_its_output_below_the_skips(self) -> None:
+        text = "".join(f"line {i}\n" for i in range(40)) + "AssertionError: 1 != 2"
+        case = f'<testcase name="a.bad" status="fail"><system-out>{text}</system-out></testcase>'
+        result = self.summarise(case + SKIPPED + PASSED, "no-shared-data a.*  # why\n")
+        lines = result.stdout.splitlines()
+        self.assertIn("skipped: a.data: no vocabulary here", lines[0])
+        self.assertEqual(lines[1:3], ["failed: a.bad", "  | line 11"])
+        self.assertEqual(lines[-2], "  | AssertionError: 1 != 2")
+
     def test_a_program_that_is_missing_is_a_failure(self) -> None:
         out = self.assert_summary(PASSED + MISSING, "", 1, "1 passed, 1 failed, 0 skipped")
         self.assertIn("not run: a.gone", out)
