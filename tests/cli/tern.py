@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -94,12 +95,21 @@ class PacketPipe:
 
 
 def interrupt(process: subprocess.Popen[bytes]) -> None:
-    """Sends SIGINT and waits until the process has taken it."""
+    """Sends SIGINT once the process watches for it, and waits until the process has taken it."""
+    while process.poll() is None and not has_sigint(process, "SigBlk"):
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    status = Path(f"/proc/{process.pid}/status")
-    while status.exists() and "ShdPnd:\t0000000000000002" in status.read_text(encoding="ascii"):
+    while process.poll() is None and has_sigint(process, "ShdPnd"):
         time.sleep(0.01)
     time.sleep(0.1)
+
+
+def has_sigint(process: subprocess.Popen[bytes], mask: str) -> bool:
+    """Whether SIGINT is in this set of signals (proc(5)) of a process that was not waited for."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    found = re.search(rf"^{mask}:\t([0-9a-f]+)$", status, flags=re.MULTILINE)
+    assert found is not None, status
+    return bool(int(found[1], 16) >> (signal.SIGINT - 1) & 1)
 
 
 class CliTest(unittest.TestCase):

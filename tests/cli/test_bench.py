@@ -2,11 +2,10 @@
 
 import json
 import re
-import signal
 import time
 from typing import Any
 
-from tern import MODEL, CliTest, Outcome, environment, main, start, tern
+from tern import MODEL, CliTest, Outcome, environment, interrupt, main, start, tern
 
 SMALL = ("-p", "32", "-n", "8", "-d", "4", "-r", "3")
 
@@ -105,7 +104,7 @@ class BenchTest(CliTest):
     def test_interrupt_ends_it_without_a_report(self) -> None:
         process = start("bench", "-p", "0", "-n", "400", "-d", "1", "-r", "1000")
         time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
+        interrupt(process)
         output, errors = process.communicate(timeout=300)
         self.assertEqual((process.returncode, output, errors), (130, b"", b""))
 

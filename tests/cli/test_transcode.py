@@ -317,7 +317,7 @@ class TranscodeTest(CliTest):
         Model().write(folder, "online")
         output = self.folder / "out.gguf"
         process = start("transcode", folder, "-o", output, "--type", "iq2_bn", "-t", "1")
-        while not Path(f"{output}.journal").exists():
+        while process.poll() is None and not Path(f"{output}.journal").exists():
             time.sleep(0.001)
         interrupt(process)
         _, message = process.communicate()
