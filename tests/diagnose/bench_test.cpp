@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
 #include <random>
@@ -32,6 +33,24 @@ class Bench : public testing::Test {
     options_.read_budget = std::chrono::milliseconds(10);
   }
 
+  using Outcome = decltype(bench(BenchOptions{}));
+
+  // Other processes may disturb a ceiling so much that what is measured goes beyond it, which
+  // bench() says; then again.
+  static Outcome undisturbed(const std::function<Outcome()>& run) {
+    for (int i = 0; i < 20; ++i) {
+      auto outcome = run();
+      if (outcome.ok() ||
+          outcome.error().message.find("ceiling was disturbed") == std::string::npos) {
+        return outcome;
+      }
+    }
+    return run();
+  }
+  Outcome measured() const {
+    return undisturbed([this] { return bench(options_); });
+  }
+
   const test::TinyModel shape_{.layers = 1,
                                .hidden = 128,
                                .ffn = 256,
@@ -48,7 +67,7 @@ class Bench : public testing::Test {
 
 TEST_F(Bench, NumeratorsAreFormulasOfTheShape) {
   options_.head = model::HeadMode::kExact;
-  const auto outcome = bench(options_);
+  const auto outcome = measured();
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   ASSERT_TRUE(outcome->has_value());
   const BenchReport& report = **outcome;
@@ -64,7 +83,7 @@ TEST_F(Bench, NumeratorsAreFormulasOfTheShape) {
 }
 
 TEST_F(Bench, ACertifiedHeadReadsItsCopy) {
-  const auto outcome = bench(options_);
+  const auto outcome = measured();
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   const BenchReport& report = **outcome;
   EXPECT_TRUE(report.head.certified);
@@ -80,7 +99,7 @@ TEST_F(Bench, Int8KeysAndValuesCountWithTheirScales) {
   options_.kv_type = format::KvType::kInt8;
   options_.prefills = {};
   options_.batches = {1, 3};
-  const auto outcome = bench(options_);
+  const auto outcome = measured();
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   const BenchReport& report = **outcome;
   EXPECT_EQ(report.kv_type, format::KvType::kInt8);
@@ -90,7 +109,7 @@ TEST_F(Bench, Int8KeysAndValuesCountWithTheirScales) {
 
 TEST_F(Bench, MeasuresAllAndSharesAreShares) {
   options_.batches = {2, 3};
-  const auto outcome = bench(options_);
+  const auto outcome = measured();
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   const BenchReport& report = **outcome;
   ASSERT_TRUE(report.prefills.size() == 2 && report.decode && report.batches.size() == 2);
@@ -138,7 +157,7 @@ TEST_F(Bench, MeasuresAllAndSharesAreShares) {
 TEST_F(Bench, WhatIsNotAskedForIsNotMeasured) {
   options_.prefills = {};
   options_.path.clear();
-  auto outcome = bench(options_);
+  auto outcome = measured();
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   EXPECT_TRUE((*outcome)->prefills.empty());
   EXPECT_TRUE((*outcome)->batches.empty());
@@ -146,7 +165,7 @@ TEST_F(Bench, WhatIsNotAskedForIsNotMeasured) {
   EXPECT_FALSE((*outcome)->load.cold.has_value());
   options_.prefills = {8, 5};
   options_.decode = 0;
-  outcome = bench(options_);
+  outcome = measured();
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   EXPECT_EQ((*outcome)->prefills.size(), 2u);
   EXPECT_FALSE((*outcome)->decode.has_value());
@@ -167,7 +186,7 @@ TEST_F(Bench, TheLargerOfTwoCeilingsCounts) {
 TEST_F(Bench, TheCeilingOfASmallModelIsThatOfACache) {
   options_.read_buffer = 256u << 20;
   options_.read_budget = std::chrono::milliseconds(0);
-  const auto outcome = bench(options_);
+  const auto outcome = measured();
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   EXPECT_LT((*outcome)->ceilings.read().buffer_bytes, 1u << 20);
 }
@@ -178,13 +197,15 @@ TEST_F(Bench, TimeThatWasStolenIsReportedWhereItIsKnown) {
     time.stolen += 1;
     return std::optional(time);
   };
-  auto outcome = bench(options_);
+  auto outcome = measured();
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   EXPECT_DOUBLE_EQ((*outcome)->stolen_share.value(), 0.001);
-  options_.repetitions.clock = [asked = 0]() mutable {
-    return asked++ == 0 ? std::optional<CpuTime>() : std::optional(CpuTime{});
-  };
-  outcome = bench(options_);
+  outcome = undisturbed([this] {
+    options_.repetitions.clock = [asked = 0]() mutable {
+      return asked++ == 0 ? std::optional<CpuTime>() : std::optional(CpuTime{});
+    };
+    return bench(options_);
+  });
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   EXPECT_FALSE((*outcome)->stolen_share.has_value());
 }
@@ -196,14 +217,17 @@ TEST_F(Bench, AReadingFromWhichTimeWasStolenIsMadeAgain) {
   options_.path.clear();
   const auto run = [&](int disturbed) {  // that many readings, the first ones
     int asked = 0;
-    options_.repetitions.clock = [&asked, disturbed, time = CpuTime{}]() mutable {
-      const bool ends = ++asked % 2 != 0;  // the first of all begins the run
-      const std::uint64_t stolen = ends && asked <= 1 + 2 * disturbed ? 90u : 0u;
-      time.total += 1000;
-      time.stolen += asked == 1 ? 0 : stolen;
-      return std::optional(time);
-    };
-    auto outcome = bench(options_);
+    auto outcome = undisturbed([&] {
+      asked = 0;
+      options_.repetitions.clock = [&asked, disturbed, time = CpuTime{}]() mutable {
+        const bool ends = ++asked % 2 != 0;  // the first of all begins the run
+        const std::uint64_t stolen = ends && asked <= 1 + 2 * disturbed ? 90u : 0u;
+        time.total += 1000;
+        time.stolen += asked == 1 ? 0 : stolen;
+        return std::optional(time);
+      };
+      return bench(options_);
+    });
     return std::pair(std::move(outcome), asked);
   };
   const auto [quiet, asked] = run(0);
@@ -247,7 +271,7 @@ TEST_F(Bench, ProgressIsOfTheCountThatItSays) {
   options_.progress = [&](std::string_view step, std::uint64_t done, std::uint64_t total) {
     last[std::string(step)] = {done, total};
   };
-  ASSERT_TRUE(bench(options_).ok());
+  ASSERT_TRUE(measured().ok());
   EXPECT_EQ(last["ceilings"], std::pair(1ul, 2ul));
   for (const char* step : {"prefill", "decode", "batch of 2", "warm load", "cold load"}) {
     EXPECT_EQ(last[step], std::pair(3ul, 4ul)) << step;  // one ahead of three that count
@@ -258,10 +282,10 @@ TEST_F(Bench, TheWholeContextMayBeMeasuredAndNoMore) {
   options_.prefills = {};
   options_.depth = 60;
   options_.batches = {1};
-  const auto outcome = bench(options_);
+  const auto outcome = measured();
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
   options_.depth = 61;
-  EXPECT_FALSE(bench(options_).ok());
+  EXPECT_FALSE(measured().ok());
 }
 
 TEST_F(Bench, MoreSequencesThanThereIsRoomForAreAnError) {
@@ -295,7 +319,7 @@ TEST_F(Bench, NumbersThatFailInABatchAreAnError) {
     return true;
   };
   options_.path = path_ = test::write_tiny_model(directory_.path(), broken).string();
-  const auto outcome = bench(options_);
+  const auto outcome = measured();
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
   EXPECT_EQ(outcome.error().to_string().find("ceiling"), std::string::npos);
