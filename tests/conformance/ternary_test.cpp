@@ -144,29 +144,42 @@ TEST(TernaryTmm, TakesTileRegistersFromTheGivenNumberOfTokensOn) {
 #endif
 
 // Every byte that the packing of five trits has, in each position of a tile.
+// For one token, for some that share registers, and for a panel; each other token is negative.
 TEST_P(TernaryTier, FiveTritsUnpackFromEveryByte) {
   if (!tier().five_trits) return;
+  constexpr std::size_t kMost = 9;
   std::vector<std::uint8_t> codes(kTileBytes);
   for (std::size_t position = 0; position < kTileBytes; ++position) {
+    std::vector<std::int8_t> q(kMost * kFiveTritColumns);
+    std::vector<std::int32_t> sums(kMost);
+    for (std::size_t token = 0; token < kMost; ++token) {
+      const int sign = token % 2 == 0 ? 1 : -1;
+      for (std::size_t plane = 0; plane < 5; ++plane) {
+        q[token * kFiveTritColumns + plane * 4 + position % 4] =
+            static_cast<std::int8_t>(sign * (1 << plane));
+      }
+      sums[token] = sign * 31;
+    }
+    const std::vector<float> ones(kMost, 1.0f);
+    const QuantizedRows x{q.data(), kFiveTritColumns, ones.data(), sums.data()};
     for (unsigned byte = 0; byte < 252; ++byte) {
       if (byte % 28 == 27) continue;
       std::fill(codes.begin(), codes.end(), std::uint8_t{255});  // neighbours must not matter
       codes[position] = static_cast<std::uint8_t>(byte);
       const TernaryTiles w{codes.data(), 1, 1.0f, Packing::kFiveTrits};
-      std::vector<std::int8_t> q(kFiveTritColumns);
-      for (std::size_t plane = 0; plane < 5; ++plane) {
-        q[plane * 4 + position % 4] = static_cast<std::int8_t>(1 << plane);
-      }
-      const float one = 1.0f;
-      const std::int32_t sum = 31;
-      const QuantizedRows x{q.data(), q.size(), &one, &sum};
-      float found[kTileRows];
-      tier().ternary_linear(w, kTileRows, x, 1, found, kTileRows);
       const int pair = static_cast<int>(byte / 28);
       const int rest = static_cast<int>(byte % 28);
       const int expected =
           pair / 3 + pair % 3 * 2 + rest / 9 * 4 + rest / 3 % 3 * 8 + rest % 3 * 16 - 31;
-      ASSERT_EQ(found[position / 4], static_cast<float>(expected)) << position << ": " << byte;
+      for (const std::size_t tokens : {std::size_t{1}, std::size_t{2}, kMost}) {
+        float found[kMost * kTileRows];
+        tier().ternary_linear(w, kTileRows, x, tokens, found, kTileRows);
+        for (std::size_t token = 0; token < tokens; ++token) {
+          ASSERT_EQ(found[token * kTileRows + position / 4],
+                    static_cast<float>(token % 2 == 0 ? expected : -expected))
+              << position << ": " << byte << ", token " << token << " of " << tokens;
+        }
+      }
     }
   }
 }

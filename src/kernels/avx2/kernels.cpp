@@ -18,7 +18,6 @@ namespace {
 
 using Narrow = __m256i;
 
-inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kBatchTokens = 4;
 inline constexpr int kDecodeGroups = 2;
@@ -85,6 +84,8 @@ TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
 TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
   return widen_add(acc, _mm256_maddubs_epi16(_mm256_abs_epi8(keys), _mm256_sign_epi8(query, keys)));
 }
+
+#include "kernels/generic/two_bits_only.h"
 
 #include "kernels/generic/bodies.h"
 

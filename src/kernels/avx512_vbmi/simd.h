@@ -21,6 +21,7 @@ inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit la
 struct Lookup {
   alignas(64) std::uint8_t first[2][64];
   alignas(64) std::uint8_t group[64];
+  alignas(64) std::uint8_t group_and_first[64];  // of 28 times the group six bits; two: the code
   alignas(64) std::uint8_t rest[3][64];
 };
 
@@ -31,6 +32,7 @@ consteval Lookup make_lookup() {
     table.first[0][i] = static_cast<std::uint8_t>(group / 3);
     table.first[1][i] = static_cast<std::uint8_t>(group % 3);
     table.group[i] = static_cast<std::uint8_t>(28 * group);
+    table.group_and_first[i] = static_cast<std::uint8_t>(28 * group % 64 + group / 3 * 64);
     table.rest[0][i] = static_cast<std::uint8_t>(i / 9 % 3);
     table.rest[1][i] = static_cast<std::uint8_t>(i / 3 % 3);
     table.rest[2][i] = static_cast<std::uint8_t>(i % 3);
@@ -53,3 +55,19 @@ TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane, Packing packing) 
   const __m512i rest = _mm512_sub_epi8(packed, look_up(kLookup.group, upper));
   return look_up(kLookup.rest[plane - 2], rest);
 }
+
+inline constexpr int kFirstShift =
+    6;  // the first plane of load_plane_of_one is 2^6 times its codes
+
+// A permutation ignores the upper two bits of what is left once the group is taken off, so they are
+// free for the first code, which needs no look-up then.
+TERN_INLINE Codes load_plane_of_one(const std::uint8_t* p, int plane, Packing packing) {
+  if (packing == Packing::kTwoBits) return load_two_bits(p, plane);
+  const __m512i packed = _mm512_loadu_si512(p);
+  const __m512i upper = _mm512_srli_epi16(packed, 2);
+  if (plane == 1) return look_up(kLookup.first[1], upper);
+  const __m512i group_and_first = look_up(kLookup.group_and_first, upper);
+  if (plane == 0) return _mm512_and_si512(group_and_first, _mm512_set1_epi8(-1 << kFirstShift));
+  return look_up(kLookup.rest[plane - 2], _mm512_sub_epi8(packed, group_and_first));
+}
+TERN_INLINE Wide unscaled(Wide sum) { return _mm512_srai_epi32(sum, kFirstShift); }

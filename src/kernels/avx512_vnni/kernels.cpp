@@ -16,7 +16,6 @@ namespace {
 
 #include "kernels/avx512_vnni/simd.h"
 
-inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 4;
 inline constexpr int kBatchTokens = 6;
 inline constexpr int kDecodeGroups = 2;
@@ -32,6 +31,8 @@ inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit la
 TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane, Packing) {
   return load_two_bits(p, plane);
 }
+
+#include "kernels/generic/two_bits_only.h"
 
 #include "kernels/generic/bodies.h"
 

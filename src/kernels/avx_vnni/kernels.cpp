@@ -20,7 +20,6 @@ namespace {
 
 using Narrow = __m256i;
 
-inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kBatchTokens = 6;
 inline constexpr int kDecodeGroups = 2;
@@ -70,6 +69,8 @@ TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
 TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
   return multiply_add(acc, keys, query);
 }
+
+#include "kernels/generic/two_bits_only.h"
 
 #include "kernels/generic/bodies.h"
 

@@ -15,7 +15,9 @@
 // base 128) and join_digits (high * 128 + low); pin() keeps one in its register, where compilers
 // would copy sums from one to another.
 // Dot products: load_plane(p, plane, packing) gives Codes, four columns of kVectorRows rows, in a
-// packing that the tier has (kFiveTrits: whether it has that one); broadcast_quad the four
+// packing that the tier has (kFiveTrits: whether it has that one; without it, two_bits_only.h);
+// load_plane_of_one the same, but scales the first plane of five trits, and unscaled() makes of a
+// Wide of such products one of the codes'; broadcast_quad the four
 // activations of a token; multiply_add accumulates their dot products into a Narrow, of which
 // widen_add makes a Wide (int32) at least every kTilesPerDrain tiles; scaled_difference is
 // f32(acc - sum) * factor. Of int8 pages: load_values and load_keys give Codes, dot_values and

@@ -41,6 +41,14 @@ TERN_INLINE ReadPattern pattern_of(const TernaryTiles& w) {
   return {kDecodeGroups, kPrefetchBytes};
 }
 
+// Which of its kDecodeChains sums a vector adds a plane to, of one token: they take turns, but the
+// first plane of five trits is scaled and has the last one for itself.
+constexpr int chain_of(Packing packing, int plane) {
+  if (packing == Packing::kTwoBits) return plane % kDecodeChains;
+  constexpr int kOthers = kFiveTrits ? kDecodeChains - 1 : 1;
+  return plane == 0 ? kDecodeChains - 1 : plane % kOthers;
+}
+
 // `groups` groups of rows, `group_step` apart from `group` on, times `tokens` tokens, over the
 // whole width. Packing and counts are constants at each call, so the loops unroll and the
 // accumulators live in registers.
@@ -82,14 +90,15 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
         Codes plane[kMaxVectors];
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; ++v) {
-          plane[v] = load_plane(codes[v] + tile * kTileBytes, p, packing);
+          const std::uint8_t* at = codes[v] + tile * kTileBytes;
+          plane[v] = tokens == 1 ? load_plane_of_one(at, p, packing) : load_plane(at, p, packing);
         }
 #pragma GCC unroll 8
         for (int t = 0; t < tokens; ++t) {
           const Quad quad = broadcast_quad(b.x.values + t * b.x.stride + (tile * planes + p) * 4);
 #pragma GCC unroll 8
           for (int v = 0; v < vectors; ++v) {
-            Narrow& sum = narrow[v][tokens == 1 ? p % kDecodeChains : t];
+            Narrow& sum = narrow[v][tokens == 1 ? chain_of(packing, p) : t];
             sum = multiply_add(sum, plane[v], quad);
           }
         }
@@ -100,7 +109,11 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
 #pragma GCC unroll 8
       for (int c = 0; c < chains; ++c) {
         Wide& sum = wide[v][tokens == 1 ? 0 : c];
-        sum = widen_add(sum, narrow[v][c]);
+        if (tokens == 1 && planes == 5 && c == chain_of(packing, 0)) {
+          sum = add_ints(sum, unscaled(widen_add(wide_zero(), narrow[v][c])));
+        } else {
+          sum = widen_add(sum, narrow[v][c]);
+        }
       }
     }
   }

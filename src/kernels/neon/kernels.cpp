@@ -21,7 +21,6 @@ struct Narrow {
   int16x8_t high;  // rows 2 and 3
 };
 
-inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kBatchTokens = 4;
 inline constexpr int kDecodeGroups = 1;
@@ -63,6 +62,8 @@ TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
       acc, {vmull_s8(vget_low_s8(values), vget_low_s8(digits)), vmull_high_s8(values, digits)});
 }
 TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) { return dot_values(acc, keys, query); }
+
+#include "kernels/generic/two_bits_only.h"
 
 #include "kernels/generic/bodies.h"
 

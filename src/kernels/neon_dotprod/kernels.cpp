@@ -16,7 +16,6 @@ namespace {
 
 #include "kernels/neon/sdot.h"
 
-inline constexpr bool kFiveTrits = false;
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kBatchTokens = 6;
 inline constexpr int kDecodeGroups = 2;
@@ -27,6 +26,8 @@ inline constexpr int kScanQueries = 4;
 inline constexpr int kMaxVectors = 16;
 inline constexpr int kCeilingChains = 16;
 inline constexpr std::size_t kPrefetchBytes = 1024;
+
+#include "kernels/generic/two_bits_only.h"
 
 #include "kernels/generic/bodies.h"
 
