@@ -148,20 +148,21 @@ TEST(TernaryTmm, TakesTileRegistersFromTheGivenNumberOfTokensOn) {
 TEST_P(TernaryTier, FiveTritsUnpackFromEveryByte) {
   if (!tier().five_trits) return;
   constexpr std::size_t kMost = 9;
+  const std::size_t stride = padded_columns(kFiveTritColumns);
   std::vector<std::uint8_t> codes(kTileBytes);
   for (std::size_t position = 0; position < kTileBytes; ++position) {
-    std::vector<std::int8_t> q(kMost * kFiveTritColumns);
+    std::vector<std::int8_t> q(kMost * stride);
     std::vector<std::int32_t> sums(kMost);
     for (std::size_t token = 0; token < kMost; ++token) {
       const int sign = token % 2 == 0 ? 1 : -1;
       for (std::size_t plane = 0; plane < 5; ++plane) {
-        q[token * kFiveTritColumns + plane * 4 + position % 4] =
+        q[token * stride + plane * 4 + position % 4] =
             static_cast<std::int8_t>(sign * (1 << plane));
       }
       sums[token] = sign * 31;
     }
     const std::vector<float> ones(kMost, 1.0f);
-    const QuantizedRows x{q.data(), kFiveTritColumns, ones.data(), sums.data()};
+    const QuantizedRows x{q.data(), stride, ones.data(), sums.data()};
     for (unsigned byte = 0; byte < 252; ++byte) {
       if (byte % 28 == 27) continue;
       std::fill(codes.begin(), codes.end(), std::uint8_t{255});  // neighbours must not matter
