@@ -15,9 +15,9 @@ std::uint64_t logit_row_bytes(const model::Model& model) {
   return std::uint64_t{model.config().vocab} * sizeof(float);
 }
 
-// The context that was asked for, 0 being the model's own.
-Result<std::uint32_t> checked_context(const model::Model& model, std::uint32_t wanted) {
-  const std::uint32_t trained = model.config().context;
+}  // namespace
+
+Result<std::uint32_t> checked_context(std::uint32_t wanted, std::uint32_t trained) {
   if (wanted > trained) {
     return Error{ErrorCode::kUsage,
                  "expected at most " + std::to_string(trained) +
@@ -27,10 +27,9 @@ Result<std::uint32_t> checked_context(const model::Model& model, std::uint32_t w
   return wanted == 0 ? trained : wanted;
 }
 
-}  // namespace
-
 Result<Sequence> Sequence::create(const model::Model& model, const SequenceOptions& options) {
-  TERN_ASSIGN(const std::uint32_t context, checked_context(model, options.context));
+  TERN_ASSIGN(const std::uint32_t context,
+              checked_context(options.context, model.config().context));
   if (options.prefill_chunk == 0) {
     return Error{ErrorCode::kUsage, "expected at least 1 token, found 0", "prefill chunk"};
   }
@@ -48,7 +47,8 @@ Result<Sequence> Sequence::create(const model::Model& model, const SequenceOptio
 }
 
 Result<Sequence> Sequence::create(Stepper& stepper, std::uint32_t context) {
-  TERN_ASSIGN(const std::uint32_t checked, checked_context(stepper.model(), context));
+  TERN_ASSIGN(const std::uint32_t checked,
+              checked_context(context, stepper.model().config().context));
   return Sequence(stepper, checked);
 }
 

@@ -28,6 +28,10 @@ struct SequenceOptions {
   format::KvType kv_type = format::KvType::kF16;  // of the keys and values that it remembers
 };
 
+// The context that was asked for, in tokens, 0 being what the model was trained for. Errors: kUsage
+// for more than that.
+Result<std::uint32_t> checked_context(std::uint32_t wanted, std::uint32_t trained);
+
 class Sequence {
  public:
   // Receives the logits after the token at `position`.

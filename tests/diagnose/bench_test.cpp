@@ -327,6 +327,9 @@ TEST_F(Bench, NumbersThatFailInABatchAreAnError) {
 
 TEST_F(Bench, ALengthBeyondTheContextIsAnError) {
   options_.prefills = {65};
+  options_.progress = [](std::string_view step, std::uint64_t, std::uint64_t) {
+    ADD_FAILURE() << "begun: " << step;
+  };
   const auto outcome = bench(options_);
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);

@@ -61,6 +61,7 @@ class Bench {
   Result<void> describe() {
     TERN_ASSIGN(const format::GgufFile file, options_.open());
     TERN_ASSIGN(const arch::DecoderConfig config, arch::read_decoder_config(file));
+    TERN_TRY(engine::checked_context(longest(), config.context));  // before minutes of measuring
     report_.model = config.name;
     report_.architecture = config.architecture;
     report_.source = file.source();
