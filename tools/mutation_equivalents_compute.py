@@ -188,7 +188,13 @@ KERNELS: dict[tuple[str, str, str], str] = {
     ),
     ("kernels.cpp", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
     ("kernels.cpp", "bound", "weight >= 0.0f"): "a zero of either sign is one",
-    ("simd.h", "bound", "i <= 64"): "compilers compute the table, without the switch",
+    **dict.fromkeys(
+        (
+            ("simd.h", "bound", "i <= 64"),
+            ("simd.h", "sign", "28 * group % 64 - group / 3 * 64"),
+        ),
+        "compilers compute the table, without the switch",
+    ),
     ("float_body.h", "bound", "g[i] >= 0.0f"): "a zero of either sign is squared",
     ("kernels.cpp", "bound", "x >= kExpHigh"): "decides between infinity and a NaN alone",
 }
