@@ -144,7 +144,8 @@ TEST(TernaryTmm, TakesTileRegistersFromTheGivenNumberOfTokensOn) {
 #endif
 
 // Every byte that the packing of five trits has, in each position of a tile.
-// For one token, for some that share registers, and for a panel; each other token is negative.
+// For one token, for some that share registers, and for a panel; the first is negative, and so is
+// each other one.
 TEST_P(TernaryTier, FiveTritsUnpackFromEveryByte) {
   if (!tier().five_trits) return;
   constexpr std::size_t kMost = 9;
@@ -154,7 +155,7 @@ TEST_P(TernaryTier, FiveTritsUnpackFromEveryByte) {
     std::vector<std::int8_t> q(kMost * stride);
     std::vector<std::int32_t> sums(kMost);
     for (std::size_t token = 0; token < kMost; ++token) {
-      const int sign = token % 2 == 0 ? 1 : -1;
+      const int sign = token % 2 == 0 ? -1 : 1;
       for (std::size_t plane = 0; plane < 5; ++plane) {
         q[token * stride + plane * 4 + position % 4] =
             static_cast<std::int8_t>(sign * (1 << plane));
@@ -177,7 +178,7 @@ TEST_P(TernaryTier, FiveTritsUnpackFromEveryByte) {
         tier().ternary_linear(w, kTileRows, x, tokens, found, kTileRows);
         for (std::size_t token = 0; token < tokens; ++token) {
           ASSERT_EQ(found[token * kTileRows + position / 4],
-                    static_cast<float>(token % 2 == 0 ? expected : -expected))
+                    static_cast<float>(token % 2 == 0 ? -expected : expected))
               << position << ": " << byte << ", token " << token << " of " << tokens;
         }
       }
