@@ -2,7 +2,10 @@
 
 import json
 import os
+import shlex
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,20 @@ TERN = ROOT / "build/release/src/cli/tern"
 THREADS = 2
 
 
+def stdout_of(command: Sequence[str | Path], **options: Any) -> str:
+    """What a program wrote. One that fails has said why on stderr, and ends the claim."""
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, **options)
+    if run.returncode != 0:
+        sys.exit(f"exit status {run.returncode} of {shlex.join(map(str, command))}")
+    return run.stdout
+
+
 def synthetic_2b4t(context: int | None = None) -> str:
     """The path of a model with the shape of BitNet b1.58 2B-4T in I2_S with an f16 head."""
     command = [ROOT / "bench/synthetic_model", "2b4t", "i2_s", "f16"]
     if context is not None:
         command.append(str(context))
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return stdout_of(command).strip()
 
 
 def tern_bench(
@@ -34,8 +45,7 @@ def tern_bench(
     command += arguments
     if cores:
         command = ["taskset", "-c", ",".join(map(str, cores)), *command]
-    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=variables)
-    found = json.loads(run.stdout)
+    found = json.loads(stdout_of(command, env=variables))
     assert isinstance(found, dict)
     return found
 

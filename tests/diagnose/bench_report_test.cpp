@@ -38,7 +38,7 @@ BenchReport report() {
   r.decode = Rate{{{19.0, 20.0, 21.0, 7}, 0}, 0.8};
   r.decode_turns = {{19.0, 23e9}, {20.0, 25e9}, {21.0, 26e9}};
   r.load.warm = {{0.4, 0.5, 0.6, 7}, 0};
-  r.load.cold = {{1.4, 1.5, 1.6, 7}, 0};
+  r.load.cold = {{1.4, 1.5, 1.6, 7}, 14, {}, 0.021};
   r.load.cold_resident_share = 0.25;
   r.rss_bytes = 1'300'000'000;
   r.rss_excludes_probe = true;
@@ -55,29 +55,34 @@ TEST(BenchReport, JsonHasTheKeysThatStay) {
     "model": "a model", "architecture": "bitnet-b1.58", "source": "a.gguf",
     "tier": "fast", "threads": 2, "tuning": "loaded",
     "prefill": {"tokens": 512, "chunk": 256, "tokens_per_s": 100.0, "lower_quartile": 90.0,
-                "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "share": 0.5,
+                "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "stolen_share": 0.0,
+       "share": 0.5,
                 "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000},
     "prefills": [
       {"tokens": 512, "chunk": 256, "tokens_per_s": 100.0, "lower_quartile": 90.0,
-       "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "share": 0.5,
+       "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "stolen_share": 0.0,
+       "share": 0.5,
        "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000},
       {"tokens": 64, "chunk": 64, "tokens_per_s": 80.0, "lower_quartile": 70.0,
-       "upper_quartile": 90.0, "repetitions": 7, "discarded": 0, "share": 0.4,
+       "upper_quartile": 90.0, "repetitions": 7, "discarded": 0, "stolen_share": 0.0,
+       "share": 0.4,
        "shares": {"slow": 1.6, "fast": 0.4}, "macs_per_token": 2000000000}],
     "batches": [
       {"sequences": 16, "tokens_per_s": 160.0, "lower_quartile": 150.0, "upper_quartile": 170.0,
-       "repetitions": 7, "discarded": 0, "share": 0.6, "token_s": 0.1, "times_one": 8.0}],
+       "repetitions": 7, "discarded": 0, "stolen_share": 0.0, "share": 0.6,
+       "token_s": 0.1, "times_one": 8.0}],
     "decode": {"tokens": 128, "depth": 16, "tokens_per_s": 20.0, "lower_quartile": 19.0,
-               "upper_quartile": 21.0, "repetitions": 7, "discarded": 0, "share": 0.8,
+               "upper_quartile": 21.0, "repetitions": 7, "discarded": 0, "stolen_share": 0.0,
+               "share": 0.8,
                "bytes_per_token": 1000000000, "read_bytes_per_s": 25e9, "kv": "int8",
                "kv_bytes_per_token": 5000000, "share_with_kv": 0.804},
     "head": {"mode": "certified", "bytes": 657000000, "copy_bytes": 330000000,
              "exact_rows_per_token": 45.25},
     "load_s": 0.5,
     "load": {"warm": {"s": 0.5, "lower_quartile": 0.4, "upper_quartile": 0.6, "repetitions": 7,
-                      "discarded": 0},
+                      "discarded": 0, "stolen_share": 0.0},
              "cold": {"s": 1.5, "lower_quartile": 1.4, "upper_quartile": 1.6, "repetitions": 7,
-                      "discarded": 0, "resident_share": 0.25}},
+                      "discarded": 14, "stolen_share": 0.021, "resident_share": 0.25}},
     "rss_bytes": 1300000000, "rss_excludes_probe": true, "kv_bytes": 40000000,
     "stolen_share": 0.001,
     "ceilings": {"read_bytes_per_s": 25e9, "read_before_bytes_per_s": 24e9,
@@ -117,8 +122,8 @@ TEST(BenchReport, TextShowsEachFigureBesideItsCeiling) {
             "batch    16 sequences: 160 tok/s [150, 170], 100 ms a token of each, 60.0% of the "
             "limit, 8.00 times one\n"
             "head     certified, a copy of 330.0 MB; 45.2 rows a token computed exactly\n"
-            "load     warm 0.5 s [0.4, 0.6], cold 1.5 s [1.4, 1.6], of which the kernel kept up to "
-            "25.0% cached\n"
+            "load     warm 0.5 s [0.4, 0.6], cold 1.5 s [1.4, 1.6, 14 disturbed discarded, up to "
+            "2.1% stolen from the rest], of which the kernel kept up to 25.0% cached\n"
             "memory   1300.0 MB at most, 40.0 MB of keys and values among them\n"
             "stolen   0.10% of the machine's time\n"
             "read     25.00 GB/s (24.00 before, 25.00 after; 4 streams a thread, prefetched, 2048 "

@@ -9,11 +9,11 @@ namespace tern::diagnose {
 namespace {
 
 TEST(Disturbance, IsMoreThanOnePercentAndMoreThanOneJiffy) {
-  EXPECT_FALSE(is_disturbed({0, 0}, {1000, 10}));  // 1%
-  EXPECT_TRUE(is_disturbed({0, 0}, {1000, 11}));
-  EXPECT_FALSE(is_disturbed({0, 0}, {10, 1}));  // 10%, but a jiffy says nothing
-  EXPECT_TRUE(is_disturbed({0, 0}, {10, 2}));
-  EXPECT_TRUE(is_disturbed({5000, 70}, {5100, 72}));
+  EXPECT_EQ(disturbance({0, 0}, {1000, 10}), 0.0);  // 1%
+  EXPECT_EQ(disturbance({0, 0}, {1000, 11}), 0.011);
+  EXPECT_EQ(disturbance({0, 0}, {10, 1}), 0.0);  // 10%, but a jiffy says nothing
+  EXPECT_EQ(disturbance({0, 0}, {10, 2}), 0.2);
+  EXPECT_EQ(disturbance({5000, 70}, {5100, 72}), 0.02);
 }
 
 // A clock of two readings a repetition: `stolen[i]` jiffies of 100 are stolen in repetition i.
@@ -48,6 +48,32 @@ TEST(Repeat, DisturbedRepetitionsAreMadeAgainAndCounted) {
   EXPECT_EQ((*found)->value.median, 3.0);
   EXPECT_EQ((*found)->value.upper, 4.0);
   EXPECT_EQ((*found)->kept, (std::vector<std::size_t>{0, 2, 4}));
+  EXPECT_EQ((*found)->disturbance, 0.0);
+}
+
+TEST(Repeat, WhereTooFewAreUndisturbedTheLeastDisturbedCount) {
+  // Of twelve: one at 0%, three at 4% (the earliest is the second), all else beyond what counts.
+  const auto found =
+      repeat("x", with_stolen(4, {9, 4, 50, 4, 6, 0, 9, 50, 9, 4, 7, 8}), counting());
+  ASSERT_TRUE(found.ok() && found->has_value());
+  EXPECT_EQ((*found)->kept, (std::vector<std::size_t>{1, 3, 5, 9}));
+  EXPECT_EQ((*found)->discarded, 8u);
+  EXPECT_EQ((*found)->value.median, 5.0);  // of 2, 4, 6 and 10
+  EXPECT_EQ((*found)->disturbance, 0.04);
+}
+
+TEST(Repeat, OfEquallyDisturbedOnesTheEarlierCount) {
+  const auto found = repeat("x", with_stolen(2, {5, 5, 3}), counting());
+  ASSERT_TRUE(found.ok() && found->has_value());
+  EXPECT_EQ((*found)->kept, (std::vector<std::size_t>{2, 5}));
+  EXPECT_EQ((*found)->disturbance, 0.03);
+}
+
+TEST(Repeat, OneThatLostMoreThanCanBeBorneIsAnError) {
+  EXPECT_TRUE(repeat("x", with_stolen(1, {5}), counting()).ok());
+  const auto found = repeat("x", with_stolen(2, {6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 5}), counting());
+  ASSERT_FALSE(found.ok());
+  EXPECT_NE(found.error().message.find("found 1 of 12"), std::string::npos);
 }
 
 // Of repetitions that are always disturbed.
@@ -65,8 +91,8 @@ TEST(Repeat, AMachineThatIsNeverQuietIsAnError) {
   EXPECT_EQ(found.error().code, ErrorCode::kNumeric);
   EXPECT_EQ(made, 21u);
   EXPECT_EQ(found.error().to_string(),
-            "decode: expected 7 undisturbed repetitions, found 0 of 21: the hypervisor gives this "
-            "machine's time to others; measure when it is quiet");
+            "decode: expected 7 repetitions of which the hypervisor takes at most 5% of this "
+            "machine's time, found 0 of 21; measure when it is quiet");
 }
 
 TEST(Repeat, FewRepetitionsHaveMoreAttempts) {

@@ -19,9 +19,13 @@ double macs_per_second(const BenchReport& report, const Rate& prefill) {
 
 std::string quartile_text(const Repeated& repeated, std::string_view unit) {
   const Quartiles& q = repeated.value;
-  const std::string discarded =
-      repeated.discarded == 0 ? "" : fmt::format(", {} disturbed discarded", repeated.discarded);
-  return fmt::format("{:.4g} {} [{:.4g}, {:.4g}{}]", q.median, unit, q.lower, q.upper, discarded);
+  std::string disturbed;
+  if (repeated.discarded > 0)
+    disturbed = fmt::format(", {} disturbed discarded", repeated.discarded);
+  if (repeated.disturbance > 0.0) {
+    disturbed += fmt::format(", up to {:.1f}% stolen from the rest", 100 * repeated.disturbance);
+  }
+  return fmt::format("{:.4g} {} [{:.4g}, {:.4g}{}]", q.median, unit, q.lower, q.upper, disturbed);
 }
 
 std::string prefill_text(const BenchReport& report) {
@@ -113,7 +117,8 @@ json::object quartile_object(const Repeated& repeated, std::string_view name) {
           {"lower_quartile", repeated.value.lower},
           {"upper_quartile", repeated.value.upper},
           {"repetitions", repeated.value.count},
-          {"discarded", repeated.discarded}};
+          {"discarded", repeated.discarded},
+          {"stolen_share", repeated.disturbance}};
 }
 
 json::object prefill_object(const BenchReport& report, const PrefillRate& prefill) {

@@ -1,43 +1,78 @@
 #include "diagnose/measure/repeat.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <numeric>
 #include <string>
 
 namespace tern::diagnose {
+namespace {
 
-bool is_disturbed(const CpuTime& before, const CpuTime& after) {
-  return after.stolen >= before.stolen + kLeastStolenJiffies &&
-         stolen_share(before, after) > kMostStolenShare;
+struct Attempt {
+  double value;
+  double disturbance;
+};
+
+// The `count` least disturbed ones, the earlier of equals, in the order in which they were made.
+std::vector<std::size_t> least_disturbed(const std::vector<Attempt>& attempts, std::size_t count) {
+  std::vector<std::size_t> order(attempts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return attempts[a].disturbance < attempts[b].disturbance;
+  });
+  order.resize(count);
+  std::sort(order.begin(), order.end());
+  return order;
+}
+
+Error too_disturbed(std::string_view what, std::uint32_t count,
+                    const std::vector<Attempt>& attempts) {
+  const auto borne = std::count_if(attempts.begin(), attempts.end(), [](const Attempt& attempt) {
+    return attempt.disturbance <= kMostBorneShare;
+  });
+  return Error{ErrorCode::kNumeric,
+               fmt::format("expected {} repetitions of which the hypervisor takes at most {:.0f}% "
+                           "of this machine's time, found {} of {}; measure when it is quiet",
+                           count, 100 * kMostBorneShare, borne, attempts.size()),
+               std::string(what)};
+}
+
+}  // namespace
+
+double disturbance(const CpuTime& before, const CpuTime& after) {
+  const double share = stolen_share(before, after);
+  const bool disturbed =
+      share > kMostStolenShare && after.stolen >= before.stolen + kLeastStolenJiffies;
+  return disturbed ? share : 0.0;
 }
 
 Result<std::optional<Repeated>> repeat(std::string_view what, const Repetitions& repetitions,
                                        const Repetition& once) {
-  std::vector<double> values;
-  Repeated result;
   const std::uint32_t most = std::max(kMostAttemptsFactor * repetitions.count, kFewAttempts);
-  while (values.size() < repetitions.count) {
-    if (values.size() + result.discarded == most) {
-      return Error{ErrorCode::kNumeric,
-                   "expected " + std::to_string(repetitions.count) +
-                       " undisturbed repetitions, found " + std::to_string(values.size()) + " of " +
-                       std::to_string(values.size() + result.discarded) +
-                       ": the hypervisor gives this machine's time to others; measure when it is "
-                       "quiet",
-                   std::string(what)};
-    }
+  std::vector<Attempt> attempts;
+  std::uint32_t undisturbed = 0;
+  while (undisturbed < repetitions.count && attempts.size() < most) {
     const auto before = repetitions.clock();
     TERN_ASSIGN(const std::optional<double> value, once());
     if (!value) return std::optional<Repeated>();
     const auto after = repetitions.clock();
-    if (before && after && is_disturbed(*before, *after)) {
-      ++result.discarded;
-    } else {
-      result.kept.push_back(values.size() + result.discarded);
-      values.push_back(*value);
-    }
+    attempts.push_back({*value, before && after ? disturbance(*before, *after) : 0.0});
+    if (attempts.back().disturbance == 0.0) ++undisturbed;
   }
+  Repeated result;
+  result.kept = least_disturbed(attempts, repetitions.count);
+  std::vector<double> values;
+  for (const std::size_t i : result.kept) {
+    values.push_back(attempts[i].value);
+    result.disturbance = std::max(result.disturbance, attempts[i].disturbance);
+  }
+  if (result.disturbance > kMostBorneShare) {
+    return too_disturbed(what, repetitions.count, attempts);
+  }
+  result.discarded = static_cast<std::uint32_t>(attempts.size() - result.kept.size());
   result.value = quartiles(values);
-  return std::optional(result);
+  return std::optional(std::move(result));
 }
 
 }  // namespace tern::diagnose

@@ -75,7 +75,7 @@ constexpr std::uint32_t kAvx512Vbmi = kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512
                                       kCpuAvx512Vl | kCpuAvx512Vnni | kCpuAvx512Vbmi;
 
 consteval KernelTable table_of(const char* name, std::uint32_t features) {
-  KernelTable table = TERN_KERNEL_TABLE(name, features, linear, ceiling_loop);
+  KernelTable table = tier_table(name, features, linear, ceiling_loop);
   table.tile_tokens = kLeastTmmTokens;
   table.attention_chunk_int8 = attention_int8;
   return table;

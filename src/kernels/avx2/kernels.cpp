@@ -85,13 +85,12 @@ TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
   return widen_add(acc, _mm256_maddubs_epi16(_mm256_abs_epi8(keys), _mm256_sign_epi8(query, keys)));
 }
 
-#include "kernels/generic/two_bits_only.h"
-
+#include "kernels/generic/absent_five_trits.h"
 #include "kernels/generic/bodies.h"
 
 }  // namespace
 
-const KernelTable kAvx2Table = TERN_KERNEL_TABLE("avx2", (kCpuAvx2 | kCpuFma | kCpuF16c),
-                                                 ternary_linear, multiply_accumulate_loop);
+const KernelTable kAvx2Table =
+    tier_table("avx2", kCpuAvx2 | kCpuFma | kCpuF16c, ternary_linear, multiply_accumulate_loop);
 
 }  // namespace tern::kernels

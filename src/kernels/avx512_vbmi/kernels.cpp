@@ -20,9 +20,9 @@ namespace {
 }  // namespace
 
 const KernelTable kAvx512VbmiTable =
-    TERN_KERNEL_TABLE("avx512-vbmi",
-                      (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512F | kCpuAvx512Bw | kCpuAvx512Vl |
-                       kCpuAvx512Vnni | kCpuAvx512Vbmi),
-                      ternary_linear, multiply_accumulate_loop);
+    tier_table("avx512-vbmi",
+               kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512F | kCpuAvx512Bw | kCpuAvx512Vl |
+                   kCpuAvx512Vnni | kCpuAvx512Vbmi,
+               ternary_linear, multiply_accumulate_loop);
 
 }  // namespace tern::kernels

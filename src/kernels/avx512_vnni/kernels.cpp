@@ -32,15 +32,14 @@ TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane, Packing) {
   return load_two_bits(p, plane);
 }
 
-#include "kernels/generic/two_bits_only.h"
-
+#include "kernels/generic/absent_five_trits.h"
 #include "kernels/generic/bodies.h"
 
 }  // namespace
 
-const KernelTable kAvx512VnniTable = TERN_KERNEL_TABLE(
+const KernelTable kAvx512VnniTable = tier_table(
     "avx512-vnni",
-    (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512F | kCpuAvx512Bw | kCpuAvx512Vl | kCpuAvx512Vnni),
+    kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512F | kCpuAvx512Bw | kCpuAvx512Vl | kCpuAvx512Vnni,
     ternary_linear, multiply_accumulate_loop);
 
 }  // namespace tern::kernels

@@ -70,20 +70,19 @@ TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
   return multiply_add(acc, keys, query);
 }
 
-#include "kernels/generic/two_bits_only.h"
-
+#include "kernels/generic/absent_five_trits.h"
 #include "kernels/generic/bodies.h"
 
 }  // namespace
 
 #ifndef TERN_AVX_VNNI_EVEX
 const KernelTable kAvxVnniTable =
-    TERN_KERNEL_TABLE("avx-vnni", (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvxVnni), ternary_linear,
-                      multiply_accumulate_loop);
+    tier_table("avx-vnni", kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvxVnni, ternary_linear,
+               multiply_accumulate_loop);
 #else
 extern const KernelTable kAvxVnniEvexTable;
-const KernelTable kAvxVnniEvexTable = TERN_KERNEL_TABLE(
-    "avx-vnni-evex", (kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512F | kCpuAvx512Vl | kCpuAvx512Vnni),
+const KernelTable kAvxVnniEvexTable = tier_table(
+    "avx-vnni-evex", kCpuAvx2 | kCpuFma | kCpuF16c | kCpuAvx512F | kCpuAvx512Vl | kCpuAvx512Vnni,
     ternary_linear, multiply_accumulate_loop);
 #endif
 

@@ -24,7 +24,7 @@ TERN_INLINE void add_q8_0(const float* x, const std::uint8_t* block, Vec* lanes)
   constexpr int kVectors = static_cast<int>(kQ8Elements) / kLanes;
 #pragma GCC unroll 8
   for (int j = 0; j < kVectors; ++j) {
-    const std::size_t at = static_cast<std::size_t>(j * kLanes);
+    const std::size_t at = static_cast<std::size_t>(j) * kLanes;
     lanes[j] = fmadd(load(x + at), mul(d, load_i8(quants + at)), lanes[j]);
   }
 }
@@ -75,8 +75,9 @@ void dot_rows_q6_k(const float* x, const std::uint8_t* w, std::size_t n, std::si
       for (std::size_t part = 0; part < kQ6Elements; part += kSumLanes) {
 #pragma GCC unroll 16
         for (int j = 0; j < kRegisters; ++j) {
-          const std::size_t at = part + static_cast<std::size_t>(j * kLanes);
-          const Vec scale = splat(d * static_cast<float>(scales[at / 16]));
+          const std::size_t at = part + static_cast<std::size_t>(j) * kLanes;
+          const std::int8_t of_sixteen = scales[at / 16];
+          const Vec scale = splat(d * static_cast<float>(of_sixteen));
           sum.lanes[j] =
               fmadd(load(x + b * kQ6Elements + at), mul(scale, load_i8(quants + at)), sum.lanes[j]);
         }

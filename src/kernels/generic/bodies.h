@@ -15,7 +15,7 @@
 // base 128) and join_digits (high * 128 + low); pin() keeps one in its register, where compilers
 // would copy sums from one to another.
 // Dot products: load_plane(p, plane, packing) gives Codes, four columns of kVectorRows rows, in a
-// packing that the tier has (kFiveTrits: whether it has that one; without it, two_bits_only.h);
+// packing that the tier has (kFiveTrits: whether it has that one; without it, absent_five_trits.h);
 // load_plane_of_one the same, but scales the first plane of five trits, and unscaled() makes of a
 // Wide of such products one of the codes'; broadcast_quad the four
 // activations of a token; multiply_add accumulates their dot products into a Narrow, of which
@@ -43,18 +43,40 @@
 #include "kernels/generic/ternary_body.h"
 
 // A tier's table: everything above under one name.
-#define TERN_KERNEL_TABLE(tier_name, features, linear, ceiling_loop)                            \
-  {                                                                                             \
-    .name = tier_name, .required_features = features, .five_trits = kFiveTrits,                 \
-    .packing = kFiveTrits ? Packing::kFiveTrits : Packing::kTwoBits,                            \
-    .read = {kDecodeGroups, kPrefetchBytes}, .ternary_linear = linear,                          \
-    .multiply_accumulate_loop = ceiling_loop, .fma_loop = fma_loop, .quantize = quantize,       \
-    .rms_norm = rms_norm, .rope = rope, .add = add_to, .relu2_gate = relu2_gate,                \
-    .silu_gate = silu_gate, .gelu_gate = gelu_gate, .store_f16 = store_f16,                     \
-    .attention_chunk = attention_chunk, .attention_chunk_int8 = attention_chunk_int8,           \
-    .attention_fold = attention_fold, .attention_output = attention_output,                     \
-    .dot_rows_f32 = dot_rows_f32, .dot_rows_f16 = dot_rows_f16, .dot_rows_bf16 = dot_rows_bf16, \
-    .dot_rows_q8_0 = dot_rows_q8_0, .dot_rows_q6_k = dot_rows_q6_k, .widen_f16 = widen_f16,     \
-    .row_squares = row_squares, .round_row = round_row, .scan_rows = scan_rows,                 \
-    .scan_high = scan_high, .scan_low = scan_low                                                \
-  }
+consteval KernelTable tier_table(const char* name, std::uint32_t features,
+                                 decltype(KernelTable::ternary_linear) linear,
+                                 decltype(KernelTable::multiply_accumulate_loop) ceiling_loop) {
+  return {
+      .name = name,
+      .required_features = features,
+      .five_trits = kFiveTrits,
+      .packing = kFiveTrits ? Packing::kFiveTrits : Packing::kTwoBits,
+      .read = {kDecodeGroups, kPrefetchBytes},
+      .ternary_linear = linear,
+      .multiply_accumulate_loop = ceiling_loop,
+      .fma_loop = fma_loop,
+      .quantize = quantize,
+      .rms_norm = rms_norm,
+      .rope = rope,
+      .add = add_to,
+      .relu2_gate = relu2_gate,
+      .silu_gate = silu_gate,
+      .gelu_gate = gelu_gate,
+      .store_f16 = store_f16,
+      .attention_chunk = attention_chunk,
+      .attention_chunk_int8 = attention_chunk_int8,
+      .attention_fold = attention_fold,
+      .attention_output = attention_output,
+      .dot_rows_f32 = dot_rows_f32,
+      .dot_rows_f16 = dot_rows_f16,
+      .dot_rows_bf16 = dot_rows_bf16,
+      .dot_rows_q8_0 = dot_rows_q8_0,
+      .dot_rows_q6_k = dot_rows_q6_k,
+      .widen_f16 = widen_f16,
+      .row_squares = row_squares,
+      .round_row = round_row,
+      .scan_rows = scan_rows,
+      .scan_high = scan_high,
+      .scan_low = scan_low,
+  };
+}

@@ -49,6 +49,34 @@ constexpr int chain_of(Packing packing, int plane) {
   return plane == 0 ? kDecodeChains - 1 : plane % kOthers;
 }
 
+// What a vector's sums came to, of one token or of several.
+TERN_INLINE void drain_chains(const Narrow* narrow, Packing packing, int tokens, Wide* wide) {
+  if (tokens > 1) {
+#pragma GCC unroll 8
+    for (int t = 0; t < tokens; ++t) wide[t] = widen_add(wide[t], narrow[t]);
+    return;
+  }
+#pragma GCC unroll 8
+  for (int c = 0; c < kDecodeChains; ++c) {
+    if (packing == Packing::kFiveTrits && c == chain_of(packing, 0)) {
+      wide[0] = add_ints(wide[0], unscaled(widen_add(wide_zero(), narrow[c])));
+    } else {
+      wide[0] = widen_add(wide[0], narrow[c]);
+    }
+  }
+}
+
+// The outputs of a vector of rows from `row` on, of some tokens.
+TERN_INLINE void store_vector(const TernaryBlock& b, std::size_t row, int tokens,
+                              const Wide* wide) {
+  if (row >= b.rows) return;
+#pragma GCC unroll 8
+  for (int t = 0; t < tokens; ++t) {
+    store_outputs(b.y + t * b.y_stride + row, b.rows - row, wide[t], b.x.sums[t],
+                  b.w.scale * b.x.scales[t]);
+  }
+}
+
 // `groups` groups of rows, `group_step` apart from `group` on, times `tokens` tokens, over the
 // whole width. Packing and counts are constants at each call, so the loops unroll and the
 // accumulators live in registers.
@@ -105,27 +133,11 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
       }
     }
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-#pragma GCC unroll 8
-      for (int c = 0; c < chains; ++c) {
-        Wide& sum = wide[v][tokens == 1 ? 0 : c];
-        if (tokens == 1 && planes == 5 && c == chain_of(packing, 0)) {
-          sum = add_ints(sum, unscaled(widen_add(wide_zero(), narrow[v][c])));
-        } else {
-          sum = widen_add(sum, narrow[v][c]);
-        }
-      }
-    }
+    for (int v = 0; v < vectors; ++v) drain_chains(narrow[v], packing, tokens, wide[v]);
   }
 #pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) {
     const std::size_t at = group + static_cast<std::size_t>(v / kVectorsPerGroup) * group_step;
-    const std::size_t row = at * kTileRows + (v % kVectorsPerGroup) * kVectorRows;
-    if (row >= b.rows) continue;
-#pragma GCC unroll 8
-    for (int t = 0; t < tokens; ++t) {
-      store_outputs(b.y + t * b.y_stride + row, b.rows - row, wide[v][t], b.x.sums[t],
-                    b.w.scale * b.x.scales[t]);
-    }
+    store_vector(b, at * kTileRows + (v % kVectorsPerGroup) * kVectorRows, tokens, wide[v]);
   }
 }

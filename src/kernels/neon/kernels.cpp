@@ -63,13 +63,11 @@ TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
 }
 TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) { return dot_values(acc, keys, query); }
 
-#include "kernels/generic/two_bits_only.h"
-
+#include "kernels/generic/absent_five_trits.h"
 #include "kernels/generic/bodies.h"
 
 }  // namespace
 
-const KernelTable kNeonTable =
-    TERN_KERNEL_TABLE("neon", 0, ternary_linear, multiply_accumulate_loop);
+const KernelTable kNeonTable = tier_table("neon", 0, ternary_linear, multiply_accumulate_loop);
 
 }  // namespace tern::kernels

@@ -27,13 +27,12 @@ inline constexpr int kMaxVectors = 16;
 inline constexpr int kCeilingChains = 16;
 inline constexpr std::size_t kPrefetchBytes = 1024;
 
-#include "kernels/generic/two_bits_only.h"
-
+#include "kernels/generic/absent_five_trits.h"
 #include "kernels/generic/bodies.h"
 
 }  // namespace
 
 const KernelTable kNeonDotprodTable =
-    TERN_KERNEL_TABLE("neon-dotprod", kCpuDotprod, ternary_linear, multiply_accumulate_loop);
+    tier_table("neon-dotprod", kCpuDotprod, ternary_linear, multiply_accumulate_loop);
 
 }  // namespace tern::kernels

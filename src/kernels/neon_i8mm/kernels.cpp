@@ -28,8 +28,7 @@ inline constexpr int kMaxVectors = 16;
 inline constexpr int kCeilingChains = 16;
 inline constexpr std::size_t kPrefetchBytes = 1024;
 
-#include "kernels/generic/two_bits_only.h"
-
+#include "kernels/generic/absent_five_trits.h"
 #include "kernels/generic/bodies.h"
 
 constexpr int kPairs = 2;     // of tokens in turn
@@ -113,6 +112,6 @@ std::uint64_t ceiling_loop(std::uint64_t steps) {
 }  // namespace
 
 const KernelTable kNeonI8mmTable =
-    TERN_KERNEL_TABLE("neon-i8mm", (kCpuDotprod | kCpuI8mm), linear, ceiling_loop);
+    tier_table("neon-i8mm", kCpuDotprod | kCpuI8mm, linear, ceiling_loop);
 
 }  // namespace tern::kernels
