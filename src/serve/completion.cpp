@@ -75,7 +75,7 @@ void Completion::start() {
     }
   }
   call_->charge_prompt(prompt_tokens());
-  if (request_.stream) send_first();
+  if (request_.stream) call_->begin_events();
 }
 
 Result<void> Completion::submit(std::size_t index) {
@@ -144,7 +144,9 @@ void Completion::fail(const ApiError& error) {
   stop_.request_stop();
   note_answer();
   if (!request_.stream) return call_->fail(error);
-  call_->event("", json::serialize(to_json(error)));
+  // Who goes on after an event has seen the first one.
+  const std::string id = begun_ || resume_ ? event_.to_string() : "";
+  call_->event(id, json::serialize(to_json(error)));
   call_->end_events();
 }
 
@@ -192,9 +194,8 @@ json::object Completion::choice_chunk(std::size_t index, std::string_view text,
   return choice;
 }
 
-// Before any token, so that who is cut off knows the seed.
+// Not before a piece is there: load generators take the first event for the first token.
 void Completion::send_first() {
-  call_->begin_events();
   json::object chunk = envelope(true);
   json::array choices;
   for (std::size_t i = 0; i < choices_.size(); ++i) {
@@ -204,10 +205,11 @@ void Completion::send_first() {
     choices.push_back(std::move(choice));
   }
   chunk["choices"] = std::move(choices);
-  if (!resume_) send(std::move(chunk), usage());
+  send(std::move(chunk), usage_json(prompt_tokens(), 0));
 }
 
 void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piece) {
+  if (!std::exchange(begun_, true) && !resume_) send_first();
   const auto send_chunk = [&](std::string_view text, json::value logprobs,
                               std::optional<EndReason> end) {
     json::object chunk = envelope(true);
@@ -305,7 +307,7 @@ void Completion::finish() {
       chunk["usage"] = usage();
       call_->event(event_.to_string(), json::serialize(chunk));
     }
-    call_->event("", "[DONE]");
+    call_->event(event_.to_string(), "[DONE]");
     return call_->end_events();
   }
   if (call_->gone().stop_requested()) {

@@ -94,6 +94,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   std::vector<Choice> choices_;
   std::size_t ended_ = 0;
   std::size_t kept_bytes_ = 0;  // of the reply, where the answer is sent whole
+  bool begun_ = false;          // a piece has come
   bool over_ = false;           // the reply is complete
 };
 

@@ -32,8 +32,8 @@ std::vector<Event> read_events(const std::string& stream) {
     const std::size_t end = stream.find("\n\n", at);
     const std::string block = stream.substr(at, end - at);
     at = end + 2;
-    if (!block.starts_with("id: ")) continue;  // [DONE]
     const std::size_t data = block.find("\ndata: ");
+    if (block.ends_with("[DONE]")) continue;
     const auto body = json::parse(block.substr(data + 7));
     events.push_back({block.substr(4, data - 4), body.at("choices").at(0).as_object()});
   }

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import threading
 import time
 import unittest
 from typing import Any
@@ -21,7 +22,7 @@ class StreamsTest(ServeTest):
         reply = self.post("/v1/completions", TALE)
         self.assertEqual(reply.headers["content-type"], "text/event-stream; charset=utf-8")
         self.assertEqual(reply.headers["x-accel-buffering"], "no")  # else nginx gathers events
-        self.assertEqual(reply.events()[-1], ("", "[DONE]"))
+        self.assertEqual(reply.events()[-1], (reply.events()[-2][0], "[DONE]"))
         chunks = reply.chunks()
         for chunk in chunks:
             self.valid(chunk, "CompletionChunk")
@@ -45,6 +46,27 @@ class StreamsTest(ServeTest):
         self.assertEqual(chunks[-1]["usage"], whole["usage"])
         text = "".join(c["choices"][0]["delta"].get("content", "") for c in chunks[:-1])
         self.assertEqual(text, whole["choices"][0]["message"]["content"])
+
+    def test_no_event_before_a_token(self) -> None:
+        """Load generators take the first event for the first token."""
+        server = Server("--parallel", "1")
+        self.addCleanup(server.close)
+
+        def times(body: dict[str, Any], begun: threading.Event) -> list[float]:
+            found = []
+            for line in server.stream("/v1/completions", body):
+                begun.set()
+                if line.startswith(b"data: "):
+                    found.append(time.monotonic())
+            return found
+
+        begun = threading.Event()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            before = pool.submit(times, TALE | {"n": 8, "max_tokens": 60, "ignore_eos": True}, begun)
+            self.assertTrue(begun.wait(SECONDS))
+            waited = pool.submit(times, TALE | {"max_tokens": 2}, threading.Event())
+            before, waited = before.result(), waited.result()
+        self.assertGreater(waited[0], before[len(before) // 2])
 
     def test_usage_so_far(self) -> None:
         """guidellm asks for it; of each choice its own, so that an event is always the same."""
@@ -112,9 +134,9 @@ class StreamsTest(ServeTest):
         ):
             with self.subTest(accept=accept):
                 reply = server.ask("POST", "/v1/completions", body, {"Accept": accept})
-                self.assertEqual([last != "" for last, _ in reply.events()[:-1]], [has_ids] * 5)
+                self.assertEqual([last != "" for last, _ in reply.events()], [has_ids] * 6)
                 usual = self.post("/v1/completions", body, Accept=accept).events()
-                self.assertNotIn("", [last for last, _ in usual[:-1]])
+                self.assertNotIn("", [last for last, _ in usual])
         plain = server.ask("POST", "/v1/completions", body).body.decode()
         for block in plain.split("\n\n")[:-2]:
             self.valid(json.loads(block.removeprefix("data: ")), "CompletionChunk")
