@@ -70,6 +70,20 @@ Result<TokenId> Answer::sample(const Sequence& sequence) {
   return sampler_.sample(sequence.candidates(), position, tokens_);
 }
 
+std::vector<std::vector<TokenLogprob>> Answer::score(const Sequence& sequence,
+                                                     std::uint32_t count) {
+  const std::size_t vocab = sequence.model().config().vocab;
+  const std::span<const float> logits = sequence.every_logit();
+  const std::size_t first = sequence.tokens().size() - logits.size() / vocab;
+  std::vector<std::vector<TokenLogprob>> found;
+  for (std::size_t row = 0; row * vocab < logits.size() && unscored() > 0; ++row) {
+    if (first + row + 1 < scored_) continue;
+    const auto after = logits.subspan(row * vocab, texts(sequence.model(), *tokenizer_));
+    found.push_back(log_probabilities(after, tokens_[scored_++], count));
+  }
+  return found;
+}
+
 Result<Answer::Piece> Answer::next(const Sequence& sequence) {
   Piece piece;
   if (enough()) {

@@ -72,6 +72,12 @@ class Answer {
     std::optional<EndReason> end;        // there is no next piece
     std::vector<TokenLogprob> logprobs;  // of the token, then of the most probable
   };
+  // How many tokens of the prompt score() has not scored.
+  std::size_t unscored() const { return prompt_tokens_ - scored_; }
+  // The log-probabilities of the prompt's next tokens, and of `count` others beside each, as far as
+  // `sequence` has the logits after every token of its last step. The first token has none, as
+  // nothing stands before it. None comes twice, though another sequence computed it again.
+  std::vector<std::vector<TokenLogprob>> score(const Sequence& sequence, std::uint32_t count);
   // Chooses the token after tokens(), which `sequence` holds. Errors: those of Sampler::sample.
   Result<Piece> next(const Sequence& sequence);
   // The text that was held back, of an answer that ends without a last piece.
@@ -98,6 +104,7 @@ class Answer {
   StopScanner scanner_;
   std::vector<text::TokenId> tokens_;
   std::size_t prompt_tokens_;
+  std::size_t scored_ = 1;             // of them, from the first on
   std::vector<text::TokenId> always_;  // of wanted()
   std::size_t searches_ = 0;
   std::size_t head_rows_ = 0;

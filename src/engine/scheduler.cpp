@@ -17,6 +17,10 @@ void insert_by_seniority(std::vector<std::unique_ptr<Task>>& tasks, std::unique_
   tasks.insert(place, std::move(task));
 }
 
+std::uint32_t scored_rows(const model::Model& model, const SchedulerOptions& options) {
+  return options.scored == 0 ? most_logit_rows(model) : options.scored;
+}
+
 Error refused(std::string message, const char* option) {
   return {ErrorCode::kUsage, std::move(message), option};
 }
@@ -45,11 +49,14 @@ Result<std::unique_ptr<Scheduler>> Scheduler::create(const model::Model& model,
   }
   if (options.beside < 1) return refused("expected at least 1 token, found 0", "beside");
   if (options.pages < 1) return refused("expected at least 1 page, found 0", "pages");
+  const std::uint64_t logits = logit_bytes(model, scored_rows(model, options));
   TERN_ASSIGN(std::unique_ptr<Stepper> stepper,
               Stepper::create(model, {.rows = options.rows,
                                       .pages = options.pages,
                                       .sequences = options.sequences,
-                                      .available_memory = options.available_memory,
+                                      .available_memory = options.available_memory > logits
+                                                              ? options.available_memory - logits
+                                                              : 0,
                                       .kv_type = options.kv_type}));
   return std::unique_ptr<Scheduler>(
       new Scheduler(tokenizer, options, std::move(stepper), telemetry));
@@ -116,9 +123,12 @@ void Scheduler::step() {
     advance.logits = Advance::Logits::kNone;
     if (task.pooler) {
       advance.hidden = true;
-    } else if (task.share == task.pending()) {
-      advance.top = task.answer.wanted(stepper_->model());
-      if (!advance.top) advance.logits = Advance::Logits::kLast;
+    } else {
+      if (task.share == task.pending()) {
+        advance.top = task.answer.wanted(stepper_->model());
+        if (!advance.top) advance.logits = Advance::Logits::kLast;
+      }
+      if (task.scores()) advance.logits = Advance::Logits::kEvery;
     }
     work_.push_back(advance);
     workers_.push_back(&task);
@@ -205,8 +215,8 @@ void Scheduler::set_back_most_junior() {
   insert_by_seniority(waiting_, std::move(task));
 }
 
-// A row for each that decodes; of the rest, the same for each prompt that can use it. Where there
-// is not one for each, they take turns: else a long one would wait for ever while short ones come.
+// A row for each that decodes; of the rest, the same for each prompt that can use it. Who has none
+// goes first in the next step: else a long one would wait for ever while short ones come.
 void Scheduler::share_rows() {
   std::vector<Task*> prompts;
   std::uint32_t decoding = 0;
@@ -218,17 +228,21 @@ void Scheduler::share_rows() {
   }
   const std::uint32_t left = options_.rows - decoding;
   std::uint32_t rows = decoding == 0 ? left : std::min(left, pace_.prompt_tokens(options_.beside));
-  std::stable_sort(prompts.begin(), prompts.end(),
-                   [](const Task* a, const Task* b) { return a->pending() < b->pending(); });
-  if (rows < prompts.size()) {
-    std::stable_sort(prompts.begin(), prompts.end(),
-                     [](const Task* a, const Task* b) { return a->passed_over > b->passed_over; });
-  }
+  std::stable_sort(prompts.begin(), prompts.end(), [](const Task* a, const Task* b) {
+    return a->passed_over != b->passed_over ? a->passed_over > b->passed_over
+                                            : a->pending() < b->pending();
+  });
+  std::uint32_t scored = scored_rows(stepper_->model(), options_);
   for (std::size_t i = 0; i < prompts.size(); ++i) {
+    Task& prompt = *prompts[i];
     const auto others = static_cast<std::uint32_t>(prompts.size() - i);
-    prompts[i]->share = std::min(prompts[i]->pending(), (rows + others - 1) / others);
-    rows -= prompts[i]->share;
-    prompts[i]->passed_over = prompts[i]->share == 0 ? prompts[i]->passed_over + 1 : 0;
+    prompt.share = std::min(prompt.pending(), (rows + others - 1) / others);
+    if (prompt.scores()) {
+      prompt.share = std::min(prompt.share, scored);
+      scored -= prompt.share;
+    }
+    rows -= prompt.share;
+    prompt.passed_over = prompt.share == 0 ? prompt.passed_over + 1 : 0;
   }
 }
 
@@ -256,6 +270,9 @@ void Scheduler::compute() {
     // Fewer next time; so it ends.
     return fail(*workers_.back(), done.error());
   }
+  for (std::size_t i = 0; i < work_.size(); ++i) {
+    if (work_[i].logits == Advance::Logits::kEvery && !work_[i].failed) take_scores(*workers_[i]);
+  }
   note_pace(Clock::now() - start);
   for (std::size_t i = 0; i < work_.size(); ++i) {
     rows_.add(work_[i].tokens.size());
@@ -279,11 +296,18 @@ void Scheduler::note_pace(Clock::duration took) {
   if (decoding > 0) pace_.note(of_prompts, std::chrono::duration<double>(took).count());
 }
 
+void Scheduler::take_scores(Task& task) {
+  Update update;
+  update.prompt_logprobs = task.answer.score(*task.sequence, *task.request.prompt_logprobs);
+  task.sequence->keep_last_logits();
+  if (!update.prompt_logprobs.empty()) tell(task, std::move(update));
+}
+
 void Scheduler::take_piece(Task& task) {
   auto piece = task.answer.next(*task.sequence);
   if (!piece) return fail(task, std::move(piece.error()));
   if (piece->token) generated_tokens_.add();
-  tell(task, {std::move(*piece)});
+  tell(task, {.piece = std::move(*piece)});
 }
 
 void Scheduler::take_states(Task& task) {

@@ -26,6 +26,8 @@ struct SchedulerOptions {
   std::uint32_t rows = 256;      // most tokens of a step
   std::uint32_t beside = 64;     // most tokens of prompts in a step in which others wait for theirs
   double stretch = 2.9;          // and how much longer than without them such a step may be
+  std::uint32_t scored = 0;      // most of a step of which all logits are wanted, of prompts; 0:
+                                 // most_logit_rows()
   std::uint32_t sequences = 64;  // that are computed at once; fewer than rows
   std::uint32_t pages = 0;       // for keys and values, of backend::KvPool::kPageTokens tokens each
   std::uint32_t context = 0;     // most tokens of a request; 0: what the model was trained for
@@ -78,6 +80,7 @@ class Scheduler {
   bool take_pages(std::size_t index);
   void compute();
   void note_pace(Clock::duration took);
+  void take_scores(Task& task);
   void take_piece(Task& task);
   void take_states(Task& task);
   void end(Task& task, EndReason reason);

@@ -11,11 +11,16 @@ namespace {
 
 constexpr std::uint64_t kMostLogitBytes = 32u << 20;
 
-std::uint64_t logit_row_bytes(const model::Model& model) {
-  return std::uint64_t{model.config().vocab} * sizeof(float);
+}  // namespace
+
+std::uint64_t logit_bytes(const model::Model& model, std::uint32_t rows) {
+  return std::uint64_t{rows} * model.config().vocab * sizeof(float);
 }
 
-}  // namespace
+std::uint32_t most_logit_rows(const model::Model& model) {
+  return static_cast<std::uint32_t>(
+      std::max<std::uint64_t>(kMostLogitBytes / logit_bytes(model, 1), 1));
+}
 
 Result<std::uint32_t> checked_context(std::uint32_t wanted, std::uint32_t trained) {
   if (wanted > trained) {
@@ -33,7 +38,7 @@ Result<Sequence> Sequence::create(const model::Model& model, const SequenceOptio
   if (options.prefill_chunk == 0) {
     return Error{ErrorCode::kUsage, "expected at least 1 token, found 0", "prefill chunk"};
   }
-  const std::uint64_t logits = std::max(kMostLogitBytes, logit_row_bytes(model));
+  const std::uint64_t logits = logit_bytes(model, most_logit_rows(model));
   StepperOptions wanted;
   wanted.rows = std::min(options.prefill_chunk, context);
   wanted.pages = backend::KvPool::pages_for(context);
@@ -77,11 +82,8 @@ Result<void> Sequence::check(std::span<const TokenId> tokens) const {
 Result<std::size_t> Sequence::append(std::span<const TokenId> tokens,
                                      const AppendOptions& options) {
   TERN_TRY(check(tokens));
-  // All logits of a chunk stand in memory at once.
   const std::size_t chunk =
-      options.every_logit
-          ? std::clamp<std::size_t>(kMostLogitBytes / logit_row_bytes(model()), 1, stepper_->rows())
-          : stepper_->rows();
+      options.every_logit ? std::min(most_logit_rows(model()), stepper_->rows()) : stepper_->rows();
   std::size_t done = 0;
   while (done < tokens.size() && !options.stop.stop_requested()) {
     const std::size_t count = std::min(chunk, tokens.size() - done);
@@ -119,6 +121,11 @@ Result<void> Sequence::pretend(std::span<const TokenId> tokens) {
   return {};
 }
 
+void Sequence::keep_last_logits() {
+  const std::span<const float> last = logits();
+  logits_ = std::vector<float>(last.begin(), last.end());
+}
+
 Result<void> Sequence::append_chunk(std::span<const TokenId> tokens, bool last,
                                     const AppendOptions& options) {
   const auto first = static_cast<std::uint32_t>(tokens_.size());
@@ -134,10 +141,9 @@ Result<void> Sequence::append_chunk(std::span<const TokenId> tokens, bool last,
   if (!options.every_logit) return {};
   const std::size_t vocab = model().config().vocab;
   for (std::uint32_t i = 0; i < tokens.size(); ++i) {
-    options.every_logit(first + i, std::span(logits_).subspan(i * vocab, vocab));
+    options.every_logit(first + i, every_logit().subspan(i * vocab, vocab));
   }
-  std::copy(logits_.end() - static_cast<std::ptrdiff_t>(vocab), logits_.end(), logits_.begin());
-  logits_.resize(vocab);
+  keep_last_logits();
   return {};
 }
 

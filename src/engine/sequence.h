@@ -32,6 +32,11 @@ struct SequenceOptions {
 // for more than that.
 Result<std::uint32_t> checked_context(std::uint32_t wanted, std::uint32_t trained);
 
+// Where the logits after every token are asked for, they stand in memory at once: of so many tokens
+// at most.
+std::uint32_t most_logit_rows(const model::Model& model);
+std::uint64_t logit_bytes(const model::Model& model, std::uint32_t rows);
+
 class Sequence {
  public:
   // Receives the logits after the token at `position`.
@@ -78,7 +83,13 @@ class Sequence {
 
   // [vocab] after the last token that append() was given; empty before, and where it was asked for
   // the largest: then they are candidates(), ascending by token.
-  std::span<const float> logits() const { return logits_; }
+  std::span<const float> logits() const {
+    return every_logit().last(std::min<std::size_t>(logits_.size(), model().config().vocab));
+  }
+  // [tokens][vocab] of the last step, where it was asked for those of every token.
+  std::span<const float> every_logit() const { return logits_; }
+  // Forgets those of the other tokens, and gives their memory back.
+  void keep_last_logits();
   // [tokens of the last step][hidden], what the last norm makes of the tokens, where the step was
   // asked for them; empty else.
   std::span<const float> hidden() const { return hidden_; }

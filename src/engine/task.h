@@ -23,6 +23,9 @@ using Clock = std::chrono::steady_clock;
 // What a request's owner is told: a piece at a time, the last of which has an end, or a failure.
 struct Update {
   Answer::Piece piece;
+  // Before the first piece, of the prompt's tokens behind the first in their order: as many at a
+  // time as were computed.
+  std::vector<std::vector<TokenLogprob>> prompt_logprobs = {};
   std::vector<float> pooled = {};  // with kPooled: not brought to length 1
   std::optional<Error> failed = {};
 
@@ -32,6 +35,8 @@ struct Update {
 struct Request {
   std::vector<text::TokenId> prompt;
   AnswerOptions answer;
+  // Of each token of the prompt, and of so many others beside it: costs all logits of all of them.
+  std::optional<std::uint32_t> prompt_logprobs = {};
   // Instead of an answer: the hidden states of the prompt, pooled. `answer` is not looked at.
   std::optional<arch::Pooling> pooling = {};
   int priority = 0;  // the higher goes first
@@ -74,6 +79,7 @@ struct Task {
   }
   std::uint32_t pending() const { return tokens() - computed(); }
   bool decodes() const { return !request.pooling && computed() > 0 && pending() == 1; }
+  bool scores() const { return request.prompt_logprobs && answer.unscored() > 0; }
   std::uint32_t pages() { return sequence ? sequence->cache().pages() : 0; }
   // What its tokens and the one after them take.
   std::uint32_t wanted_pages() const {

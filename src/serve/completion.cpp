@@ -38,6 +38,7 @@ engine::Request choice_request(const CompletionRequest& request, std::size_t ind
   choice.prompt = request.prompts[index / request.choices];
   choice.answer = request.answer;
   choice.answer.sampling.seed += index % request.choices;
+  if (request.prompt_logprobs) choice.prompt_logprobs = request.answer.logprobs;
   choice.priority = request.priority;
   return choice;
 }
@@ -64,6 +65,7 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
 void Completion::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
   const std::lock_guard lock(mutex_);  // pieces wait until all are submitted
+  for (std::size_t i = 0; request_.prompt_logprobs && i < choices_.size(); ++i) keep_echoed(i, {});
   if (const auto error = call_->reserve(request_.stream ? 0 : kept_bytes_)) {
     return call_->fail(*error);
   }
@@ -96,6 +98,7 @@ void Completion::take(std::size_t index, const engine::Update& update) {
   if (update.piece.end == EndReason::kCancelled && !call_->gone().stop_requested()) {
     return fail(draining());
   }
+  for (const auto& found : update.prompt_logprobs) keep_echoed(index, found);
   Choice& choice = choices_[index];
   if (update.piece.token) note_token(choice);
   choice.end = update.piece.end;
@@ -253,9 +256,21 @@ void Completion::send(json::object body, json::object so_far) {
 
 json::value Completion::logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const {
   if (piece.logprobs.empty()) return nullptr;
-  if (!request_.chat) return text_logprobs(model_.tokenizer, piece.logprobs, choice.offset);
+  if (!request_.chat) {
+    const text::TokenId token = piece.logprobs[0].token;
+    json::object own = text_logprobs(model_.tokenizer, token, piece.logprobs, choice.offset);
+    choice.offset += characters(model_.tokenizer.token_bytes(token));
+    return own;
+  }
   return json::object{{"content", json::array{chat_logprobs(model_.tokenizer, piece.logprobs)}},
                       {"refusal", nullptr}};
+}
+
+void Completion::keep_echoed(std::size_t index, std::span<const engine::TokenLogprob> found) {
+  Choice& choice = choices_[index];
+  const text::TokenId token = request_.prompts[index / request_.choices][choice.echoed++];
+  kept_bytes_ += choice.logprobs.add(text_logprobs(model_.tokenizer, token, found, choice.offset));
+  choice.offset += characters(model_.tokenizer.text_of(token, choice.begins, false));
 }
 
 // Returns how many bytes of the reply they are.

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -51,6 +52,8 @@ class Completion : public std::enable_shared_from_this<Completion> {
     std::optional<engine::EndReason> end;
     LogprobsText logprobs;   // of all tokens, where the answer is sent whole
     std::size_t offset = 0;  // in characters, of the next token's text
+    std::size_t echoed = 0;  // tokens of the prompt among the logprobs
+    bool begins = true;      // so does the text of the next of them
   };
 
   std::size_t choice_count() const { return request_.prompts.size() * request_.choices; }
@@ -58,6 +61,8 @@ class Completion : public std::enable_shared_from_this<Completion> {
   void take(std::size_t index, const engine::Update& update);
   void note_token(Choice& choice);
   void note_answer();
+  // Of the next token of an echoed prompt; the first has none.
+  void keep_echoed(std::size_t index, std::span<const engine::TokenLogprob> found);
   void fail(const ApiError& error);
   void send_first();
   void send_piece(std::size_t index, const engine::Answer::Piece& piece);

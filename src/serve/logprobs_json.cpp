@@ -39,21 +39,30 @@ json::object chat_logprobs(const text::Tokenizer& tokenizer, std::span<const Tok
   return entry;
 }
 
-json::object text_logprobs(const text::Tokenizer& tokenizer, std::span<const TokenLogprob> found,
-                           std::size_t& offset) {
-  const std::string text = text_of(tokenizer, found[0].token);
-  json::object top;
-  for (const TokenLogprob& other : found.subspan(1)) {
-    top[text_of(tokenizer, other.token)] = other.logprob;
+json::object text_logprobs(const text::Tokenizer& tokenizer, text::TokenId token,
+                           std::span<const TokenLogprob> found, std::size_t offset) {
+  json::value logprob;
+  json::value top;
+  if (!found.empty()) {
+    logprob = found[0].logprob;
+    json::object& others = top.emplace_object();
+    for (const TokenLogprob& other : found.subspan(1)) {
+      others.emplace(text_of(tokenizer, other.token),
+                     other.logprob);  // of equal texts the likelier
+    }
   }
-  json::object own{{"tokens", json::array{text}},
-                   {"token_logprobs", json::array{found[0].logprob}},
-                   {"top_logprobs", json::array{std::move(top)}},
-                   {"text_offset", json::array{offset}}};
-  offset += static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+  json::object own;
+  own["tokens"] = json::array{text_of(tokenizer, token)};
+  own["token_logprobs"].emplace_array().push_back(std::move(logprob));
+  own["top_logprobs"].emplace_array().push_back(std::move(top));
+  own["text_offset"] = json::array{offset};
+  return own;
+}
+
+std::size_t characters(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   }));
-  return own;
 }
 
 LogprobsText::LogprobsText(bool chat)

@@ -4,6 +4,7 @@
 #include <boost/json/object.hpp>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/logprobs.h"
@@ -16,10 +17,13 @@ namespace tern::serve {
 boost::json::object chat_logprobs(const text::Tokenizer& tokenizer,
                                   std::span<const engine::TokenLogprob> found);
 
-// The four lists of a completion, of this token alone. `offset` is where the token's text begins,
-// in characters, and grows by it.
-boost::json::object text_logprobs(const text::Tokenizer& tokenizer,
-                                  std::span<const engine::TokenLogprob> found, std::size_t& offset);
+// The four lists of a completion, of one token alone, whose text begins at `offset`, in characters.
+// `found` is empty where nothing stands before it: null, then.
+boost::json::object text_logprobs(const text::Tokenizer& tokenizer, text::TokenId token,
+                                  std::span<const engine::TokenLogprob> found, std::size_t offset);
+
+// That begin in the text.
+std::size_t characters(std::string_view text);
 
 // Those of a whole answer, as the text of its reply at once: a tree of them would take several
 // times the memory.

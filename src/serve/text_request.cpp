@@ -30,8 +30,11 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
     request.answer.logprobs = static_cast<std::uint32_t>(*logprobs);
   }
   const bool echo = fields.boolean("echo").value_or(false);
-  if (echo && request.answer.logprobs) {
-    fields.fail({400, "echo: not supported by this server beside logprobs; leave one of them out",
+  request.prompt_logprobs = echo && request.answer.logprobs;
+  if (request.prompt_logprobs && request.stream) {
+    fields.fail({400,
+                 "echo: not supported by this server beside logprobs in a stream; leave one of "
+                 "the three out",
                  "invalid_request_error", "echo", "unsupported_parameter"});
   }
   fields.refuse({"suffix"});

@@ -55,7 +55,10 @@ class SchedulerFailureTest : public ::testing::Test {
     Heard failing;
     Heard sound;
     Request good = request(3);
-    bad.on_update = [&](const Update& update) { failing.hear(update); };
+    bad.on_update = [&](const Update& update) {
+      EXPECT_TRUE(update.prompt_logprobs.empty());
+      failing.hear(update);
+    };
     good.on_update = [&](const Update& update) { sound.hear(update); };
     for (Request* r : {&bad, &good}) s->add(must(s->prepare(std::move(*r))));
     for (int step = 0; step < 20 && !s->idle(); ++step) s->step();
@@ -75,6 +78,12 @@ class SchedulerFailureTest : public ::testing::Test {
 
 TEST_F(SchedulerFailureTest, ATokenThatIsNoNumber) {
   EXPECT_EQ(failure_of(request(kBad)).code, ErrorCode::kNumeric);
+}
+
+TEST_F(SchedulerFailureTest, NoProbabilityOfATokenThatIsNoNumber) {
+  Request bad = request(kBad);
+  bad.prompt_logprobs = 1;
+  EXPECT_EQ(failure_of(std::move(bad)).code, ErrorCode::kNumeric);
 }
 
 // All is computed, but none of the tokens may be taken.

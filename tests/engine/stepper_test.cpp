@@ -92,11 +92,16 @@ TEST_F(StepperTest, EachSequenceGetsTheLogitsThatItAskedFor) {
       {&none, tokens, Advance::Logits::kNone},
       {&top, tokens, Advance::Logits::kNone, TopLogits{.count = 2, .tokens = tiny_.vocab}}};
   must(shared->step(work));
-  ASSERT_EQ(every.logits().size(), 5u * tiny_.vocab);
+  ASSERT_EQ(every.every_logit().size(), 5u * tiny_.vocab);
   for (std::size_t i = 0; i < 5; ++i) {
-    const auto row = every.logits().subspan(i * tiny_.vocab, tiny_.vocab);
+    const auto row = every.every_logit().subspan(i * tiny_.vocab, tiny_.vocab);
     EXPECT_EQ(std::vector<float>(row.begin(), row.end()), alone(std::span(tokens).first(i + 1)));
   }
+  const auto last = every.logits();
+  EXPECT_EQ(std::vector<float>(last.begin(), last.end()), alone(tokens));
+  every.keep_last_logits();
+  EXPECT_EQ(every.every_logit().size(), tiny_.vocab);
+  EXPECT_EQ(std::vector<float>(every.logits().begin(), every.logits().end()), alone(tokens));
   EXPECT_TRUE(none.logits().empty());
   EXPECT_TRUE(top.logits().empty());
   const auto whole = alone(tokens);

@@ -1,4 +1,5 @@
 // The bodies of completions and chats: what is read, what is refused and in which words.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -199,9 +200,9 @@ TEST(RequestFields, BiasIsOfTokensOfTheVocabulary) {
   EXPECT_EQ(read[0].logit, -std::numeric_limits<float>::infinity());
   EXPECT_EQ(read[1].logit, 100.0f);
   EXPECT_EQ(read[2].logit, -99.5f);
-  good(biases("\"" + std::to_string(vocab - 1) + "\": 1"));
+  good(biases(fmt::format("\"{}\": 1", vocab - 1)));
   for (const std::string& value :
-       {"\"" + std::to_string(vocab) + "\": 1", std::string(R"("x": 1)"), std::string(R"("5x": 1)"),
+       {fmt::format("\"{}\": 1", vocab), std::string(R"("x": 1)"), std::string(R"("5x": 1)"),
         std::string(R"("": 1)"), std::string(R"("-1": 1)"), std::string(R"("5": 100.5)"),
         std::string(R"("5": -100.5)"), std::string(R"("5": "1")")}) {
     const std::string expected = "logit_bias: expected ids of tokens below " +
@@ -312,8 +313,12 @@ TEST(RequestFields, SpecialTokensAreAddedUnlessTheyAreNotWanted) {
 TEST(RequestFields, EchoesStandBesideNoLogprobs) {
   EXPECT_EQ(good(completion(R"("logprobs": 0)")).answer.logprobs, 0u);
   good(completion(R"("logprobs": 3, "echo": false)"));
-  EXPECT_EQ(words(completion(R"("logprobs": 0, "echo": true)")),
-            "echo: not supported by this server beside logprobs; leave one of them out");
+  EXPECT_FALSE(good(completion(R"("logprobs": 3, "echo": false)")).prompt_logprobs);
+  EXPECT_FALSE(good(completion(R"("echo": true, "stream": true)")).prompt_logprobs);
+  EXPECT_TRUE(good(completion(R"("logprobs": 0, "echo": true)")).prompt_logprobs);
+  EXPECT_EQ(words(completion(R"("logprobs": 0, "echo": true, "stream": true)")),
+            "echo: not supported by this server beside logprobs in a stream; leave one of the "
+            "three out");
 }
 
 TEST(RequestFields, TheContextHasRoomForPromptAndAnswer) {

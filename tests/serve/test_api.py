@@ -122,6 +122,43 @@ class CompletionsTest(ServeTest):
         echo = self.post("/v1/completions", ONCE | {"prompt": tokens, "echo": True}).json()
         self.assertEqual(echo["choices"][0]["text"], "Once upon a time" + text)
 
+    def test_log_probabilities_of_an_echoed_prompt(self) -> None:
+        """As lm-evaluation-harness asks for them; each is that of an answer to what stands before."""
+        text = "Once upon a time there was a k\u00f6nig"
+        tokens = self.post("/tokenize", {"content": text}).json()["tokens"]
+        wanted = ONCE | {"max_tokens": 1, "logprobs": 3, "echo": True}
+        completion = self.post("/v1/completions", wanted | {"prompt": [tokens, text], "n": 2}).json()
+        self.valid(completion, "Completion")
+        for choice in completion["choices"]:
+            self.assertEqual(choice, completion["choices"][0] | {"index": choice["index"]})
+        choice = completion["choices"][0]
+        found = choice["logprobs"]
+        self.assertEqual({len(values) for values in found.values()}, {len(tokens) + 1})
+        self.assertEqual((found["token_logprobs"][0], found["top_logprobs"][0]), (None, None))
+        for i in range(1, len(tokens) + 1):
+            before = ONCE | {"prompt": tokens[:i], "max_tokens": 1, "logprobs": 20}
+            own = self.post("/v1/completions", before).json()["choices"][0]["logprobs"]
+            likely = list(own["top_logprobs"][0].items())
+            top = list(found["top_logprobs"][i].items())  # fewer where texts are equal
+            self.assertEqual(top, likely[: len(top)])
+            if "\ufffd" in found["tokens"][i]:  # of several tokens
+                continue
+            if found["tokens"][i] in dict(likely):
+                self.assertEqual(found["token_logprobs"][i], dict(likely)[found["tokens"][i]])
+            else:
+                self.assertLess(found["token_logprobs"][i], likely[-1][1])
+        for token, at, end in zip(
+            found["tokens"], found["text_offset"], found["text_offset"][1:], strict=False
+        ):
+            if "\ufffd" not in token and at > 0:
+                self.assertEqual(choice["text"][at:end], token)
+        self.assertEqual(found["text_offset"][-1], len(text))
+        none = self.post("/v1/completions", wanted | {"prompt": tokens, "max_tokens": 0}).json()
+        self.assertEqual(none["choices"][0]["text"], text)
+        self.assertEqual(
+            none["choices"][0]["logprobs"], {name: values[:-1] for name, values in found.items()}
+        )
+
     def test_choices_have_seeds_of_their_own(self) -> None:
         wanted = {"prompt": "The king", "max_tokens": 6, "temperature": 1, "seed": 40}
         three = self.post("/v1/completions", wanted | {"n": 3}).json()["choices"]
@@ -216,7 +253,11 @@ class CompletionsTest(ServeTest):
                 "context_length_exceeded",
                 ("prompt", "exceeds the available context size"),
             ),
-            ({"echo": True, "logprobs": 1}, "unsupported_parameter", ("echo",)),
+            (
+                {"echo": True, "logprobs": 1, "stream": True},
+                "unsupported_parameter",
+                ("echo",),
+            ),
             ({"deadline_ms": 0}, None, ("deadline_ms",)),
         ):
             with self.subTest(change=change):
