@@ -136,14 +136,14 @@ Command add_perplexity_command(CLI::App& tern) {
   parser->footer(
       "Examples:\n"
       "  tern perplexity -m model.gguf -f book.txt\n"
-      "  tern perplexity -m model.gguf -f book.txt --context 512 --chunks 20 --json\n");
+      "  tern perplexity -m model.gguf -f book.txt --ctx-size 512 --chunks 20 --json\n");
   add_model_option(*parser, options->model);
   parser->add_option("-f,--file", options->file, "The text, every byte; - for standard input")
       ->type_name("FILE")
       ->check(not_empty)
       ->required();
   parser
-      ->add_option("-c,--context", options->measure.context,
+      ->add_option("-c,--ctx-size", options->measure.context,
                    "Tokens of a window; 0: all that "
                    "the model was trained for")
       ->type_name("N")

@@ -75,7 +75,7 @@ class PerplexityTest(CliTest):
             (("--chunks", "-1"), TEXT, 2, "--chunks: Value -1 not in range 0 to"),
             (("--chunks", "18446744073709551616"), TEXT, 2, "--chunks: Value 1844"),
             (("--stride", "4294967296"), TEXT, 2, "--stride: Value 4294967296 not in range"),
-            (("--context", "-1"), TEXT, 2, "--context: Value -1 not in range 0 to"),
+            (("--ctx-size", "-1"), TEXT, 2, "--ctx-size: Value -1 not in range 0 to"),
             ((), b"", 2, "text: expected at least 3 tokens"),
             (("-m", "/nowhere"), TEXT, 3, "/nowhere"),
         ):
