@@ -2,9 +2,9 @@
 
 import json
 import subprocess
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tern_bench import ROOT, stdout_of
+
 BENCH_KERNELS = ROOT / "build/release/bench/bench_kernels"
 CORES = (0, 1)
 
@@ -45,7 +45,5 @@ def kernel_counters(pattern: str, seconds: float = 0.2, rounds: int = 5) -> Coun
 
 def tiers() -> list[str]:
     """The tiers of this CPU, slowest first."""
-    run = subprocess.run(
-        [BENCH_KERNELS, "--benchmark_list_tests"], capture_output=True, text=True, check=True
-    )
-    return list(dict.fromkeys(line.split("/")[0] for line in run.stdout.splitlines()))
+    listed = stdout_of([BENCH_KERNELS, "--benchmark_list_tests"])
+    return list(dict.fromkeys(line.split("/")[0] for line in listed.splitlines()))

@@ -91,13 +91,13 @@ Result<Answer::Piece> Answer::next(const Sequence& sequence) {
     return piece;
   }
   TERN_ASSIGN(const TokenId token, sample(sequence));
+  if (options_.logprobs) {
+    const auto logits = sequence.logits().first(texts(sequence.model(), *tokenizer_));
+    piece.logprobs = log_probabilities(logits, token, *options_.logprobs);
+  }
   if (!options_.ignore_end && tokenizer_->is_end_of_generation(token)) {
     piece.end = EndReason::kEndOfSequence;
   } else {
-    if (options_.logprobs) {
-      const auto logits = sequence.logits().first(texts(sequence.model(), *tokenizer_));
-      piece.logprobs = log_probabilities(logits, token, *options_.logprobs);
-    }
     tokens_.push_back(token);
     piece.token = token;
     piece.text = scanner_.push(decoder_.push(token));

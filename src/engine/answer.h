@@ -70,7 +70,8 @@ class Answer {
     std::optional<text::TokenId> token;  // added to tokens()
     std::string text;                    // that this completes: whole UTF-8 only, often empty
     std::optional<EndReason> end;        // there is no next piece
-    std::vector<TokenLogprob> logprobs;  // of the token, then of the most probable
+    // Of the token, or of the one that ended the answer, then of the most probable.
+    std::vector<TokenLogprob> logprobs;
   };
   // How many tokens of the prompt score() has not scored.
   std::size_t unscored() const { return prompt_tokens_ - scored_; }

@@ -18,7 +18,7 @@ void insert_by_seniority(std::vector<std::unique_ptr<Task>>& tasks, std::unique_
 }
 
 std::uint32_t scored_rows(const model::Model& model, const SchedulerOptions& options) {
-  return options.scored == 0 ? most_logit_rows(model) : options.scored;
+  return std::min(options.rows, options.scored == 0 ? most_logit_rows(model) : options.scored);
 }
 
 Error refused(std::string message, const char* option) {
@@ -94,7 +94,9 @@ Result<std::unique_ptr<Task>> Scheduler::prepare(Request request) const {
                      std::to_string(request.prompt.size()) + "; shorten the prompt",
                  "prompt"};
   }
-  const std::uint32_t vocab = stepper_->model().config().vocab;
+  // An embedding may be padded beyond the vocabulary: those rows are no tokens.
+  const auto vocab = static_cast<std::uint32_t>(
+      std::min<std::size_t>(stepper_->model().config().vocab, tokenizer_.vocab_size()));
   for (const text::TokenId token : request.prompt) {
     if (token >= 0 && static_cast<std::uint32_t>(token) < vocab) continue;
     return refused(
@@ -228,6 +230,7 @@ void Scheduler::share_rows() {
   }
   const std::uint32_t left = options_.rows - decoding;
   std::uint32_t rows = decoding == 0 ? left : std::min(left, pace_.prompt_tokens(options_.beside));
+  if (rows == 0) return;  // nobody's turn
   std::stable_sort(prompts.begin(), prompts.end(), [](const Task* a, const Task* b) {
     return a->passed_over != b->passed_over ? a->passed_over > b->passed_over
                                             : a->pending() < b->pending();

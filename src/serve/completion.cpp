@@ -65,7 +65,9 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
 void Completion::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
   const std::lock_guard lock(mutex_);  // pieces wait until all are submitted
-  for (std::size_t i = 0; request_.prompt_logprobs && i < choices_.size(); ++i) keep_echoed(i, {});
+  if (request_.prompt_logprobs) {
+    for (std::size_t i = 0; i < choices_.size(); ++i) keep_echoed(i, {});
+  }
   if (const auto error = call_->reserve(request_.stream ? 0 : kept_bytes_)) {
     return call_->fail(*error);
   }
@@ -256,6 +258,9 @@ void Completion::send(json::object body, json::object so_far) {
 
 json::value Completion::logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const {
   if (piece.logprobs.empty()) return nullptr;
+  // What ended an answer is none of its tokens, but evaluation harnesses count on a token behind
+  // the prompt.
+  if (!piece.token && !request_.prompt_logprobs) return nullptr;
   if (!request_.chat) {
     const text::TokenId token = piece.logprobs[0].token;
     json::object own = text_logprobs(model_.tokenizer, token, piece.logprobs, choice.offset);
@@ -281,6 +286,10 @@ std::size_t Completion::keep_logprobs(Choice& choice, const engine::Answer::Piec
 
 void Completion::add_whole_choice(std::size_t index, std::string& body) {
   Choice& choice = choices_[index];
+  if (request_.prompt_logprobs) {  // all of it stands in the text, though a deadline came before
+    const std::size_t tokens = request_.prompts[index / request_.choices].size();
+    while (choice.echoed < tokens) keep_echoed(index, {});
+  }
   json::object begin{{"index", index}};
   if (request_.chat) {
     begin["message"] = {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}};

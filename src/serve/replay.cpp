@@ -126,6 +126,7 @@ void submit(engine::Engine& engine, const CompletionRequest& request, const Logg
             Owner& owner) {
   for (std::size_t i = 0; i < logged.choices.size(); ++i) {
     engine::Request choice = choice_request(request, i);
+    choice.prompt_logprobs.reset();  // the log has none
     const std::size_t prompt = choice.prompt.size();
     std::size_t most =
         logged.max_tokens.value_or(logged.context - std::min<std::size_t>(prompt, logged.context));

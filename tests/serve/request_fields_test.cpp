@@ -310,9 +310,8 @@ TEST(RequestFields, SpecialTokensAreAddedUnlessTheyAreNotWanted) {
             "prompt: expected a text, tokens, or 1 to 64 of them, found an empty one");
 }
 
-TEST(RequestFields, EchoesStandBesideNoLogprobs) {
+TEST(RequestFields, EchoesHaveLogprobsOfPromptsButInStreams) {
   EXPECT_EQ(good(completion(R"("logprobs": 0)")).answer.logprobs, 0u);
-  good(completion(R"("logprobs": 3, "echo": false)"));
   EXPECT_FALSE(good(completion(R"("logprobs": 3, "echo": false)")).prompt_logprobs);
   EXPECT_FALSE(good(completion(R"("echo": true, "stream": true)")).prompt_logprobs);
   EXPECT_TRUE(good(completion(R"("logprobs": 0, "echo": true)")).prompt_logprobs);

@@ -159,6 +159,17 @@ class CompletionsTest(ServeTest):
             none["choices"][0]["logprobs"], {name: values[:-1] for name, values in found.items()}
         )
 
+    def test_a_token_behind_an_echoed_prompt_even_where_the_answer_is_empty(self) -> None:
+        """lm-evaluation-harness takes the last one for it, and leaves it out."""
+        ends = ONCE | {"logit_bias": {"1": 100}, "logprobs": 1}
+        choice = self.post("/v1/completions", ends | {"echo": True}).json()["choices"][0]
+        self.assertEqual((choice["text"], choice["finish_reason"]), ("Once upon a time", "stop"))
+        self.assertEqual(choice["logprobs"]["tokens"][-1], "<|eos|>")
+        self.assertEqual(len(choice["logprobs"]["tokens"]), 6 + 1)
+        self.assertIsNotNone(choice["logprobs"]["token_logprobs"][-1])
+        plain = self.post("/v1/completions", ends).json()["choices"][0]
+        self.assertEqual(plain["logprobs"]["tokens"], [])
+
     def test_choices_have_seeds_of_their_own(self) -> None:
         wanted = {"prompt": "The king", "max_tokens": 6, "temperature": 1, "seed": 40}
         three = self.post("/v1/completions", wanted | {"n": 3}).json()["choices"]

@@ -193,8 +193,9 @@ class Bench {
       before = behind;
       return found;
     };
-    TERN_ASSIGN(const std::optional<Repeated> found, counted("decode", once));
+    TERN_ASSIGN(std::optional<Repeated> found, counted("decode", once));
     if (!found) return {};
+    found->disturbance = std::max(found->disturbance, reading_disturbance_);
     report_.decode = Rate{*found, 0.0};
     for (const std::size_t i : found->kept) {
       report_.decode_turns.push_back(turns[i + 1]);  // 0: not counted
@@ -217,7 +218,9 @@ class Bench {
     };
     TERN_ASSIGN(const std::optional<Repeated> found,
                 repeat("reading beside decode", {1, options_.repetitions.clock}, once));
-    return found.value().value.median;  // a reading has one always
+    // A reading has a value always.
+    reading_disturbance_ = std::max(reading_disturbance_, found.value().disturbance);
+    return found.value().value.median;
   }
 
   void note_peak() { report_.rss_bytes = std::max(report_.rss_bytes, peak_resident_bytes()); }
@@ -352,7 +355,8 @@ class Bench {
 
   const BenchOptions& options_;
   BenchReport report_;
-  std::uint64_t weight_bytes_ = 0;  // that a token reads: of the file, and once loaded as packed
+  double reading_disturbance_ = 0.0;  // the most of a reading beside decode
+  std::uint64_t weight_bytes_ = 0;    // that a token reads: of the file, and once loaded as packed
 };
 
 Result<void> check(const BenchOptions& options) {
