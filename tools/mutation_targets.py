@@ -43,7 +43,7 @@ TARGETS = {
             "src/core/cache_dir.cpp",
             "src/core/cache_header.cpp",
             "src/core/file_descriptor.cpp",
-            "src/core/fixed_math.cpp",
+            "src/core/fixed_math_body.h",
             "src/core/float16.cpp",
             "src/core/json.cpp",
             "src/core/machine.cpp",

@@ -11,6 +11,7 @@
 #include <random>
 #include <vector>
 
+#include "core/fixed_math_body.h"
 #include "core/sha256.h"
 
 namespace tern {
@@ -34,6 +35,19 @@ std::vector<double> uniform(std::size_t count, double low, double high) {
   std::vector<double> x(count);
   for (double& v : x) v = low + (high - low) * (static_cast<double>(generator() >> 11) * 0x1p-53);
   return x;
+}
+
+// With the processor's fused multiply-adds and with libm's, as this file is compiled.
+TEST(FixedMath, SameBitsHoweverMultiplyAddsAreFused) {
+  const auto bits = [](double x) { return std::bit_cast<std::uint64_t>(x); };
+  for (const double x : uniform(50000, -750.0, 710.0)) {
+    ASSERT_EQ(bits(fixed_exp(x)), bits(fixed_math::exp(x))) << x;
+    ASSERT_EQ(bits(fixed_log(std::fabs(x))), bits(fixed_math::log(std::fabs(x)))) << x;
+  }
+  for (const double x : uniform(50000, 0.0, 0x1p31)) {
+    ASSERT_EQ(bits(fixed_sincos(x).sin), bits(fixed_math::sincos(x).sin)) << x;
+    ASSERT_EQ(bits(fixed_sincos(x).cos), bits(fixed_math::sincos(x).cos)) << x;
+  }
 }
 
 TEST(FixedExp, IsWithinTwoUlps) {
