@@ -292,7 +292,7 @@ Hashes hashes_in_company(const std::filesystem::path& path, std::span<const std:
     }
     must(stepper->step(work));
     for (const engine::Advance& advance : work) {
-      if (advance.sequence == watched.get()) logits.update(std::as_bytes(watched->logits()));
+      if (advance.sequence == watched.get()) logits.update(std::as_bytes(watched->every_logit()));
     }
   }
   return {logits.finish(), hash_of(static_cast<backend::CpuKvCache&>(watched->cache()))};
