@@ -19,6 +19,14 @@ Error out_of_range(const char* option, const char* expected, double found) {
                std::string("expected ") + expected + ", found " + std::to_string(found), option};
 }
 
+// Of the candidates for top-p, so many are sorted first, and then so many times as many.
+constexpr std::size_t kLeastSorted = 256;
+constexpr std::size_t kSortedGrowth = 4;
+
+bool is_before(const backend::TokenLogit& a, const backend::TokenLogit& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+}
+
 bool by_token(const TokenBias& a, const TokenBias& b) { return a.token < b.token; }
 
 std::vector<TokenId> ascending(std::vector<TokenId> tokens) {
@@ -168,25 +176,29 @@ void Sampler::drop_masked() {
 }
 
 void Sampler::keep_top_k() {
-  const auto before = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-  };
-  const bool all = options_.top_k == 0 || options_.top_k >= candidates_.size();
-  if (all && options_.top_p == 1.0f) return;  // order matters to top-p alone
-  const auto end =
-      candidates_.begin() + static_cast<std::ptrdiff_t>(all ? candidates_.size() : options_.top_k);
-  std::partial_sort(candidates_.begin(), end, candidates_.end(), before);
+  if (options_.top_k == 0 || options_.top_k >= candidates_.size()) return;
+  const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(options_.top_k);
+  std::partial_sort(candidates_.begin(), end, candidates_.end(), is_before);
   candidates_.erase(end, candidates_.end());
 }
 
+// Sorts no more than it keeps, in parts: of a vocabulary that is a small share as a rule.
 void Sampler::keep_top_p() {
   if (options_.top_p == 1.0f) return;
-  const double largest = candidates_.front().logit;
+  const double largest = std::min_element(candidates_.begin(), candidates_.end(), is_before)->logit;
   double total = 0.0;
   for (const Candidate& candidate : candidates_) total += fixed_exp(candidate.logit - largest);
   double kept = 0.0;
   std::size_t count = 0;
+  std::size_t sorted = 0;
   while (count < candidates_.size() && kept < options_.top_p * total) {
+    if (count == sorted) {
+      sorted = std::min(candidates_.size(), std::max(kLeastSorted, kSortedGrowth * sorted));
+      const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted);
+      const auto begin = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
+      std::nth_element(begin, end, candidates_.end(), is_before);
+      std::sort(begin, end, is_before);
+    }
     kept += fixed_exp(candidates_[count].logit - largest);
     ++count;
   }

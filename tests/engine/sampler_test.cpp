@@ -6,6 +6,9 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
+#include <random>
+#include <set>
 
 #include "engine/philox.h"
 
@@ -171,6 +174,33 @@ TEST(Sampler, TopPKeepsTheSmallestSetThatReachesP) {
   EXPECT_EQ(seen.size(), 2u);
   EXPECT_TRUE(seen.contains(1));
   EXPECT_TRUE(seen.contains(3));
+}
+
+// Of more tokens than are sorted at once, many of equal logits: those that sorting all would keep.
+TEST(Sampler, TopPOfManyTokensKeepsTheMostProbable) {
+  std::mt19937 random(3);
+  std::vector<float> logits(1500);
+  for (float& logit : logits) logit = static_cast<float>(random() % 64) / 32.0f;
+  std::vector<TokenId> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](TokenId a, TokenId b) {
+    return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
+  });
+  double total = 0.0;
+  for (const float logit : logits) total += std::exp(static_cast<double>(logit));
+  for (const float share : {0.1f, 0.3f, 0.6f}) {  // of 255 or fewer, and of more
+    SamplingOptions options = plain(100.0f);      // all that are kept come up
+    options.top_p = share;
+    std::set<TokenId> expected;
+    double kept = 0.0;
+    for (auto token = order.begin(); kept < share * total; ++token) {
+      kept += std::exp(static_cast<double>(logits[static_cast<std::size_t>(*token)]));
+      expected.insert(*token);
+    }
+    std::set<TokenId> seen;
+    for (const auto& [token, times] : counts(options, logits, 12000)) seen.insert(token);
+    EXPECT_EQ(seen, expected) << share;
+  }
 }
 
 TEST(Sampler, TopPIsReachedByItsEqual) {
