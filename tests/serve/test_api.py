@@ -123,11 +123,13 @@ class CompletionsTest(ServeTest):
         self.assertEqual(echo["choices"][0]["text"], "Once upon a time" + text)
 
     def test_log_probabilities_of_an_echoed_prompt(self) -> None:
-        """As lm-evaluation-harness asks for them; each is that of an answer to what stands before."""
+        """As evaluation harnesses ask for them; each is that of an answer to what stands before."""
         text = "Once upon a time there was a k\u00f6nig"
         tokens = self.post("/tokenize", {"content": text}).json()["tokens"]
         wanted = ONCE | {"max_tokens": 1, "logprobs": 3, "echo": True}
-        completion = self.post("/v1/completions", wanted | {"prompt": [tokens, text], "n": 2}).json()
+        completion = self.post(
+            "/v1/completions", wanted | {"prompt": [tokens, text], "n": 2}
+        ).json()
         self.valid(completion, "Completion")
         for choice in completion["choices"]:
             self.assertEqual(choice, completion["choices"][0] | {"index": choice["index"]})

@@ -62,7 +62,9 @@ class StreamsTest(ServeTest):
 
         begun = threading.Event()
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            before = pool.submit(times, TALE | {"n": 8, "max_tokens": 60, "ignore_eos": True}, begun)
+            before = pool.submit(
+                times, TALE | {"n": 8, "max_tokens": 60, "ignore_eos": True}, begun
+            )
             self.assertTrue(begun.wait(SECONDS))
             waited = pool.submit(times, TALE | {"max_tokens": 2}, threading.Event())
             before, waited = before.result(), waited.result()
