@@ -107,9 +107,11 @@ struct Shape {
   std::size_t tokens;
 };
 
-void PrintTo(const Shape& shape, std::ostream* out) { *out << shape.name; }
+void PrintTo(const Shape& shape, std::ostream* out) {  // NOLINT: a name of GoogleTest
+  *out << shape.name;
+}
 
-const std::vector<Shape>& shapes() {
+const std::vector<Shape>& shapes() {  // NOLINT: a table
   using format::TensorType;
   static const std::vector<Shape> all{
       {"plain", {}, 40},

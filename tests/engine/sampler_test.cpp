@@ -352,7 +352,7 @@ TEST(Sampler, TheDecisiveLogitsGiveTheTokenOfAll) {
 }
 
 TEST(Sampler, RefusesOptionsOutOfRange) {
-  const auto refused = [](SamplingOptions options) {
+  const auto refused = [](const SamplingOptions& options) {
     const auto sampler = Sampler::create(options);
     return !sampler.ok() && sampler.error().code == ErrorCode::kUsage;
   };
