@@ -342,7 +342,6 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
         **dict.fromkeys(
             (
                 ("sampler.cpp", "never", "recent.empty()"),
-                ("sampler.cpp", "bound", "options_.top_k > candidates_.size()"),
                 ("sampler.cpp", "never", "score + kLargestGumbel < best"),
                 ("sampler.cpp", "never", "score + gumbel_bound(bits) < best"),
                 ("sampler.cpp", "bound", "score + kLargestGumbel <= best"),

@@ -175,9 +175,11 @@ void Sampler::drop_masked() {
   });
 }
 
+// Sorts also where there are no more: top-p sums in this order, whoever left the others out.
 void Sampler::keep_top_k() {
-  if (options_.top_k == 0 || options_.top_k >= candidates_.size()) return;
-  const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(options_.top_k);
+  if (options_.top_k == 0) return;
+  const std::size_t count = std::min<std::size_t>(options_.top_k, candidates_.size());
+  const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(count);
   std::partial_sort(candidates_.begin(), end, candidates_.end(), is_before);
   candidates_.erase(end, candidates_.end());
 }

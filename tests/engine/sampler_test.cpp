@@ -203,6 +203,24 @@ TEST(Sampler, TopPOfManyTokensKeepsTheMostProbable) {
   }
 }
 
+// Each of the small ones is lost beside a large one, all of them together are not: what top-p keeps
+// depends on the order of its sum, which is that behind top-k however many candidates came.
+TEST(Sampler, TopPBehindTopKSumsInOneOrder) {
+  std::vector<float> logits(18, -36.8f);
+  logits[16] = logits[17] = 0.0f;
+  std::vector<backend::TokenLogit> largest;
+  for (const float logit : logits) largest.push_back({static_cast<TokenId>(largest.size()), logit});
+  logits.resize(40, -100.0f);
+  SamplingOptions options = plain(1.0f);
+  options.top_k = 18;
+  options.top_p = 0.5f;
+  auto sampler = *Sampler::create(options);
+  for (std::uint32_t position = 0; position < 50; ++position) {
+    EXPECT_EQ(*sampler.sample(logits, position, {}), 16);
+    EXPECT_EQ(*sampler.sample(largest, position, {}), 16);
+  }
+}
+
 TEST(Sampler, TopPIsReachedByItsEqual) {
   SamplingOptions options = plain(5.0f);
   options.top_p = 0.5f;
