@@ -7,15 +7,10 @@ namespace tern::engine {
 
 using text::TokenId;
 
-namespace {
-
-// An embedding may be padded beyond the vocabulary: those rows are no tokens.
-std::uint32_t texts(const model::Model& model, const text::Tokenizer& tokenizer) {
+std::uint32_t known_tokens(const model::Model& model, const text::Tokenizer& tokenizer) {
   return static_cast<std::uint32_t>(
       std::min<std::size_t>(model.config().vocab, tokenizer.vocab_size()));
 }
-
-}  // namespace
 
 std::string_view name(EndReason reason) {
   switch (reason) {
@@ -56,13 +51,13 @@ std::optional<TopLogits> Answer::wanted(const model::Model& model) {
   const auto count = decisive();
   if (!count) return std::nullopt;
   always_ = sampler_.changed(tokens_);
-  return TopLogits{*count, texts(model, *tokenizer_), always_};
+  return TopLogits{*count, known_tokens(model, *tokenizer_), always_};
 }
 
 Result<TokenId> Answer::sample(const Sequence& sequence) {
   const auto position = static_cast<std::uint32_t>(tokens_.size());
   if (!decisive()) {
-    const auto logits = sequence.logits().first(texts(sequence.model(), *tokenizer_));
+    const auto logits = sequence.logits().first(known_tokens(sequence.model(), *tokenizer_));
     return sampler_.sample(logits, position, tokens_);
   }
   ++searches_;
@@ -78,7 +73,7 @@ std::vector<std::vector<TokenLogprob>> Answer::score(const Sequence& sequence,
   std::vector<std::vector<TokenLogprob>> found;
   for (std::size_t row = 0; row * vocab < logits.size() && unscored() > 0; ++row) {
     if (first + row + 1 < scored_) continue;
-    const auto after = logits.subspan(row * vocab, texts(sequence.model(), *tokenizer_));
+    const auto after = logits.subspan(row * vocab, known_tokens(sequence.model(), *tokenizer_));
     found.push_back(log_probabilities(after, tokens_[scored_++], count));
   }
   return found;
@@ -92,7 +87,7 @@ Result<Answer::Piece> Answer::next(const Sequence& sequence) {
   }
   TERN_ASSIGN(const TokenId token, sample(sequence));
   if (options_.logprobs) {
-    const auto logits = sequence.logits().first(texts(sequence.model(), *tokenizer_));
+    const auto logits = sequence.logits().first(known_tokens(sequence.model(), *tokenizer_));
     piece.logprobs = log_probabilities(logits, token, *options_.logprobs);
   }
   if (!options_.ignore_end && tokenizer_->is_end_of_generation(token)) {

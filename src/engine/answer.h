@@ -39,6 +39,10 @@ std::string_view name(EndReason reason);
 // Of an empty prompt.
 Error no_prompt();
 
+// How many tokens there are: an embedding may be padded beyond the vocabulary, and those rows are
+// none.
+std::uint32_t known_tokens(const model::Model& model, const text::Tokenizer& tokenizer);
+
 struct AnswerOptions {
   SamplingOptions sampling;
   std::optional<std::uint32_t> max_tokens;  // else until the context is full

@@ -94,9 +94,7 @@ Result<std::unique_ptr<Task>> Scheduler::prepare(Request request) const {
                      std::to_string(request.prompt.size()) + "; shorten the prompt",
                  "prompt"};
   }
-  // An embedding may be padded beyond the vocabulary: those rows are no tokens.
-  const auto vocab = static_cast<std::uint32_t>(
-      std::min<std::size_t>(stepper_->model().config().vocab, tokenizer_.vocab_size()));
+  const std::uint32_t vocab = known_tokens(stepper_->model(), tokenizer_);
   for (const text::TokenId token : request.prompt) {
     if (token >= 0 && static_cast<std::uint32_t>(token) < vocab) continue;
     return refused(

@@ -215,13 +215,14 @@ TEST_F(Bench, TimeThatWasStolenIsReportedWhereItIsKnown) {
 TEST_F(Bench, AReadingFromWhichTimeWasStolenIsMadeAgain) {
   options_.prefills = {};
   options_.path.clear();
-  const auto run = [&](int disturbed) {  // that many readings, the first ones
+  // That many readings, the first ones, of each of which so much of 1000 jiffies was stolen.
+  const auto run = [&](int disturbed, std::uint64_t jiffies = 90) {
     int asked = 0;
     auto outcome = undisturbed([&] {
       asked = 0;
-      options_.repetitions.clock = [&asked, disturbed, time = CpuTime{}]() mutable {
+      options_.repetitions.clock = [&asked, disturbed, jiffies, time = CpuTime{}]() mutable {
         const bool ends = ++asked % 2 != 0;  // the first of all begins the run
-        const std::uint64_t stolen = ends && asked <= 1 + 2 * disturbed ? 90u : 0u;
+        const std::uint64_t stolen = ends && asked <= 1 + 2 * disturbed ? jiffies : 0u;
         time.total += 1000;
         time.stolen += asked == 1 ? 0 : stolen;
         return std::optional(time);
@@ -237,6 +238,10 @@ TEST_F(Bench, AReadingFromWhichTimeWasStolenIsMadeAgain) {
   EXPECT_EQ((*outcome)->decode->tokens_per_second.discarded, 0u);
   EXPECT_EQ((*outcome)->decode_turns.size(), 3u);
   EXPECT_EQ(asked_more, asked + 2 * 3);
+  EXPECT_EQ((*outcome)->decode->tokens_per_second.disturbance, 0.0);
+  const auto borne = run(12, 40).first;  // all attempts of the first one
+  ASSERT_TRUE(borne.ok()) << borne.error().to_string();
+  EXPECT_EQ((*borne)->decode->tokens_per_second.disturbance, 0.04);
   const auto never = run(1000).first;
   ASSERT_FALSE(never.ok());
   EXPECT_EQ(never.error().code, ErrorCode::kNumeric);

@@ -7,7 +7,7 @@ import subprocess
 import time
 import unittest
 
-from server import ROOT, SECONDS, TERN, ServeTest, load
+from server import ROOT, SECONDS, TERN, Server, ServeTest, load
 
 ONCE = {"prompt": "Once upon a time", "max_tokens": 12, "temperature": 0}
 HELLO = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "seed": 3}
@@ -160,6 +160,20 @@ class CompletionsTest(ServeTest):
         self.assertEqual(
             none["choices"][0]["logprobs"], {name: values[:-1] for name, values in found.items()}
         )
+
+    def test_an_echoed_prompt_that_a_deadline_left_has_no_log_probabilities(self) -> None:
+        server = Server("--parallel", "1")
+        self.addCleanup(server.close)
+        busy = server.stream("/v1/completions", ONCE | {"max_tokens": 400, "n": 8, "stream": True})
+        self.addCleanup(busy.close)
+        next(busy)
+        wanted = ONCE | {"echo": True, "logprobs": 1, "deadline_ms": 1}
+        choice = server.ask("POST", "/v1/completions", wanted).json()["choices"][0]
+        self.assertEqual(choice["finish_reason"], "deadline")
+        self.assertEqual(choice["text"], "Once upon a time")
+        found = choice["logprobs"]
+        self.assertEqual((found["token_logprobs"], found["top_logprobs"]), ([None] * 6, [None] * 6))
+        self.assertEqual((len(found["tokens"]), found["text_offset"][0]), (6, 0))
 
     def test_a_token_behind_an_echoed_prompt_even_where_the_answer_is_empty(self) -> None:
         """lm-evaluation-harness takes the last one for it, and leaves it out."""
