@@ -108,7 +108,7 @@ void measure(const std::string& name, TensorType type, bool copied, std::uint32_
   const std::vector<backend::BatchRow> rows{{0, 0, cache.get()}};
   std::vector<backend::TokenLogit> room(kRows);
   std::vector<double> seconds;
-  backend::TopQuery query{0, 1, plan.vocab, {}, {}, room};
+  backend::TopQuery query{0, 1, plan.vocab, {}, {}, {}, room};
   for (int i = 0; i <= kRepetitions; ++i) {
     const auto start = std::chrono::steady_clock::now();
     if (!backend.submit(plan, {rows, {}, {&query, 1}}, *workspace)) std::exit(1);

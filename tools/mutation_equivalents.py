@@ -342,10 +342,8 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
         **dict.fromkeys(
             (
                 ("sampler.cpp", "never", "recent.empty()"),
-                ("sampler.cpp", "never", "score + kLargestGumbel < best"),
-                ("sampler.cpp", "never", "score + gumbel_bound(bits) < best"),
-                ("sampler.cpp", "bound", "score + kLargestGumbel <= best"),
-                ("sampler.cpp", "bound", "score + gumbel_bound(bits) <= best"),
+                ("sampler.cpp", "never", "draw.scaled(logit) + bounds[i] < best"),
+                ("sampler.cpp", "bound", "draw.scaled(logit) + bounds[i] <= best"),
             ),
             "work that changes no outcome: no token is penalised, sorted out or able to win",
         ),
@@ -355,7 +353,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
                 ("sampler.cpp", "bound", "a.token <= b.token"),
                 ("logprobs.cpp", "bound", "x >= y"),
                 ("logprobs.cpp", "bound", "a <= b"),
-                ("sampler.cpp", "bound", "candidate.token <= chosen"),
+                ("sampler.cpp", "bound", "token <= chosen"),
             ),
             "the two differ where they are compared",
         ),

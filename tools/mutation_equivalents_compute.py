@@ -283,7 +283,7 @@ BACKEND: dict[tuple[str, str, str], str] = {
             (
                 "head_search.cpp",
                 "bound",
-                "s + scans_[i].high.off(copy.residuals[row], copy.norms[row]) > least",
+                "upper(row) > least",
             ),
         ),
         "no logit reaches its bound, which has margins",

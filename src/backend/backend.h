@@ -13,6 +13,7 @@
 #include <string>
 
 #include "backend/plan.h"
+#include "core/gumbel.h"
 #include "core/result.h"
 #include "format/kv_type.h"
 #include "format/tensor.h"
@@ -78,6 +79,7 @@ struct TokenLogit {
 // Asks for the largest logits of a row instead of all. What comes back holds each of the `count`
 // largest logits of the tokens that are neither in `always` nor in `masked` (among equals those of
 // the lowest tokens), and all of `always`; each exactly as a request for all logits would give it.
+// With `draw`, those that are the largest when it has perturbed them.
 struct TopQuery {
   static constexpr std::uint32_t kMostCount = 256;
 
@@ -88,6 +90,7 @@ struct TopQuery {
   // are left out, also where `always` has them.
   std::span<const std::int32_t> always;
   std::span<const std::int32_t> masked;
+  std::optional<GumbelDraw> draw;
   std::span<TokenLogit> candidates;  // room for `tokens`; ascending by token
   std::size_t found = 0;             // written: how many rows of the head were computed exactly
 };

@@ -81,7 +81,7 @@ engine::GenerateRequest request_of(const GenerationOptions& options) {
 
 Result<model::HeadMode> head_mode(const GenerationOptions& options) {
   TERN_ASSIGN(const engine::Sampler sampler, engine::Sampler::create(options.sampling));
-  const bool unused = options.head == model::HeadMode::kAuto && !sampler.decisive();
+  const bool unused = options.head == model::HeadMode::kAuto && !sampler.decisive(0);
   return unused ? model::HeadMode::kExact : options.head;
 }
 

@@ -48,21 +48,20 @@ Answer::Answer(const text::Tokenizer& tokenizer, std::span<const TokenId> prompt
       prompt_tokens_(prompt.size()) {}
 
 std::optional<TopLogits> Answer::wanted(const model::Model& model) {
-  const auto count = decisive();
-  if (!count) return std::nullopt;
+  const auto largest = decisive();
+  if (!largest) return std::nullopt;
   always_ = sampler_.changed(tokens_);
-  return TopLogits{*count, known_tokens(model, *tokenizer_), always_};
+  return TopLogits{largest->count, known_tokens(model, *tokenizer_), always_, largest->draw};
 }
 
 Result<TokenId> Answer::sample(const Sequence& sequence) {
-  const auto position = static_cast<std::uint32_t>(tokens_.size());
   if (!decisive()) {
     const auto logits = sequence.logits().first(known_tokens(sequence.model(), *tokenizer_));
-    return sampler_.sample(logits, position, tokens_);
+    return sampler_.sample(logits, position(), tokens_);
   }
   ++searches_;
   head_rows_ += sequence.candidates().size();
-  return sampler_.sample(sequence.candidates(), position, tokens_);
+  return sampler_.sample(sequence.candidates(), position(), tokens_);
 }
 
 std::vector<std::vector<TokenLogprob>> Answer::score(const Sequence& sequence,

@@ -95,9 +95,10 @@ class Answer {
   Answer(const text::Tokenizer& tokenizer, std::span<const text::TokenId> prompt,
          AnswerOptions options, Sampler sampler);
 
-  // How many of the largest logits are enough; no value for all.
-  std::optional<std::uint32_t> decisive() const {
-    return options_.logprobs ? std::nullopt : sampler_.decisive();
+  std::uint32_t position() const { return static_cast<std::uint32_t>(tokens_.size()); }
+  // The largest logits that are enough; no value for all.
+  std::optional<Decisive> decisive() const {
+    return options_.logprobs ? std::nullopt : sampler_.decisive(position());
   }
   Result<text::TokenId> sample(const Sequence& sequence);
   bool enough() const { return options_.max_tokens && generated().size() >= *options_.max_tokens; }

@@ -1,13 +1,14 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <string>
 
 #include "core/fixed_math.h"
 #include "core/fp_env.h"
-#include "engine/philox.h"
+#include "core/gumbel.h"
 
 namespace tern::engine {
 namespace {
@@ -19,12 +20,26 @@ Error out_of_range(const char* option, const char* expected, double found) {
                std::string("expected ") + expected + ", found " + std::to_string(found), option};
 }
 
+// Below, logits over temperature grow too large for floats to tell them apart.
+constexpr float kLeastDrawn = 0.01f;
+
 // Of the candidates for top-p, so many are sorted first, and then so many times as many.
 constexpr std::size_t kLeastSorted = 256;
 constexpr std::size_t kSortedGrowth = 4;
 
 bool is_before(const backend::TokenLogit& a, const backend::TokenLogit& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+}
+
+// So many Gumbel variates are bounded together.
+constexpr std::size_t kMostBounded = 256;
+
+// The first ones, of tokens that follow each other.
+std::span<const backend::TokenLogit> consecutive(std::span<const backend::TokenLogit> candidates) {
+  const std::size_t most = std::min(candidates.size(), kMostBounded);
+  std::size_t count = 1;
+  while (count < most && candidates[count].token == candidates[count - 1].token + 1) ++count;
+  return candidates.first(count);
 }
 
 bool by_token(const TokenBias& a, const TokenBias& b) { return a.token < b.token; }
@@ -71,10 +86,14 @@ Result<Sampler> Sampler::create(const SamplingOptions& options, std::size_t answ
   return Sampler(sorted, answer);
 }
 
-std::optional<std::uint32_t> Sampler::decisive() const {
-  if (options_.temperature == 0.0f) return 1;
-  const bool some = options_.top_k >= 1 && options_.top_k <= backend::TopQuery::kMostCount;
-  return some ? std::optional(options_.top_k) : std::nullopt;
+std::optional<Decisive> Sampler::decisive(std::uint32_t position) const {
+  if (options_.temperature == 0.0f) return Decisive{.count = 1};
+  if (options_.top_k >= 1 && options_.top_k <= backend::TopQuery::kMostCount) {
+    return Decisive{.count = options_.top_k};
+  }
+  const bool all = options_.top_k == 0 && options_.top_p == 1.0f && options_.min_p == 0.0f;
+  if (!all || options_.temperature < kLeastDrawn) return std::nullopt;
+  return Decisive{.count = 1, .draw = draw(position)};
 }
 
 std::vector<TokenId> Sampler::repeated(std::span<const TokenId> history) const {
@@ -216,18 +235,23 @@ void Sampler::keep_min_p() {
 }
 
 TokenId Sampler::largest_perturbed(std::uint32_t position) const {
+  const GumbelDraw draw = this->draw(position);
   double best = -std::numeric_limits<double>::infinity();
   TokenId chosen = 0;
-  for (const Candidate& candidate : candidates_) {
-    const double score = static_cast<double>(candidate.logit) / options_.temperature;
-    if (score + kLargestGumbel < best) continue;  // cannot win
-    const std::uint64_t bits = gumbel_bits(options_.seed, position, candidate.token);
-    if (score + gumbel_bound(bits) < best) continue;
-    const double perturbed = score + gumbel(bits);
-    const bool wins = perturbed > best || (perturbed == best && candidate.token < chosen);
-    if (!wins) continue;
-    best = perturbed;
-    chosen = candidate.token;
+  std::array<float, kMostBounded> bounds;
+  for (std::size_t at = 0; at < candidates_.size();) {
+    const std::span<const Candidate> run = consecutive(std::span(candidates_).subspan(at));
+    draw.bound(run.front().token, std::span(bounds).first(run.size()));
+    for (std::size_t i = 0; i < run.size(); ++i) {
+      const auto& [token, logit] = run[i];
+      if (draw.scaled(logit) + bounds[i] < best) continue;  // cannot win
+      const double perturbed = draw.perturbed(logit, token);
+      const bool wins = perturbed > best || (perturbed == best && token < chosen);
+      if (!wins) continue;
+      best = perturbed;
+      chosen = token;
+    }
+    at += run.size();
   }
   return chosen;
 }

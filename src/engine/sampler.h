@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/gumbel.h"
 #include "core/result.h"
 #include "text/token.h"
 
@@ -32,6 +33,13 @@ struct SamplingOptions {
   std::uint64_t seed = 0;
 };
 
+// The `count` tokens with the largest logits, or, with `draw`, with the largest of what it makes of
+// them.
+struct Decisive {
+  std::uint32_t count = 1;
+  std::optional<GumbelDraw> draw = {};
+};
+
 class Sampler {
  public:
   // The answer begins at position `answer`. Errors: kUsage for an option out of its range.
@@ -39,8 +47,9 @@ class Sampler {
 
   const SamplingOptions& options() const { return options_; }
 
-  // How many of the largest logits decide; no value where all may.
-  std::optional<std::uint32_t> decisive() const;
+  // The tokens one of which is chosen for `position`, unless penalties or bias change others; no
+  // value where it may be any.
+  std::optional<Decisive> decisive(std::uint32_t position) const;
   // The tokens whose logits penalties and bias change, ascending.
   std::vector<text::TokenId> changed(std::span<const text::TokenId> history) const;
 
@@ -50,7 +59,7 @@ class Sampler {
   Result<text::TokenId> sample(std::span<const float> logits, std::uint32_t position,
                                std::span<const text::TokenId> history);
   // The same from some of the logits, ascending by token: the changed() ones, and of the others at
-  // least the decisive().
+  // least the decisive() ones.
   Result<text::TokenId> sample(std::span<const backend::TokenLogit> logits, std::uint32_t position,
                                std::span<const text::TokenId> history);
 
@@ -72,6 +81,9 @@ class Sampler {
   void keep_top_k();
   void keep_top_p();
   void keep_min_p();
+  GumbelDraw draw(std::uint32_t position) const {
+    return {options_.seed, position, options_.temperature};
+  }
   text::TokenId largest_perturbed(std::uint32_t position) const;
 
   SamplingOptions options_;

@@ -61,9 +61,12 @@ Result<void> Stepper::check_one(const Advance& advance) const {
   }
   TERN_TRY(advance.sequence->check(advance.tokens));
   if (!advance.top) return {};
-  const auto& [count, tokens, always] = *advance.top;
+  const auto& [count, tokens, always, draw] = *advance.top;
   if (count < 1 || count > backend::TopQuery::kMostCount || tokens > model_.config().vocab) {
     return refused("expected 1 to 256 largest logits of at most the vocabulary's tokens");
+  }
+  if (draw && !(draw->temperature > 0.0f)) {
+    return refused("expected a draw with a temperature above 0");
   }
   if (!std::is_sorted(always.begin(), always.end())) {
     return refused("expected ascending tokens to compute always");
@@ -128,6 +131,7 @@ void Stepper::add(Advance& advance) {
                    advance.top->tokens,
                    advance.top->always,
                    {},
+                   advance.top->draw,
                    sequence.candidates_});
 }
 

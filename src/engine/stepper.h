@@ -35,6 +35,7 @@ struct TopLogits {
   std::uint32_t count = 1;
   std::uint32_t tokens = 0;
   std::span<const text::TokenId> always = {};  // ascending
+  std::optional<GumbelDraw> draw = {};
 };
 
 // What becomes of one sequence in a step.

@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <string>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/tensors.h"
@@ -75,6 +76,7 @@ struct Ask {
   std::uint32_t tokens = 0;  // 0: all
   std::vector<std::int32_t> always = {};
   std::vector<std::int32_t> masked = {};
+  std::optional<GumbelDraw> draw = {};
 };
 
 // A head behind an embedding, whose rows are x: one, or as many as `inputs` says.
@@ -128,7 +130,7 @@ class Head {
   }
   TopQuery query(const Ask& ask, std::uint32_t row, std::vector<TokenLogit>& room) const {
     const auto tokens = ask.tokens == 0 ? static_cast<std::uint32_t>(vocab_) : ask.tokens;
-    return {row, ask.count, tokens, ask.always, ask.masked, room};
+    return {row, ask.count, tokens, ask.always, ask.masked, ask.draw, room};
   }
 
   CpuBackend backend_;
@@ -154,9 +156,12 @@ inline void expect_answers(const std::vector<float>& logits, const Ask& ask,
     if (listed(ask.masked, token)) continue;
     (listed(ask.always, token) ? wanted : ranked).push_back(token);
   }
-  std::stable_sort(ranked.begin(), ranked.end(), [&](std::int32_t a, std::int32_t b) {
-    return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
-  });
+  const auto value = [&](std::int32_t token) {
+    const float logit = logits[static_cast<std::size_t>(token)];
+    return ask.draw ? ask.draw->perturbed(logit, token) : logit;
+  };
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [&](std::int32_t a, std::int32_t b) { return value(a) > value(b); });
   ranked.resize(std::min<std::size_t>(ranked.size(), ask.count));
   wanted.insert(wanted.end(), ranked.begin(), ranked.end());
   std::vector<std::int32_t> present;
@@ -169,6 +174,42 @@ inline void expect_answers(const std::vector<float>& logits, const Ask& ask,
     ASSERT_EQ(std::memcmp(&logit, &candidate.logit, sizeof logit), 0) << candidate.token;
   }
   for (const std::int32_t token : wanted) ASSERT_TRUE(listed(present, token)) << token;
+}
+
+// Every tier and several counts of threads answer alike, and as all logits say. Returns how many
+// rows were computed.
+inline std::size_t expect_search(const std::vector<float>& x, const OwnedTensor& matrix,
+                                 const Ask& ask) {
+  std::vector<std::int32_t> tokens;
+  for (const auto* table : runnable_tables()) {
+    for (const std::uint32_t threads : {1u, 3u}) {
+      Head head(*table, threads, x, matrix);
+      const auto found = must(head.top(ask));
+      expect_answers(must(head.all()), ask, found);
+      std::vector<std::int32_t> now;
+      now.reserve(found.size());
+      for (const TokenLogit& candidate : found) now.push_back(candidate.token);
+      if (!tokens.empty()) {
+        EXPECT_EQ(now, tokens) << table->name << ", " << threads << " threads";
+      }
+      tokens = now;
+    }
+  }
+  return tokens.size();
+}
+
+// Each row of a batch has the candidates that it has alone, whose scan takes both digits at once.
+inline void expect_batch(Head& head, const std::vector<Ask>& asks, const std::string& what) {
+  const auto found = must(head.tops(asks));
+  for (std::size_t i = 0; i < asks.size(); ++i) {
+    const auto input = static_cast<std::int32_t>(i);
+    expect_answers(must(head.all(input)), asks[i], found[i]);
+    const auto alone = must(head.top(asks[i], input));
+    ASSERT_EQ(found[i].size(), alone.size()) << what << ", row " << i;
+    for (std::size_t c = 0; c < alone.size(); ++c) {
+      ASSERT_EQ(found[i][c].token, alone[c].token) << what << ", row " << i;
+    }
+  }
 }
 
 }  // namespace tern::backend

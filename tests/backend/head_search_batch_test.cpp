@@ -43,20 +43,6 @@ TEST(HeadSearchOfBatches, SeveralRowsOfABatchAreAnsweredBesideWholeRows) {
   }
 }
 
-// Each row of a batch has the candidates that it has alone, whose scan takes both digits at once.
-void expect_batch(Head& head, const std::vector<Ask>& asks, const std::string& what) {
-  const auto found = must(head.tops(asks));
-  for (std::size_t i = 0; i < asks.size(); ++i) {
-    const auto input = static_cast<std::int32_t>(i);
-    expect_answers(must(head.all(input)), asks[i], found[i]);
-    const auto alone = must(head.top(asks[i], input));
-    ASSERT_EQ(found[i].size(), alone.size()) << what << ", row " << i;
-    for (std::size_t c = 0; c < alone.size(); ++c) {
-      ASSERT_EQ(found[i][c].token, alone[c].token) << what << ", row " << i;
-    }
-  }
-}
-
 // More queries than share a scan, one of which cannot be bounded.
 TEST(HeadSearchOfBatches, ManyRowsOfABatchAreAnsweredAsEachIsAlone) {
   constexpr std::size_t kColumns = 64, kRows = 700, kQueries = 2 * CpuWorkspace::kHeadQueries + 3;
@@ -64,7 +50,11 @@ TEST(HeadSearchOfBatches, ManyRowsOfABatchAreAnsweredAsEachIsAlone) {
   auto inputs = normals(kQueries * kColumns, 44);
   inputs[5 * kColumns] = 1e30f;
   std::vector<Ask> asks(kQueries);
-  for (std::uint32_t i = 0; i < kQueries; ++i) asks[i].count = i % 7 + 1;
+  for (std::uint32_t i = 0; i < kQueries; ++i) {
+    asks[i].count = i % 7 + 1;
+    if (i % 3 != 0)
+      asks[i].draw = {.seed = i, .position = 7, .temperature = 0.5f + 0.1f * static_cast<float>(i)};
+  }
   for (const std::uint32_t threads : {1u, 3u}) {
     Head head(*runnable_tables().back(), threads, inputs, matrix, true, kQueries);
     expect_batch(head, asks, std::to_string(threads) + " threads");
@@ -103,6 +93,8 @@ TEST(HeadSearchOfBatches, AnAdversarialRowOfABatchChangesNoOther) {
       std::vector<Ask> asks(rows);
       asks[0] = {.count = 3, .tokens = 517, .always = {3, 88, 516}, .masked = {0, 400, 401}};
       asks[rows / 2].count = 256;
+      if (rows > 3) asks[3].draw = {.seed = rows, .temperature = 2.0f};
+      if (rows > 6) asks[6] = {.count = 2, .always = {5, 6}, .draw = {{.temperature = 0.1f}}};
       Head head(*table, rows % 2 + 1, inputs, matrix, true, kMost);
       expect_batch(head, asks, std::string(table->name) + ", " + std::to_string(rows) + " rows");
     }

@@ -13,26 +13,6 @@
 namespace tern::backend {
 namespace {
 
-// Every tier and several counts of threads answer alike, and as all logits say. Returns how many
-// rows were computed.
-std::size_t expect_search(const std::vector<float>& x, const OwnedTensor& matrix, const Ask& ask) {
-  std::vector<std::int32_t> tokens;
-  for (const auto* table : runnable_tables()) {
-    for (const std::uint32_t threads : {1u, 3u}) {
-      Head head(*table, threads, x, matrix);
-      const auto found = must(head.top(ask));
-      expect_answers(must(head.all()), ask, found);
-      std::vector<std::int32_t> now;
-      for (const TokenLogit& candidate : found) now.push_back(candidate.token);
-      if (!tokens.empty()) {
-        EXPECT_EQ(now, tokens) << table->name << ", " << threads << " threads";
-      }
-      tokens = now;
-    }
-  }
-  return tokens.size();
-}
-
 TEST(HeadSearch, FindsTheLargestInHeadsOfEveryType) {
   for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kBF16,
                                 TensorType::kQ8_0, TensorType::kQ6_K, TensorType::kQ4_0}) {
@@ -234,7 +214,8 @@ TEST(HeadSearch, Cancellation) {
   for (std::size_t c = 0; c < kColumns; ++c)
     x[c] = (c % 2 == 0 ? 1.0f : -1.0f) * (1.0f + 1e-6f * x[c]);
   for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] = 1000.0f * (1.0f + static_cast<float>(i % kColumns / 2)) + 1e-4f * values[i];
+    const std::size_t pair = i % kColumns / 2;
+    values[i] = 1000.0f * (1.0f + static_cast<float>(pair)) + 1e-4f * values[i];
   }
   const auto matrix = head_of(TensorType::kF32, kColumns, values);
   for (const std::uint32_t count : {1u, 40u}) expect_search(x, matrix, {.count = count});

@@ -158,7 +158,12 @@ class RunTest(CliTest):
         self.assertTrue(share is None or 0 < share <= 1)
 
     def test_the_way_to_the_largest_logits_changes_no_text(self) -> None:
-        for sampling in (("--temp", "0"), ("--temp", "1", "--repeat-penalty", "1.2")):
+        of_all = ("--top-k", "0", "--top-p", "1", "--min-p", "0")
+        for sampling in (
+            ("--temp", "0"),
+            ("--temp", "1", "--repeat-penalty", "1.2"),
+            ("--temp", "1.5", "--repeat-penalty", "1.2", *of_all),
+        ):
             found = {}
             for mode in ("auto", "certified", "exact"):
                 run = self.succeed(*ONCE, *sampling, "--head", mode, "--json")

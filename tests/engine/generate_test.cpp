@@ -128,6 +128,7 @@ TEST_F(GenerateTest, TheCertifiedHeadChangesNoToken) {
         SamplingOptions{.temperature = 0.0f, .repeat_penalty = 1.5f},
         SamplingOptions{.temperature = 1.0f, .top_k = 40, .repeat_penalty = 1.2f, .seed = 1},
         SamplingOptions{.temperature = 3.0f, .top_k = 256, .top_p = 1, .min_p = 0, .seed = 2},
+        SamplingOptions{.temperature = 1.5f, .top_k = 0, .top_p = 1, .min_p = 0, .seed = 4},
         SamplingOptions{.temperature = 1.0f, .top_k = 0, .seed = 3}}) {
     auto r = request(60);
     r.answer.sampling = sampling;
@@ -139,7 +140,8 @@ TEST_F(GenerateTest, TheCertifiedHeadChangesNoToken) {
     EXPECT_EQ(certified.text, full->text);
     EXPECT_EQ(certified.tokens, full->tokens);
     const std::size_t vocab = tokenizer_->vocab_size();
-    EXPECT_EQ(certified.searches, sampling.top_k == 0 ? 0u : 60u);
+    const bool top_p_of_all = sampling.top_k == 0 && sampling.top_p < 1.0f;
+    EXPECT_EQ(certified.searches, top_p_of_all ? 0u : 60u);
     EXPECT_EQ(full->head_rows, full->searches * vocab);
     EXPECT_LE(certified.head_rows, certified.searches * vocab / 3);
   }

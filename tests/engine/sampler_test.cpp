@@ -10,8 +10,6 @@
 #include <random>
 #include <set>
 
-#include "engine/philox.h"
-
 namespace tern::engine {
 namespace {
 
@@ -39,64 +37,6 @@ std::map<TokenId, int> counts(const SamplingOptions& options, const std::vector<
     ++seen[*sampler.sample(logits, position, {})];
   }
   return seen;
-}
-
-// Known answers of the authors' test suite (kat_vectors of Random123).
-TEST(Philox, KnownAnswers) {
-  using Words = std::array<std::uint32_t, 4>;
-  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}),
-            (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
-  const std::uint32_t ones = 0xffffffff;
-  EXPECT_EQ(philox4x32({ones, ones, ones, ones}, {ones, ones}),
-            (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
-  EXPECT_EQ(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
-            (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
-}
-
-TEST(Gumbel, TheBoundHoldsAtTheEnds) {
-  constexpr std::uint64_t kAll = (std::uint64_t{1} << 52) - 1;
-  for (std::uint64_t i = 0; i < 2000; ++i) {
-    EXPECT_LE(gumbel(i), gumbel_bound(i));
-    EXPECT_LE(gumbel(kAll - i), gumbel_bound(kAll - i));
-  }
-  for (int bit = 0; bit < 52; ++bit) {
-    const std::uint64_t bits = kAll ^ ((std::uint64_t{1} << bit) - 1);
-    EXPECT_LE(gumbel(bits), gumbel_bound(bits));
-  }
-  EXPECT_LE(gumbel_bound(kAll), kLargestGumbel);
-}
-
-TEST(Gumbel, HasTheRightMeanAndStaysUnderItsBound) {
-  double sum = 0.0;
-  double squares = 0.0;
-  constexpr int kDraws = 100000;
-  for (int i = 0; i < kDraws; ++i) {
-    const std::uint64_t bits = gumbel_bits(7, static_cast<std::uint32_t>(i), i % 50);
-    const double g = gumbel(bits);
-    ASSERT_LE(g, gumbel_bound(bits));
-    ASSERT_LE(gumbel_bound(bits), std::max(g, 0.0) + 2.1);  // worth asking
-    ASSERT_LT(g, kLargestGumbel);
-    sum += g;
-    squares += g * g;
-  }
-  const double mean = sum / kDraws;
-  EXPECT_NEAR(mean, 0.57721566, 0.02);                          // Euler's constant
-  EXPECT_NEAR(squares / kDraws - mean * mean, 1.644934, 0.05);  // pi^2 / 6
-}
-
-// -log(-log((bits + 0.5) / 2^52)) of the first known answer, computed with fifty digits. Half a bit
-// less gives a number 43 steps away.
-TEST(Gumbel, IsThatOfTheMiddleOfItsBits) {
-  EXPECT_DOUBLE_EQ(gumbel(gumbel_bits(0, 0, 0)), 0x1.5b6c7ad999346p-4);
-}
-
-TEST(Gumbel, DependsOnSeedPositionAndToken) {
-  const double g = gumbel(gumbel_bits(1, 2, 3));
-  EXPECT_EQ(g, gumbel(gumbel_bits(1, 2, 3)));
-  EXPECT_NE(g, gumbel(gumbel_bits(2, 2, 3)));
-  EXPECT_NE(g, gumbel(gumbel_bits(1ull << 32 | 1, 2, 3)));
-  EXPECT_NE(g, gumbel(gumbel_bits(1, 3, 3)));
-  EXPECT_NE(g, gumbel(gumbel_bits(1, 2, 4)));
 }
 
 TEST(Sampler, GreedyTakesTheLargestAndTheLowestIdOfEquals) {
@@ -209,6 +149,7 @@ TEST(Sampler, TopPBehindTopKSumsInOneOrder) {
   std::vector<float> logits(18, -36.8f);
   logits[16] = logits[17] = 0.0f;
   std::vector<backend::TokenLogit> largest;
+  largest.reserve(logits.size());
   for (const float logit : logits) largest.push_back({static_cast<TokenId>(largest.size()), logit});
   logits.resize(40, -100.0f);
   SamplingOptions options = plain(1.0f);
@@ -273,15 +214,41 @@ TEST(Sampler, RefusesWhatIsNoDistribution) {
 }
 
 TEST(Sampler, SaysHowManyLogitsDecide) {
-  const auto decisive = [](float temperature, std::uint32_t top_k) {
-    return (*Sampler::create({.temperature = temperature, .top_k = top_k})).decisive();
+  const auto count = [](float temperature, std::uint32_t top_k) {
+    const auto found = (*Sampler::create({.temperature = temperature, .top_k = top_k})).decisive(3);
+    EXPECT_FALSE(found && found->draw);
+    return found ? found->count : 0;
   };
-  EXPECT_EQ(decisive(0.0f, 0), 1u);
-  EXPECT_EQ(decisive(0.0f, 40), 1u);
-  EXPECT_EQ(decisive(1.0f, 1), 1u);
-  EXPECT_EQ(decisive(1.0f, 256), 256u);
-  EXPECT_EQ(decisive(1.0f, 257), std::nullopt);
-  EXPECT_EQ(decisive(1.0f, 0), std::nullopt);
+  EXPECT_EQ(count(0.0f, 0), 1u);
+  EXPECT_EQ(count(0.0f, 40), 1u);
+  EXPECT_EQ(count(1.0f, 1), 1u);
+  EXPECT_EQ(count(1.0f, 256), 256u);
+  EXPECT_EQ(count(1.0f, 257), 0u);
+  EXPECT_EQ(count(1.0f, 0), 0u);  // top-p and min-p look at all
+}
+
+TEST(Sampler, SaysThatADrawFromAllTokensDecides) {
+  const auto decisive = [](const SamplingOptions& options) {
+    return (*Sampler::create(options)).decisive(3);
+  };
+  SamplingOptions options = plain(0.5f);
+  options.seed = 8;
+  const auto found = decisive(options);
+  ASSERT_TRUE(found && found->draw);
+  EXPECT_EQ(found->count, 1u);
+  EXPECT_EQ(found->draw->seed, 8u);
+  EXPECT_EQ(found->draw->position, 3u);
+  EXPECT_EQ(found->draw->temperature, 0.5f);
+  EXPECT_TRUE(decisive(plain(0.01f)));
+  EXPECT_FALSE(decisive(plain(0.0099f)));
+  options.top_k = 257;
+  EXPECT_FALSE(decisive(options));
+  options.top_k = 0;
+  options.top_p = 0.99f;
+  EXPECT_FALSE(decisive(options));
+  options.top_p = 1.0f;
+  options.min_p = 0.01f;
+  EXPECT_FALSE(decisive(options));
 }
 
 TEST(Sampler, SaysWhichLogitsItChanges) {
@@ -331,6 +298,31 @@ TEST(Sampler, BiasIsAddedAndMinusInfinityMasks) {
   EXPECT_EQ((*Sampler::create(options)).sample(logits, 0, {}).error().code, ErrorCode::kNumeric);
 }
 
+// The changed logits and the decisive ones of the others, ascending by token.
+std::vector<backend::TokenLogit> decisive_of(const Sampler& sampler,
+                                             const std::vector<float>& logits,
+                                             std::uint32_t position,
+                                             const std::vector<TokenId>& history) {
+  const Decisive decisive = *sampler.decisive(position);
+  const auto changed = sampler.changed(history);
+  std::vector<std::pair<double, TokenId>> others;  // the larger first, then the lower token
+  std::vector<backend::TokenLogit> some;
+  for (TokenId token = 0; token < static_cast<TokenId>(logits.size()); ++token) {
+    const float logit = logits[static_cast<std::size_t>(token)];
+    if (std::binary_search(changed.begin(), changed.end(), token)) {
+      some.push_back({token, logit});
+    } else {
+      others.emplace_back(decisive.draw ? -decisive.draw->perturbed(logit, token) : -logit, token);
+    }
+  }
+  std::sort(others.begin(), others.end());
+  for (std::size_t i = 0; i < decisive.count; ++i) {
+    some.push_back({others[i].second, logits[static_cast<std::size_t>(others[i].second)]});
+  }
+  std::sort(some.begin(), some.end(), [](auto a, auto b) { return a.token < b.token; });
+  return some;
+}
+
 // From the largest and the changed logits alone comes the token that all logits give.
 TEST(Sampler, TheDecisiveLogitsGiveTheTokenOfAll) {
   std::vector<float> logits(500);
@@ -339,30 +331,20 @@ TEST(Sampler, TheDecisiveLogitsGiveTheTokenOfAll) {
   }
   logits[80] = logits[20];  // equals
   const std::vector<TokenId> history{20, 7, 300, 301, 302, 20, 499};
+  SamplingOptions of_all = plain(1.5f);
+  of_all.repeat_penalty = 1.3f;
   for (const SamplingOptions& options :
        {SamplingOptions{.temperature = 0.0f, .repeat_penalty = 1.5f}, SamplingOptions{.top_k = 1},
         SamplingOptions{.temperature = 2.0f, .top_k = 40, .repeat_penalty = 1.3f},
         SamplingOptions{.temperature = 5.0f, .top_k = 100, .top_p = 1.0f, .min_p = 0.0f},
         SamplingOptions{.top_k = 256, .top_p = 0.5f, .repeat_penalty = 0.7f},
         SamplingOptions{.temperature = 0.0f, .presence_penalty = 2.0f, .frequency_penalty = 1.0f},
-        SamplingOptions{.temperature = 2.0f, .top_k = 30, .bias = {{4, 9.0f}, {20, -50.0f}}}}) {
+        SamplingOptions{.temperature = 2.0f, .top_k = 30, .bias = {{4, 9.0f}, {20, -50.0f}}},
+        plain(1.0f), of_all}) {
     auto sampler = *Sampler::create(options);
-    const auto changed = sampler.changed(history);
-    const auto is_changed = [&](TokenId token) {
-      return std::binary_search(changed.begin(), changed.end(), token);
-    };
-    std::vector<backend::TokenLogit> some;
-    for (TokenId token = 0; token < 500; ++token) {
-      const float logit = logits[static_cast<std::size_t>(token)];
-      std::uint32_t ahead = 0;  // of the others
-      for (TokenId other = 0; other < 500; ++other) {
-        const float its = logits[static_cast<std::size_t>(other)];
-        ahead += !is_changed(other) && (its > logit || (its == logit && other < token)) ? 1 : 0;
-      }
-      if (is_changed(token) || ahead < *sampler.decisive()) some.push_back({token, logit});
-    }
-    ASSERT_LT(some.size(), logits.size());
     for (std::uint32_t position = 0; position < 300; ++position) {
+      const auto some = decisive_of(sampler, logits, position, history);
+      ASSERT_LT(some.size(), logits.size());
       ASSERT_EQ(*sampler.sample(some, position, history),
                 *sampler.sample(logits, position, history));
     }

@@ -15,11 +15,8 @@ using format::TensorType;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Below every bound of a row that a scan can bound.
 constexpr float kBelowAll = std::numeric_limits<float>::lowest();
-// Cores do not read memory equally fast: one row in so many is left to the worker that is free, a
-// piece at a time.
+// One row in so many is left to the worker that is free.
 constexpr std::size_t kSharedPart = 4;
-constexpr std::size_t kPieceRows = 512;
-static_assert(kPieceRows % kernels::kTileRows == 0);
 // Where low digits matter for more than one in so many groups of rows and queries, all are scanned
 // together, which takes as much less time for each.
 constexpr std::size_t kFewGroups = 8;
@@ -47,6 +44,23 @@ class Largest {
   float* values_;
   std::size_t count_;
 };
+
+// A double as a float that is no less, and as one that is no more.
+float round_up(double x) {
+  const auto nearest = static_cast<float>(x);
+  return nearest < x ? std::nextafter(nearest, kInfinity) : nearest;
+}
+float round_down(double x) {
+  const auto nearest = static_cast<float>(x);
+  return nearest > x ? std::nextafter(nearest, -kInfinity) : nearest;
+}
+
+// At least what a draw makes of a logit of at most `upper` with a variate of at most `most`,
+// rounded up to a float: by more than what these operations lose.
+float most_perturbed(float upper, float by_temperature, float most) {
+  const float scaled = upper * by_temperature;
+  return scaled + most + (std::fabs(scaled) + most) * 0x1p-21f;
+}
 
 // Calls visit(token) for the tokens of an ascending list that lie in `rows`.
 template <typename Visit>
@@ -131,7 +145,18 @@ void HeadSearch::prepare(std::uint32_t worker) {
   }
 }
 
+void HeadSearch::bound_draws(const Slice& shared) {
+  first_drawn_ = shared.begin;
+  for (std::size_t i = 0; i < count_; ++i) {
+    const std::optional<GumbelDraw>& draw = query(i).draw;
+    if (!draw || !scans_[i].bounded) continue;
+    draw->bound(static_cast<std::int32_t>(shared.begin),
+                std::span(draws_[i]).first(shared.end - shared.begin));
+  }
+}
+
 void HeadSearch::bound_rows(const Slice& shared, std::uint32_t worker) {
+  bound_draws(shared);
   const bool finished = scan(shared, worker);
   for (std::size_t i = 0; i < count_; ++i) {
     const Slice rows = rows_of(shared, query(i));
@@ -178,12 +203,45 @@ bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
 bool HeadSearch::may_reach(std::size_t i, const Slice& rows, float least) {
   const HeadCopy& copy = *step_.matrix.copy;
   const float* const high = step_.workspace.head_bounds(i);
-  int reaching = 0;
-  for (std::size_t row = rows.begin; row < rows.end; ++row) {
+  const auto upper = [&](std::size_t row) {
     const float s = (high[row] * 256.0f) * (copy.tiles.scales[row] * scales_[i].scale);
-    reaching += s + scans_[i].high.off(copy.residuals[row], copy.norms[row]) >= least ? 1 : 0;
+    return s + scans_[i].high.off(copy.residuals[row], copy.norms[row]);
+  };
+  int reaching = 0;
+  if (const std::optional<GumbelDraw>& draw = query(i).draw; draw) {
+    const float by_temperature = 1.0f / draw->temperature;
+    const float* const draws = draws_[i] - first_drawn_;
+    for (std::size_t row = rows.begin; row < rows.end; ++row) {
+      reaching += most_perturbed(upper(row), by_temperature, draws[row]) >= least ? 1 : 0;
+    }
+  } else {
+    for (std::size_t row = rows.begin; row < rows.end; ++row) {
+      reaching += upper(row) >= least ? 1 : 0;
+    }
   }
   return reaching > 0;
+}
+
+// The bounds of some rows, and lower[0..), become those of their perturbed logits; of rows that can
+// have none of at least `least`, -infinity. Returns the largest lower bound.
+float HeadSearch::perturb_rows(std::size_t i, const Slice& rows, float least, float* lower) {
+  const GumbelDraw& draw = *query(i).draw;
+  const float by_temperature = 1.0f / draw.temperature;
+  const float* const draws = draws_[i] + (rows.begin - first_drawn_);
+  float* const upper = step_.workspace.head_bounds(i) + rows.begin;
+  float most = -kInfinity;
+  for (std::size_t r = 0; r < rows.end - rows.begin; ++r) {
+    if (!(most_perturbed(upper[r], by_temperature, draws[r]) >= least)) {
+      upper[r] = lower[r] = -kInfinity;
+      continue;
+    }
+    const auto token = static_cast<std::int32_t>(rows.begin + r);
+    const double variate = draw.variate(token);
+    upper[r] = round_up(draw.scaled(upper[r]) + variate);
+    lower[r] = round_down(draw.scaled(lower[r]) + variate);
+    most = std::max(most, lower[r]);
+  }
+  return most;
 }
 
 // bounds[row] = upper bound of the row's logit, where the scan of the row is, or its high digits
@@ -221,6 +279,7 @@ void HeadSearch::bound_query(std::size_t i, const Slice& rows, bool finished,
       bounds[row] = s + e;
       most = std::max(most, lower[row - first]);
     }
+    if (query(i).draw) most = perturb_rows(i, group, lowers.least(), lower);
     if (!(most > lowers.least())) continue;
     for (std::size_t b = 0; b < group.end - first; ++b) lowers.offer(lower[b]);
   }

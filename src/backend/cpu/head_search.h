@@ -4,6 +4,10 @@
 // of the lower bounds, and computes exactly what may reach it (docs/numbers.md, "Certified head").
 // Where there is no copy, every row may. Searches for several rows of a batch share a scan by their
 // high digits; the low ones follow where they may matter.
+//
+// Where a draw perturbs the logits, so are the bounds: what is said of logits holds of the
+// perturbed ones. A variate takes two logarithms and its bound none, so variates are left to the
+// rows that may be among the largest.
 #pragma once
 
 #include "backend/backend.h"
@@ -28,6 +32,11 @@ struct HeadStep {
   std::span<TopQuery> queries;  // of the batch
   CpuWorkspace& workspace;
 };
+
+// Cores do not read memory equally fast: some rows are left to the worker that is free, a piece at
+// a time; and so are a worker's own rows bounded.
+inline constexpr std::size_t kPieceRows = 512;
+static_assert(kPieceRows % kernels::kTileRows == 0);
 
 // `count` queries from `first` on, CpuWorkspace::kHeadQueries at most, by all workers of a team:
 // each calls bound() and reads rows of the copy once for all queries, most of them its own and the
@@ -54,9 +63,11 @@ class HeadSearch {
   TopQuery& query(std::size_t i) const { return step_.queries[first_ + i]; }
   const float* x(std::size_t i) { return step_.slots.row(step_.in, query(i).row); }
   void prepare(std::uint32_t worker);
+  void bound_draws(const Slice& shared);
   void bound_rows(const Slice& shared, std::uint32_t worker);
   bool scan(const Slice& shared, std::uint32_t worker);
   bool may_reach(std::size_t i, const Slice& rows, float least);
+  float perturb_rows(std::size_t i, const Slice& rows, float least, float* lower);
   void bound_query(std::size_t i, const Slice& rows, bool finished, std::uint32_t worker);
   float least(std::size_t i, std::uint32_t worker);
   kernels::DigitRows digits(std::uint32_t worker) {
@@ -68,6 +79,9 @@ class HeadSearch {
   std::size_t count_;
   ScanQuery scans_[CpuWorkspace::kHeadQueries] = {};
   kernels::DigitScale scales_[CpuWorkspace::kHeadQueries];
+  // Of the rows at hand, from the first one on, and of each query that draws: at least the variate.
+  std::size_t first_drawn_ = 0;
+  float draws_[CpuWorkspace::kHeadQueries][kPieceRows];
 };
 
 }  // namespace tern::backend

@@ -1,7 +1,7 @@
 #include "diagnose/load/plan.h"
 
 #include "core/fixed_math.h"
-#include "engine/philox.h"
+#include "core/philox.h"
 
 namespace tern::diagnose {
 namespace {
@@ -16,7 +16,7 @@ std::uint32_t below(std::uint32_t limit, double x) {
 }  // namespace
 
 std::uint64_t LoadPlan::bits(Stream stream, std::uint64_t index, std::uint32_t k) const {
-  const auto words = engine::philox4x32(
+  const auto words = philox4x32(
       {static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32),
        static_cast<std::uint32_t>(stream), k},
       {static_cast<std::uint32_t>(options_.seed), static_cast<std::uint32_t>(options_.seed >> 32)});

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "engine/philox.h"
+#include "core/philox.h"
 
 namespace tern::diagnose {
 namespace {
@@ -29,7 +29,7 @@ constexpr auto kTable = make_table();
 
 void RandomBytes::refill() {
   for (std::size_t at = 0; at < bytes_.size(); at += 16, ++block_) {
-    const auto words = engine::philox4x32(
+    const auto words = philox4x32(
         {static_cast<std::uint32_t>(block_), static_cast<std::uint32_t>(block_ >> 32), stream_, 0},
         {static_cast<std::uint32_t>(seed_), static_cast<std::uint32_t>(seed_ >> 32)});
     for (std::size_t i = 0; i < 16; ++i) {
