@@ -3,7 +3,7 @@
 // libm would decide results; accuracy is a few units in the last place of a double.
 #pragma once
 
-#include <cstdint>
+#include <span>
 
 namespace tern {
 
@@ -11,6 +11,9 @@ namespace tern {
 double fixed_exp(double x);
 // Natural logarithm of a positive finite x.
 double fixed_log(double x);
+// The sum of exp(x - largest) of floats that are no larger: eight sums, element i in sum i % 8 and
+// those behind the last whole eight in the first one; then the eight are added in their order.
+double fixed_exp_sum(std::span<const float> x, float largest);
 // base^exponent for base > 0.
 double fixed_pow(double base, double exponent);
 

@@ -11,10 +11,8 @@ using text::TokenId;
 
 std::vector<TokenLogprob> log_probabilities(std::span<const float> logits, TokenId chosen,
                                             std::uint32_t count) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (const float logit : logits) sum += fixed_exp(logit - largest);
-  const double log_sum = largest + fixed_log(sum);
+  const float largest = *std::max_element(logits.begin(), logits.end());
+  const double log_sum = largest + fixed_log(fixed_exp_sum(logits, largest));
   const auto logprob = [&](TokenId token) {
     return TokenLogprob{token, logits[static_cast<std::size_t>(token)] - log_sum};
   };

@@ -206,9 +206,10 @@ void Sampler::keep_top_k() {
 // Sorts no more than it keeps, in parts: of a vocabulary that is a small share as a rule.
 void Sampler::keep_top_p() {
   if (options_.top_p == 1.0f) return;
-  const double largest = std::min_element(candidates_.begin(), candidates_.end(), is_before)->logit;
-  double total = 0.0;
-  for (const Candidate& candidate : candidates_) total += fixed_exp(candidate.logit - largest);
+  const float largest = std::min_element(candidates_.begin(), candidates_.end(), is_before)->logit;
+  logits_.clear();
+  for (const Candidate& candidate : candidates_) logits_.push_back(candidate.logit);
+  const double total = fixed_exp_sum(logits_, largest);
   double kept = 0.0;
   std::size_t count = 0;
   std::size_t sorted = 0;
@@ -220,7 +221,7 @@ void Sampler::keep_top_p() {
       std::nth_element(begin, end, candidates_.end(), is_before);
       std::sort(begin, end, is_before);
     }
-    kept += fixed_exp(candidates_[count].logit - largest);
+    kept += fixed_exp(static_cast<double>(candidates_[count].logit) - largest);
     ++count;
   }
   candidates_.resize(std::max<std::size_t>(count, 1));

@@ -89,6 +89,7 @@ class Sampler {
   SamplingOptions options_;
   std::size_t answer_;
   std::vector<Candidate> candidates_;  // reused from token to token
+  std::vector<float> logits_;          // of the candidates, likewise
 };
 
 }  // namespace tern::engine

@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "core/fixed_math_body.h"
@@ -48,6 +50,29 @@ TEST(FixedMath, SameBitsHoweverMultiplyAddsAreFused) {
     ASSERT_EQ(bits(fixed_sincos(x).sin), bits(fixed_math::sincos(x).sin)) << x;
     ASSERT_EQ(bits(fixed_sincos(x).cos), bits(fixed_math::sincos(x).cos)) << x;
   }
+}
+
+// Of every length, from anywhere in memory, with values that underflow, masks and the largest.
+TEST(FixedExpSum, IsEightSumsInTheirOrder) {
+  std::vector<float> x;
+  for (const double v : uniform(300, -760.0, 0.0)) x.push_back(static_cast<float>(v));
+  for (const double v : uniform(300, -3.0, 0.0)) x.push_back(static_cast<float>(v));
+  x[17] = x[310] = -static_cast<float>(kInfinity);
+  x[40] = x[320] = 0.0f;
+  for (std::size_t first : {0u, 1u, 299u}) {
+    for (std::size_t count = 0; count <= x.size() - first; ++count) {
+      const auto part = std::span(x).subspan(first, count);
+      std::array<double, 8> sums{};
+      for (std::size_t i = 0; i < count; ++i) {
+        sums[i < count / 8 * 8 ? i % 8 : 0] += fixed_exp(static_cast<double>(part[i]) - 3.25);
+      }
+      double sum = 0.0;
+      for (const double each : sums) sum += each;
+      ASSERT_EQ(fixed_exp_sum(part, 3.25f), sum) << first << ", " << count;
+    }
+  }
+  x[5] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(fixed_exp_sum(x, 0.0f)));
 }
 
 TEST(FixedExp, IsWithinTwoUlps) {
