@@ -23,9 +23,10 @@ inline constexpr int kBatchTokens = 4;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kMaxVectors = 8;
-inline constexpr int kScanGroups = 1;
-inline constexpr int kScanBlockGroups = 1;
-inline constexpr int kScanQueries = 2;
+// A sum that is left in memory costs less than one more pass over the bytes or one stream less.
+inline constexpr int kScanGroups = 4;
+inline constexpr int kScanBlockGroups = 2;
+inline constexpr int kScanQueries = 4;
 inline constexpr int kCeilingChains = 12;
 inline constexpr std::size_t kPrefetchBytes = 4096;
 // A code is 0 to 2 and |q| <= 127, so a 16-bit lane of maddubs is at most 508 in magnitude, and 64
@@ -44,36 +45,25 @@ TERN_INLINE Wide widen_add(Wide acc, Narrow narrow) {
   return _mm256_add_epi32(acc, _mm256_madd_epi16(narrow, _mm256_set1_epi16(1)));
 }
 
-// Bytes times digits do not fit into the 16 bits of maddubs, so both are widened first; a row's
-// columns of each pair add up in their own lane until the end.
 using Bytes = __m256i;
 using DigitQuad = __m256i;
-struct ByteSums {
-  __m256i low;   // rows 0 to 3, two pairs of columns each
-  __m256i high;  // rows 4 to 7
-};
+using ByteSums = __m256i;
 
-inline constexpr std::uint32_t kByteOffset = 128;
+// The sign of a digit moves to the codes, whose offset is off, and not the other way round: a low
+// digit may be -128. A 16-bit lane of maddubs is then at most 2 * 128 * 127 = 32512.
+inline constexpr std::uint32_t kByteOffset = 0;
 
 TERN_INLINE Bytes load_bytes(const std::uint8_t* p) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return _mm256_xor_si256(bytes, _mm256_set1_epi8(static_cast<char>(0x80)));
 }
-TERN_INLINE DigitQuad digit_quad(const std::int8_t* digits) {
-  std::int32_t four;
-  __builtin_memcpy(&four, digits, sizeof four);
-  return _mm256_broadcastq_epi64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(four)));
-}
-TERN_INLINE ByteSums byte_sums_zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+TERN_INLINE DigitQuad digit_quad(const std::int8_t* digits) { return broadcast_quad(digits); }
+TERN_INLINE ByteSums byte_sums_zero() { return _mm256_setzero_si256(); }
 TERN_INLINE ByteSums multiply_bytes(ByteSums sums, Bytes bytes, DigitQuad quad) {
-  const __m256i low = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes));
-  const __m256i high = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(bytes, 1));
-  return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(low, quad)),
-          _mm256_add_epi32(sums.high, _mm256_madd_epi16(high, quad))};
+  return widen_add(sums,
+                   _mm256_maddubs_epi16(_mm256_abs_epi8(quad), _mm256_sign_epi8(bytes, quad)));
 }
-TERN_INLINE Wide byte_total(ByteSums sums) {
-  const __m256i pairs = _mm256_hadd_epi32(sums.low, sums.high);  // rows 0 1 4 5, 2 3 6 7
-  return _mm256_permute4x64_epi64(pairs, _MM_SHUFFLE(3, 1, 2, 0));
-}
+TERN_INLINE Wide byte_total(ByteSums sums) { return sums; }
 
 // Digits and codes are at most 127 in magnitude, so a 16-bit lane of maddubs is at most 32258.
 inline constexpr std::int32_t kKeyBias = 0;
