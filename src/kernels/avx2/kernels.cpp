@@ -20,6 +20,7 @@ using Narrow = __m256i;
 
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kBatchTokens = 4;
+inline constexpr std::size_t kChunkTokens = 64;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kMaxVectors = 8;

@@ -6,6 +6,7 @@
 inline constexpr bool kFiveTrits = true;
 inline constexpr int kBatchGroups = 4;
 inline constexpr int kBatchTokens = 6;
+inline constexpr std::size_t kChunkTokens = 128;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 3;
 inline constexpr int kScanGroups = 2;

@@ -22,6 +22,7 @@ using Narrow = __m256i;
 
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kBatchTokens = 6;
+inline constexpr std::size_t kChunkTokens = 128;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 2;
 inline constexpr int kMaxVectors = 8;

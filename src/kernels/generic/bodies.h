@@ -24,7 +24,8 @@
 // dot_keys add to Ints their dot products with digits and with a query; those of dot_keys are too
 // large by kKeyBias times the sum of the query's codes. kBatchGroups groups of rows times
 // kBatchTokens tokens fit into the registers, and for one token kDecodeGroups groups times
-// kDecodeChains; kMaxVectors is as many vectors as either has, and as kMostStreams groups have.
+// kDecodeChains; the activations of kChunkTokens tokens stay in the second cache, with their sums
+// in the nearest; kMaxVectors is as many vectors as either has, and as kMostStreams groups have.
 // forget() hides from the compiler what it knows of a Codes; consume() makes it believe that a
 // Narrow is used.
 // Scans: load_bytes gives Bytes, four columns of kVectorRows rows of unsigned codes, made signed by

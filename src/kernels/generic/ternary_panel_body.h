@@ -8,7 +8,6 @@ inline constexpr std::size_t kPanelMost = 64 / kBatchGroups;  // of 16 KiB, or a
 inline constexpr std::size_t kPanelTiles =
     kPanelMost < kTilesPerDrain ? kPanelMost : kTilesPerDrain;
 inline constexpr std::size_t kPanelQuads = kPanelTiles * (kFiveTrits ? 5 : 4);
-inline constexpr std::size_t kChunkTokens = 128;  // whose sums stay near, too
 inline constexpr std::size_t kStreamTokens = 24;
 inline constexpr std::size_t kStoresAhead = 8;  // tokens whose outputs are asked for
 

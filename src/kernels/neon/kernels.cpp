@@ -23,6 +23,7 @@ struct Narrow {
 
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kBatchTokens = 4;
+inline constexpr std::size_t kChunkTokens = 128;
 inline constexpr int kDecodeGroups = 1;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kScanGroups = 1;

@@ -18,6 +18,7 @@ namespace {
 
 inline constexpr int kBatchGroups = 1;
 inline constexpr int kBatchTokens = 6;
+inline constexpr std::size_t kChunkTokens = 128;
 inline constexpr int kDecodeGroups = 2;
 inline constexpr int kDecodeChains = 1;
 inline constexpr int kScanGroups = 2;
