@@ -66,6 +66,21 @@ class RunClaimsTest(ToolTest):
         self.assertIn("| 11 tok/s |", self.rows()[0])
         self.assertIn("| b.speed | 12.5 tok/s |", self.rows()[1])
 
+    def test_rows_that_another_cpu_alone_can_measure_stay(self) -> None:
+        other = MET.replace("a.speed", "a.speed.amx")
+        self.claim("a", MET, other)
+        self.run_claims(0)
+        document = self.root / "docs/claims.md"
+        text = document.read_text(encoding="utf-8")
+        document.write_text(re.sub(r", \d+ threads", ", 96 threads", text), encoding="utf-8")
+        self.claim("a", MET.replace("12.5", "11"))
+        self.run_claims(0)
+        self.assertEqual(len(self.rows()), 2)
+        self.assertIn("| a.speed | 11 tok/s |", self.rows()[0])
+        self.assertNotIn("96 threads", self.rows()[0])
+        self.assertIn("| a.speed.amx | 12.5 tok/s |", self.rows()[1])
+        self.assertIn("96 threads", self.rows()[1])
+
     def test_rows_of_a_claim_that_is_gone_go(self) -> None:
         self.claim("a", MET)
         self.claim("b", MET.replace("a.", "b."))
