@@ -280,11 +280,8 @@ BACKEND: dict[tuple[str, str, str], str] = {
     **dict.fromkeys(
         (
             ("head_search.cpp", "bound", "bounds[r] > threshold"),
-            (
-                "head_search.cpp",
-                "bound",
-                "upper(row) > least",
-            ),
+            ("head_search.cpp", "bound", "upper(rows.begin + r) > least"),
+            ("head_search.cpp", "bound", "most > least"),
         ),
         "no logit reaches its bound, which has margins",
     ),

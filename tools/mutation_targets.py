@@ -43,6 +43,7 @@ TARGETS = {
             "src/core/cache_dir.cpp",
             "src/core/cache_header.cpp",
             "src/core/file_descriptor.cpp",
+            "src/core/fixed_math.cpp",
             "src/core/fixed_math_body.h",
             "src/core/float16.cpp",
             "src/core/gumbel.cpp",
@@ -56,6 +57,7 @@ TARGETS = {
         test="core_test",
         program="tests/core/core_test",
         first={
+            "src/core/fixed_math.cpp": "Fixed*",
             "src/core/gumbel.cpp": "Gumbel*",
             "src/core/json.cpp": "Json.*",
             "src/core/philox_body.h": "Philox.*",
@@ -318,7 +320,8 @@ TARGETS = {
             "src/backend/cpu/execution.cpp": "*/CpuBackendTest.*:CpuRows.*:*/CpuHidden.*:"
             "HeadSearch.Ref*-*.AttentionOfOne*",
             "src/backend/cpu/head_copy.cpp": "HeadCopy.*:CachedHeadCopy.*",
-            "src/backend/cpu/head_search.cpp": "HeadSearch*.*-*.Find*:*.Takes*:*.Near*:*.Adv*",
+            "src/backend/cpu/head_search.cpp": "HeadSearch*.*:HeadDraw.*"
+            "-*.Find*:*.Takes*:*.Near*:*.Adv*",
             "src/backend/cpu/kv_cache.cpp": "Kv*:CpuKv*:*/CpuBackendTest.*",
             "src/backend/cpu/kv_pool.cpp": "Kv*:CpuKv*",
             "src/backend/cpu/packed_cache.cpp": "PackedCacheTest.*",

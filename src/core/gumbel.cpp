@@ -9,21 +9,24 @@
 namespace tern {
 namespace {
 
-// With w of 32 random bits below, 1 - u > (2^32 - 1 - w) / 2^32 >= v = n / 2^24 for the leading 24
-// bits n of that. The bits of a float are a chord of its logarithm, from below: so
-// -log(1 - u) <= ln2 * (127 - bits(v) / 2^23).
-[[gnu::always_inline]] inline void bound_all(std::uint64_t seed, std::uint32_t position,
-                                             std::int32_t first, float* bounds, std::size_t count) {
+// With w the leading 32 bits, 1 - u > (2^32 - 1 - w) / 2^32 >= n / 2^24 for the leading 24 bits n
+// of 2^32 - 1 - w. The bits of a float are its logarithm along chords from below, so -log(1 - u) <=
+// ln2 * (24 + 127 - bits(n) / 2^23). Where n is 0, that is more than any variate.
+[[gnu::always_inline]] inline float bound_of(std::uint32_t w) {
   constexpr float kLn2 = 0.693147181f;
   constexpr float kRounding = 1e-4f;  // more than what the few operations below lose
+  const auto n = static_cast<float>(static_cast<std::int32_t>(~w >> 8));  // exact
+  const auto bits = static_cast<float>(std::bit_cast<std::int32_t>(n));
+  return kLn2 * (151.0f - bits * 0x1p-23f) + kRounding;
+}
+
+[[gnu::always_inline]] inline void bound_all(std::uint64_t seed, std::uint32_t position,
+                                             std::int32_t first, float* bounds, std::size_t count) {
   const auto key0 = static_cast<std::uint32_t>(seed);
   const auto key1 = static_cast<std::uint32_t>(seed >> 32);
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint32_t token = static_cast<std::uint32_t>(first) + static_cast<std::uint32_t>(i);
-    const auto leading =
-        static_cast<std::int32_t>(~philox::words({token, position, 0, 0}, key0, key1).w0 >> 8);
-    const auto chord = std::bit_cast<std::int32_t>(static_cast<float>(leading));  // exact
-    bounds[i] = kLn2 * (151.0f - static_cast<float>(chord) * 0x1p-23f) + kRounding;
+    bounds[i] = bound_of(philox::words({token, position, 0, 0}, key0, key1).w0);
   }
 }
 
@@ -49,6 +52,8 @@ double gumbel(std::uint64_t bits) {
   const double uniform = (static_cast<double>(bits) + 0.5) * 0x1p-52;  // exact, inside (0, 1)
   return -fixed_log(-fixed_log(uniform));
 }
+
+float gumbel_bound(std::uint32_t leading) { return bound_of(leading); }
 
 void GumbelDraw::bound(std::int32_t first, std::span<float> bounds) const {
 #if defined(__x86_64__)

@@ -20,9 +20,6 @@ Error out_of_range(const char* option, const char* expected, double found) {
                std::string("expected ") + expected + ", found " + std::to_string(found), option};
 }
 
-// Below, logits over temperature grow too large for floats to tell them apart.
-constexpr float kLeastDrawn = 0.01f;
-
 // Of the candidates for top-p, so many are sorted first, and then so many times as many.
 constexpr std::size_t kLeastSorted = 256;
 constexpr std::size_t kSortedGrowth = 4;
@@ -92,7 +89,7 @@ std::optional<Decisive> Sampler::decisive(std::uint32_t position) const {
     return Decisive{.count = options_.top_k};
   }
   const bool all = options_.top_k == 0 && options_.top_p == 1.0f && options_.min_p == 0.0f;
-  if (!all || options_.temperature < kLeastDrawn) return std::nullopt;
+  if (!all || !draw(position).valid()) return std::nullopt;
   return Decisive{.count = 1, .draw = draw(position)};
 }
 

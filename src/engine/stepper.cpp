@@ -65,8 +65,8 @@ Result<void> Stepper::check_one(const Advance& advance) const {
   if (count < 1 || count > backend::TopQuery::kMostCount || tokens > model_.config().vocab) {
     return refused("expected 1 to 256 largest logits of at most the vocabulary's tokens");
   }
-  if (draw && !(draw->temperature > 0.0f)) {
-    return refused("expected a draw with a temperature above 0");
+  if (draw && !draw->valid()) {
+    return refused("expected a draw with a temperature from 0.01 to 100");
   }
   if (!std::is_sorted(always.begin(), always.end())) {
     return refused("expected ascending tokens to compute always");

@@ -1,6 +1,7 @@
 // The search for the token that a draw chooses, against the draw from all logits, on every tier.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -114,6 +115,44 @@ TEST(HeadDraw, AdversarialMagnitudes) {
       for (const float temperature : {0.01f, 1.0f, 100.0f}) {
         expect_search(x, matrix, {.draw = {{.seed = seed, .temperature = temperature}}});
       }
+    }
+  }
+}
+
+TEST(HeadDraw, RefusesTemperaturesThatBoundsCannotBear) {
+  Head head(kernels::scalar_table(), 1, normals(8, 61),
+            head_of(TensorType::kF32, 8, normals(8 * 30, 62)));
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float temperature : {nan, 0.0f, -1.0f, 0.0099f, 100.1f, infinity}) {
+    const auto outcome = head.top({.draw = {{.temperature = temperature}}});
+    ASSERT_FALSE(outcome.ok()) << temperature;
+    EXPECT_EQ(outcome.error().code, ErrorCode::kUsage);
+  }
+  for (const float temperature : {0.01f, 100.0f}) {
+    EXPECT_TRUE(head.top({.draw = {{.temperature = temperature}}}).ok());
+  }
+}
+
+// A logit is bounded by more than its own rounding, so a bound of the perturbed one that is too
+// small shows itself where rows are held exactly and hardly differ.
+TEST(HeadDraw, ManyDrawsFromRowsThatTheCopyHoldsExactly) {
+  constexpr std::size_t kColumns = 64, kRows = 640;
+  auto values = normals(kColumns * kRows, 17);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = i % kColumns == 0 ? 127.0f : std::rint(std::clamp(9 * values[i], -20.0f, 20.0f));
+  }
+  std::vector<float> x(kColumns, 0.0f);
+  x[0] = 1e3f;
+  x[1] = 1e-3f;
+  const auto matrix = head_of(TensorType::kF32, kColumns, values);
+  Head head(*runnable_tables().back(), 1, x, matrix);
+  const auto logits = must(head.all());
+  for (std::uint32_t position = 0; position < 300; ++position) {
+    for (const float temperature : {0.05f, 1.0f, 90.0f}) {
+      const Ask ask{.count = position % 5 + 1,
+                    .draw = {{.seed = 2, .position = position, .temperature = temperature}}};
+      expect_answers(logits, ask, must(head.top(ask)));
     }
   }
 }

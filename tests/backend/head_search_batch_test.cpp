@@ -52,8 +52,10 @@ TEST(HeadSearchOfBatches, ManyRowsOfABatchAreAnsweredAsEachIsAlone) {
   std::vector<Ask> asks(kQueries);
   for (std::uint32_t i = 0; i < kQueries; ++i) {
     asks[i].count = i % 7 + 1;
-    if (i % 3 != 0)
-      asks[i].draw = {.seed = i, .position = 7, .temperature = 0.5f + 0.1f * static_cast<float>(i)};
+    if (i % 3 == 0) continue;
+    asks[i].draw = {.seed = i, .position = 7, .temperature = 0.5f + 0.1f * static_cast<float>(i)};
+    if (i % 5 == 2) asks[i].tokens = 333;
+    if (i % 5 == 1) asks[i].masked = {0, 332, 690};
   }
   for (const std::uint32_t threads : {1u, 3u}) {
     Head head(*runnable_tables().back(), threads, inputs, matrix, true, kQueries);

@@ -75,6 +75,16 @@ TEST(FixedExpSum, IsEightSumsInTheirOrder) {
   EXPECT_TRUE(std::isnan(fixed_exp_sum(x, 0.0f)));
 }
 
+// Alone, since beside larger ones the last bits of small ones are lost.
+TEST(FixedExpSum, TakesExponentialsOfEverySize) {
+  const float end = std::nextafter(-745.0f, -746.0f);
+  for (const float v : {0.0f, -0.1f, -1.5f, -700.0f, -708.5f, -730.3f, -744.9f, -745.0f, end}) {
+    double sum = 0.0;
+    for (int i = 0; i < 8; ++i) sum += fixed_exp(static_cast<double>(v));
+    EXPECT_EQ(fixed_exp_sum(std::vector<float>(8, v), 0.0f), sum) << v;
+  }
+}
+
 TEST(FixedExp, IsWithinTwoUlps) {
   double worst = 0.0;
   for (const double x : uniform(100000, -708.0, 709.7)) {

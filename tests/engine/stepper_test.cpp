@@ -190,6 +190,7 @@ TEST_F(StepperTest, AStepThatCannotBeTakenChangesNoSequence) {
   refused_top({.count = 1, .tokens = tiny_.vocab + 1}, "at most the vocabulary's tokens");
   const std::vector<TokenId> falling{2, 1};
   refused_top({.count = 1, .tokens = 1, .always = falling}, "ascending tokens");
+  refused_top({.tokens = 1, .draw = {{.temperature = 0.0099f}}}, "a temperature from 0.01 to 100");
   Advance twice[] = {{&second, all.first(1)}, {&second, all.first(1)}};
   EXPECT_THAT(shared->step(twice).error().to_string(), HasSubstr("found one twice"));
   const auto other = stepper(4, 4);

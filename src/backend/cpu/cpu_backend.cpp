@@ -61,6 +61,10 @@ Result<void> check(const Plan& plan, const Batch& batch, const CpuWorkspace& wor
         !std::is_sorted(query.masked.begin(), query.masked.end())) {
       return refused("expected ascending tokens to compute always and to leave out");
     }
+    if (query.draw && !query.draw->valid()) {
+      return refused("expected a draw with a temperature from 0.01 to 100, found " +
+                     std::to_string(query.draw->temperature));
+    }
     if (query.count >= 1 && query.count <= TopQuery::kMostCount && query.tokens <= plan.vocab &&
         query.candidates.size() >= query.tokens) {
       continue;

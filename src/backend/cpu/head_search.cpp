@@ -45,16 +45,6 @@ class Largest {
   std::size_t count_;
 };
 
-// A double as a float that is no less, and as one that is no more.
-float round_up(double x) {
-  const auto nearest = static_cast<float>(x);
-  return nearest < x ? std::nextafter(nearest, kInfinity) : nearest;
-}
-float round_down(double x) {
-  const auto nearest = static_cast<float>(x);
-  return nearest > x ? std::nextafter(nearest, -kInfinity) : nearest;
-}
-
 // At least what a draw makes of a logit of at most `upper` with a variate of at most `most`,
 // rounded up to a float: by more than what these operations lose.
 float most_perturbed(float upper, float by_temperature, float most) {
@@ -145,18 +135,18 @@ void HeadSearch::prepare(std::uint32_t worker) {
   }
 }
 
-void HeadSearch::bound_draws(const Slice& shared) {
-  first_drawn_ = shared.begin;
+void HeadSearch::bound_variates(const Slice& shared) {
+  first_bounded_ = shared.begin;
   for (std::size_t i = 0; i < count_; ++i) {
     const std::optional<GumbelDraw>& draw = query(i).draw;
     if (!draw || !scans_[i].bounded) continue;
     draw->bound(static_cast<std::int32_t>(shared.begin),
-                std::span(draws_[i]).first(shared.end - shared.begin));
+                std::span(variate_bounds_[i]).first(shared.end - shared.begin));
   }
 }
 
 void HeadSearch::bound_rows(const Slice& shared, std::uint32_t worker) {
-  bound_draws(shared);
+  bound_variates(shared);
   const bool finished = scan(shared, worker);
   for (std::size_t i = 0; i < count_; ++i) {
     const Slice rows = rows_of(shared, query(i));
@@ -188,6 +178,7 @@ bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
   step_.table.scan_high(tiles, rows, digits(worker), values);
   std::size_t groups = 0, reaching = 0;
   for (std::size_t i = 0; i < count_; ++i) {
+    if (!scans_[i].bounded) continue;
     const float from = least(i, worker);
     for (std::size_t first = shared.begin; first < shared.end; first += kernels::kTileRows) {
       ++groups;
@@ -199,47 +190,47 @@ bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
   return true;
 }
 
-// Whether any of some rows, scanned by the high digits, may have a bound of at least `least`.
-bool HeadSearch::may_reach(std::size_t i, const Slice& rows, float least) {
-  const HeadCopy& copy = *step_.matrix.copy;
-  const float* const high = step_.workspace.head_bounds(i);
-  const auto upper = [&](std::size_t row) {
-    const float s = (high[row] * 256.0f) * (copy.tiles.scales[row] * scales_[i].scale);
-    return s + scans_[i].high.off(copy.residuals[row], copy.norms[row]);
-  };
+// Whether any of some rows may have a bound of at least `least`: upper(row) is no less than that of
+// its logit.
+template <typename Upper>
+bool HeadSearch::any_reaches(std::size_t i, const Slice& rows, float least, Upper upper) const {
+  const std::size_t count = rows.end - rows.begin;
   int reaching = 0;
-  if (const std::optional<GumbelDraw>& draw = query(i).draw; draw) {
+  if (const std::optional<GumbelDraw>& draw = query(i).draw) {
     const float by_temperature = 1.0f / draw->temperature;
-    const float* const draws = draws_[i] - first_drawn_;
-    for (std::size_t row = rows.begin; row < rows.end; ++row) {
-      reaching += most_perturbed(upper(row), by_temperature, draws[row]) >= least ? 1 : 0;
+    const float* const variates = variate_bounds_[i] + (rows.begin - first_bounded_);
+    for (std::size_t r = 0; r < count; ++r) {
+      const float most = most_perturbed(upper(rows.begin + r), by_temperature, variates[r]);
+      reaching += most >= least ? 1 : 0;
     }
   } else {
-    for (std::size_t row = rows.begin; row < rows.end; ++row) {
-      reaching += upper(row) >= least ? 1 : 0;
-    }
+    for (std::size_t r = 0; r < count; ++r) reaching += upper(rows.begin + r) >= least ? 1 : 0;
   }
   return reaching > 0;
 }
 
-// The bounds of some rows, and lower[0..), become those of their perturbed logits; of rows that can
-// have none of at least `least`, -infinity. Returns the largest lower bound.
-float HeadSearch::perturb_rows(std::size_t i, const Slice& rows, float least, float* lower) {
+// The same of rows that were scanned by the high digits.
+bool HeadSearch::may_reach(std::size_t i, const Slice& rows, float least) const {
+  const HeadCopy& copy = *step_.matrix.copy;
+  const float* const high = step_.workspace.head_bounds(i);
+  return any_reaches(i, rows, least, [&](std::size_t row) {
+    const float s = (high[row] * 256.0f) * (copy.tiles.scales[row] * scales_[i].scale);
+    return s + scans_[i].high.off(copy.residuals[row], copy.norms[row]);
+  });
+}
+
+// The bounds of some rows, and lower[0..), become those of their perturbed logits. Returns the
+// largest lower bound.
+float HeadSearch::perturb_rows(std::size_t i, const Slice& rows, float* lower) {
   const GumbelDraw& draw = *query(i).draw;
-  const float by_temperature = 1.0f / draw.temperature;
-  const float* const draws = draws_[i] + (rows.begin - first_drawn_);
-  float* const upper = step_.workspace.head_bounds(i) + rows.begin;
+  float* const bounds = step_.workspace.head_bounds(i);
   float most = -kInfinity;
-  for (std::size_t r = 0; r < rows.end - rows.begin; ++r) {
-    if (!(most_perturbed(upper[r], by_temperature, draws[r]) >= least)) {
-      upper[r] = lower[r] = -kInfinity;
-      continue;
-    }
-    const auto token = static_cast<std::int32_t>(rows.begin + r);
-    const double variate = draw.variate(token);
-    upper[r] = round_up(draw.scaled(upper[r]) + variate);
-    lower[r] = round_down(draw.scaled(lower[r]) + variate);
-    most = std::max(most, lower[r]);
+  for (std::size_t row = rows.begin; row < rows.end; ++row) {
+    const double variate = draw.variate(static_cast<std::int32_t>(row));
+    float& low = lower[row - rows.begin];
+    low = static_cast<float>(draw.scaled(low) + variate);
+    bounds[row] = static_cast<float>(draw.scaled(bounds[row]) + variate);
+    most = std::max(most, low);
   }
   return most;
 }
@@ -279,7 +270,14 @@ void HeadSearch::bound_query(std::size_t i, const Slice& rows, bool finished,
       bounds[row] = s + e;
       most = std::max(most, lower[row - first]);
     }
-    if (query(i).draw) most = perturb_rows(i, group, lowers.least(), lower);
+    if (query(i).draw) {
+      const auto upper = [&](std::size_t row) { return bounds[row]; };
+      if (!any_reaches(i, group, lowers.least(), upper)) {
+        std::fill(bounds + group.begin, bounds + group.end, -kInfinity);
+        continue;
+      }
+      most = perturb_rows(i, group, lower);
+    }
     if (!(most > lowers.least())) continue;
     for (std::size_t b = 0; b < group.end - first; ++b) lowers.offer(lower[b]);
   }

@@ -63,11 +63,13 @@ class HeadSearch {
   TopQuery& query(std::size_t i) const { return step_.queries[first_ + i]; }
   const float* x(std::size_t i) { return step_.slots.row(step_.in, query(i).row); }
   void prepare(std::uint32_t worker);
-  void bound_draws(const Slice& shared);
+  void bound_variates(const Slice& shared);
   void bound_rows(const Slice& shared, std::uint32_t worker);
   bool scan(const Slice& shared, std::uint32_t worker);
-  bool may_reach(std::size_t i, const Slice& rows, float least);
-  float perturb_rows(std::size_t i, const Slice& rows, float least, float* lower);
+  template <typename Upper>
+  bool any_reaches(std::size_t i, const Slice& rows, float least, Upper upper) const;
+  bool may_reach(std::size_t i, const Slice& rows, float least) const;
+  float perturb_rows(std::size_t i, const Slice& rows, float* lower);
   void bound_query(std::size_t i, const Slice& rows, bool finished, std::uint32_t worker);
   float least(std::size_t i, std::uint32_t worker);
   kernels::DigitRows digits(std::uint32_t worker) {
@@ -79,9 +81,9 @@ class HeadSearch {
   std::size_t count_;
   ScanQuery scans_[CpuWorkspace::kHeadQueries] = {};
   kernels::DigitScale scales_[CpuWorkspace::kHeadQueries];
-  // Of the rows at hand, from the first one on, and of each query that draws: at least the variate.
-  std::size_t first_drawn_ = 0;
-  float draws_[CpuWorkspace::kHeadQueries][kPieceRows];
+  // Of the rows at hand, from the first one on, and of each query that draws: gumbel_bound().
+  std::size_t first_bounded_ = 0;
+  float variate_bounds_[CpuWorkspace::kHeadQueries][kPieceRows];
 };
 
 }  // namespace tern::backend

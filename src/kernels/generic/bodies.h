@@ -31,8 +31,8 @@
 // Scans: load_bytes gives Bytes, four columns of kVectorRows rows of unsigned codes, made signed by
 // taking 128 off unless kByteOffset says that it is still in them; digit_quad the four digits;
 // multiply_bytes accumulates their dot products into ByteSums, of which byte_total makes a Wide.
-// kScanGroups groups of rows fit into the registers with two sums each, or kScanBlockGroups groups
-// times kScanQueries queries with one.
+// kScanGroups groups of rows fit into the registers, or nearly, with two sums each, or
+// kScanBlockGroups groups times kScanQueries queries with one.
 
 #include "kernels/generic/attention_body.h"
 #include "kernels/generic/attention_int8_body.h"
