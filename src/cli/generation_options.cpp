@@ -81,7 +81,8 @@ engine::GenerateRequest request_of(const GenerationOptions& options) {
 
 Result<model::HeadMode> head_mode(const GenerationOptions& options) {
   TERN_ASSIGN(const engine::Sampler sampler, engine::Sampler::create(options.sampling));
-  const bool unused = options.head == model::HeadMode::kAuto && !sampler.decisive(0);
+  const bool decides = sampler.decisive(0).has_value();  // at any position alike
+  const bool unused = options.head == model::HeadMode::kAuto && !decides;
   return unused ? model::HeadMode::kExact : options.head;
 }
 

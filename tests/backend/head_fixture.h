@@ -23,6 +23,9 @@ using test::must;
 using test::normals;
 using test::OwnedTensor;
 
+inline constexpr std::array kHeadTypes{TensorType::kF32,  TensorType::kF16,  TensorType::kBF16,
+                                       TensorType::kQ8_0, TensorType::kQ6_K, TensorType::kQ4_0};
+
 inline std::vector<const kernels::KernelTable*> runnable_tables() {
   std::vector<const kernels::KernelTable*> tables;
   for (const auto* table : kernels::all_tables()) {

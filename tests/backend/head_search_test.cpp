@@ -14,8 +14,7 @@ namespace tern::backend {
 namespace {
 
 TEST(HeadSearch, FindsTheLargestInHeadsOfEveryType) {
-  for (const TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kBF16,
-                                TensorType::kQ8_0, TensorType::kQ6_K, TensorType::kQ4_0}) {
+  for (const TensorType type : kHeadTypes) {
     constexpr std::size_t kColumns = 2560, kRows = 403;
     const auto matrix = head_of(type, kColumns, normals(kColumns * kRows, 1));
     for (const std::uint32_t count : {1u, 2u, 40u, 256u}) {
@@ -30,8 +29,8 @@ TEST(HeadSearch, TakesUnfriendlyShapes) {
   for (const std::size_t columns : {1u, 3u, 100u, 8640u}) {
     for (const std::size_t rows : {1u, 15u, 17u, 100u, 333u}) {
       const auto matrix = head_of(TensorType::kF16, columns, normals(columns * rows, 3));
-      for (const std::uint32_t count : {1u, 40u}) {
-        expect_search(normals(columns, 4), matrix, {.count = count});
+      for (const Ask& ask : {Ask{}, Ask{.count = 40}, Ask{.draw = {{.temperature = 3.0f}}}}) {
+        expect_search(normals(columns, 4), matrix, ask);
       }
     }
   }
