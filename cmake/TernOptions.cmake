@@ -18,9 +18,14 @@ endif()
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
-  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  # Without this it would not keep what is compiled with precompiled headers.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE_PROGRAM})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
+
+# For sources without an inner loop that matters: tests.
+set(TERN_QUICK_COMPILE $<$<CONFIG:Release>:-O1>)
 
 # One definition of the numbers (docs/numbers.md): no contraction, no fast-math, no link-time
 # optimisation across tiers. These flags are part of the contract, not a tuning choice.

@@ -21,6 +21,8 @@ function(tern_test name)
     set(ARG_LABELS unit)
   endif()
   add_executable(${name}_test ${ARG_SOURCES})
+  target_precompile_headers(${name}_test REUSE_FROM tern_test_headers)
+  target_compile_options(${name}_test PRIVATE ${TERN_QUICK_COMPILE})
   target_include_directories(${name}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${name}_test PRIVATE ${ARG_LIBRARIES} GTest::gtest_main GTest::gmock)
   target_compile_definitions(

@@ -1,0 +1,2 @@
+// The owner of the precompiled headers; it does nothing.
+int main() {}
