@@ -223,7 +223,6 @@ Result<void> ServeProcess::start() {
   TERN_ASSIGN(engine_, make_engine(*runtime_, options(), telemetry_));
   TERN_ASSIGN(const serve::ServedModel model, make_served_model(*runtime_, options(), *engine_));
   serve::ServiceOptions wanted;
-  wanted.queue = options().queue;
   wanted.own_admin = !options().admin_listen.empty();
   wanted.openapi = schemas::openapi_json();
   wanted.build = std::string(kVersion) + "+" + kGitCommit;

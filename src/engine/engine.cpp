@@ -38,10 +38,11 @@ Result<void> Engine::submit(Request request) {
   if (state_.closed && !follows) {
     return Error{ErrorCode::kOverloaded, "no more requests are taken", "engine"};
   }
-  if (state_.waiting >= options_.queue && !follows) {
+  // Between two steps one waits for a place that is free.
+  if (state_.running + state_.waiting >= most_requests() && !follows) {
     return Error{ErrorCode::kOverloaded,
-                 "expected fewer than " + std::to_string(options_.queue) +
-                     " requests that wait, found as many; come again later",
+                 "expected fewer than " + std::to_string(most_requests()) +
+                     " requests that are computed or wait, found as many; come again later",
                  "engine"};
   }
   if (state_.running + state_.waiting == 0) last_step_ = Clock::now();  // it has rested until now
@@ -71,7 +72,7 @@ EngineState Engine::state() const {
 
 std::chrono::seconds Engine::retry_after() const {
   const std::lock_guard lock(mutex_);
-  return pace_.until_room(state_.waiting, options_.queue);
+  return pace_.until_room(state_.running + state_.waiting, most_requests());
 }
 
 void Engine::publish() {

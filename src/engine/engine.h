@@ -1,7 +1,7 @@
 // The engine: requests in from any thread, answers out, computed by one thread that it owns.
 //
-// The queue of requests that wait is bounded: beyond it submit() refuses, and says when to come
-// again. Model, tokenizer and telemetry outlive the engine.
+// The queue of requests that wait for a place is bounded: beyond it submit() refuses, and says when
+// to come again. Model, tokenizer and telemetry outlive the engine.
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,7 @@ namespace tern::engine {
 
 struct EngineOptions {
   SchedulerOptions scheduler;
-  std::uint32_t queue = 256;  // most requests that wait
+  std::uint32_t queue = 256;  // most requests that wait while all places are taken
 };
 
 // At one moment; the numbers need not fit together.
@@ -44,6 +44,8 @@ class Engine {
   ~Engine();  // stop()
 
   std::uint32_t context() const { return scheduler_->context(); }
+  // That it takes at once while it has none: places and queue.
+  std::size_t most_requests() const { return std::size_t{scheduler_->places()} + options_.queue; }
 
   // Takes a request, whose updates come from the engine's thread and may come before this returns.
   // Errors: those of Scheduler::prepare; kOverloaded where the queue is full, or after close(),

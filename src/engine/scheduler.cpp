@@ -21,6 +21,11 @@ std::uint32_t scored_rows(const model::Model& model, const SchedulerOptions& opt
   return std::min(options.rows, options.scored == 0 ? most_logit_rows(model) : options.scored);
 }
 
+constexpr double kQueueSeconds[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,  2.5,
+                                    5,    10,    30,   60,  120,  300, 600};
+
+double seconds(Clock::duration d) { return std::chrono::duration<double>(d).count(); }
+
 Error refused(std::string message, const char* option) {
   return {ErrorCode::kUsage, std::move(message), option};
 }
@@ -70,7 +75,9 @@ Scheduler::Scheduler(const text::Tokenizer& tokenizer, const SchedulerOptions& o
       telemetry_(telemetry),
       steps_(telemetry.counter("scheduler.steps")),
       rows_(telemetry.counter("scheduler.rows")),
+      prompt_tokens_(telemetry.counter("engine.prompt_tokens")),
       generated_tokens_(telemetry.counter("engine.generated_tokens")),
+      queued_(telemetry.histogram("scheduler.queue_seconds", kQueueSeconds)),
       pace_(options.stretch) {
   const std::uint32_t trained = stepper_->model().config().context;
   const std::uint64_t held = std::uint64_t{options.pages} * KvPool::kPageTokens;
@@ -164,6 +171,13 @@ bool Scheduler::has_room(const Task& task, std::size_t running, std::uint32_t fr
   return running < options_.sequences && task.wanted_pages() + spare <= free_pages;
 }
 
+// A place that a request has for the first time: one that was set back computes its prompt again.
+void Scheduler::note_start(Task& task) {
+  if (std::exchange(task.started, true)) return;
+  queued_.observe(seconds(Clock::now() - task.arrived));
+  prompt_tokens_.add(task.answer.prompt_tokens());
+}
+
 void Scheduler::admit() {
   drop_ended(running_);
   drop_ended(waiting_);
@@ -178,6 +192,7 @@ void Scheduler::admit() {
     auto sequence = Sequence::create(*stepper_, context_);
     if (sequence) {
       next.start(std::move(*sequence));
+      note_start(next);
       insert_by_seniority(running_, std::move(waiting_.front()));
     } else {
       fail(next, std::move(sequence.error()));
@@ -294,7 +309,7 @@ void Scheduler::note_pace(Clock::duration took) {
     const auto tokens = static_cast<std::uint32_t>(work_[i].tokens.size());
     (workers_[i]->decoded ? decoding : of_prompts) += tokens;
   }
-  if (decoding > 0) pace_.note(of_prompts, std::chrono::duration<double>(took).count());
+  if (decoding > 0) pace_.note(of_prompts, seconds(took));
 }
 
 void Scheduler::take_scores(Task& task) {
@@ -337,8 +352,9 @@ void Scheduler::tell(Task& task, Update update) {
   if (task.request.on_update) task.request.on_update(update);
   task.over = update.last();
   if (!task.over) return;
-  const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
   telemetry_.counter("scheduler.finished").add();
+  telemetry_.counter("engine.head_searches").add(task.answer.searches());
+  telemetry_.counter("engine.head_rows").add(task.answer.head_rows());
   telemetry_.emit({"request.finished",
                    {{"reason", std::string(update.failed ? tern::name(update.failed->code)
                                                          : name(*update.piece.end))},

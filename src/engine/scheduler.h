@@ -60,6 +60,8 @@ class Scheduler {
   // Ends all requests.
   void cancel_all();
 
+  // Most requests that are computed at once.
+  std::uint32_t places() const { return options_.sequences; }
   std::size_t running() const { return running_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
   bool idle() const { return running_.empty() && waiting_.empty(); }
@@ -72,6 +74,7 @@ class Scheduler {
             std::unique_ptr<Stepper> stepper, telemetry::Telemetry& telemetry);
 
   void drop_ended(Tasks& tasks);
+  void note_start(Task& task);
   bool has_room(const Task& task, std::size_t running, std::uint32_t free_pages) const;
   bool make_room(const Task& task);
   std::uint32_t unpromised_pages(std::size_t running, std::uint32_t free_pages) const;
@@ -94,7 +97,9 @@ class Scheduler {
   telemetry::Telemetry& telemetry_;
   telemetry::Counter& steps_;
   telemetry::Counter& rows_;
+  telemetry::Counter& prompt_tokens_;
   telemetry::Counter& generated_tokens_;
+  telemetry::Histogram& queued_;
   std::uint64_t arrivals_ = 0;
   Tasks running_;
   Tasks waiting_;

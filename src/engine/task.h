@@ -62,6 +62,7 @@ struct Task {
   std::uint32_t share = 0;           // of the tokens of the step at hand
   std::uint32_t passed_over = 0;     // steps since it last had one, of a prompt
   bool decoded = false;              // in that step
+  bool started = false;              // it has had its place once, and may wait for it again
   bool over = false;                 // its owner was told the end
   Clock::time_point arrived = Clock::now();
 

@@ -9,6 +9,10 @@ namespace {
 // As in schemas/telemetry-v1.json.
 constexpr telemetry::Help kCounters[] = {
     {"engine.generated_tokens", "Tokens that were generated."},
+    {"engine.head_rows", "Rows of the head that were computed exactly for them."},
+    {"engine.head_searches",
+     "Tokens chosen from the largest logits alone, or from the largest that a draw makes of them."},
+    {"engine.prompt_tokens", "Tokens of prompts whose computation began."},
     {"http.responses_2xx", "Exchanges that were answered as asked."},
     {"http.responses_4xx", "Exchanges that the client got wrong or came too early with."},
     {"http.responses_5xx", "Exchanges that the server failed."},
@@ -21,6 +25,7 @@ constexpr telemetry::Help kCounters[] = {
 constexpr telemetry::Help kHistograms[] = {
     {"http.between_tokens_seconds", "Between two tokens of one answer: the inter-token latency."},
     {"http.first_token_seconds", "From a request's arrival to its first token: TTFT."},
+    {"scheduler.queue_seconds", "From a request's arrival to its first step."},
 };
 
 }  // namespace

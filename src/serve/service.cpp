@@ -29,8 +29,11 @@ using CallPtr = std::shared_ptr<Call>;
 
 namespace {
 
-constexpr double kFirstToken[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
-constexpr double kBetweenTokens[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 1};
+// To what a long prompt before a large model takes.
+constexpr double kFirstToken[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,  2.5,
+                                  5,    10,    30,   60,  120,  300, 600};
+constexpr double kBetweenTokens[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08,
+                                     0.16,  0.32,   0.64,  1,    2.5,  5,    10};
 
 // Browsers ask beforehand whether a page may send JSON, but not for a body without a type: of a
 // page, none is taken without one.
@@ -328,7 +331,7 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
   CompletionDefaults defaults;
   defaults.max_tokens = rules->policy.default_max_tokens;
   defaults.context = engine_.context();
-  defaults.most_answers = std::min<std::size_t>(defaults.most_answers, options_.queue);
+  defaults.most_answers = std::min<std::size_t>(defaults.most_answers, engine_.most_requests());
   defaults.most_priority = rules->policy.most_priority;
   defaults.seed = std::random_device{}();
   defaults.created = seconds_since_epoch();

@@ -18,10 +18,9 @@
 namespace tern::serve {
 
 struct ServiceOptions {
-  std::uint32_t queue = 256;  // of the engine: more answers than that cannot be asked for at once
-  bool own_admin = false;     // /metrics and /ready are for the administrators' address alone
-  std::string build;          // version and commit, for /metrics and the log
-  std::string openapi;        // the document
+  bool own_admin = false;  // /metrics and /ready are for the administrators' address alone
+  std::string build;       // version and commit, for /metrics and the log
+  std::string openapi;     // the document
 };
 
 // What may change while the service runs.

@@ -53,7 +53,7 @@ BenchReport report() {
 TEST(BenchReport, JsonHasTheKeysThatStay) {
   EXPECT_EQ(boost::json::parse(to_json(report())), boost::json::parse(R"({
     "model": "a model", "architecture": "bitnet-b1.58", "source": "a.gguf",
-    "tier": "fast", "threads": 2, "tuning": "loaded",
+    "tier": "fast", "threads": 2, "kv": "int8", "tuning": "loaded",
     "prefill": {"tokens": 512, "chunk": 256, "tokens_per_s": 100.0, "lower_quartile": 90.0,
                 "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "stolen_share": 0.0,
        "share": 0.5,
@@ -74,7 +74,7 @@ TEST(BenchReport, JsonHasTheKeysThatStay) {
     "decode": {"tokens": 128, "depth": 16, "tokens_per_s": 20.0, "lower_quartile": 19.0,
                "upper_quartile": 21.0, "repetitions": 7, "discarded": 0, "stolen_share": 0.0,
                "share": 0.8,
-               "bytes_per_token": 1000000000, "read_bytes_per_s": 25e9, "kv": "int8",
+               "bytes_per_token": 1000000000, "read_bytes_per_s": 25e9,
                "kv_bytes_per_token": 5000000, "share_with_kv": 0.804},
     "head": {"mode": "certified", "bytes": 657000000, "copy_bytes": 330000000,
              "exact_rows_per_token": 45.25},
@@ -109,27 +109,28 @@ TEST(BenchReport, JsonSaysNullForWhatWasNotMeasured) {
 }
 
 TEST(BenchReport, TextShowsEachFigureBesideItsCeiling) {
-  EXPECT_EQ(to_text(report()),
-            "model    a model, bitnet-b1.58, a.gguf\n"
-            "run      fast, 2 threads, tuning loaded, median [quartiles] of 7\n"
-            "prefill  512 tokens: 100 tok/s [90, 110, 1 disturbed discarded], 50.0% of fast's int8 "
-            "multiply-accumulates, 200.0% of slow's\n"
-            "prefill  64 tokens: 80 tok/s [70, 90], 40.0% of fast's int8 multiply-accumulates, "
-            "160.0% of slow's\n"
-            "decode   128 tokens behind 16: 20 tok/s [19, 21], 80.0% of reading 1000.0 MB a token, "
-            "80.4% with its 5.0 MB of keys and values in int8, at 25.00 GB/s [24.00, 25.50] beside "
-            "it\n"
-            "batch    16 sequences: 160 tok/s [150, 170], 100 ms a token of each, 60.0% of the "
-            "limit, 8.00 times one\n"
-            "head     certified, a copy of 330.0 MB; 45.2 rows a token computed exactly\n"
-            "load     warm 0.5 s [0.4, 0.6], cold 1.5 s [1.4, 1.6, 14 disturbed discarded, up to "
-            "2.1% stolen from the rest], of which the kernel kept up to 25.0% cached\n"
-            "memory   1300.0 MB at most, 40.0 MB of keys and values among them\n"
-            "stolen   0.10% of the machine's time\n"
-            "read     25.00 GB/s (24.00 before, 25.00 after; 4 streams a thread, prefetched, 2048 "
-            "MiB)\n"
-            "int8     100.0 G multiply-accumulates/s with slow\n"
-            "int8     400.0 G multiply-accumulates/s with fast\n");
+  EXPECT_EQ(
+      to_text(report()),
+      "model    a model, bitnet-b1.58, a.gguf\n"
+      "run      fast, 2 threads, keys and values in int8, tuning loaded, median [quartiles] of "
+      "7\n"
+      "prefill  512 tokens: 100 tok/s [90, 110, 1 disturbed discarded], 50.0% of fast's int8 "
+      "multiply-accumulates, 200.0% of slow's\n"
+      "prefill  64 tokens: 80 tok/s [70, 90], 40.0% of fast's int8 multiply-accumulates, "
+      "160.0% of slow's\n"
+      "decode   128 tokens behind 16: 20 tok/s [19, 21], 80.0% of reading 1000.0 MB a token, "
+      "80.4% with its 5.0 MB of keys and values, at 25.00 GB/s [24.00, 25.50] beside it\n"
+      "batch    16 sequences: 160 tok/s [150, 170], 100 ms a token of each, 60.0% of the "
+      "limit, 8.00 times one\n"
+      "head     certified, a copy of 330.0 MB; 45.2 rows a token computed exactly\n"
+      "load     warm 0.5 s [0.4, 0.6], cold 1.5 s [1.4, 1.6, 14 disturbed discarded, up to "
+      "2.1% stolen from the rest], of which the kernel kept up to 25.0% cached\n"
+      "memory   1300.0 MB at most, 40.0 MB of keys and values among them\n"
+      "stolen   0.10% of the machine's time\n"
+      "read     25.00 GB/s (24.00 before, 25.00 after; 4 streams a thread, prefetched, 2048 "
+      "MiB)\n"
+      "int8     100.0 G multiply-accumulates/s with slow\n"
+      "int8     400.0 G multiply-accumulates/s with fast\n");
 }
 
 TEST(BenchReport, TextOwnsUpToWhatItCouldNotDo) {

@@ -200,6 +200,22 @@ TEST_F(EngineTest, AFullQueueIsRefusedWithATimeToComeAgain) {
   EXPECT_TRUE(e->submit(request("Once", 1)).ok());
 }
 
+// Whoever comes between two steps only seems to wait: there is a place for it.
+TEST_F(EngineTest, AShortQueueRefusesNobodyForWhomThereIsAPlace) {
+  const auto e = engine(1, 3);
+  std::latch go_on(1);
+  Request r = request("Once", 2);
+  r.on_update = [&](const Update&) { go_on.wait(); };  // holds up the engine
+  EXPECT_EQ(e->most_requests(), 4u);
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(e->submit(r).ok()) << i;
+  const auto refused = e->submit(r);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kOverloaded);
+  EXPECT_NE(refused.error().message.find("fewer than 4 requests"), std::string::npos);
+  go_on.count_down();
+  EXPECT_TRUE(e->wait_idle(Clock::now() + std::chrono::minutes(1)));
+}
+
 TEST_F(EngineTest, AfterCloseWhatRunsIsFinishedAndNothingIsTaken) {
   const auto e = engine();
   Owner owner;

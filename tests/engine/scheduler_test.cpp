@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <sstream>
 #include <thread>
 
@@ -226,6 +227,12 @@ TEST_F(SchedulerTest, PriorityGoesFirstAndTakesThePlaceOfOthers) {
   EXPECT_EQ(low.tokens, alone(patient).tokens);
   while (!s->idle()) s->step();
   EXPECT_EQ(equal.end, EndReason::kMaxTokens);
+  // Computed twice, the prompt of the one that was set back counts once.
+  std::size_t prompts = patient.prompt.size();
+  for (const char* prompt : {"The king", "The queen"}) prompts += request(prompt, 1).prompt.size();
+  EXPECT_EQ(count("engine.prompt_tokens"), prompts);
+  const auto queued = telemetry_.histograms().at("scheduler.queue_seconds");
+  EXPECT_EQ(std::accumulate(queued.counts.begin(), queued.counts.end(), std::uint64_t{0}), 3u);
 }
 
 // Setting back what could make no room would only lose work.
@@ -440,6 +447,8 @@ TEST_F(SchedulerTest, ReportsWhatEnded) {
   EXPECT_THAT(lines.str(), HasSubstr(R"("reason":"max_tokens")"));
   EXPECT_THAT(lines.str(), HasSubstr(R"("generated_tokens":3)"));
   EXPECT_EQ(count("engine.generated_tokens"), 3u);
+  EXPECT_EQ(count("engine.head_searches"), 3u);
+  EXPECT_GE(count("engine.head_rows"), 3u);
 }
 
 }  // namespace

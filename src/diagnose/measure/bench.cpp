@@ -61,7 +61,8 @@ class Bench {
   Result<void> describe() {
     TERN_ASSIGN(const format::GgufFile file, options_.open());
     TERN_ASSIGN(const arch::DecoderConfig config, arch::read_decoder_config(file));
-    TERN_TRY(engine::checked_context(longest(), config.context));  // before minutes of measuring
+    // Before minutes of measuring.
+    TERN_TRY(engine::checked_context(longest(), config.context));
     report_.model = config.name;
     report_.architecture = config.architecture;
     report_.source = file.source();
@@ -142,6 +143,9 @@ class Bench {
     TERN_ASSIGN(const Loaded loaded, load());
     report_.bytes_per_token = weight_bytes_ = loaded.model.search_bytes_per_token();
     report_.head = loaded.model.head();
+    if (options_.decode > 0 && !options_.batches.empty()) {  // is there room? Before minutes again
+      TERN_TRY(make_stepper(loaded.model, std::ranges::max(options_.batches)));
+    }
     for (const std::uint32_t tokens : options_.prefills) {
       const auto once = [&] { return append_once(loaded.model, 0, tokens, tokens); };
       TERN_ASSIGN(const std::optional<Repeated> found, counted("prefill", once));
@@ -225,8 +229,8 @@ class Bench {
 
   void note_peak() { report_.rss_bytes = std::max(report_.rss_bytes, peak_resident_bytes()); }
 
-  // Steps in which each of some sequences gets a token.
-  Result<void> measure_batch(const model::Model& model, std::uint32_t sequences) {
+  Result<std::unique_ptr<engine::Stepper>> make_stepper(const model::Model& model,
+                                                        std::uint32_t sequences) const {
     const std::uint64_t pages =
         std::uint64_t{sequences} * backend::KvPool::pages_for(decoded_length());
     if (pages > std::numeric_limits<std::uint32_t>::max()) {
@@ -239,8 +243,12 @@ class Bench {
     wanted.sequences = sequences;
     wanted.available_memory = available_memory();
     wanted.kv_type = options_.kv_type;
-    TERN_ASSIGN(const std::unique_ptr<engine::Stepper> stepper,
-                engine::Stepper::create(model, wanted));
+    return engine::Stepper::create(model, wanted);
+  }
+
+  // Steps in which each of some sequences gets a token.
+  Result<void> measure_batch(const model::Model& model, std::uint32_t sequences) {
+    TERN_ASSIGN(const std::unique_ptr<engine::Stepper> stepper, make_stepper(model, sequences));
     const std::vector<text::TokenId> tokens = random_tokens(model.config().vocab);
     const auto once = [&]() { return batch_once(*stepper, sequences, tokens); };
     TERN_ASSIGN(const std::optional<Repeated> found,

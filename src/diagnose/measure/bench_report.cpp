@@ -77,12 +77,12 @@ std::string decode_text(const BenchReport& report) {
   const Quartiles read = read_beside_decode(report);
   return fmt::format(
       "{} tokens behind {}: {}, {:.1f}% of reading {:.1f} MB a token, {} with its {:.1f} MB of "
-      "keys and values in {}, at {:.2f} GB/s [{:.2f}, {:.2f}] beside it",
+      "keys and values, at {:.2f} GB/s [{:.2f}, {:.2f}] beside it",
       report.decode_tokens, report.depth, quartile_text(report.decode->tokens_per_second, "tok/s"),
       100 * report.decode->share, static_cast<double>(report.bytes_per_token) / kMega,
       report.share_with_kv ? fmt::format("{:.1f}%", 100 * *report.share_with_kv) : "no share",
-      static_cast<double>(report.kv_bytes_per_token) / kMega, name(report.kv_type),
-      read.median / kGiga, read.lower / kGiga, read.upper / kGiga);
+      static_cast<double>(report.kv_bytes_per_token) / kMega, read.median / kGiga,
+      read.lower / kGiga, read.upper / kGiga);
 }
 
 std::string head_text(const BenchReport& report) {
@@ -165,7 +165,6 @@ json::value decode_value(const BenchReport& report) {
   object["share"] = report.decode->share;
   object["bytes_per_token"] = report.bytes_per_token;
   object["read_bytes_per_s"] = read_beside_decode(report).median;
-  object["kv"] = name(report.kv_type);
   object["kv_bytes_per_token"] = report.kv_bytes_per_token;
   object["share_with_kv"] = nullptr;
   if (report.share_with_kv) object["share_with_kv"] = *report.share_with_kv;
@@ -213,17 +212,17 @@ json::object ceilings_object(const BenchReport& report) {
 std::string to_text(const BenchReport& report) {
   std::string text = fmt::format(
       "model    {}, {}, {}\n"
-      "run      {}, {} threads, tuning {}, median [quartiles] of {}\n"
+      "run      {}, {} threads, keys and values in {}, tuning {}, median [quartiles] of {}\n"
       "{}"
       "decode   {}\n"
       "{}"
       "head     {}\n"
       "load     {}\n"
       "memory   {:.1f} MB at most, {:.1f} MB of keys and values among them{}\n",
-      report.model, report.architecture, report.source, report.tier, report.threads, report.tuning,
-      report.repetitions, prefill_text(report), decode_text(report), batches_text(report),
-      head_text(report), load_text(report), static_cast<double>(report.rss_bytes) / kMega,
-      static_cast<double>(report.kv_bytes) / kMega,
+      report.model, report.architecture, report.source, report.tier, report.threads,
+      name(report.kv_type), report.tuning, report.repetitions, prefill_text(report),
+      decode_text(report), batches_text(report), head_text(report), load_text(report),
+      static_cast<double>(report.rss_bytes) / kMega, static_cast<double>(report.kv_bytes) / kMega,
       report.rss_excludes_probe ? ""
                                 : "; the probe's buffer counts, since the system cannot reset the "
                                   "peak");
@@ -245,6 +244,7 @@ std::string to_json(const BenchReport& report) {
   object["source"] = report.source;
   object["tier"] = report.tier;
   object["threads"] = report.threads;
+  object["kv"] = name(report.kv_type);
   object["tuning"] = report.tuning;
   json::array prefills = prefills_array(report);
   object["prefill"] = prefills.empty() ? json::value(nullptr) : prefills.front();
