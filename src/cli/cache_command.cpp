@@ -4,7 +4,12 @@
 
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
+#include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/model_source.h"
@@ -24,7 +29,12 @@ struct CacheOptions {
 double megabytes(std::uint64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 std::string model_of(const CacheListing& entry) {
-  return entry.label ? entry.label->subject : "(damaged, or of another version)";
+  std::string text = entry.label        ? printable(entry.label->subject)
+                     : entry.unfinished ? "(unknown)"
+                                        : "(damaged, or of another version)";
+  if (entry.subject_gone) text += " (gone)";
+  if (entry.unfinished) text += " (unfinished)";
+  return text;
 }
 
 boost::json::object to_json(const CacheListing& entry) {
@@ -36,65 +46,116 @@ boost::json::object to_json(const CacheListing& entry) {
   object["layout"] = entry.label ? boost::json::value(entry.label->variant) : nullptr;
   object["bytes"] = entry.bytes;
   object["last_use"] = used.count();
+  object["gone"] = entry.subject_gone;
+  object["unfinished"] = entry.unfinished;
   return object;
 }
 
-std::string list_json(const CacheDir& cache, const std::vector<CacheListing>& entries) {
+std::string list_json(const std::filesystem::path& path, const std::vector<CacheListing>& entries) {
   boost::json::array listed;
   for (const CacheListing& entry : entries) listed.push_back(to_json(entry));
   boost::json::object object;
-  object["directory"] = text::replace_invalid_utf8(cache.path().string());
+  object["directory"] = text::replace_invalid_utf8(path.string());
   object["budget_bytes"] = kCacheBudget;
   object["entries"] = std::move(listed);
   return boost::json::serialize(object) + "\n";
 }
 
-std::string list_text(const CacheDir& cache, const std::vector<CacheListing>& entries) {
+std::string list_text(const std::filesystem::path& path, const std::vector<CacheListing>& entries) {
   std::string text;
   std::uint64_t total = 0;
   for (const CacheListing& entry : entries) {
     total += entry.bytes;
-    text += fmt::format(
-        "{:>9.1f} MB  {:%Y-%m-%d %H:%M:%S} UTC  {:<12}  {}\n", megabytes(entry.bytes),
-        fmt::gmtime(std::chrono::system_clock::to_time_t(entry.last_use)),
-        printable(entry.label ? entry.label->variant : "-"), printable(model_of(entry)));
+    text +=
+        fmt::format("{:>9.1f} MB  {:%Y-%m-%d %H:%M:%S} UTC  {:<12}  {}\n", megabytes(entry.bytes),
+                    fmt::gmtime(std::chrono::system_clock::to_time_t(entry.last_use)),
+                    printable(entry.label ? entry.label->variant : "-"), model_of(entry));
   }
   return text + fmt::format("{:>9.1f} MB  in {} entries of {}\n", megabytes(total), entries.size(),
-                            printable(cache.path().string()));
+                            printable(path.string()));
+}
+
+// Nothing where there is no directory.
+Result<std::vector<CacheListing>> listed(const std::optional<CacheDir>& cache) {
+  if (!cache) return std::vector<CacheListing>();
+  return cache->list();
 }
 
 Result<ExitCode> list(const CacheOptions& options, Output& output) {
-  TERN_ASSIGN(const CacheDir cache, open_cache_dir());
-  TERN_ASSIGN(const auto entries, cache.list());
-  TERN_TRY(output.write(options.json ? list_json(cache, entries) : list_text(cache, entries)));
+  TERN_ASSIGN(const std::filesystem::path path, cache_path());
+  TERN_ASSIGN(const auto cache, open_existing_cache_dir());
+  TERN_ASSIGN(const auto entries, listed(cache));
+  TERN_TRY(output.write(options.json ? list_json(path, entries) : list_text(path, entries)));
   return ExitCode::kOk;
 }
 
-Result<ExitCode> clear(const CacheOptions& options, Output& output) {
-  TERN_ASSIGN(CacheDir cache, open_cache_dir());
-  TERN_ASSIGN(const auto entries, cache.list());
-  TERN_ASSIGN(const std::string path, model_path(options.model));
-  const std::string subject = path.empty() ? "" : cache_subject(path);
+// What entries of that model have as their subject. Nobody is asked for a file of a hub: no value
+// where it is not on this machine.
+Result<std::optional<std::string>> subject_of(const std::string& model) {
+  TERN_ASSIGN(const auto ref, model_ref(model));
+  if (!ref) return std::optional(cache_subject(model));
+  TERN_ASSIGN(const auto path, cached_model(*ref));
+  return path ? std::optional(cache_subject(*path)) : std::nullopt;
+}
+
+// What became of each entry, for both kinds of output.
+struct Cleared {
   boost::json::array removed;
   boost::json::array in_use;
+  boost::json::array failed;
   std::string text;
-  for (const CacheListing& entry : entries) {
-    if (!subject.empty() && (!entry.label || entry.label->subject != subject)) continue;
-    TERN_ASSIGN(const bool gone, cache.remove(entry.key));
-    (gone ? removed : in_use).push_back(to_json(entry));
-    text += fmt::format("{} {:.1f} MB of {}\n",
-                        gone ? "removed" : "in use, kept:", megabytes(entry.bytes),
-                        printable(model_of(entry)));
+
+  void add(const CacheListing& entry, const Result<bool>& gone) {
+    boost::json::object object = to_json(entry);
+    std::string_view what = "removed";
+    std::string reason;
+    if (!gone) {
+      what = "not removed:";
+      reason = ": " + gone.error().to_string();
+      object["error"] = text::replace_invalid_utf8(gone.error().to_string());
+      failed.push_back(std::move(object));
+    } else if (!*gone) {
+      what = "in use, kept:";
+      in_use.push_back(std::move(object));
+    } else {
+      removed.push_back(std::move(object));
+    }
+    text += fmt::format("{} {:.1f} MB of {}{}\n", what, megabytes(entry.bytes), model_of(entry),
+                        printable(reason));
   }
-  if (text.empty()) text = "nothing to remove\n";
+};
+
+Result<Cleared> remove_entries(const std::string& model) {
+  Cleared cleared;
+  TERN_ASSIGN(auto cache, open_existing_cache_dir());
+  TERN_ASSIGN(const auto entries, listed(cache));
+  std::optional<std::string> subject;
+  if (!model.empty()) {
+    TERN_ASSIGN(subject, subject_of(model));
+    if (!subject) return cleared;
+  }
+  for (const CacheListing& entry : entries) {
+    if (subject && (!entry.label || entry.label->subject != *subject)) continue;
+    cleared.add(entry, cache->remove(entry));
+  }
+  return cleared;
+}
+
+Result<ExitCode> clear(const CacheOptions& options, Output& output) {
+  TERN_ASSIGN(Cleared cleared, remove_entries(options.model));
+  const std::size_t failed = cleared.failed.size();
+  std::string text = cleared.text.empty() ? "nothing to remove\n" : cleared.text;
   if (options.json) {
     boost::json::object object;
-    object["removed"] = std::move(removed);
-    object["in_use"] = std::move(in_use);
+    object["removed"] = std::move(cleared.removed);
+    object["in_use"] = std::move(cleared.in_use);
+    object["failed"] = std::move(cleared.failed);
     text = boost::json::serialize(object) + "\n";
   }
   TERN_TRY(output.write(text));
-  return ExitCode::kOk;
+  if (failed == 0) return ExitCode::kOk;
+  return Error{ErrorCode::kIo, "could not remove " + std::to_string(failed) + " of the entries",
+               "tern cache clear"};
 }
 
 }  // namespace

@@ -51,12 +51,29 @@ Result<CacheDir> open_cache_dir() {
   return CacheDir::open(path, kCacheBudget);
 }
 
+Result<std::optional<CacheDir>> open_existing_cache_dir() {
+  TERN_ASSIGN(const std::filesystem::path path, cache_path());
+  return CacheDir::open_existing(path, kCacheBudget);
+}
+
 std::string cache_subject(const std::string& model_path) {
   std::error_code error;
   const auto path = std::filesystem::weakly_canonical(model_path, error);
   std::string subject = error ? model_path : path.string();
   subject.erase(0, subject.size() - std::min(subject.size(), kMostLabelBytes));
   return subject;
+}
+
+void drop_entries_of_gone(const std::filesystem::path& folder) {
+  auto cache = open_existing_cache_dir();
+  if (!cache || !*cache) return;
+  const auto entries = (*cache)->list();
+  if (!entries) return;
+  const std::string begin = cache_subject(folder.string()) + "/";
+  for (const CacheListing& entry : *entries) {
+    if (!entry.subject_gone || !entry.label->subject.starts_with(begin)) continue;
+    static_cast<void>((*cache)->remove(entry));
+  }
 }
 
 PackedWeights::PackedWeights(CacheUse use, const format::GgufFile& file,

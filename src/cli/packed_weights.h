@@ -24,9 +24,13 @@ inline constexpr std::uint64_t kCacheBudget = std::uint64_t{32} << 30;
 Result<std::filesystem::path> cache_path();
 // Errors: those of cache_path and of CacheDir::open.
 Result<CacheDir> open_cache_dir();
+// Makes none: no value where there is none. Errors: as open_cache_dir().
+Result<std::optional<CacheDir>> open_existing_cache_dir();
 
 // The path by which entries name a model: its end, where it is longer than a label.
 std::string cache_subject(const std::string& model_path);
+// Removes, where that can be, what was made of files below that folder which are gone.
+void drop_entries_of_gone(const std::filesystem::path& folder);
 
 // One load's use of the cache. Whatever fails is a line on standard error and no more.
 class PackedWeights {

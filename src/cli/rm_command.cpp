@@ -8,6 +8,7 @@
 #include "cli/hub_access.h"
 #include "cli/model_source.h"
 #include "cli/one_of.h"
+#include "cli/packed_weights.h"
 #include "cli/printable.h"
 
 namespace tern::cli {
@@ -21,8 +22,9 @@ Result<ExitCode> remove(const std::string& model, Output& output) {
                  "other files are not Tern's to remove",
                  model};
   }
-  TERN_ASSIGN(auto path, hub_cache_path());
-  const auto removed = hub::HubCache(std::move(path)).remove(*ref);
+  TERN_ASSIGN(const auto path, hub_cache_path());
+  const auto removed = hub::HubCache(path).remove(*ref);
+  drop_entries_of_gone(path);
   bool had_name = false;
   if (hub::is_alias(model)) {
     TERN_ASSIGN(hub::Aliases aliases, open_aliases());
@@ -46,7 +48,8 @@ Command add_rm_command(CLI::App& tern) {
       "Remove a model from the cache.\n"
       "A file, a revision with all of its files, or what a name stands for, and the name. Bytes\n"
       "that another revision needs stay, and so does what another process is bringing. Downloads\n"
-      "of that repository that were begun and are not running go.\n");
+      "of that repository that were begun and are not running go, as do packed weights of files\n"
+      "that are gone.\n");
   parser->footer(
       "Examples:\n"
       "  tern rm mine\n"

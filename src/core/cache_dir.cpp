@@ -21,6 +21,33 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kEntry = ".entry";
 constexpr std::string_view kPart = ".part";  // an entry in the making
+constexpr std::uint64_t kMostReserve = std::uint64_t{1} << 30;
+
+bool is_key(std::string_view text) {
+  constexpr std::size_t kMostCharacters = 64;
+  return !text.empty() && text.size() <= kMostCharacters &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+         });
+}
+
+std::string name_of(const CacheListing& listed) {
+  return listed.key + std::string(listed.unfinished ? kPart : kEntry);
+}
+
+// Whether it is a path where nothing is. A text that may have lost its begin is not asked for.
+bool is_gone(const std::string& subject) {
+  struct stat info {};
+  return subject.starts_with('/') && subject.size() < kMostLabelBytes &&
+         ::stat(subject.c_str(), &info) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
+std::chrono::system_clock::time_point time_of(const timespec& time) {
+  return std::chrono::system_clock::time_point(
+      std::chrono::seconds(time.tv_sec) +
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(
+          std::chrono::nanoseconds(time.tv_nsec)));
+}
 
 bool same_file(const struct stat& a, const struct stat& b) {
   return a.st_ino == b.st_ino && a.st_dev == b.st_dev;
@@ -87,8 +114,9 @@ struct CacheDir::Place {
   }
 
   Result<FileDescriptor> lock() const;
-  Result<std::vector<std::string>> names(std::string_view suffix) const;
+  Result<std::vector<CacheListing>> keys() const;
   Result<std::vector<CacheListing>> list() const;
+  Result<std::uint64_t> free_bytes() const;
   Result<void> make_room(const std::string& key, std::uint64_t bytes) const;
   Result<FileDescriptor> begin_part(const std::string& name) const;
   Result<void> remove_outdated(const std::string& key, const CacheLabel& label) const;
@@ -108,12 +136,18 @@ Result<FileDescriptor> CacheDir::Place::lock() const {
   return Error{ErrorCode::kIo, "another process keeps the cache directory locked", path.string()};
 }
 
-Result<std::vector<std::string>> CacheDir::Place::names(std::string_view suffix) const {
-  std::vector<std::string> found;
+// What has the name of an entry or a part, whatever it is.
+Result<std::vector<CacheListing>> CacheDir::Place::keys() const {
+  std::vector<CacheListing> found;
   std::error_code error;
   for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
-    std::string name = it->path().filename().string();
-    if (name.ends_with(suffix)) found.push_back(std::move(name));
+    const std::string name = it->path().filename().string();
+    for (const bool unfinished : {false, true}) {
+      const std::string_view suffix = unfinished ? kPart : kEntry;
+      if (!name.ends_with(suffix)) continue;
+      CacheListing listed{name.substr(0, name.size() - suffix.size()), {}, 0, {}, unfinished};
+      if (is_key(listed.key)) found.push_back(std::move(listed));
+    }
   }
   if (error) return io_error(path, "cannot list the directory", error.value());
   return found;
@@ -121,20 +155,20 @@ Result<std::vector<std::string>> CacheDir::Place::names(std::string_view suffix)
 
 Result<std::vector<CacheListing>> CacheDir::Place::list() const {
   std::vector<CacheListing> listed;
-  TERN_ASSIGN(const auto found, names(kEntry));
-  for (const std::string& name : found) {
-    const auto opened = open_entry(name, O_RDONLY);
-    if (opened && !*opened) continue;  // removed meanwhile
-    CacheListing entry{name.substr(0, name.size() - kEntry.size()), {}, 0, {}};
-    if (opened) {
-      const struct stat& info = (*opened)->info;
-      entry.bytes = static_cast<std::uint64_t>(info.st_size);
-      entry.last_use = std::chrono::system_clock::time_point(
-          std::chrono::seconds(info.st_mtim.tv_sec) +
-          std::chrono::duration_cast<std::chrono::system_clock::duration>(
-              std::chrono::nanoseconds(info.st_mtim.tv_nsec)));
-      const auto header = read_cache_header((*opened)->fd.get(), entry.bytes, at(name));
-      if (header) entry.label = label_of(*header);
+  TERN_ASSIGN(auto found, keys());
+  for (CacheListing& entry : found) {
+    const auto opened = open_entry(name_of(entry), O_RDONLY);
+    if (!opened || !*opened) continue;  // no file of this user, or removed meanwhile
+    const int file = (*opened)->fd.get();
+    const struct stat& info = (*opened)->info;
+    entry.bytes = static_cast<std::uint64_t>(info.st_size);
+    if (!is_cache_file(file, entry.bytes)) continue;
+    entry.last_use = time_of(info.st_mtim);
+    // That of a part says that nothing follows.
+    const std::uint64_t bytes = entry.unfinished ? kCacheHeaderBytes : entry.bytes;
+    if (const auto header = read_cache_header(file, bytes, at(name_of(entry)))) {
+      entry.label = label_of(*header);
+      entry.subject_gone = is_gone(entry.label->subject);
     }
     listed.push_back(std::move(entry));
   }
@@ -143,37 +177,53 @@ Result<std::vector<CacheListing>> CacheDir::Place::list() const {
   return listed;
 }
 
-// For an entry of `bytes` that replaces the one of `key`: evicts others until all fit the budget.
-// One process at a time, so that two do not both take the room that is left.
+Result<std::uint64_t> CacheDir::Place::free_bytes() const {
+  struct statvfs disk {};
+  if (::fstatvfs(fd.get(), &disk) != 0) return io_error(path, "cannot ask for free space", errno);
+  return std::uint64_t{disk.f_bavail} * disk.f_frsize;
+}
+
+// For an entry of `bytes` that replaces the one of `key`: removes what killed writers left, and
+// evicts entries until all fit the budget and the new one the disk; the one that it replaces only
+// for the disk's sake. One process at a time, so that two do not both take the room that is left.
 Result<void> CacheDir::Place::make_room(const std::string& key, std::uint64_t bytes) const {
-  if (bytes > budget) {
-    return Error{ErrorCode::kIo,
-                 "the entry needs " + std::to_string(bytes) + " bytes, the budget is " +
-                     std::to_string(budget),
-                 path.string()};
-  }
-  TERN_ASSIGN(const auto parts, names(kPart));
+  const auto refused = [&](std::string message) {
+    return Error{ErrorCode::kIo, std::move(message), path.string()};
+  };
+  const std::string needs = "the entry needs " + std::to_string(bytes) + " bytes";
+  if (bytes > budget) return refused(needs + ", the budget is " + std::to_string(budget));
+  TERN_ASSIGN(auto others, list());
+  std::erase_if(others, [&](const CacheListing& other) {
+    if (!other.unfinished) return false;
+    if (other.key == key) return true;
+    const auto removed = remove(name_of(other));
+    return removed && *removed;
+  });
+  std::stable_partition(others.begin(), others.end(),
+                        [](const CacheListing& other) { return other.subject_gone; });
+  const std::uint64_t wanted = bytes + std::min(bytes, kMostReserve);
   std::uint64_t used = bytes;
-  for (const std::string& name : parts) {
-    TERN_TRY(remove(name));  // where its writer was killed
-    struct stat info {};
-    if (::fstatat(fd.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-        name != key + std::string(kPart)) {
-      used += static_cast<std::uint64_t>(info.st_size);
-    }
+  std::uint64_t most_free = 0;
+  for (const CacheListing& other : others) {
+    if (other.key != key) used += other.bytes;
+    if (!other.unfinished) most_free += other.bytes;
   }
-  TERN_ASSIGN(auto entries, list());
-  std::erase_if(entries, [&](const CacheListing& entry) { return entry.key == key; });
-  for (const CacheListing& entry : entries) used += entry.bytes;
-  for (const CacheListing& entry : entries) {
-    if (used <= budget) break;
-    TERN_ASSIGN(const bool removed, remove(entry.key + std::string(kEntry)));
-    if (removed) used -= entry.bytes;
+  TERN_ASSIGN(std::uint64_t free, free_bytes());
+  most_free += free;
+  for (const CacheListing& other : others) {
+    if (wanted > most_free || other.unfinished) continue;  // in vain, or being written
+    if (wanted <= free && (used <= budget || other.key == key)) continue;
+    const auto removed = remove(name_of(other));
+    if (!removed || !*removed) continue;
+    if (other.key != key) used -= other.bytes;
+    TERN_ASSIGN(free, free_bytes());
+  }
+  if (wanted > free) {
+    return refused(needs + ", and " + std::to_string(wanted - bytes) +
+                   " are to stay free, the disk has " + std::to_string(free));
   }
   if (used <= budget) return {};
-  return Error{ErrorCode::kIo,
-               "the budget of " + std::to_string(budget) + " bytes is taken by entries in use",
-               path.string()};
+  return refused("the budget of " + std::to_string(budget) + " bytes is taken by entries in use");
 }
 
 // What the same subject and variant had before its content changed; what is in use may stay.
@@ -181,8 +231,8 @@ Result<void> CacheDir::Place::remove_outdated(const std::string& key,
                                               const CacheLabel& label) const {
   TERN_ASSIGN(const auto entries, list());
   for (const CacheListing& entry : entries) {
-    if (entry.key == key || !entry.label || *entry.label != label) continue;
-    TERN_TRY(remove(entry.key + std::string(kEntry)));
+    if (entry.key == key || entry.unfinished || entry.label != label) continue;
+    TERN_TRY(remove(name_of(entry)));
   }
   return {};
 }
@@ -222,11 +272,20 @@ Result<CacheDir> CacheDir::open(const fs::path& path, std::uint64_t budget) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
     return io_error(path, "cannot make the cache directory", errno);
   }
-  auto place = std::make_shared<Place>(Place{
-      path, budget, FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC))});
-  if (!place->fd.is_open()) return io_error(path, "cannot open the cache directory", errno);
+  TERN_ASSIGN(auto opened, open_existing(path, budget));
+  if (!opened) return io_error(path, "cannot open the cache directory", ENOENT);
+  return std::move(*opened);
+}
+
+Result<std::optional<CacheDir>> CacheDir::open_existing(const fs::path& path,
+                                                        std::uint64_t budget) {
+  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.is_open()) {
+    if (errno == ENOENT) return std::optional<CacheDir>();
+    return io_error(path, "cannot open the cache directory", errno);
+  }
   struct stat info {};
-  if (::fstat(place->fd.get(), &info) != 0) {
+  if (::fstat(fd.get(), &info) != 0) {
     return io_error(path, "cannot look at the cache directory", errno);
   }
   if (info.st_uid != ::geteuid() || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
@@ -235,7 +294,7 @@ Result<CacheDir> CacheDir::open(const fs::path& path, std::uint64_t budget) {
                  "choose another one",
                  path.string()};
   }
-  return CacheDir(std::move(place));
+  return std::optional(CacheDir(std::make_shared<Place>(Place{path, budget, std::move(fd)})));
 }
 
 const fs::path& CacheDir::path() const { return place_->path; }
@@ -244,6 +303,10 @@ Result<std::vector<CacheListing>> CacheDir::list() const { return place_->list()
 
 Result<bool> CacheDir::remove(std::string_view key) {
   return place_->remove(std::string(key) + std::string(kEntry));
+}
+
+Result<bool> CacheDir::remove(const CacheListing& listed) {
+  return place_->remove(name_of(listed));
 }
 
 Result<std::optional<CacheReader>> CacheDir::find(std::string_view key) const {
@@ -298,18 +361,15 @@ Result<CacheWriter> CacheDir::begin(std::string_view key, const CacheLabel& labe
       place_, std::string(key), label_of(make_cache_header(label, 0)), bytes, FileDescriptor()}));
   CacheWriter::State& state = *writer.state_;
   TERN_ASSIGN(state.fd, place_->begin_part(state.name(kPart)));
+  // What was left in its place takes no room from now on.
+  if (::ftruncate(state.fd.get(), 0) != 0) {
+    return io_error(state.path(), "cannot empty the cache entry", errno);
+  }
   TERN_TRY(place_->make_room(state.key, file_bytes));
-  struct statvfs disk {};
-  if (::fstatvfs(state.fd.get(), &disk) != 0) {
-    return io_error(state.path(), "cannot ask for free space", errno);
-  }
-  if (const std::uint64_t free = std::uint64_t{disk.f_bavail} * disk.f_frsize; file_bytes > free) {
-    return Error{ErrorCode::kIo,
-                 "the entry needs " + std::to_string(file_bytes) + " bytes, the disk has " +
-                     std::to_string(free),
-                 state.path().string()};
-  }
-  // From now on the part counts with its whole size in the budget of others. The header comes last.
+  // A header that says that nothing follows: the part can be known as one. Its own comes last.
+  const CacheHeader header = make_cache_header(state.label, 0);
+  TERN_TRY(write_all_at(state.fd.get(), 0, std::as_bytes(std::span(&header, 1)), state.path()));
+  // From now on the part counts with its whole size in the budget of others.
   if (::ftruncate(state.fd.get(), static_cast<off_t>(file_bytes)) != 0 ||
       ::lseek(state.fd.get(), static_cast<off_t>(kCacheHeaderBytes), SEEK_SET) < 0) {
     return io_error(state.path(), "cannot set the size of the cache entry", errno);

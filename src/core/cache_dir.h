@@ -3,8 +3,11 @@
 // An entry is a payload under a key. It appears whole or not at all, is never changed, and belongs
 // to its user alone (mode 0600). Processes share a directory: of one key there is one writer, and
 // nothing is removed while someone reads it. A budget bounds the sum of the entries; the least
-// recently used ones go first. A cache is never needed: who gets an Error says so and works
-// without.
+// recently used ones go first, and before them those whose model is gone. A cache is never needed:
+// who gets an Error says so and works without.
+//
+// The directory may hold files of others. Those stay: what is listed, evicted or tidied up has the
+// name of a key and the content of an entry (cache_header.h).
 //
 // Thread safety: a CacheDir, and a CacheReader, from any thread; a CacheWriter from one at a time.
 #pragma once
@@ -78,6 +81,8 @@ struct CacheListing {
   std::optional<CacheLabel> label;  // without a value: damaged, or of another version
   std::uint64_t bytes = 0;          // of the file
   std::chrono::system_clock::time_point last_use;
+  bool unfinished = false;    // in the making, or left by a writer that was killed
+  bool subject_gone = false;  // the subject is a path, and nothing is there
 };
 
 // Keys are 1 to 64 characters of a-z, 0-9 and '-'.
@@ -86,6 +91,9 @@ class CacheDir {
   // Makes the directory (mode 0700) where it is missing. Errors: kIo, and for a directory that
   // another user owns or may write to.
   static Result<CacheDir> open(const std::filesystem::path& path, std::uint64_t budget);
+  // Makes nothing: no value where there is no directory. Errors: as open().
+  static Result<std::optional<CacheDir>> open_existing(const std::filesystem::path& path,
+                                                       std::uint64_t budget);
 
   const std::filesystem::path& path() const;
 
@@ -95,15 +103,18 @@ class CacheDir {
   Result<std::optional<CacheReader>> find(std::string_view key) const;
 
   // Begins the entry of that key, for a payload of `bytes`; it will replace the one that is there.
-  // Evicts others as the budget wants it. Errors: kIo where another process is writing that entry,
-  // or where budget or disk have no room.
+  // Evicts others as the budget wants it, and as the disk does: on it stays free as much again as
+  // the entry takes, 1 GiB at most. Errors: kIo where another process is writing that entry, or
+  // where budget or disk have no room.
   Result<CacheWriter> begin(std::string_view key, const CacheLabel& label, std::uint64_t bytes);
 
-  // The least recently used entry first.
+  // The least recently used first, what is unfinished among them.
   Result<std::vector<CacheListing>> list() const;
 
   // False where a process is reading the entry. Errors: kIo.
   Result<bool> remove(std::string_view key);
+  // False where a process is reading or writing it. Errors: kIo.
+  Result<bool> remove(const CacheListing& listed);
 
  private:
   friend class CacheWriter;

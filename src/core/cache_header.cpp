@@ -42,6 +42,13 @@ CacheLabel label_of(const CacheHeader& header) {
           std::string(header.variant.data(), header.variant_bytes)};
 }
 
+bool is_cache_file(int fd, std::uint64_t file_bytes) {
+  if (file_bytes == 0) return true;
+  std::array<char, kMagic.size()> found{};
+  return file_bytes >= found.size() &&
+         read_all_at(fd, 0, std::as_writable_bytes(std::span(found)), "").ok() && found == kMagic;
+}
+
 Result<CacheHeader> read_cache_header(int fd, std::uint64_t file_bytes,
                                       const std::filesystem::path& path) {
   const auto malformed = [&](std::string message) {

@@ -30,6 +30,10 @@ static_assert(sizeof(CacheHeader) == kCacheHeaderBytes);
 CacheHeader make_cache_header(const CacheLabel& label, std::uint64_t payload_bytes);
 CacheLabel label_of(const CacheHeader& header);
 
+// Whether an open file of `file_bytes` is one that a writer of entries made: it is empty, as in its
+// first moment, or begins as entries of all versions do. What cannot be read is not.
+bool is_cache_file(int fd, std::uint64_t file_bytes);
+
 // The header of an open file of `file_bytes`. Errors: kMalformed where it is no whole entry of this
 // version, kIo.
 Result<CacheHeader> read_cache_header(int fd, std::uint64_t file_bytes,

@@ -161,11 +161,11 @@ class LoadingTest(CacheTest):
             (Path("/proc/tern-cache"), Path("/proc/tern-cache")),
         ):
             variables = environment(TERN_CACHE_DIR=str(place))
-            report = self.run_model(notice="going on without it", env=variables)
+            report = self.run_model("--tune", "off", notice="going on without it", env=variables)
             self.assertIn(str(named), report["cache"])
         self.cache.mkdir(mode=0o700)
         self.cache.chmod(0o777)
-        self.run_model(notice="no other may write to")
+        self.run_model("--tune", "off", notice="no other may write to")
         nowhere = environment()
         nowhere.pop("HOME", None)
         nowhere.pop("XDG_CACHE_HOME", None)
@@ -231,9 +231,9 @@ class CommandTest(CacheTest):
         self.run_model()
         self.assertGreater(self.listed()[0]["last_use"], entry["last_use"])
 
-    def test_ls_shows_what_is_no_entry(self) -> None:
+    def test_ls_shows_what_is_damaged(self) -> None:
         self.run_model()
-        self.flip(self.entries()[0], 0)
+        self.flip(self.entries()[0], 8)
         (entry,) = self.listed()
         self.assertIsNone(entry["model"])
         self.assertIn(b"(damaged, or of another version)", self.cached("cache", "ls").stdout)
@@ -252,6 +252,86 @@ class CommandTest(CacheTest):
         self.assertEqual(len(removed["removed"]), 1)
         self.assertEqual(removed["in_use"], [])
         self.assertEqual(self.entries(), [])
+
+    def test_files_of_others_stay(self) -> None:
+        self.cache.mkdir(mode=0o700)
+        content = {"thesis.part": b"x", "notes.entry": b"y", "zeros.part": bytes(9000)}
+        for name, written in content.items():
+            (self.cache / name).write_bytes(written)
+        (self.cache / "aaa.entry").mkdir()
+        self.run_model()
+        self.assertEqual(len(self.listed()), 1)
+        self.assertRegex(self.cached("cache", "clear").stdout, rb"\Aremoved [^\n]+\n\Z")
+        for name, written in content.items():
+            self.assertEqual((self.cache / name).read_bytes(), written)
+        self.assertEqual(len(list(self.cache.iterdir())), 4)
+
+    def test_clear_goes_on_where_an_entry_cannot_be_removed(self) -> None:
+        other = self.folder / "other.gguf"
+        shutil.copy(self.model, other)
+        self.run_model()
+        self.cached(*RUN, "on", "-m", other)
+        user = os.geteuid() or 65534  # root may remove all
+        self.folder.chmod(0o755)
+        for path in (self.cache, *self.entries()):
+            os.chown(path, user, -1)
+        self.cache.chmod(0o500)
+        outcome = tern("cache", "clear", "--json", env=self.environment(), user=user)
+        self.assertEqual(outcome.returncode, 3)
+        self.assertIn(b"could not remove 2 of the entries", outcome.stderr)
+        found = json.loads(outcome.stdout)
+        self.assertEqual((found["removed"], found["in_use"]), ([], []))
+        self.assertEqual(len({entry["key"] for entry in found["failed"]}), 2)
+        for entry in found["failed"]:
+            self.assertIn("cannot remove the cache entry", entry["error"])
+        outcome = tern("cache", "clear", env=self.environment(), user=user)
+        self.assertEqual(outcome.returncode, 3)
+        self.assertEqual(outcome.stdout.count(b"\n"), 2)
+        self.assertRegex(outcome.stdout, rb"\Anot removed: [0-9.]+ MB of [^\n]+cannot remove")
+        self.cache.chmod(0o700)
+
+    def test_what_a_killed_writer_left_is_shown_and_cleared(self) -> None:
+        self.run_model()
+        entry = self.entries()[0]
+        part = self.cache / f"{'0' * 32}.part"
+        entry.rename(part)
+        part.write_bytes(part.read_bytes()[:HEADER] + bytes(1000))
+        (found,) = self.listed()
+        self.assertEqual((found["unfinished"], found["bytes"]), (True, HEADER + 1000))
+        self.assertIn(b"(unfinished)", self.cached("cache", "ls").stdout)
+        with part.open("rb") as writer:
+            fcntl.flock(writer, fcntl.LOCK_EX)
+            self.assertIn(b"in use, kept: ", self.cached("cache", "clear").stdout)
+        self.assertIn(b"removed ", self.cached("cache", "clear").stdout)
+        self.assertEqual(list(self.cache.iterdir()), [])
+
+    def test_an_entry_whose_model_is_gone_is_marked_and_can_be_cleared(self) -> None:
+        self.run_model()
+        self.assertFalse(self.listed()[0]["gone"])
+        self.model.rename(self.folder / "renamed.gguf")
+        self.assertTrue(self.listed()[0]["gone"])
+        self.assertIn(b"model.gguf (gone)\n", self.cached("cache", "ls").stdout)
+        self.assertIn(b"removed ", self.cached("cache", "clear", "-m", self.model).stdout)
+
+    def test_a_look_makes_no_directory(self) -> None:
+        for place in (self.cache, Path("/proc/tern-cache")):
+            variables = environment(TERN_CACHE_DIR=str(place))
+            found = json.loads(self.cached("cache", "ls", "--json", env=variables).stdout)
+            self.assertEqual((found["directory"], found["entries"]), (str(place), []))
+            said = self.cached("cache", "clear", env=variables).stdout
+            self.assertEqual(said, b"nothing to remove\n")
+            self.assertFalse(place.exists())
+
+    def test_clear_of_a_model_of_a_hub_asks_nobody(self) -> None:
+        variables = self.environment() | {
+            "HF_HOME": str(self.folder / "hf"),
+            "HF_ENDPOINT": "http://127.0.0.1:9",  # nobody is there
+        }
+        self.run_model()
+        for model in ("bitnet-2b-4t", "hf://org/repo"):
+            outcome = self.cached("cache", "clear", "-m", model, env=variables)
+            self.assertEqual((outcome.stdout, outcome.stderr), (b"nothing to remove\n", b""))
+        self.assertEqual(len(self.entries()), 1)
 
     def test_paths_that_are_no_utf8_are_valid_json(self) -> None:
         odd = os.fsdecode(b"odd-\xff")

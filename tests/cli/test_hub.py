@@ -239,6 +239,18 @@ class HubTest(CliTest):
         self.assert_fails(self.tern("rm", REF), 2, "there is nothing of it")
         self.assert_fails(self.tern("rm", MODEL), 2, "not Tern's to remove")
 
+    def test_packed_weights_go_with_their_file_and_clear_asks_nobody(self) -> None:
+        self.pull(REF)
+        cache = self.folder / "cache"
+        self.environment["TERN_CACHE_DIR"] = str(cache)
+        for command in (("cache", "clear", "-m"), ("rm",)):
+            stored = self.tern("run", "Once", "-n", "1", "--cache", "on", "-m", REF)
+            self.assertEqual(stored.returncode, 0, stored)
+            self.assertEqual(len(list(cache.glob("*.entry"))), 1)
+            self.environment["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nobody is there
+            self.assertEqual(self.tern(*command, REF).returncode, 0)
+            self.assertEqual(list(cache.iterdir()), [])
+
     def test_what_cannot_be_listed_is_said_and_the_rest_shown(self) -> None:
         self.pull(REF)
         broken = self.snapshot("README.md").parents[3] / "models--org--broken" / "snapshots"

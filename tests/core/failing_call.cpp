@@ -14,8 +14,15 @@ namespace tern::test {
 namespace {
 
 FailingCall* current = nullptr;
+std::function<std::uint64_t()> disk_free;
 
 bool fails(const char* name) { return current != nullptr && current->takes(name); }
+
+void set_free(struct statvfs* disk) {
+  if (!disk_free) return;
+  disk->f_frsize = 1;
+  disk->f_bavail = disk_free();
+}
 
 }  // namespace
 
@@ -25,6 +32,10 @@ FailingCall::FailingCall(std::string name, int error, int skipped, std::function
 }
 
 FailingCall::~FailingCall() { current = nullptr; }
+
+FakeDisk::FakeDisk(std::function<std::uint64_t()> free_bytes) { disk_free = std::move(free_bytes); }
+
+FakeDisk::~FakeDisk() { disk_free = nullptr; }
 
 bool FailingCall::takes(const char* name) {
   if (happened_ || name != name_ || skipped_-- > 0) return false;
@@ -58,7 +69,10 @@ int __wrap_fstat(int fd, struct stat* info) {
 
 int __real_fstatvfs(int fd, struct statvfs* disk);
 int __wrap_fstatvfs(int fd, struct statvfs* disk) {
-  return tern::test::fails("fstatvfs") ? -1 : __real_fstatvfs(fd, disk);
+  if (tern::test::fails("fstatvfs")) return -1;
+  const int status = __real_fstatvfs(fd, disk);
+  tern::test::set_free(disk);
+  return status;
 }
 
 int __real_fsync(int fd);

@@ -2,6 +2,7 @@
 // CMakeLists.txt names pass through here.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -27,6 +28,15 @@ class FailingCall {
   int skipped_ = 0;
   std::function<void()> before_;
   bool happened_ = false;
+};
+
+// While it lives, the disk has as many free bytes as the function says.
+class FakeDisk {
+ public:
+  explicit FakeDisk(std::function<std::uint64_t()> free_bytes);
+  FakeDisk(const FakeDisk&) = delete;
+  FakeDisk& operator=(const FakeDisk&) = delete;
+  ~FakeDisk();
 };
 
 }  // namespace tern::test
