@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <optional>
 #include <span>
 #include <utility>
@@ -28,35 +27,34 @@ constexpr std::uint64_t kCacheFactor = 16;
 constexpr std::uint64_t kLeastSetBytes = std::uint64_t{256} << 20;
 constexpr std::uint64_t kMostSetBytes = std::uint64_t{512} << 20;
 
-// The entry of a target, and what it says of itself.
+// The entry of a target, and what it says of itself. Whatever the key has, the label has, too: who
+// keeps an entry removes the others of its label.
 struct Place {
   std::string key;
   CacheLabel label;
-  std::string made_by;  // with the program's version, which another key would hide
+  std::string made_by;  // with the program's version and commit, which another key would hide
 };
 
 Place place_of(const kernels::KernelTable& tier, std::uint32_t threads) {
-  const std::string tier_and_threads =
-      std::string(tier.name) + ", " + std::to_string(threads) + " threads";
-  const std::string machine = cpu_model() + ", " + describe_cpu_caches(cpu_caches()) + ", " +
-                              std::to_string(usable_cores()) + " cores, " + tier_and_threads;
+  const std::string cpu = cpu_model() + " (" + cpu_identity() + ")";
+  const std::string use = std::string(tier.name) + ", " + std::to_string(threads) + " threads, " +
+                          std::to_string(usable_cores()) + " cores, " +
+                          describe_cpu_caches(cpu_caches());
+  const std::string machine = cpu + ", " + use;
   Sha256 hash;
   hash.update(std::as_bytes(std::span(machine)));
   return {"tuning-" + hash.finish().substr(0, kKeyDigits),
-          {cpu_model(), "tuning, " + tier_and_threads},
-          "tern " + std::string(kVersion) + " on " + machine};
+          {cpu, "tuning, " + use},
+          "tern " + std::string(kVersion) + " (" + kGitCommit + ") on " + machine};
 }
 
 // What is kept at the place; nothing where nothing is, or where there is no directory that could
-// hold it: a look makes none.
+// hold it: a look makes none. Errors: kMalformed for what is damaged or of another build; others
+// where the directory cannot be used.
 Result<std::optional<backend::KeptTuning>> kept(const Place& place,
                                                 const kernels::KernelTable& tier) {
-  const auto path = cache_path();
-  std::error_code error;
-  if (!path || !std::filesystem::is_directory(*path, error)) {
-    return std::optional<backend::KeptTuning>();
-  }
-  const auto cache = open_cache_dir();
+  if (!cache_path()) return std::optional<backend::KeptTuning>();
+  TERN_ASSIGN(const auto cache, open_existing_cache_dir());
   if (!cache) return std::optional<backend::KeptTuning>();
   TERN_ASSIGN(const std::optional<CacheReader> entry, cache->find(place.key));
   if (!entry) return std::optional<backend::KeptTuning>();
@@ -147,7 +145,8 @@ MachineTuning load(const TuneTarget& target, std::uint64_t model, bool& team) {
                          : kept(place_of(*target.tier, tuning.threads), *target.tier);
   if (!found) {
     tuning.outcome = found.error().to_string();
-    notice(tuning.outcome + "; ignored, `tern tune` makes it again");
+    const bool kept_anew = found.error().code == ErrorCode::kMalformed;
+    notice(tuning.outcome + (kept_anew ? "; ignored, `tern tune` makes it again" : "; ignored"));
   } else if (*found) {
     tuning.plans = (*found)->plans;
     tuning.outcome = "loaded";
@@ -216,6 +215,7 @@ Result<MachineTuning> tuning_for(TuneUse use, const TuneTarget& target,
   bool complete = false;
   if (use != TuneUse::kFull) {
     tuning = load(target, ternary.hash, complete);
+    tuning.plans = diagnose::plans_of(ternary, std::move(tuning.plans));
     for (const auto& shape : ternary.shapes) complete &= tuning.plans.contains(shape);
   }
   if (use == TuneUse::kLoad || complete) return tuning;

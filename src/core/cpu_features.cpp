@@ -1,8 +1,11 @@
 #include "core/cpu_features.h"
 
+#include <algorithm>
 #include <array>
 #include <fstream>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -125,6 +128,29 @@ std::string cpu_model() {
     if (colon != std::string::npos && colon + 2 <= line.size()) return line.substr(colon + 2);
   }
   return "unknown CPU";
+}
+
+std::string cpu_identity(std::istream& cpuinfo) {
+  constexpr std::array<std::string_view, 8> kTelling{"vendor_id", "cpu family",      "model",
+                                                     "stepping",  "CPU implementer", "CPU variant",
+                                                     "CPU part",  "CPU revision"};
+  std::vector<std::string> found;
+  for (std::string line; std::getline(cpuinfo, line);) {
+    const auto colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    std::string fact = line.substr(0, line.find_last_not_of(" \t", colon - 1) + 1);
+    if (std::find(kTelling.begin(), kTelling.end(), fact) == kTelling.end()) continue;
+    fact += line.substr(colon + 1);
+    if (std::find(found.begin(), found.end(), fact) == found.end()) found.push_back(fact);
+  }
+  std::string text;
+  for (const std::string& fact : found) text += (text.empty() ? "" : ", ") + fact;
+  return text;
+}
+
+std::string cpu_identity() {
+  std::ifstream file("/proc/cpuinfo");
+  return cpu_identity(file);
 }
 
 }  // namespace tern

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iosfwd>
 #include <string>
 
 #include "core/cpu_feature_bits.h"
@@ -20,5 +21,11 @@ std::string describe_cpu_features(std::uint32_t mask);
 
 // The marketing name of the CPU, or "unknown CPU".
 std::string cpu_model();
+
+// What tells CPUs of one name apart: "vendor_id GenuineIntel, cpu family 6, model 143, stepping 8";
+// on Arm implementer, variant, part and revision, each kind of core once. Empty where the system
+// says none. `cpuinfo` is text as that of /proc/cpuinfo, which the other one reads.
+std::string cpu_identity(std::istream& cpuinfo);
+std::string cpu_identity();
 
 }  // namespace tern

@@ -74,6 +74,10 @@ class CommandTest(TuneTest):
             self.assertIn(f"{rows} x {columns}: 1 candidates", text)
         self.assertIn("all exact; kept two-bits", text)
         self.assertIn("the tier has no other", text)
+        self.assertIn("bytes ahead", text)
+        self.assertNotIn("us a matrix", text)  # there was nothing to compare
+        for shape in self.tune(*SCALAR)["shapes"]:
+            self.assertEqual([candidate["seconds"] for candidate in shape["candidates"]], [None])
         self.assertIn(f"kept in {self.cache}", text)
 
     def test_shapes_of_another_model_are_kept_beside(self) -> None:
@@ -215,6 +219,36 @@ class LoadingTest(TuneTest):
         self.tune(*SCALAR)
         self.assertEqual(self.run_model(*SCALAR)["threads_from"], "tuned")
         self.assertEqual(self.run_model(*SCALAR, "-m", other)["threads_from"], "cores")
+
+    def test_each_number_of_cores_has_its_own(self) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) == 1:
+            self.skipTest("there is one core")
+
+        def on_one_core() -> None:
+            os.sched_setaffinity(0, cores[:1])
+
+        self.tune(*SCALAR, "-t", "2")
+        found = self.tuned("tune", "--json", *SCALAR, "-t", "2", preexec_fn=on_one_core)
+        self.assertIn(" 1 cores", json.loads(found.stdout)["made_by"])
+        self.assertEqual(len(self.entries()), 2)
+        self.assertEqual(self.run_model(*SCALAR, "-t", "2")["tuning"], "loaded")
+        listed = json.loads(self.tuned("cache", "ls", "--json").stdout)["entries"]
+        self.assertEqual(len({entry["layout"] for entry in listed}), 2)
+
+    def test_it_says_of_which_cpu_and_build_it_is(self) -> None:
+        made_by = self.tune(*SCALAR, "-t", "2")["made_by"]
+        program = self.tuned("version").stdout.decode().splitlines()[0]
+        self.assertEqual(made_by.split(" on ")[0], program.replace("(commit ", "("))
+        telling = ("cpu family", "CPU implementer")
+        if any(name in Path("/proc/cpuinfo").read_text() for name in telling):
+            self.assertTrue(any(name in made_by for name in telling), made_by)
+
+    def test_a_directory_that_cannot_be_used_is_said(self) -> None:
+        self.tune(*SCALAR, "-t", "2")
+        self.cache.chmod(0o777)
+        report = self.run_model(*SCALAR, "-t", "2", notice="no other may write to")
+        self.assertIn("no other may write to", report["tuning"])
 
     def test_damage_is_said_and_ignored(self) -> None:
         self.tune(*SCALAR)

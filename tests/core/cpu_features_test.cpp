@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string>
 
 #if defined(__x86_64__)
@@ -82,6 +83,33 @@ TEST(CpuFeatures, AmxThatTheSystemRefusesIsNotFound) {
 #endif
 
 TEST(CpuFeatures, TheModelHasAName) { EXPECT_FALSE(cpu_model().empty()); }
+
+// A hypervisor gives many CPUs one name.
+TEST(CpuFeatures, TheIdentityTellsCpusOfOneNameApart) {
+  std::istringstream xeon(
+      "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\n"
+      "model name\t: Intel(R) Xeon(R) Processor\nstepping\t: 8\nmicrocode\t: 0x1\ncpu MHz\t\t: "
+      "1\n\n"
+      "processor\t: 1\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 143\nstepping\t: "
+      "8\n");
+  EXPECT_EQ(cpu_identity(xeon), "vendor_id GenuineIntel, cpu family 6, model 143, stepping 8");
+}
+
+TEST(CpuFeatures, TheIdentityOfArmHasEachKindOfCore) {
+  std::istringstream cores(
+      "processor\t: 0\nBogoMIPS\t: 50.00\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
+      "CPU variant\t: 0x3\nCPU part\t: 0xd0c\nCPU revision\t: 1\n\n"
+      "processor\t: 1\nCPU implementer\t: 0x41\nCPU variant\t: 0x3\nCPU part\t: 0xd05\n"
+      "CPU revision\t: 1\n");
+  EXPECT_EQ(cpu_identity(cores),
+            "CPU implementer 0x41, CPU variant 0x3, CPU part 0xd0c, CPU revision 1, "
+            "CPU part 0xd05");
+}
+
+TEST(CpuFeatures, TheIdentityOfNothingIsEmpty) {
+  std::istringstream nothing("processor: 0\n: 7\nmodel name: x\n\n");
+  EXPECT_EQ(cpu_identity(nothing), "");
+}
 
 }  // namespace
 }  // namespace tern

@@ -2,6 +2,7 @@
 // costs, and computes as the scalar tier does.
 #include "diagnose/measure/tune.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -273,6 +274,28 @@ TEST(TernaryShapes, AreThoseOfTheTernaryMatricesAndEachOnce) {
             (std::vector<MatrixShape>{{64, 128}, {128, 128}, {128, 384}, {384, 128}}));
   EXPECT_EQ(found.counts, (std::vector<std::uint64_t>{4, 4, 2, 4}));
   EXPECT_EQ(found.bytes, 2u * (2 * 64 * 128 + 2 * 128 * 128 + 3 * 128 * 384) / 4);
+}
+
+// Else what was tuned for another model would be another layout of this one's packed weights.
+TEST(TernaryShapes, HavePlansOfTheirOwnAlone) {
+  TernaryShapes ternary;
+  ternary.shapes = {{64, 128}, {128, 384}};
+  const backend::Tuning own{{{64, 128}, kFast}, {{128, 384}, kOwn}};
+  EXPECT_EQ(plans_of(ternary, own), own);
+  backend::Tuning more = own;
+  for (const MatrixShape& other : {MatrixShape{64, 384}, MatrixShape{1, 1}, MatrixShape{9999, 1}}) {
+    more[other] = kFast;
+  }
+  EXPECT_EQ(plans_of(ternary, more), own);
+  EXPECT_TRUE(plans_of({}, more).empty());
+}
+
+TEST(TuneReport, SaysThatOneThatIsAloneIsNotTimed) {
+  TuneReport report{"scalar", 2, std::nullopt, "tern 1 on x", "dir", 0.1, {}};
+  report.shapes.push_back({{64, 128}, 1, {{kOwn, true, 0.0, std::nullopt}}, 0, std::nullopt});
+  EXPECT_THAT(to_json(report), ::testing::HasSubstr("\"exact\":true,\"seconds\":null"));
+  EXPECT_THAT(to_text(report),
+              ::testing::HasSubstr("4096 bytes ahead    not timed, the tier's own"));
 }
 
 TEST_F(Tune, MemoryThatTheMachineLacksIsAnError) {

@@ -321,6 +321,13 @@ TernaryShapes ternary_shapes(const format::GgufFile& file, const kernels::Kernel
   return found;
 }
 
+backend::Tuning plans_of(const TernaryShapes& ternary, backend::Tuning plans) {
+  std::erase_if(plans, [&](const auto& plan) {
+    return !std::binary_search(ternary.shapes.begin(), ternary.shapes.end(), plan.first);
+  });
+  return plans;
+}
+
 std::vector<MatrixPlan> tuning_candidates(const kernels::KernelTable& tier) {
   std::vector<MatrixPlan> plans{backend::default_plan(tier)};
   if (&tier == &kernels::scalar_table()) return plans;  // written to be read: it has no patterns

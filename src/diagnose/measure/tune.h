@@ -90,6 +90,10 @@ struct TernaryShapes {
 };
 TernaryShapes ternary_shapes(const format::GgufFile& file, const kernels::KernelTable& tier);
 
+// The plans of these shapes alone: those of other models are to make no difference to a backend,
+// whose layout of packed weights names all that it has.
+backend::Tuning plans_of(const TernaryShapes& ternary, backend::Tuning plans);
+
 // The tier's own plan, then all others that it can. The scalar tier has its own alone.
 std::vector<backend::MatrixPlan> tuning_candidates(const kernels::KernelTable& tier);
 

@@ -16,8 +16,9 @@ std::string_view reason(const ShapeTuning& shape) {
 }
 
 std::string row(const TuneCandidate& candidate, const TuneCandidate& own, bool kept) {
-  std::string text = fmt::format("  {} {:<40} {:>9.1f} us a matrix", kept ? '*' : ' ',
-                                 to_text(candidate.plan), 1e6 * candidate.seconds);
+  std::string text = fmt::format("  {} {:<40} ", kept ? '*' : ' ', to_text(candidate.plan));
+  text += candidate.seconds > 0 ? fmt::format("{:>9.1f} us a matrix", 1e6 * candidate.seconds)
+                                : "not timed";
   if (const auto& ratio = candidate.ratio) {
     text += fmt::format(", {:.3f} [{:.3f}, {:.3f}] of the tier's own", ratio->median, ratio->lower,
                         ratio->upper);
@@ -121,7 +122,7 @@ json::object plan_object(const backend::MatrixPlan& plan) {
 json::object candidate_object(const TuneCandidate& candidate) {
   json::object object = plan_object(candidate.plan);
   object["exact"] = candidate.exact;
-  object["seconds"] = candidate.exact ? json::value(candidate.seconds) : nullptr;
+  object["seconds"] = candidate.seconds > 0 ? json::value(candidate.seconds) : nullptr;
   object["ratio"] = ratio_value(candidate.ratio);
   return object;
 }
