@@ -52,6 +52,10 @@ constexpr std::int64_t kMostSeed = std::numeric_limits<std::int64_t>::max() - 1;
 Result<diagnose::LoadOptions> load_options(const CommandOptions& chosen) {
   diagnose::LoadOptions options;
   TERN_ASSIGN(options.target, net::find_target(chosen.url));
+  // As clients of OpenAI have it for their base URL; all paths that are asked begin with it.
+  constexpr std::string_view kVersionPath = "/v1";
+  std::string& prefix = options.target.prefix;
+  if (prefix.ends_with(kVersionPath)) prefix.resize(prefix.size() - kVersionPath.size());
   const char* key = std::getenv("TERN_API_KEY");  // NOLINT: before there are threads
   if (key != nullptr) options.api_key = key;
   if (std::ranges::any_of(options.api_key, [](char c) { return c < '!' || c > '~'; })) {

@@ -195,6 +195,13 @@ class BenchServeTest(CliTest):
         self.assertEqual(found["load"]["prompt_unit"], "words")
         self.assertEqual(len(server.bodies[0]["prompt"].split()), 5)
 
+    def test_a_base_url_of_other_clients_will_do(self) -> None:
+        server = self.server()
+        for end in ("/v1", "/v1/", "/a/v1"):
+            server.url = server.url.split("/v1")[0].removesuffix("/a") + end
+            self.bench(server, "--requests", "1", "--output", "1")
+        self.assertEqual(server.paths, [*["/v1/completions"] * 2, "/a/v1/completions"])
+
     def test_failures_are_counted_by_kind(self) -> None:
         def moody(handler: Handler, body: Any, number: int) -> None:
             kind = number % 8
@@ -368,6 +375,7 @@ class BenchServeTest(CliTest):
             self.assert_fails(
                 tern("bench-serve", server.url), 5, "expected an OpenAI-compatible server"
             )
+        self.assert_fails(tern("bench-serve", server.url + "/a/v1"), 5, "whose /a/v1/models lists")
         self.assert_fails(tern("bench-serve", "https://127.0.0.1"), 5, "https")
         self.assert_fails(tern("bench-serve", "unix:/nowhere"), 3, "unix:/nowhere")
 

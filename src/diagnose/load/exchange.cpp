@@ -117,7 +117,8 @@ awaitable<void> read_events(net::HttpCall& call, const std::function<double()>& 
 
 Error not_openai(const LoadOptions& options, const std::string& found) {
   return {ErrorCode::kUnsupported,
-          "expected an OpenAI-compatible server, whose /v1/models lists models; found " + found,
+          "expected an OpenAI-compatible server, whose " + options.target.prefix +
+              "/v1/models lists models; found " + found,
           options.target.url};
 }
 
