@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "cli/progress.h"
 #include "cli/runtime.h"
 #include "cli/serve_setup.h"
+#include "cli/text_lines.h"
 #include "serve/replay.h"
 
 namespace tern::cli {
@@ -23,6 +25,8 @@ namespace {
 
 namespace json = boost::json;
 using Outcome = serve::Replay::Outcome;
+
+constexpr std::string_view kGzip = "\x1f\x8b";  // how such a file begins
 
 struct CommandOptions {
   std::string log;
@@ -84,19 +88,40 @@ Result<std::optional<serve::LoggedRequest>> read_line(std::string_view line, boo
                "the line is cut: it has no end, as when a server dies while it writes", ""};
 }
 
+// What is wrong with a log in which there is nothing to replay.
+Error nothing_in(const Log& log, const CommandOptions& options, const std::string& name) {
+  if (options.request.empty()) {
+    if (!log.broken.empty()) return log.broken.front();
+    return {ErrorCode::kUsage,
+            "expected requests that were logged with --log-prompts, found " +
+                std::to_string(log.without_content) + " lines without content",
+            name};
+  }
+  std::string what = "no request \"" + options.request + "\" that was logged with --log-prompts";
+  if (!log.broken.empty()) {
+    what += "; of what is left, a line is broken: " + log.broken.front().to_string();
+  }
+  return {ErrorCode::kUsage, std::move(what), name};
+}
+
+// Of one request, a line that is broken matters only where it may be that one.
 Result<Log> read_log(const CommandOptions& options) {
-  TERN_ASSIGN(const std::string content, read_all(options.log));
-  const std::string name = options.log == "-" ? "standard input" : options.log;
+  TERN_ASSIGN(TextLines lines, TextLines::open(options.log));
+  const std::string id = options.request.empty() ? "" : "\"" + options.request + "\"";
   Log log;
-  std::string_view left = content;
-  for (std::size_t number = 1; !left.empty(); ++number) {
-    const std::string where = name + ": line " + std::to_string(number);
-    const std::size_t end = left.find('\n');
-    const std::string_view line = left.substr(0, end);
-    left.remove_prefix(std::min(line.size() + 1, left.size()));
-    if (line.empty()) continue;
-    auto read = read_line(line, end != std::string_view::npos);
+  for (std::size_t number = 1;; ++number) {
+    TERN_ASSIGN(const std::optional<TextLines::Line> line, lines.next());
+    if (!line) break;
+    if (number == 1 && line->text.starts_with(kGzip)) {
+      return Error{ErrorCode::kUsage,
+                   "expected lines of JSON, found a file of gzip: zcat FILE | tern replay -",
+                   lines.name()};
+    }
+    if (line->text.empty()) continue;
+    auto read = read_line(line->text, line->has_end);
     if (!read) {
+      const std::string where = lines.name() + ": line " + std::to_string(number);
+      if (line->text.find(id) == std::string_view::npos) continue;
       log.broken.push_back(in_context(where, std::move(read.error())));
     } else if (!*read) {
       ++log.without_content;
@@ -104,14 +129,21 @@ Result<Log> read_log(const CommandOptions& options) {
       log.requests.push_back(std::move(**read));
     }
   }
-  if (!log.requests.empty()) return log;
-  if (!log.broken.empty()) return log.broken.front();
-  const std::string found = std::to_string(log.without_content) + " lines without content";
-  return Error{ErrorCode::kUsage,
-               options.request.empty()
-                   ? "expected requests that were logged with --log-prompts, found " + found
-                   : "no request \"" + options.request + "\" that was logged with --log-prompts",
-               name};
+  if (log.requests.empty()) return nothing_in(log, options, lines.name());
+  return log;
+}
+
+// Keys and values for what the log asks for, one request at a time, and not for a server's crowd.
+ServeOptions engine_options(const ServeOptions& chosen, const Log& log, const Runtime& runtime) {
+  ServeOptions options = chosen;
+  std::size_t choices = 1;
+  for (const serve::LoggedRequest& request : log.requests) {
+    options.context = std::max(options.context, request.context);
+    choices = std::max(choices, request.choices.size());
+  }
+  options.context = std::min(options.context, runtime.model.config().context);
+  options.sequences = static_cast<std::uint32_t>(std::min<std::size_t>(choices, chosen.sequences));
+  return options;
 }
 
 Result<ExitCode> replay(const CommandOptions& options, Output& output) {
@@ -124,7 +156,8 @@ Result<ExitCode> replay(const CommandOptions& options, Output& output) {
   TERN_ASSIGN(const Runtime runtime, load_runtime(path, options.serve.compute, true,
                                                   options.serve.head, progress, stop.get_token()));
   progress.clear();
-  TERN_ASSIGN(const auto engine, make_engine(runtime, options.serve, telemetry));
+  TERN_ASSIGN(const auto engine,
+              make_engine(runtime, engine_options(options.serve, log, runtime), telemetry));
   TERN_ASSIGN(const serve::ServedModel model, make_served_model(runtime, options.serve, *engine));
   Tally tally;
   tally.without_content = log.without_content;
@@ -177,6 +210,13 @@ Command add_replay_command(CLI::App& tern) {
                    "Instead of the model's own: " + template_choices())
       ->type_name("NAME")
       ->check(not_empty);
+  parser
+      ->add_option("--kv-memory", options->serve.kv_mib,
+                   "MiB for keys and values; 0: enough for the log's longest context, but\n"
+                   "at most half of what is free")
+      ->type_name("N")
+      ->check(CLI::Range(0u, std::uint32_t{1} << 24).description(""))
+      ->capture_default_str();
   parser->add_flag("--json", options->json, "One JSON object at the end instead of lines");
   add_compute_options(*parser, options->serve.compute);
   add_head_option(*parser, options->serve.head);

@@ -176,7 +176,7 @@ Replay replay(const LoggedRequest& logged, const ServedModel& model, engine::Eng
   if (logged.context > engine.context()) {
     return not_replayed("it had a context of " + std::to_string(logged.context) +
                         " tokens, here there are " + std::to_string(engine.context()) +
-                        "; give more with -c or --kv-memory");
+                        "; give more with --kv-memory");
   }
   auto read = read_request(logged, model);
   if (const auto* error = std::get_if<ApiError>(&read)) {

@@ -1,12 +1,20 @@
 """`tern replay` over logs whose answers are those of `tern run`."""
 
+import gzip
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
-from tern import CliTest, main, tern
+from tern import TERN, CliTest, environment, main, tern
+
+
+def start_reader(*arguments: str, stdin: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [TERN, *arguments], stdin=stdin, stdout=subprocess.PIPE, env=environment()
+    )
 
 
 class ReplayTest(CliTest):
@@ -114,6 +122,41 @@ class ReplayTest(CliTest):
         odd = path.rename(self.folder / os.fsdecode(b"log\xff"))
         found = json.loads(tern("replay", odd, "--json").stdout)
         self.assertIn("/log\\xff: line 2", found["broken_lines"][0])
+
+    def test_lines_of_others_do_not_spoil_the_one_that_is_asked_for(self) -> None:
+        path = self.log(self.line("a"), self.line("b"))
+        whole = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(whole[0][:-20] + b"\n" + whole[1] + b'{"torn')
+        found = self.succeed("replay", path, "--request", "b")
+        self.assertTrue(found.stdout.endswith(b"1 identical, 0 different, 0 not replayed\n"))
+        self.assert_fails(tern("replay", path, "--request", "a"), 2, 'no request "a"', "line 1")
+        path.write_bytes(whole[1] + whole[1][:-20])
+        self.assertEqual(tern("replay", path, "--request", "b").returncode, 1)
+
+    def test_a_log_is_read_line_by_line(self) -> None:
+        """One that is longer than what is read in whole, of lines that are nothing to replay."""
+        path = self.log(self.line("a"))
+        line = b'{"event":"' + b"x" * (1 << 20) + b'"}\n'
+        reader, writer = os.pipe()
+        process = start_reader("replay", "-", "--json", stdin=reader)
+        os.close(reader)
+        with os.fdopen(writer, "wb") as file:
+            for _ in range(520):
+                file.write(line)
+            file.write(path.read_bytes())
+        outcome = json.loads(process.communicate()[0])
+        self.assertEqual((outcome["identical"], outcome["lines_without_content"]), (1, 520))
+
+    def test_a_log_of_gzip_is_named(self) -> None:
+        path = self.folder / "access.jsonl.1.gz"
+        path.write_bytes(gzip.compress(b"{}\n"))
+        self.assert_fails(tern("replay", path), 2, str(path), "zcat FILE | tern replay -")
+
+    def test_memory_for_keys_and_values_can_be_given(self) -> None:
+        path = self.log(self.line("a"))
+        less = tern("replay", path, "--kv-memory", "1")
+        self.assertIn(b"give more with --kv-memory", less.stdout, less)
+        self.succeed("replay", path, "--kv-memory", "64")
 
     def test_logs_that_are_none(self) -> None:
         path = self.log(self.line("a"))
