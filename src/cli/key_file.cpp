@@ -50,20 +50,31 @@ Result<std::uint32_t> limit(const TomlEntry& entry) {
       entry.where};
 }
 
-Result<serve::ApiKey> read_key(const TomlTable& table) {
+// One, or several that hold at once: the old and the new one while a key is exchanged.
+Result<std::vector<std::string>> hashes(const TomlEntry& entry) {
+  std::vector<std::string> found;
+  if (const auto* one = std::get_if<std::string>(&entry.value)) found = {*one};
+  if (const auto* list = std::get_if<std::vector<std::string>>(&entry.value)) found = *list;
+  if (found.empty() || !std::all_of(found.begin(), found.end(), is_hash)) {
+    return Error{
+        ErrorCode::kUsage,
+        "hash: expected \"sha256:\" and 64 hexadecimal digits in lower case, as `tern serve "
+        "--make-key NAME` prints them, or a list of such",
+        entry.where};
+  }
+  for (std::string& hash : found) hash.erase(0, kHashPrefix.size());
+  return found;
+}
+
+// As many as it has hashes.
+Result<std::vector<serve::ApiKey>> read_keys(const TomlTable& table) {
   if (!is_name(table.name)) return bad_name(table.name, table.where);
   serve::ApiKey key;
   key.name = table.name;
+  std::vector<std::string> sha256;
   for (const TomlEntry& entry : table.entries) {
     if (entry.key == "hash") {
-      const auto* hash = std::get_if<std::string>(&entry.value);
-      if (hash == nullptr || !is_hash(*hash)) {
-        return Error{ErrorCode::kUsage,
-                     "hash: expected \"sha256:\" and 64 hexadecimal digits in lower case, as "
-                     "`tern serve --make-key NAME` prints them",
-                     entry.where};
-      }
-      key.sha256 = hash->substr(kHashPrefix.size());
+      TERN_ASSIGN(sha256, hashes(entry));
     } else if (entry.key == "requests-per-minute") {
       TERN_ASSIGN(key.requests_per_minute, limit(entry));
     } else if (entry.key == "tokens-per-minute") {
@@ -75,8 +86,10 @@ Result<serve::ApiKey> read_key(const TomlTable& table) {
                    entry.where};
     }
   }
-  if (!key.sha256.empty()) return key;
-  return Error{ErrorCode::kUsage, "expected a hash, found none", table.where};
+  if (sha256.empty()) return Error{ErrorCode::kUsage, "expected a hash, found none", table.where};
+  std::vector<serve::ApiKey> keys(sha256.size(), key);
+  for (std::size_t i = 0; i < keys.size(); ++i) keys[i].sha256 = std::move(sha256[i]);
+  return keys;
 }
 
 }  // namespace
@@ -98,13 +111,15 @@ Result<std::vector<serve::ApiKey>> read_key_file(const std::string& path) {
   }
   std::vector<serve::ApiKey> keys;
   for (std::size_t i = 1; i < tables.size(); ++i) {
-    TERN_ASSIGN(serve::ApiKey key, read_key(tables[i]));
-    const auto same = std::find_if(keys.begin(), keys.end(),
-                                   [&](const auto& each) { return each.sha256 == key.sha256; });
-    if (same != keys.end()) {
-      return Error{ErrorCode::kUsage, "the same hash as that of " + same->name, tables[i].where};
+    TERN_ASSIGN(std::vector<serve::ApiKey> named, read_keys(tables[i]));
+    for (serve::ApiKey& key : named) {
+      const auto same = std::find_if(keys.begin(), keys.end(),
+                                     [&](const auto& each) { return each.sha256 == key.sha256; });
+      if (same != keys.end()) {
+        return Error{ErrorCode::kUsage, "the same hash as that of " + same->name, tables[i].where};
+      }
+      keys.push_back(std::move(key));
     }
-    keys.push_back(std::move(key));
   }
   return keys;
 }

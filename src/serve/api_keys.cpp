@@ -128,13 +128,18 @@ Account::Used Account::used() const {
 
 KeyRing::KeyRing(const std::vector<ApiKey>& keys, const KeyRing& before) {
   for (const ApiKey& key : keys) {
-    const auto same =
-        std::find_if(before.entries_.begin(), before.entries_.end(),
-                     [&](const Entry& entry) { return entry.account->name() == key.name; });
-    auto account = same == before.entries_.end() ? std::make_shared<Account>(key) : same->account;
+    auto account = account_of(key.name);
+    if (!account) account = before.account_of(key.name);
+    if (!account) account = std::make_shared<Account>(key);
     account->set_limits(key);
     entries_.push_back({key.sha256, std::move(account)});
   }
+}
+
+std::shared_ptr<Account> KeyRing::account_of(std::string_view name) const {
+  const auto same = std::find_if(entries_.begin(), entries_.end(),
+                                 [&](const Entry& entry) { return entry.account->name() == name; });
+  return same == entries_.end() ? nullptr : same->account;
 }
 
 std::shared_ptr<Account> KeyRing::find(std::string_view key) const {
@@ -148,7 +153,11 @@ std::shared_ptr<Account> KeyRing::find(std::string_view key) const {
 
 std::vector<std::shared_ptr<Account>> KeyRing::accounts() const {
   std::vector<std::shared_ptr<Account>> accounts;
-  for (const Entry& entry : entries_) accounts.push_back(entry.account);
+  for (const Entry& entry : entries_) {
+    const bool is_there =
+        std::find(accounts.begin(), accounts.end(), entry.account) != accounts.end();
+    if (!is_there) accounts.push_back(entry.account);
+  }
   return accounts;
 }
 

@@ -90,7 +90,7 @@ class Account {
 class KeyRing {
  public:
   KeyRing() = default;  // no keys: everybody may ask
-  // Accounts of names that `before` knows go on.
+  // Keys of one name share its account. Accounts of names that `before` knows go on.
   KeyRing(const std::vector<ApiKey>& keys, const KeyRing& before);
 
   bool empty() const { return entries_.empty(); }
@@ -99,6 +99,7 @@ class KeyRing {
   std::vector<std::shared_ptr<Account>> accounts() const;
 
  private:
+  std::shared_ptr<Account> account_of(std::string_view name) const;
   struct Entry {
     std::string sha256;
     std::shared_ptr<Account> account;
