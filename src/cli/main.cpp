@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "cli/build_info.h"
+#include "cli/bus_error.h"
 #include "cli/command.h"
 #include "cli/exit_code.h"
 #include "cli/help.h"
@@ -144,6 +145,7 @@ Result<ExitCode> parse_and_dispatch(int argc, char** argv, Output& output) {
 
 int run(int argc, char** argv) {
   prepare_streams();
+  explain_bus_errors();
   Output output;
   const Result<ExitCode> outcome = parse_and_dispatch(argc, argv, output);
   if (outcome) return static_cast<int>(*outcome);

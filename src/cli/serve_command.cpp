@@ -1,4 +1,4 @@
-// tern serve: what it was told, and then one of three things: keys, settings, or service.
+// tern serve: what it was told, and then one of four things: keys, settings, a check, or service.
 #include <CLI/CLI.hpp>
 #include <memory>
 
@@ -16,6 +16,7 @@ struct Asked {
   ServeOptions unchecked;  // as the command line alone has it
   std::string config;
   bool print_config = false;
+  bool check = false;
   std::string make_key;
 };
 
@@ -36,6 +37,11 @@ Result<ExitCode> run(const Asked& asked, const CLI::App& parser, Output& output)
     TERN_TRY(output.write(to_toml(config)));
     return ExitCode::kOk;
   }
+  if (asked.check) {
+    TERN_TRY(check_start(config.options));
+    write_stderr("tern: the settings are good\n");
+    return ExitCode::kOk;
+  }
   TERN_TRY(serve(std::move(config), given, asked.config));
   return ExitCode::kOk;
 }
@@ -53,6 +59,11 @@ Command add_serve_command(CLI::App& tern) {
       ->check(not_empty)
       ->configurable(false);
   parser->add_flag("--print-config", asked->print_config, "Print all settings as such a file")
+      ->configurable(false);
+  parser
+      ->add_flag("--check", asked->check,
+                 "Check settings, keys, certificates, log and chat template, and end: before\n"
+                 "start or a reload")
       ->configurable(false);
   parser
       ->add_option("--make-key", asked->make_key,

@@ -67,7 +67,15 @@ struct Placed {
 Result<std::map<std::string, Placed>> read_settings(const std::string& file,
                                                     const std::vector<CLI::Option*>& known) {
   struct stat status {};
-  if (::stat(file.c_str(), &status) == 0 && (status.st_mode & S_IWOTH) != 0) {
+  const bool is_there = ::stat(file.c_str(), &status) == 0;
+  if (is_there && !S_ISREG(status.st_mode)) {  // a pipe is at its end when SIGHUP reads it again
+    return Error{
+        ErrorCode::kUsage,
+        "expected a regular file, which SIGHUP can read again, found a pipe, a folder or a "
+        "device",
+        file};
+  }
+  if (is_there && (status.st_mode & S_IWOTH) != 0) {
     return Error{ErrorCode::kUsage, "anybody may write this file: chmod o-w", file};
   }
   TERN_ASSIGN(const std::vector<TomlTable> tables, read_toml(file));

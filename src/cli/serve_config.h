@@ -29,8 +29,8 @@ struct ServeConfig {
 
 // The command line over the file, which may be empty, over the defaults. Errors: those of
 // read_toml; kUsage with line and column for a name that is no setting and a value that the setting
-// does not take; kUsage for settings that contradict each other, and for a file that anybody may
-// write.
+// does not take; kUsage for settings that contradict each other, for a file that anybody may
+// write, and for one that is no regular file.
 Result<ServeConfig> make_config(const GivenOptions& command_line, const std::string& file);
 
 // A file that reads back as the same settings.

@@ -8,6 +8,7 @@
 #include "cli/chosen_template.h"
 #include "cli/in_range.h"
 #include "cli/one_of.h"
+#include "net/listen.h"
 
 namespace tern::cli {
 namespace {
@@ -209,6 +210,12 @@ CLI::App* add_serve_options(CLI::App& tern, ServeOptions& options) {
 
 Result<void> check(const ServeOptions& options) {
   const LiveOptions& live = options.live;
+  for (const std::string& address : options.listen) {
+    TERN_TRY(net::check_address(address));
+  }
+  if (!options.admin_listen.empty()) {
+    TERN_TRY(net::check_address(options.admin_listen));
+  }
   TERN_TRY(check_tls(options));
   if (live.log_prompts && live.access_log.empty()) {
     return Error{ErrorCode::kUsage, "expected --access-log beside it", "--log-prompts"};

@@ -64,7 +64,8 @@ CLI::App* add_serve_options(CLI::App& tern, ServeOptions& options);
 // The group, in the help, of the options that LiveOptions holds.
 inline constexpr std::string_view kLiveGroup = "Options that SIGHUP reads again";
 
-// Errors: kUsage for options that contradict each other or are of no use without another.
+// Errors: kUsage for options that contradict each other or are of no use without another, and for
+// addresses that are none.
 Result<void> check(const ServeOptions& options);
 
 // "https://1.2.3.4:5": through TLS.

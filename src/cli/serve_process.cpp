@@ -1,6 +1,5 @@
 #include "cli/serve_process.h"
 
-#include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -8,16 +7,19 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 #include <utility>
 
+#include "cli/access_log.h"
 #include "cli/build_info.h"
 #include "cli/descriptors.h"
 #include "cli/key_file.h"
 #include "cli/model_source.h"
+#include "cli/model_watch.h"
 #include "cli/printable.h"
 #include "cli/progress.h"
 #include "cli/runtime.h"
@@ -25,16 +27,14 @@
 #include "cli/service_manager.h"
 #include "cli/signals.h"
 #include "cli/streams.h"
-#include "core/file_descriptor.h"
+#include "net/listen.h"
 #include "schemas/embedded_schemas.h"
 #include "serve/service.h"
-#include "telemetry/line_log.h"
 
 namespace tern::cli {
 namespace {
 
 using std::chrono::steady_clock;
-using LogFile = std::shared_ptr<FileDescriptor>;
 
 // A reader of standard error that has stopped stops no server.
 void say(const std::string& line) {
@@ -99,33 +99,6 @@ void warn_of_descriptors(std::uint32_t connections) {
                   connections, connections + kOwn, most));
 }
 
-// Waits for nobody: neither for a reader of a pipe here, nor for one that stands still later.
-Result<LogFile> open_log(const std::string& path) {
-  if (path.empty()) return LogFile();
-  const int fd = path == "-" ? ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)  // NOLINT: variadic
-                             : ::open(path.c_str(),                        // NOLINT: variadic
-                                      O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
-  if (fd < 0 && errno == ENXIO) {
-    return Error{ErrorCode::kIo, "nobody reads this pipe; start its reader before", path};
-  }
-  if (fd < 0) return io_error(path, "cannot open for writing", errno);
-  return std::make_shared<FileDescriptor>(fd);
-}
-
-// The access log: a line for each request of HTTP, and for nothing else that happens.
-class AccessLog final : public telemetry::EventSink {
- public:
-  explicit AccessLog(telemetry::Counter& dropped) : lines_({}, dropped) {}
-
-  void write_to(LogFile file) { lines_.write_to(std::move(file)); }
-  void receive(const telemetry::Event& event) override {
-    if (event.name == "http.request") lines_.receive(event);
-  }
-
- private:
-  telemetry::LineLog lines_;
-};
-
 using Identity = std::shared_ptr<const net::TlsIdentity>;
 
 // Read once for all addresses: they show the same.
@@ -167,6 +140,31 @@ net::HttpServerOptions http_options(const LiveOptions& live, Identity tls) {
   return http;
 }
 
+// What the load of a model is not to be waited for. The addresses are free again meanwhile: to keep
+// them would keep nobody else out, who may bind what is not listened on.
+Result<void> try_addresses(const ServeOptions& options) {
+  for (const std::string& address : options.listen) {
+    TERN_TRY(net::try_address(address));
+  }
+  if (options.admin_listen.empty()) return {};
+  return net::try_address(options.admin_listen);
+}
+
+// What a reload never does, since it looks like an accident: a disk that is full leaves files
+// empty.
+Result<void> check_reload(const LiveOptions& now, const LiveOptions& next,
+                          const std::string& file) {
+  std::error_code failed;
+  if (!file.empty() && std::filesystem::file_size(file, failed) == 0 && !failed) {
+    return Error{ErrorCode::kUsage, "the file is empty; all settings would be lost", file};
+  }
+  if (now.api_keys.empty() || !next.api_keys.empty()) return {};
+  return Error{
+      ErrorCode::kUsage,
+      "the setting is gone, and everybody could ask; put it back, or start anew without it",
+      "api-keys"};
+}
+
 // Built in the order of its members: each stands on those before it.
 class ServeProcess {
  public:
@@ -179,7 +177,8 @@ class ServeProcess {
         file_(file) {}
 
   Result<void> start();
-  void run();
+  // Errors: kIo for a model file that was changed.
+  Result<void> run();
 
  private:
   const ServeOptions& options() const { return config_.options; }
@@ -189,7 +188,10 @@ class ServeProcess {
   void greet(const serve::ServedModel& model) const;
   void reload();
   Result<void> take_settings();
-  void drain();
+  std::string keep_settings(const Error& error);
+  Result<void> look();
+  void end(std::uint32_t seconds);
+  void drain(std::uint32_t seconds);
   void tell_of_life() const;
 
   Signals signals_;  // before threads are made
@@ -200,6 +202,7 @@ class ServeProcess {
   const std::string& file_;
   telemetry::Telemetry telemetry_;
   AccessLog* log_ = nullptr;  // telemetry_'s
+  ModelWatch watch_;
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<serve::Service> service_;
@@ -211,10 +214,12 @@ Result<void> ServeProcess::start() {
   TERN_ASSIGN(const Identity tls, identity_of(live()));
   TERN_ASSIGN(const serve::ServicePolicy policy, policy_of(live(), tls));
   TERN_ASSIGN(const LogFile log_file, open_log(live().access_log));
+  TERN_TRY(try_addresses(options()));
   auto log = std::make_unique<AccessLog>(telemetry_.counter("log.dropped_lines"));
   log_ = log.get();
   log_->write_to(log_file);
   telemetry_.add_sink(std::move(log));
+  TERN_ASSIGN(watch_, ModelWatch::open(model_));
   Progress progress;
   TERN_ASSIGN(Runtime runtime,
               load_runtime(model_, options().compute, true, options().head, progress));
@@ -274,8 +279,23 @@ void ServeProcess::greet(const serve::ServedModel& model) const {
 void ServeProcess::reload() {
   manager_.reloading();
   const auto taken = take_settings();
-  if (!taken) say("reload: " + taken.error().to_string() + "; all stays as it was");
+  if (!taken) say("reload: " + keep_settings(taken.error()));
+  service_->note_reload(taken.ok());
   manager_.ready();
+}
+
+// The log is opened again all the same: whoever has renamed it waits for that, and a setting that
+// is wrong is no reason to fill the renamed one for ever.
+std::string ServeProcess::keep_settings(const Error& error) {
+  const std::string what = error.to_string();
+  auto log_file = open_log(live().access_log);
+  if (!log_file) {
+    const std::string why = log_file.error().to_string();
+    return (why == what ? what : what + "; " + why) + "; all stays as it was";
+  }
+  if (!*log_file) return what + "; all stays as it was";
+  log_->write_to(std::move(*log_file));
+  return what + "; the log was opened again, and all stays as it was";
 }
 
 // All of what is new, or nothing of it.
@@ -291,6 +311,7 @@ Result<void> ServeProcess::take_settings() {
   }
   ServeOptions options = config_.options;
   options.live = next.options.live;
+  TERN_TRY(check_reload(live(), options.live, file_));
   TERN_TRY(check(options));  // beside what stays
   TERN_ASSIGN(const Identity tls, identity_of(options.live));
   TERN_ASSIGN(const serve::ServicePolicy policy, policy_of(options.live, tls));
@@ -316,21 +337,42 @@ void ServeProcess::tell_of_life() const {
   if (service_->is_alive()) manager_.lives();
 }
 
-void ServeProcess::run() {
+// What a server may suffer without anybody asking. A model that was changed beneath it ends it, and
+// the answers at hand with it: each further token may be nonsense. A new start proves what is there
+// now, or says what is wrong with it; a server that stayed, and only said that it is not ready,
+// would go on answering whoever does not ask for that.
+Result<void> ServeProcess::look() {
+  if (const auto losses = log_->losses()) say(*losses);
+  return watch_.look();
+}
+
+Result<void> ServeProcess::run() {
+  constexpr auto kLook = std::chrono::seconds(1);
   manager_.ready();
   const auto pause = manager_.watchdog();
-  std::optional<steady_clock::time_point> next;  // sign of life, however many signals come before
-  if (pause) next = steady_clock::now() + *pause;
-  for (;;) {
-    const auto signal = signals_.wait(next);
+  std::optional<steady_clock::time_point> life;  // its next sign, however many signals come before
+  if (pause) life = steady_clock::now() + *pause;
+  auto next_look = steady_clock::now() + kLook;
+  Result<void> good;
+  while (good) {
+    const auto signal = signals_.wait(life ? std::min(next_look, *life) : next_look);
     if (signal && *signal != SIGHUP) break;
     if (signal) reload();
-    if (!next || steady_clock::now() < *next) continue;
-    tell_of_life();
-    next = steady_clock::now() + *pause;
+    if (life && steady_clock::now() >= *life) {
+      tell_of_life();
+      life = steady_clock::now() + *pause;
+    }
+    if (steady_clock::now() < next_look) continue;
+    good = look();
+    next_look = steady_clock::now() + kLook;
   }
+  end(good ? live().drain_seconds : 0);
+  return good;
+}
+
+void ServeProcess::end(std::uint32_t seconds) {
   manager_.stopping();
-  drain();
+  drain(seconds);
   service_->close();
   engine_->stop();  // its last words go to clients that are still there
   server_->wait_closed(steady_clock::now() + std::chrono::seconds(1));
@@ -338,8 +380,7 @@ void ServeProcess::run() {
 
 // Answers what runs, at most so long; a second signal ends it at once. Who is not answered then is
 // told so.
-void ServeProcess::drain() {
-  const std::uint32_t seconds = live().drain_seconds;
+void ServeProcess::drain(std::uint32_t seconds) {
   say(fmt::format("ending: no new requests; those at hand have {} s", seconds));
   service_->drain();
   engine_->close();
@@ -363,7 +404,17 @@ Result<void> serve(ServeConfig config, const GivenOptions& command_line, const s
   TERN_ASSIGN(std::string model, model_path(config.options.model));
   ServeProcess process(std::move(model), std::move(config), command_line, file);
   TERN_TRY(process.start());
-  process.run();
+  return process.run();
+}
+
+Result<void> check_start(const ServeOptions& options) {
+  TERN_ASSIGN(const Identity tls, identity_of(options.live));
+  TERN_TRY(policy_of(options.live, tls));
+  TERN_TRY(open_log(options.live.access_log));
+  TERN_ASSIGN(const std::string path, model_path(options.model));
+  TERN_ASSIGN(const format::GgufFile file, open_model(path));
+  TERN_ASSIGN(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
+  TERN_TRY(chat_template(file, tokenizer, options));
   return {};
 }
 

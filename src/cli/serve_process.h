@@ -10,7 +10,12 @@ namespace tern::cli {
 
 // Serves until a signal says that it is to end. `file` and `command_line` are what `config` was
 // made of: they are read again at SIGHUP. Errors: those of load_runtime, make_engine and
-// HttpServer::start.
+// HttpServer::start; kIo for a model file that is changed meanwhile.
 Result<void> serve(ServeConfig config, const GivenOptions& command_line, const std::string& file);
+
+// Whether it would start: keys, certificates, log, the head of the model file and the chat
+// template. Weights are not loaded, and addresses not bound: another server may be using them,
+// whose settings these are to become. Errors: those of serve().
+Result<void> check_start(const ServeOptions& options);
 
 }  // namespace tern::cli

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "cli/build_info.h"
-#include "cli/chosen_template.h"
 #include "core/machine.h"
 #include "format/gguf/fingerprint.h"
 #include "serve/call.h"
@@ -34,18 +33,6 @@ Result<std::uint32_t> page_count(const Runtime& runtime, const ServeOptions& opt
   return static_cast<std::uint32_t>(std::max<std::uint64_t>(std::min(wanted, possible), 1));
 }
 
-// What --chat-template says, or the model's own, where it has one: not every model can chat.
-Result<std::optional<ChosenTemplate>> chat_template(const Runtime& runtime,
-                                                    const ServeOptions& options) {
-  const format::GgufFile& file = runtime.model.file();
-  if (options.chat_template.empty() && file.find("tokenizer.chat_template") == nullptr) {
-    return std::optional<ChosenTemplate>();
-  }
-  TERN_ASSIGN(ChosenTemplate chosen,
-              choose_template(options.chat_template, file, runtime.tokenizer));
-  return std::optional(std::move(chosen));
-}
-
 // Of what decides the bits of an answer: the program, the file and the type of keys.
 std::string fingerprint(const Runtime& runtime, format::KvType kv) {
   return fmt::format("tern-{}-{}-{}", kVersion, kv == format::KvType::kF16 ? "f16" : "int8",
@@ -61,6 +48,16 @@ std::size_t longest_token(const text::Tokenizer& tokenizer) {
 }
 
 }  // namespace
+
+Result<std::optional<ChosenTemplate>> chat_template(const format::GgufFile& file,
+                                                    const text::Tokenizer& tokenizer,
+                                                    const ServeOptions& options) {
+  if (options.chat_template.empty() && file.find("tokenizer.chat_template") == nullptr) {
+    return std::optional<ChosenTemplate>();
+  }
+  TERN_ASSIGN(ChosenTemplate chosen, choose_template(options.chat_template, file, tokenizer));
+  return std::optional(std::move(chosen));
+}
 
 Result<std::unique_ptr<engine::Engine>> make_engine(const Runtime& runtime,
                                                     const ServeOptions& options,
@@ -90,7 +87,8 @@ Result<serve::ServedModel> make_served_model(const Runtime& runtime, const Serve
                            .fingerprint = fingerprint(runtime, options.compute.kv)};
   model.pooling = options.pooling ? options.pooling : runtime.model.config().pooling;
   model.longest_text = std::size_t{engine.context()} * longest_token(runtime.tokenizer);
-  TERN_ASSIGN(std::optional<ChosenTemplate> chosen, chat_template(runtime, options));
+  TERN_ASSIGN(std::optional<ChosenTemplate> chosen,
+              chat_template(runtime.model.file(), runtime.tokenizer, options));
   if (chosen) {
     model.chat_template = std::move(chosen->chat);
     model.chat_stops = std::move(chosen->stops);

@@ -20,6 +20,11 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::string_view kHttps = "https://";
+constexpr std::string_view kUnix = "unix:";
+
+std::string_view without_scheme(std::string_view address) {
+  return address.substr(address.starts_with(kHttps) ? kHttps.size() : 0);
+}
 
 Error failed(const std::string& address, const char* doing, const error_code& code) {
   return {ErrorCode::kIo, std::string("cannot ") + doing + ": " + code.message(), address};
@@ -70,10 +75,9 @@ Result<void> begin_to_listen(Listener& listener, const std::string& address) {
   return {};
 }
 
-Result<void> listen_tcp(Listener& listener, const std::string& address) {
+Result<void> bind_tcp(Listener& listener, const std::string& address) {
   listener.tls = address.starts_with(kHttps);
-  const std::string_view where = std::string_view(address).substr(listener.tls ? kHttps.size() : 0);
-  TERN_ASSIGN(const tcp::endpoint endpoint, tcp_endpoint(where, address));
+  TERN_ASSIGN(const tcp::endpoint endpoint, tcp_endpoint(without_scheme(address), address));
   error_code code;
   listener.acceptor.open(Generic(endpoint.protocol()), code);
   if (code) return failed(address, "open a socket", code);
@@ -82,7 +86,6 @@ Result<void> listen_tcp(Listener& listener, const std::string& address) {
     listener.acceptor.set_option(asio::ip::v6_only(true), code);
   }
   TERN_TRY(bind_to(listener, endpoint, address));
-  TERN_TRY(begin_to_listen(listener, address));
   const auto bound = listener.acceptor.local_endpoint(code);
   tcp::endpoint found;
   found.resize(bound.size());
@@ -112,11 +115,14 @@ Result<void> remove_stale(const std::string& path, const std::string& address) {
   return {};
 }
 
-Result<void> listen_unix(Listener& listener, const std::string& address, std::uint32_t mode) {
-  const std::string path = address.substr(5);
-  if (path.empty() || path.size() > 100) {
-    return Error{ErrorCode::kUsage, "expected a path of 1 to 100 bytes behind unix:", address};
-  }
+Result<std::string> unix_path(const std::string& address) {
+  std::string path = address.substr(kUnix.size());
+  if (!path.empty() && path.size() <= 100) return path;
+  return Error{ErrorCode::kUsage, "expected a path of 1 to 100 bytes behind unix:", address};
+}
+
+Result<void> bind_unix(Listener& listener, const std::string& address, std::uint32_t mode) {
+  TERN_ASSIGN(const std::string path, unix_path(address));
   TERN_TRY(remove_stale(path, address));
   const asio::local::stream_protocol::endpoint endpoint(path);
   error_code code;
@@ -127,9 +133,13 @@ Result<void> listen_unix(Listener& listener, const std::string& address, std::ui
   if (::chmod(path.c_str(), mode) != 0) {  // whatever the umask, and before anybody can connect
     return failed(address, "set its mode", {errno, boost::system::system_category()});
   }
-  TERN_TRY(begin_to_listen(listener, address));
   listener.address = address;
   return {};
+}
+
+Result<void> bind_any(Listener& listener, const std::string& address, std::uint32_t unix_mode) {
+  return address.starts_with(kUnix) ? bind_unix(listener, address, unix_mode)
+                                    : bind_tcp(listener, address);
 }
 
 }  // namespace
@@ -142,9 +152,24 @@ void Listener::close() {
 
 Result<Listener> listen(asio::io_context& io, const std::string& address, std::uint32_t unix_mode) {
   Listener listener(io);
-  TERN_TRY(address.starts_with("unix:") ? listen_unix(listener, address, unix_mode)
-                                        : listen_tcp(listener, address));
+  TERN_TRY(bind_any(listener, address, unix_mode));
+  TERN_TRY(begin_to_listen(listener, address));
   return listener;
+}
+
+Result<void> check_address(const std::string& address) {
+  if (address.starts_with(kUnix)) {
+    TERN_TRY(unix_path(address));
+    return {};
+  }
+  TERN_TRY(tcp_endpoint(without_scheme(address), address));
+  return {};
+}
+
+Result<void> try_address(const std::string& address) {
+  asio::io_context io;
+  Listener listener(io);
+  return bind_any(listener, address, 0600);
 }
 
 std::string peer_of(const Generic::socket& socket) {

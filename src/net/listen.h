@@ -31,6 +31,13 @@ struct Listener {
 Result<Listener> listen(boost::asio::io_context& io, const std::string& address,
                         std::uint32_t unix_mode = 0600);
 
+// Whether it is such an address at all. Errors: kUsage.
+Result<void> check_address(const std::string& address);
+
+// Whether listen() would succeed now. The address is bound and given back: nobody can connect
+// meanwhile, and who comes next may have it. Errors: those of listen().
+Result<void> try_address(const std::string& address);
+
 // Who is at the other end: "127.0.0.1:51234", "unix".
 std::string peer_of(const boost::asio::generic::stream_protocol::socket& socket);
 

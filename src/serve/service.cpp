@@ -76,6 +76,10 @@ class Service::Impl {
     return response;
   }
   bool is_alive();
+  void note_reload(bool good) {
+    reload_good_ = good;
+    if (good) settings_from_ = seconds_since_epoch();
+  }
   void drain() { draining_ = true; }
   void close() {
     {
@@ -142,6 +146,8 @@ class Service::Impl {
   mutable std::mutex rules_mutex_;
   std::shared_ptr<const Rules> rules_ = std::make_shared<Rules>();
   std::atomic<bool> draining_{false};
+  std::atomic<bool> reload_good_{true};
+  std::atomic<std::int64_t> settings_from_{seconds_since_epoch()};
   const std::shared_ptr<std::atomic<bool>> computes_ = std::make_shared<std::atomic<bool>>(true);
   std::mutex close_mutex_;
   std::atomic<bool> closed_{false};  // set with close_mutex_: then nothing comes to readers_
@@ -279,6 +285,12 @@ void Service::Impl::metrics(const CallPtr& call) {
       {"engine.kv_use", "The share of them in use.", used},
       {"engine.since_step_seconds", "Since the last step, while there is something to do.",
        std::chrono::duration<double>(state.since_step).count()},
+      {"config.last_reload_success",
+       "1, or 0 where the settings were refused when they were last read again.",
+       reload_good_ ? 1.0 : 0.0},
+      {"config.last_reload_success_time_seconds",
+       "When the settings in force were read, since 1970-01-01T00:00:00Z.",
+       number(settings_from_.load())},
       {"build_info", "What answers.", 1.0, {{"version", options_.build}, {"model", model_.id}}},
   };
   if (start_) {
@@ -403,6 +415,7 @@ net::HttpResponse Service::refuse(const net::HttpError& error, const net::HttpRe
   return impl_->refuse(error, request, door);
 }
 
+void Service::note_reload(bool good) { impl_->note_reload(good); }
 bool Service::is_alive() { return impl_->is_alive(); }
 void Service::drain() { impl_->drain(); }
 void Service::close() { impl_->close(); }

@@ -55,6 +55,9 @@ class Service {
   // Whether the engine makes progress or, where it has nothing to do, did when it was last asked
   // to.
   bool is_alive();
+  // Settings were read again, and a policy set, or they were refused: for /metrics. Until then it
+  // counts as good that the service began.
+  void note_reload(bool good);
   // From now on /ready says that the server takes no more.
   void drain();
   // Waits for requests that are being read, and reads no more: those that wait for it get a 503.

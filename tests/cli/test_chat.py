@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from tern import TERN, TIMEOUT, CliTest, Outcome, environment, main, tern
+from tern import MODEL, TERN, TIMEOUT, CliTest, Outcome, environment, main, tern
 
 PLAIN = ("chat", "--chat-template", "plain", "--seed", "7", "-n", "12")
 TALK = [
@@ -260,6 +260,25 @@ class ChatTest(CliTest):
         terminal.wait_for(b"> ")
         terminal.send(b"\x03")
         self.assertEqual(terminal.finish(), 130)
+
+    def test_a_model_that_is_cut_meanwhile_ends_it_with_a_word(self) -> None:
+        model = self.folder / "model.gguf"
+        model.write_bytes(MODEL.read_bytes())
+        process = subprocess.Popen(
+            [TERN, *PLAIN, "-m", str(model)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"Once upon a time\n")
+        process.stdin.flush()
+        process.stdout.read(1)  # then it is loaded
+        os.truncate(model, 0)
+        _, said = process.communicate(b"And then?\n", TIMEOUT)
+        self.assertEqual(process.returncode, -signal.SIGBUS, said)
+        self.assertIn(b"the model file was changed or cut while it was in use", said)
 
     def test_lines_are_edited_and_remembered(self) -> None:
         terminal = Terminal(*PLAIN, "--color", "never")

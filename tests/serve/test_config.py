@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 import tomllib
 import unittest
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from server import ROOT, SECONDS, TERN, Server
 
 FOLDER = Path(tempfile.mkdtemp())
-NEVER_SETTINGS = {"help", "config", "print-config", "make-key"}
+NEVER_SETTINGS = {"help", "config", "print-config", "check", "make-key"}
 
 
 def tern_serve(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -123,6 +124,46 @@ class FileTest(unittest.TestCase):
         outcome = tern_serve("--config", file("queue = 1\n", 0o666))
         self.assertEqual((outcome.returncode, "chmod o-w" in outcome.stderr), (2, True))
         self.assertEqual(tern_serve("--config", "/nowhere").returncode, 3)
+        pipe = Path(tempfile.mkdtemp()) / "pipe"
+        os.mkfifo(pipe)
+        for path in (str(pipe), "/dev/null", str(pipe.parent)):  # at their end for a reload
+            outcome = tern_serve("--config", path)
+            self.assertEqual(outcome.returncode, 2, outcome.stderr)
+            self.assertIn("expected a regular file, which SIGHUP can read again", outcome.stderr)
+
+    def test_addresses_are_looked_at_as_settings(self) -> None:
+        for text in ('listen = ["here"]\n', 'admin-listen = "127.0.0.1"\n', 'listen = ["unix:"]\n'):
+            with self.subTest(text=text):
+                outcome = tern_serve("--config", file(text), "--print-config")
+                self.assertEqual(outcome.returncode, 2, outcome.stderr)
+
+    def test_settings_are_checked_before_they_are_taken(self) -> None:
+        folder = Path(tempfile.mkdtemp())
+        good = f'access-log = "{folder / "log"}"\nchat-template = "plain"\n'
+        outcome = tern_serve("--check", "--config", file(good))
+        self.assertEqual((outcome.returncode, outcome.stdout), (0, ""), outcome.stderr)
+        self.assertEqual(outcome.stderr, "tern: the settings are good\n")
+        server = Server()
+        self.addCleanup(server.close)  # whose address is no obstacle
+        listen = f'listen = ["127.0.0.1:{server.port}"]\n'
+        self.assertEqual(tern_serve("--check", "--config", file(listen)).returncode, 0)
+        for text, code, words in (
+            ("priorty = 3\n", 2, "did you mean priority?"),
+            ('listen = ["here"]\n', 2, "ADDRESS:PORT"),
+            ('api-keys = "/nowhere"\n', 3, "/nowhere"),
+            ('access-log = "/nowhere/log"\n', 3, "/nowhere/log"),
+            ('chat-template = "/nowhere"\n', 2, "/nowhere"),
+            ('model = "/nowhere"\n', 3, "/nowhere"),
+            (
+                'listen = ["https://127.0.0.1:0"]\ntls-cert = "/nowhere"\ntls-key = "/nowhere"\n',
+                3,
+                "/nowhere",
+            ),
+        ):
+            with self.subTest(text=text):
+                outcome = tern_serve("--check", "--config", file(text))
+                self.assertEqual(outcome.returncode, code, outcome.stderr)
+                self.assertIn(words, outcome.stderr)
 
     def test_settings_that_contradict_each_other(self) -> None:
         for arguments, word in (
@@ -186,8 +227,13 @@ class ReloadTest(unittest.TestCase):
                 self.assertIn(word, said)
                 self.assertIn("all stays as it was", said)
                 self.assertEqual(server.ask("POST", "/v1/completions", big).status, 413)
+        self.assertEqual(server.metric("tern_config_last_reload_success"), 0)
+        before = server.metric("tern_config_last_reload_success_time_seconds")
+        time.sleep(1)
         file("max-body = 9\n")
         self.assertIn("new: max-body", server.hang_up())
+        self.assertEqual(server.metric("tern_config_last_reload_success"), 1)
+        self.assertGreater(server.metric("tern_config_last_reload_success_time_seconds"), before)
         self.assertEqual(server.ask("POST", "/v1/completions", big).status, 400)  # of the context
 
     def test_the_log_is_opened_again(self) -> None:
@@ -200,6 +246,16 @@ class ReloadTest(unittest.TestCase):
         server.ask("GET", "/health")
         self.assertEqual([event["path"] for event in server.logged(1)], ["/health"])
         self.assertEqual(len(old.read_text().splitlines()), 1)
+
+    def test_the_log_is_opened_again_whatever_the_settings_are(self) -> None:
+        server = self.server("--config", file("queue = 7\n"))
+        server.ask("GET", "/v1/models")
+        server.logged(1)
+        server.log.rename(server.log.with_suffix(".1"))
+        file("queue = \n")
+        self.assertIn("the log was opened again, and all stays as it was", server.hang_up())
+        server.ask("GET", "/health")
+        self.assertEqual([event["path"] for event in server.logged(1)], ["/health"])
 
     def test_a_pipe_without_a_reader_is_no_log(self) -> None:
         path = Path(tempfile.mkdtemp()) / "pipe"

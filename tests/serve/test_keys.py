@@ -184,18 +184,43 @@ class KeysTest(unittest.TestCase):
         server.key = carol
         self.assertEqual(server.ask("GET", "/v1/models").status, 200)
 
-    def test_a_reload_that_drops_the_keys_warns_of_it(self) -> None:
+    def test_no_reload_drops_the_keys(self) -> None:
         keys = Keys()
-        keys.make("alice")
+        alice = keys.make("alice")
         config = keys.path.with_name("tern.toml")
         config.write_text(f'api-keys = "{keys.path}"\n', encoding="utf-8")
         server = Server("--config", str(config), "--listen", "0.0.0.0:0")
         self.addCleanup(server.close)
         self.assertEqual(server.ask("GET", "/v1/models").status, 401)
         self.assertNotIn("anybody", server.hang_up())
-        config.write_text("", encoding="utf-8")
-        self.assertIn("WARNING: anybody who reaches 0.0.0.0:", server.hang_up())
+        for text, words in (
+            ("", f"{config}: the file is empty"),
+            ("queue = 3\n", "api-keys: the setting is gone"),
+        ):
+            config.write_text(text, encoding="utf-8")
+            said = server.hang_up()
+            self.assertIn(words, said)
+            self.assertIn("all stays as it was", said)
+            self.assertEqual(server.ask("GET", "/v1/models").status, 401)
+        server.key = alice
         self.assertEqual(server.ask("GET", "/v1/models").status, 200)
+
+    def test_a_key_is_exchanged_while_both_hold(self) -> None:
+        keys = Keys()
+        old, new = keys.make("alice"), keys.make("carol")
+        hashes = [f'"sha256:{hashlib.sha256(key.encode()).hexdigest()}"' for key in (old, new)]
+        keys.write(f"[alice]\nhash = [{', '.join(hashes)}]\nrequests-per-minute = 2\n")
+        server = self.server(keys)
+        for key, status in ((old, 200), (new, 200), (old, 429), (new, 429)):
+            server.key = key  # of one name, and of one account
+            self.assertEqual(server.ask("POST", "/v1/completions", ONCE).status, status)
+        text = server.ask("GET", "/metrics").body.decode()
+        self.assertEqual(text.count('tern_key_requests_total{key="alice"} 2'), 1)
+        keys.write(f"[alice]\nhash = {hashes[1]}\n")
+        server.hang_up()
+        for key, status in ((old, 401), (new, 200)):
+            server.key = key
+            self.assertEqual(server.ask("GET", "/v1/models").status, status)
 
     def test_wrong_files_of_keys(self) -> None:
         hash_line = f'hash = "sha256:{"0" * 64}"\n'
@@ -207,6 +232,9 @@ class KeysTest(unittest.TestCase):
             (f'[alice]\nhash = "sha256:{"A" * 64}"\n', ("lower case",)),
             (f'[alice]\nhash = "{"0" * 64}"\n', ("sha256:",)),
             ("[alice]\nhash = 3\n", ("sha256:",)),
+            ("[alice]\nhash = []\n", (":2:1:", "or a list of such")),
+            (f'[alice]\nhash = ["sha256:{"0" * 64}", "x"]\n', (":2:1:", "or a list of such")),
+            (f'[alice]\nhash = ["sha256:{"0" * 64}", "sha256:{"0" * 64}"]\n', ("the same hash",)),
             (f"[alice]\n{hash_line}request-per-minute = 3\n", (":3:1:", "requests-per-minute?")),
             (f"[alice]\n{hash_line}requests-per-minute = 0\n", (":3:1:", "found 0")),
             (f"[alice]\n{hash_line}tokens-per-minute = 'x'\n", (":3:1:", "found a text")),

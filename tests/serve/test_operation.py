@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from exchange import errors_of
-from server import SECONDS, TERN, Reply, Server
+from server import ROOT, SECONDS, TERN, Reply, Server
 
+MODEL = ROOT / "models" / "tern-tales.gguf"
+SHORT = {"prompt": "Once", "max_tokens": 4}
 SLOW = {"prompt": "Once", "max_tokens": 500, "ignore_eos": True, "stream": True}
 
 
@@ -246,9 +249,70 @@ class OperationTest(unittest.TestCase):
             (("-m", "/nowhere"), 3, "/nowhere"),
         ):
             with self.subTest(arguments=arguments):
-                found, said = refusal(*arguments)
+                found, said = refusal("--listen", "127.0.0.1:0", *arguments)
                 self.assertEqual(found, code, said)
                 self.assertIn(words, said)
+
+    def test_addresses_come_before_the_model(self) -> None:
+        """No model is loaded, and this one could not be, for a start that must fail."""
+        busy = self.server()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        model = Path(folder.name) / "model.gguf"
+        model.write_bytes(b"no model")
+        taken = f"127.0.0.1:{busy.port}"
+        for address in (taken, "unix:/nowhere/tern.sock", f"unix:{model}", "192.0.2.1:0"):
+            for option in ("--listen", "--admin-listen"):
+                with self.subTest(address=address, option=option):
+                    more = () if option == "--listen" else ("--listen", "127.0.0.1:0")
+                    found, said = refusal("-m", str(model), option, address, *more)
+                    self.assertEqual(found, 3, said)
+                    self.assertIn(address, said)
+        self.assertEqual(busy.ask("GET", "/health").status, 200)
+
+
+class ModelFileTest(unittest.TestCase):
+    """A model is replaced by another name for another file; what is in use stays as it is."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name) / "model.gguf"
+        shutil.copy(MODEL, self.path)
+        self.server = Server("-m", str(self.path))
+        self.addCleanup(self.server.close)
+
+    def assert_ends(self) -> None:
+        self.assertEqual(self.server.process.wait(SECONDS), 3)
+        self.server.end()
+        said = "".join(self.server.said)
+        self.assertIn(f"{self.path}: the model file was changed while it was in use", said)
+        self.assertIn("renaming", said)
+
+    def test_one_that_is_written_into_ends_the_server(self) -> None:
+        lines = self.server.stream("/v1/completions", SLOW | {"n": 8})
+        next(lines)
+        with self.path.open("r+b") as file:
+            file.seek(self.path.stat().st_size // 2)
+            file.write(b"\x7f" * 4096)
+        self.assert_ends()
+        lines.close()
+
+    def test_one_that_grows_ends_the_server(self) -> None:
+        with self.path.open("ab") as file:
+            file.write(b"more")
+        self.assert_ends()
+
+    def test_one_that_is_replaced_does_not(self) -> None:
+        shutil.copy(self.path, self.path.with_suffix(".new"))
+        self.path.chmod(0o600)
+        self.path.with_suffix(".new").rename(self.path)
+        time.sleep(2.5)
+        self.assertEqual(self.server.ask("POST", "/v1/completions", SHORT).status, 200)
+        self.path.unlink()
+        time.sleep(1.5)
+        self.assertEqual(self.server.ask("GET", "/ready").status, 200)
+        self.assertEqual(self.server.end(), 0)
 
 
 if __name__ == "__main__":

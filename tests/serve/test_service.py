@@ -199,6 +199,13 @@ class LogTest(ServiceTest):
         until = time.monotonic() + SECONDS
         while server.metric("tern_log_dropped_lines_total") < 1:
             self.assertLess(time.monotonic(), until)
+        assert server.process.stderr is not None
+        self.assertIn("lines of the access log are lost", server.process.stderr.readline())
+        for _ in range(3):  # at most a line a minute
+            server.ask("GET", "/health")
+            time.sleep(1)
+        server.end()
+        self.assertNotIn("are lost", "".join(server.said))
 
 
 class SystemdTest(ServiceTest):
@@ -304,6 +311,10 @@ class SystemdTest(ServiceTest):
             check=True,
         ).stdout
         self.assertIn('listen = ["127.0.0.1:8080"]', text)
+        check, reload = re.findall(r"^ExecReload=(.*)$", unit, re.MULTILINE)
+        start = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+        self.assertEqual([check.replace(" --check", "")], start)
+        self.assertIn("-HUP", reload)
         drain = re.search(r"^drain = (\d+)$", text, re.MULTILINE)
         patience = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
         assert drain and patience
