@@ -59,6 +59,11 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
   event_.seed = request_.answer.sampling.seed;
   event_.created = request_.created;
   event_.sent = resume_ ? resume_->sent : std::vector<std::uint32_t>(choices_.size(), 0);
+  // As the engine has it; that of an echoed prompt is found token by token.
+  for (std::size_t i = 0; !request_.prompt_logprobs && i < choices_.size(); ++i) {
+    const auto& prompt = request_.prompts[i / request_.choices];
+    choices_[i].begins = model_.tokenizer.is_special(prompt.back());
+  }
   for (const std::string& echo : request_.echoes) kept_bytes_ += echo.size() * request_.choices;
 }
 
@@ -264,7 +269,7 @@ json::value Completion::logprobs_of(Choice& choice, const engine::Answer::Piece&
   if (!request_.chat) {
     const text::TokenId token = piece.logprobs[0].token;
     json::object own = text_logprobs(model_.tokenizer, token, piece.logprobs, choice.offset);
-    choice.offset += characters(model_.tokenizer.token_bytes(token));
+    choice.offset += characters(model_.tokenizer.text_of(token, choice.begins, false));
     return own;
   }
   return json::object{{"content", json::array{chat_logprobs(model_.tokenizer, piece.logprobs)}},

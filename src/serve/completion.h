@@ -53,7 +53,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
     LogprobsText logprobs;   // of all tokens, where the answer is sent whole
     std::size_t offset = 0;  // in characters, of the next token's text
     std::size_t echoed = 0;  // tokens of the prompt among the logprobs
-    bool begins = true;      // so does the text of the next of them
+    bool begins = true;      // so does the text of the next token
   };
 
   std::size_t choice_count() const { return request_.prompts.size() * request_.choices; }

@@ -186,6 +186,15 @@ class CompletionsTest(ServeTest):
         plain = self.post("/v1/completions", ends).json()["choices"][0]
         self.assertEqual(plain["logprobs"]["tokens"], [])
 
+    def test_special_tokens_take_no_place_in_the_text(self) -> None:
+        ends = ONCE | {"max_tokens": 3, "logit_bias": {"1": 100}, "ignore_eos": True, "logprobs": 1}
+        choice = self.post("/v1/completions", ends).json()["choices"][0]
+        self.assertEqual((choice["text"], choice["logprobs"]["tokens"]), ("", ["<|eos|>"] * 3))
+        self.assertEqual(choice["logprobs"]["text_offset"], [0, 0, 0])
+        echo = self.post("/v1/completions", ends | {"echo": True}).json()["choices"][0]
+        self.assertEqual(echo["text"], "Once upon a time")
+        self.assertEqual(echo["logprobs"]["text_offset"][-3:], [16, 16, 16])
+
     def test_choices_have_seeds_of_their_own(self) -> None:
         wanted = {"prompt": "The king", "max_tokens": 6, "temperature": 1, "seed": 40}
         three = self.post("/v1/completions", wanted | {"n": 3}).json()["choices"]
