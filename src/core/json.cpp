@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/shortened.h"
+
 namespace tern {
 namespace {
 
@@ -73,14 +75,6 @@ Error malformed(std::string message) {
   return Error{ErrorCode::kMalformed, std::move(message), ""};
 }
 
-std::string shown(std::string_view name) {
-  constexpr std::size_t kMost = 80;
-  std::string out = "'";
-  out += name.substr(0, kMost);
-  out += name.size() > kMost ? "...'" : "'";
-  return out;
-}
-
 Result<void> check(std::string_view text, const json::parse_options& options,
                    const JsonLimits& limits) {
   json::basic_parser<NameCheck> parser(options);
@@ -88,8 +82,8 @@ Result<void> check(std::string_view text, const json::parse_options& options,
   const std::size_t used = parser.write_some(false, text.data(), text.size(), code);
   const std::string at = " (at offset " + std::to_string(used) + ")";
   if (!parser.handler().twice().empty()) {
-    return malformed("the name " + shown(parser.handler().twice()) + " stands twice in one object" +
-                     at);
+    return malformed("the name '" + shortened(parser.handler().twice()) +
+                     "' stands twice in one object" + at);
   }
   if (code == json::error::too_deep) {
     return Error{ErrorCode::kUnsupported,

@@ -21,26 +21,13 @@ void read_format(Fields& fields) {
                "invalid_request_error", "response_format", "unsupported_parameter"});
 }
 
-text::jinja::Value template_value(const json::value& value) {
-  switch (value.kind()) {
-    case json::kind::null: return {};
-    case json::kind::bool_: return value.get_bool();
-    case json::kind::int64: return value.get_int64();
-    case json::kind::uint64: return static_cast<double>(value.get_uint64());
-    case json::kind::double_: return value.get_double();
-    case json::kind::string: return std::string(value.get_string());
-    case json::kind::array: {
-      text::jinja::List list;
-      for (const json::value& item : value.get_array()) list.items.push_back(template_value(item));
-      return list;
-    }
-    case json::kind::object: break;
-  }
-  text::jinja::Dict dict;
-  for (const auto& [name, item] : value.get_object()) {
-    dict.set(std::string(name), template_value(item));
-  }
-  return dict;
+// Without tools none is called, whoever would choose.
+void refuse_choice(Fields& fields, std::string_view name,
+                   std::initializer_list<std::string_view> neutral) {
+  const json::value* found = fields.find(name);
+  const std::string_view choice =
+      found != nullptr && found->is_string() ? std::string_view(found->get_string()) : "";
+  if (std::find(neutral.begin(), neutral.end(), choice) == neutral.end()) fields.refuse({name});
 }
 
 }  // namespace
@@ -56,14 +43,15 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   const auto older = max_tokens(fields, "max_tokens");
   request.answer.max_tokens = newer ? newer : older;
   const bool logprobs = fields.boolean("logprobs").value_or(false);
-  const auto top = fields.integer("top_logprobs", 0, 20);
-  if (logprobs) request.answer.logprobs = static_cast<std::uint32_t>(top.value_or(0));
-  if (top && !logprobs) fields.fail("top_logprobs", "logprobs to be true beside it, found it not");
-  fields.refuse({"tools", "functions"});
-  for (const std::string_view choice : {"tool_choice", "function_call"}) {
-    const json::value* found = fields.find(choice);
-    if (found != nullptr && *found != json::value("none")) fields.refuse({choice});
+  const auto top = static_cast<std::uint32_t>(fields.integer("top_logprobs", 0, 20).value_or(0));
+  if (logprobs) {
+    request.answer.logprobs = top;
+  } else if (top > 0) {
+    fields.fail("top_logprobs", "logprobs to be true beside it, found it not");
   }
+  fields.refuse({"tools", "functions"});
+  refuse_choice(fields, "tool_choice", {"none", "auto"});
+  refuse_choice(fields, "function_call", {"none"});
   fields.refuse({"audio", "prediction", "reasoning_effort", "verbosity", "web_search_options"});
   read_format(fields);
   fields.accept({"parallel_tool_calls"});
@@ -76,11 +64,7 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   }
   text::ChatPromptOptions options;
   options.now = std::chrono::sys_seconds(std::chrono::seconds(defaults.created));
-  if (const json::object* arguments = fields.object("chat_template_kwargs")) {
-    for (const auto& [name, value] : *arguments) {
-      options.arguments.emplace_back(std::string(name), template_value(value));
-    }
-  }
+  options.arguments = template_arguments(fields);
   const json::array* messages = fields.array("messages");
   if (messages == nullptr) fields.fail("messages", "an array, found nothing");
   if (auto error = fields.error()) return std::move(*error);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/shortened.h"
 #include "serve/prompts.h"
 #include "serve/request_fields.h"
 
@@ -27,7 +28,7 @@ void check_lengths(Fields& fields, const Prompts& inputs, std::uint32_t context)
 bool read_encoding(Fields& fields) {
   const auto encoding = fields.string("encoding_format");
   if (encoding && *encoding != "float" && *encoding != "base64") {
-    fields.fail("encoding_format", "float or base64, found \"" + *encoding + "\"");
+    fields.fail("encoding_format", "float or base64, found \"" + shortened(*encoding) + "\"");
   }
   return encoding == "base64";
 }

@@ -3,7 +3,10 @@
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <cmath>
+#include <limits>
 #include <utility>
+
+#include "core/shortened.h"
 
 namespace tern::serve {
 
@@ -17,8 +20,8 @@ std::string text_of(double value) {
              : json::serialize(json::value(value));
 }
 
-std::string range(const std::string& kind, double least, double most) {
-  return kind + " from " + text_of(least) + " to " + text_of(most);
+std::string range(const std::string& kind, const std::string& least, const std::string& most) {
+  return kind + " from " + least + " to " + most + ", found ";
 }
 
 // What was found, short enough for a message.
@@ -55,7 +58,7 @@ std::optional<double> Fields::number(std::string_view name, double least, double
   json::error_code code;
   const double number = value->is_number() ? value->to_number<double>(code) : NAN;
   if (number >= least && number <= most) return number;
-  fail(name, range("a number", least, most) + ", found " + shown(*value));
+  fail(name, range("a number", text_of(least), text_of(most)) + shown(*value));
   return std::nullopt;
 }
 
@@ -67,8 +70,22 @@ std::optional<std::int64_t> Fields::integer(std::string_view name, std::int64_t 
   // A whole number in another form (1.0, 1e3) is one, too.
   const std::int64_t number = value->is_number() ? value->to_number<std::int64_t>(code) : 0;
   if (value->is_number() && !code && number >= least && number <= most) return number;
-  fail(name, range("an integer", static_cast<double>(least), static_cast<double>(most)) +
-                 ", found " + shown(*value));
+  fail(name, range("an integer", std::to_string(least), std::to_string(most)) + shown(*value));
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> Fields::bits(std::string_view name) {
+  using Signed = std::numeric_limits<std::int64_t>;
+  const json::value* value = find(name);
+  if (value == nullptr) return std::nullopt;
+  if (value->is_number()) {
+    json::error_code code;
+    if (const auto number = value->to_number<std::uint64_t>(code); !code) return number;
+    const auto negative = value->to_number<std::int64_t>(code);
+    if (!code) return static_cast<std::uint64_t>(negative);
+  }
+  fail(name, range("an integer", std::to_string(Signed::min()), std::to_string(UINT64_MAX)) +
+                 shown(*value));
   return std::nullopt;
 }
 
@@ -108,17 +125,28 @@ void Fields::accept(std::initializer_list<std::string_view> names) {
   known_.insert(names.begin(), names.end());
 }
 
+void Fields::accept_only(std::string_view name, const json::value& value) {
+  const json::value* found = find(name);
+  if (found != nullptr && *found != value) unsupported(name);
+}
+
 void Fields::refuse(std::initializer_list<std::string_view> names) {
   for (const std::string_view name : names) {
     const json::value* value = find(name);
     const bool empty = value == nullptr || (value->is_array() && value->get_array().empty()) ||
                        (value->is_string() && value->get_string().empty()) ||
                        (value->is_bool() && !value->get_bool());
-    if (empty) continue;
-    fail({400, full(name) + ": not supported by this server; leave it out", "invalid_request_error",
-          full(name), "unsupported_parameter"});
+    if (!empty) unsupported(name);
   }
 }
+
+void Fields::unsupported(std::string_view name) {
+  fail({400, full(name) + ": not supported by this server; leave it out", "invalid_request_error",
+        full(name), "unsupported_parameter"});
+}
+
+// What nobody bounds is the client's: the reply is not to be longer for it.
+std::string Fields::full(std::string_view name) const { return where_ + shortened(name); }
 
 void Fields::fail(ApiError error) {
   if (!error_) error_ = std::move(error);

@@ -27,6 +27,8 @@ class Fields {
 
   std::optional<double> number(std::string_view name, double least, double most);
   std::optional<std::int64_t> integer(std::string_view name, std::int64_t least, std::int64_t most);
+  // Any 64 bits: a negative number stands for itself plus 2^64.
+  std::optional<std::uint64_t> bits(std::string_view name);
   std::optional<bool> boolean(std::string_view name);
   std::optional<std::string> string(std::string_view name);
   const boost::json::array* array(std::string_view name);
@@ -34,6 +36,8 @@ class Fields {
 
   // Fields that change no answer.
   void accept(std::initializer_list<std::string_view> names);
+  // A field that other servers have, whose one value here is what is done without it.
+  void accept_only(std::string_view name, const boost::json::value& value);
   // Fields that would change the answer, which this server does not do.
   void refuse(std::initializer_list<std::string_view> names);
   // The first error is kept.
@@ -44,7 +48,8 @@ class Fields {
   std::optional<ApiError> error();
 
  private:
-  std::string full(std::string_view name) const { return where_ + std::string(name); }
+  std::string full(std::string_view name) const;
+  void unsupported(std::string_view name);
 
   const boost::json::object& object_;
   std::string where_;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 
+#include "core/shortened.h"
 #include "serve/completion_request.h"
 #include "serve/fields.h"
 #include "serve/request_fields.h"
@@ -31,13 +32,14 @@ std::optional<ApiError> add_part(const json::value& part, const std::string& whe
   const auto type = fields.string("type");
   if (!type) fields.fail("type", "\"text\", found nothing");
   if (type && is_medium(*type)) {
-    return ApiError{400, where + ": this model takes text only, found " + *type,
+    return ApiError{400, where + ": this model takes text only, found " + shortened(*type),
                     "invalid_request_error", where, "unsupported_media"};
   }
-  if (type && *type != "text") fields.fail("type", "\"text\", found \"" + *type + "\"");
+  if (type && *type != "text") fields.fail("type", "\"text\", found \"" + shortened(*type) + "\"");
   const auto found = fields.string("text");
   if (!found) fields.fail("text", "a string, found nothing");
   if (found) text += *found;
+  fields.accept({"cache_control"});  // prefixes are found without
   return fields.error();
 }
 
@@ -69,15 +71,41 @@ std::optional<ApiError> read_message(const json::value& value, const std::string
   Fields fields(value.get_object(), where + ".");
   message.role = fields.string("role").value_or("");
   if (std::find(std::begin(kRoles), std::end(kRoles), message.role) == std::end(kRoles)) {
-    fields.fail("role",
-                "system, developer, user, assistant or tool, found \"" + message.role + "\"");
+    fields.fail("role", "system, developer, user, assistant or tool, found \"" +
+                            shortened(message.role) + "\"");
   }
   if (message.role == "developer") message.role = "system";  // its newer name
   // Before the content, which a call of tools may lack: it is not what is wrong.
   fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id", "annotations"});
   if (auto error = read_content(fields, where, message.content)) return error;
-  fields.accept({"name"});
+  message.name = fields.string("name");
+  const auto type = fields.string("type");
+  if (type && *type != "text" && *type != "message") {
+    fields.fail("type", "\"text\" or \"message\", found \"" + shortened(*type) + "\"");
+  }
   return fields.error();
+}
+
+text::jinja::Value template_value(const json::value& value) {
+  switch (value.kind()) {
+    case json::kind::null: return {};
+    case json::kind::bool_: return value.get_bool();
+    case json::kind::int64: return value.get_int64();
+    case json::kind::uint64: return static_cast<double>(value.get_uint64());
+    case json::kind::double_: return value.get_double();
+    case json::kind::string: return std::string(value.get_string());
+    case json::kind::array: {
+      text::jinja::List list;
+      for (const json::value& item : value.get_array()) list.items.push_back(template_value(item));
+      return list;
+    }
+    case json::kind::object: break;
+  }
+  text::jinja::Dict dict;
+  for (const auto& [name, item] : value.get_object()) {
+    dict.set(std::string(name), template_value(item));
+  }
+  return dict;
 }
 
 std::variant<std::vector<text::ChatMessage>, ApiError> read_messages(const json::array& messages) {
@@ -96,6 +124,16 @@ std::variant<std::vector<text::ChatMessage>, ApiError> read_messages(const json:
 
 }  // namespace
 
+text::jinja::Variables template_arguments(Fields& fields) {
+  text::jinja::Variables arguments;
+  const json::object* found = fields.object("chat_template_kwargs");
+  if (found == nullptr) return arguments;
+  for (const auto& [name, value] : *found) {
+    arguments.emplace_back(std::string(name), template_value(value));
+  }
+  return arguments;
+}
+
 std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
     const json::array& messages, const ServedModel& model, const text::ChatPromptOptions& options) {
   auto read = read_messages(messages);
@@ -108,7 +146,7 @@ std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
   }
   std::size_t bytes = 0;
   for (const text::ChatMessage& message : std::get<std::vector<text::ChatMessage>>(read)) {
-    bytes += message.content.size();
+    bytes += message.content.size() + message.name.value_or("").size();
   }
   if (bytes > model.longest_text) {
     return too_long("messages", "messages: a text of " + std::to_string(bytes) +

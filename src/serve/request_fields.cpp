@@ -4,7 +4,10 @@
 #include <boost/json/array.hpp>
 #include <charconv>
 #include <limits>
+#include <set>
 #include <utility>
+
+#include "core/shortened.h"
 
 namespace tern::serve {
 
@@ -48,6 +51,7 @@ void read_bias(Fields& fields, const ServedModel& model, std::vector<engine::Tok
     return fields.fail("logit_bias", "at most " + std::to_string(kMostBiases) + " tokens, found " +
                                          std::to_string(found->size()));
   }
+  std::set<std::uint32_t> seen;
   for (const auto& [key, value] : *found) {
     std::uint32_t token = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token);
@@ -57,22 +61,17 @@ void read_bias(Fields& fields, const ServedModel& model, std::vector<engine::Tok
         token >= model.tokenizer.vocab_size() || amount < -100.0 || amount > 100.0) {
       return fields.fail("logit_bias",
                          "ids of tokens below " + std::to_string(model.tokenizer.vocab_size()) +
-                             " with numbers from -100 to 100, found \"" + std::string(key) + "\"");
+                             " with numbers from -100 to 100, found \"" + shortened(key) + "\"");
+    }
+    if (!seen.insert(token).second) {
+      return fields.fail("logit_bias",
+                         "each token once, found " + std::to_string(token) + " twice");
     }
     // -100 is a ban, as OpenAI has it.
     bias.push_back({static_cast<TokenId>(token), amount == -100.0
                                                      ? -std::numeric_limits<float>::infinity()
                                                      : static_cast<float>(amount)});
   }
-}
-
-// Any 64 bits, with a sign or without: what was reported can be sent back.
-std::optional<std::uint64_t> read_seed(Fields& fields) {
-  const json::value* value = fields.find("seed");
-  if (value != nullptr && value->is_uint64()) return value->get_uint64();
-  const auto seed = fields.integer("seed", std::numeric_limits<std::int64_t>::min(),
-                                   std::numeric_limits<std::int64_t>::max());
-  return seed ? std::optional(static_cast<std::uint64_t>(*seed)) : std::nullopt;
 }
 
 void read_sampling(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
@@ -91,7 +90,7 @@ void read_sampling(Fields& fields, const ServedModel& model, const CompletionDef
   sampling.presence_penalty = number("presence_penalty", -2, 2, 0);
   sampling.frequency_penalty = number("frequency_penalty", -2, 2, 0);
   read_bias(fields, model, sampling.bias);
-  sampling.seed = read_seed(fields).value_or(defaults.seed);
+  sampling.seed = fields.bits("seed").value_or(defaults.seed);  // what was reported, too
   read_stops(fields, answer.stops);
   answer.ignore_end = fields.boolean("ignore_eos").value_or(false);
 }
@@ -116,8 +115,10 @@ void read_stream(Fields& fields, CompletionRequest& request) {
 void read_model(Fields& fields, const ServedModel& model) {
   const auto name = fields.string("model");
   if (!name || model.answers_to(*name)) return;
-  fields.fail({404, "model: no model \"" + *name + "\" here; this server has \"" + model.id + "\"",
-               "not_found_error", "model", "model_not_found"});
+  fields.fail(
+      {404,
+       "model: no model \"" + shortened(*name) + "\" here; this server has \"" + model.id + "\"",
+       "not_found_error", "model", "model_not_found"});
 }
 
 void read_common(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
@@ -134,6 +135,8 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
   }
   fields.accept({"user", "metadata", "store", "service_tier", "safety_identifier",
                  "prompt_cache_key", "prompt_cache_retention"});
+  fields.accept_only("min_tokens", 0);
+  fields.accept_only("skip_special_tokens", true);
 }
 
 std::optional<std::vector<TokenId>> read_tokens(const json::array& values,

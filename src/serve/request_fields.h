@@ -21,6 +21,9 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
 
 std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name);
 
+// What a chat template reads beside the messages: `chat_template_kwargs`.
+text::jinja::Variables template_arguments(Fields& fields);
+
 // The ids of tokens; no value where one is none of the vocabulary.
 std::optional<std::vector<text::TokenId>> read_tokens(const boost::json::array& values,
                                                       const text::Tokenizer& tokenizer);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/machine.h"
+#include "core/shortened.h"
 #include "serve/call.h"
 #include "serve/completion.h"
 #include "serve/embedding.h"
@@ -255,7 +256,7 @@ json::object Service::Impl::model_card() const {
 void Service::Impl::model(const CallPtr& call) {
   const std::string id = call->request().path.substr(std::string_view("/v1/models/").size());
   if (model_.answers_to(id)) return call->reply(model_card());
-  call->fail({404, "no model \"" + id + "\" here; this server has \"" + model_.id + "\"",
+  call->fail({404, "no model \"" + shortened(id) + "\" here; this server has \"" + model_.id + "\"",
               "not_found_error", "model", "model_not_found"});
 }
 

@@ -79,6 +79,7 @@ Answered apply_template(const json::object& body, const ServedModel& model) {
   if (messages == nullptr) fields.fail("messages", "an array, found nothing");
   text::ChatPromptOptions options;
   options.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
+  options.arguments = template_arguments(fields);
   if (auto error = fields.error()) return std::move(*error);
   auto prompt = read_chat_prompt(*messages, model, options);
   if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);

@@ -1,6 +1,7 @@
 #include "text/chat_prompt.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "text/utf8.h"
 
@@ -14,7 +15,8 @@ Result<std::string> free_mark(std::span<const ChatMessage> messages) {
     std::string mark;
     append_utf8(mark, c);
     const auto has = [&](const ChatMessage& message) {
-      return message.content.find(mark) != std::string::npos;
+      return message.content.find(mark) != std::string::npos ||
+             (message.name && message.name->find(mark) != std::string::npos);
     };
     if (std::none_of(messages.begin(), messages.end(), has)) return mark;
   }
@@ -71,8 +73,10 @@ Result<std::vector<TokenId>> chat_prompt(const ChatTemplate& chat, const Tokeniz
   TERN_ASSIGN(const std::string mark, free_mark(messages));
   jinja::List list;
   for (const ChatMessage& message : messages) {
-    list.items.emplace_back(jinja::Dict{
-        {{"role", message.role}, {"content", marked(message.content, mark, tokenizer)}}});
+    jinja::Dict shown{
+        {{"role", message.role}, {"content", marked(message.content, mark, tokenizer)}}};
+    if (message.name) shown.set("name", marked(*message.name, mark, tokenizer));
+    list.items.emplace_back(std::move(shown));
   }
   ChatInput input;
   input.now = options.now;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@ namespace tern::text {
 struct ChatMessage {
   std::string role;  // "system", "user", "assistant", or what else the template knows
   std::string content;
+  std::optional<std::string> name = {};  // of who speaks; a template need not show it
 };
 
 struct ChatPromptOptions {

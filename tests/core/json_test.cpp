@@ -38,6 +38,9 @@ TEST(Json, ShowsTheBeginningOfALongName) {
   const auto twice = [](const std::string& n) { return "{\"" + n + "\":1,\"" + n + "\":2}"; };
   EXPECT_THAT(outcome(twice(name)), HasSubstr("the name '" + name + "' stands"));
   EXPECT_THAT(outcome(twice(name + "y")), HasSubstr("the name '" + name + "...' stands"));
+  const std::string e = "\u00e9";  // two bytes, of which none is shown alone
+  EXPECT_THAT(outcome(twice(std::string(78, 'x') + e)), HasSubstr(e + "' stands"));
+  EXPECT_THAT(outcome(twice(std::string(79, 'x') + e)), HasSubstr("xx...' stands"));
 }
 
 TEST(Json, RefusesWhatIsNoJson) {

@@ -1,43 +1,134 @@
+// The bodies of chats: their messages, and what the template makes of them.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <boost/json.hpp>
-
-#include "backend/cpu/cpu_backend.h"
-#include "kernels/registry.h"
-#include "serve/completion_request.h"
+#include "serve/read_requests.h"
 
 namespace tern::serve {
 namespace {
 
-template <typename T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().to_string());
-  return std::move(*result);
-}
-
 // A template that is named brings stops where its turns end without a token.
 TEST(ChatRequest, StopsOfTheTemplateJoinThoseOfTheRequest) {
-  backend::CpuBackend backend(kernels::scalar_table(), 1);
-  auto file = must(format::GgufFile::open(TERN_SOURCE_DIR "/models/tern-tales.gguf"));
-  const auto tokenizer = must(text::Tokenizer::from_gguf(file));
-  const auto loaded = must(model::Model::load(std::move(file), backend));
-  const ServedModel model{
-      .id = "tales",
-      .also = {},
-      .model = loaded,
-      .tokenizer = tokenizer,
-      .chat_template = must(text::ChatTemplate::parse("{{ messages[0].content }}")),
-      .chat_stops = {"\nUser:"},
-      .fingerprint = "tern-0123456789ab",
-      .longest_text = 1000};
-  CompletionDefaults defaults;
-  defaults.context = 100;
+  ServedModel model = served();
+  model.chat_stops = {"\nUser:"};
   const auto body =
       boost::json::parse(R"({"messages": [{"role": "user", "content": "Hello"}], "stop": "!"})");
-  const auto request = read_chat_request(body.get_object(), model, defaults);
-  const auto* good = std::get_if<CompletionRequest>(&request);
-  ASSERT_NE(good, nullptr) << std::get<ApiError>(request).message;
-  EXPECT_EQ(good->answer.stops, (std::vector<std::string>{"!", "\nUser:"}));
+  const CompletionRequest read = good(read_chat_request(body.get_object(), model, defaults()));
+  EXPECT_EQ(read.answer.stops, (std::vector<std::string>{"!", "\nUser:"}));
+}
+
+TEST(ChatRequest, ChatsHaveTheirOwn) {
+  EXPECT_EQ(good(chat(R"("max_tokens": 3)")).answer.max_tokens, 3u);
+  EXPECT_EQ(good(chat(R"("max_tokens": 3, "max_completion_tokens": 4)")).answer.max_tokens, 4u);
+  EXPECT_TRUE(good(chat("")).chat);
+  good(chat(
+      R"("tool_choice": "none", "modalities": ["text"], "response_format": {"type": "text"})"));
+  good(chat(R"("function_call": "none")"));
+  EXPECT_EQ(bad(chat(R"("function_call": "auto")")).code, "unsupported_parameter");
+  EXPECT_EQ(bad(chat(R"("tool_choice": "auto", "tools": [1])")).param, "tools");
+  EXPECT_EQ(words(chat(R"("modalities": ["text", "audio"])")),
+            "modalities: this model gives text only");
+  for (const char* format :
+       {R"({"type": "json_object"})", "{}", R"({"kind": "text"})", R"({"type": "text", "a": 1})"}) {
+    EXPECT_EQ(words(chat(std::string(R"("response_format": )") + format)),
+              "response_format: not supported by this server but for text; leave it out");
+  }
+  EXPECT_EQ(words(chat(R"("top_logprobs": 2)")),
+            "top_logprobs: expected logprobs to be true beside it, found it not");
+  EXPECT_EQ(good(chat(R"("logprobs": true, "top_logprobs": 2)")).answer.logprobs, 2u);
+  EXPECT_EQ(words(chat_of("null")), "messages: expected an array, found nothing");
+}
+
+TEST(ChatRequest, MessagesAreOfText) {
+  const auto message = [](const std::string& members) { return chat_of("[{" + members + "}]"); };
+  const auto content = [&](const std::string& value) {
+    return message(R"("role": "user", "content": )" + value);
+  };
+  const auto text = [](const CompletionRequest& r) {
+    return served().tokenizer.decode(r.prompts.at(0));
+  };
+  EXPECT_THAT(
+      text(good(content(R"([{"type": "text", "text": "On"}, {"type": "text", "text": "ce"}])"))),
+      ::testing::EndsWith("Once"));
+  EXPECT_THAT(text(good(message(
+                  R"("role": "developer", "content": "Once", "name": "x", "refusal": null)"))),
+              ::testing::EndsWith("system: Once"));
+  EXPECT_EQ(words(chat_of("[]")), "messages: expected at least one, found none");
+  EXPECT_EQ(words(chat_of("[3]")), "messages[0]: expected an object, found an integer");
+  EXPECT_EQ(words(message(R"("role": "king", "content": "x")")),
+            "messages[0].role: expected system, developer, user, assistant or tool, found "
+            "\"king\"");
+  EXPECT_EQ(words(message(R"("role": "user")")),
+            "messages[0].content: expected a string or an array of parts, found nothing");
+  EXPECT_EQ(words(content("3")),
+            "messages[0].content: expected a string or an array of parts, found an integer");
+  EXPECT_EQ(words(content("[3]")), "messages[0].content[0]: expected an object, found an integer");
+  EXPECT_EQ(words(content(R"([{"text": "x"}])")),
+            "messages[0].content[0].type: expected \"text\", found nothing");
+  EXPECT_EQ(words(content(R"([{"type": "odd", "text": "x"}])")),
+            "messages[0].content[0].type: expected \"text\", found \"odd\"");
+  good(content(R"([{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}])"));
+  EXPECT_EQ(words(content(R"([{"type": "text"}])")),
+            "messages[0].content[0].text: expected a string, found nothing");
+  EXPECT_EQ(bad(content(R"([{"type": "image_url"}])")).code, "unsupported_media");
+  EXPECT_EQ(words(message(R"("role": "user", "content": "x", "tool_calls": [1])")),
+            "messages[0].tool_calls: not supported by this server; leave it out");
+  EXPECT_EQ(words(message(R"("role": "assistant", "content": null, "tool_calls": [1])")),
+            "messages[0].tool_calls: not supported by this server; leave it out");
+  good(content('"' + std::string(40, 'a') + '"'));
+  EXPECT_EQ(words(content('"' + std::string(41, 'a') + '"')),
+            "messages: a text of 41 bytes exceeds the available context size; shorten it");
+}
+
+// lm-evaluation-harness has a type beside each content.
+TEST(ChatRequest, MessagesMayHaveTheirTypeAndAName) {
+  ServedModel model = served();
+  model.chat_template = must(text::ChatTemplate::parse("{{ messages[0].name }}!"));
+  const auto named = [&](const std::string& members) {
+    const auto body =
+        boost::json::parse(R"({"messages": [{"role": "user", "content": "", )" + members + "}]}");
+    return read_chat_request(body.get_object(), model, defaults());
+  };
+  const auto text = [&](const std::string& members) {
+    return model.tokenizer.decode(good(named(members)).prompts.at(0), true);
+  };
+  EXPECT_EQ(text(R"("type": "text")"), "!");
+  EXPECT_EQ(text(R"("type": "message", "name": null)"), "!");
+  EXPECT_EQ(text(R"("type": null, "name": "Ann")"), "Ann!");
+  EXPECT_EQ(words(named(R"("type": "image")")),
+            "messages[0].type: expected \"text\" or \"message\", found \"image\"");
+  EXPECT_EQ(words(named(R"("type": 5)")), "messages[0].type: expected a string, found 5");
+  EXPECT_EQ(words(named(R"("name": 5)")), "messages[0].name: expected a string, found 5");
+  EXPECT_EQ(bad(named(R"("name": ")" + std::string(41, 'x') + "\"")).code,
+            "context_length_exceeded");
+}
+
+TEST(ChatRequest, ChatsNeedATemplateThatKeepsToItsLimits) {
+  const auto answer = [](std::optional<text::ChatTemplate> chat_template) {
+    ServedModel model = served();
+    model.chat_template = std::move(chat_template);
+    const auto body = boost::json::parse(R"({"messages": [{"role": "user", "content": "Hello"}]})");
+    return bad(read_chat_request(body.get_object(), model, defaults()));
+  };
+  EXPECT_EQ(answer(std::nullopt).code, "no_chat_template");
+  const ApiError endless =
+      answer(must(text::ChatTemplate::parse("{% for i in range(9999) %}{% for j in range(9999) "
+                                            "%}{{ messages }}{% endfor %}{% endfor %}")));
+  EXPECT_EQ(endless.status, 400u) << endless.message;
+  EXPECT_EQ(endless.type, "invalid_request_error");
+  EXPECT_EQ(endless.param, "messages");
+}
+
+TEST(ChatRequest, ATemplateTakesTheTimeOfTheRequestForNow) {
+  ServedModel model = served();
+  model.chat_template = must(text::ChatTemplate::parse("{{ strftime_now('%Y') }}"));
+  CompletionDefaults d = defaults();
+  d.created = 325'000'000;  // in April of 1980
+  const auto body =
+      boost::json::parse(R"({"messages": [{"role": "user", "content": "What day is it?"}]})");
+  const CompletionRequest r = good(read_chat_request(body.get_object(), model, d));
+  EXPECT_EQ(r.created, 325'000'000);
+  EXPECT_EQ(model.tokenizer.decode(r.prompts.at(0)), "1980");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 """Holds an exchange with the server to the OpenAPI document: its path, its method, the status, the
-headers and the body of the reply."""
+headers and the body of the reply, and the body of a request that was answered."""
 
 import json
 import re
@@ -79,6 +79,22 @@ def errors_of(
         return errors + event_errors(path, body)
     value = json.loads(body) if kind == "application/json" else body.decode()
     return errors + OPENAPI.errors(value, found["content"][kind]["schema"])
+
+
+def request_errors(method: str, path: str, status: int, body: bytes | None) -> list[str]:
+    """What the server answers, the document lets clients ask."""
+    if method != "POST" or body is None or not 200 <= status < 300:
+        return []
+    found = operation(method, path)
+    assert found, path
+    schema = resolved(found["requestBody"]["content"]["application/json"]["schema"])
+    # What is null counts as absent, also where nobody knows its name.
+    fields = {
+        name: value
+        for name, value in json.loads(body).items()
+        if value is not None or name in schema["properties"]
+    }
+    return [f"request{error}" for error in OPENAPI.errors(fields, schema)]
 
 
 def event_errors(path: str, body: bytes) -> list[str]:

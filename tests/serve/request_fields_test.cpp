@@ -3,79 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <boost/json.hpp>
 #include <limits>
 
-#include "backend/cpu/cpu_backend.h"
-#include "kernels/registry.h"
-#include "serve/completion_request.h"
+#include "serve/read_requests.h"
 #include "serve/token_requests.h"
 
 namespace tern::serve {
 namespace {
 
 using ::testing::ElementsAre;
-
-template <typename T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().to_string());
-  return std::move(*result);
-}
-
-// The embedded model, once for all tests.
-const ServedModel& served() {
-  static backend::CpuBackend backend(kernels::scalar_table(), 1);
-  static auto file = must(format::GgufFile::open(TERN_SOURCE_DIR "/models/tern-tales.gguf"));
-  static const auto tokenizer = must(text::Tokenizer::from_gguf(file));
-  static const auto loaded = must(model::Model::load(std::move(file), backend));
-  static const ServedModel model{
-      .id = "tales",
-      .also = {"other"},
-      .model = loaded,
-      .tokenizer = tokenizer,
-      .chat_template =
-          must(text::ChatTemplate::parse("{{ messages[0].role }}: {{ messages[0].content }}")),
-      .fingerprint = "tern-0123456789ab",
-      .longest_text = 40};
-  return model;
-}
-
-CompletionDefaults defaults() {
-  CompletionDefaults d;
-  d.max_tokens = 9;
-  d.context = 100;
-  d.most_answers = 6;
-  d.most_priority = 5;
-  d.seed = 77;
-  return d;
-}
-
-using Read = std::variant<CompletionRequest, ApiError>;
-
-// {"prompt": "Once"} or {"messages": ...}, and these members.
-Read completion(const std::string& members = "", const std::string& prompt = R"("Once")") {
-  const std::string comma = members.empty() ? "" : ", ";
-  const auto body = boost::json::parse("{\"prompt\": " + prompt + comma + members + "}");
-  return read_completion_request(body.get_object(), served(), defaults());
-}
-Read chat_of(const std::string& messages, const std::string& members = "") {
-  const std::string comma = members.empty() ? "" : ", ";
-  const auto body = boost::json::parse("{\"messages\": " + messages + comma + members + "}");
-  return read_chat_request(body.get_object(), served(), defaults());
-}
-Read chat(const std::string& members) {
-  return chat_of(R"([{"role": "user", "content": "Hello"}])", members);
-}
-
-CompletionRequest good(Read read) {
-  if (const auto* error = std::get_if<ApiError>(&read)) throw std::runtime_error(error->message);
-  return std::get<CompletionRequest>(std::move(read));
-}
-ApiError bad(const Read& read) {
-  const auto* error = std::get_if<ApiError>(&read);
-  return error == nullptr ? ApiError{0, "not refused"} : *error;
-}
-std::string words(const Read& read) { return bad(read).message; }
 
 TEST(RequestFields, DefaultsAreThoseOfOpenAi) {
   const CompletionRequest r = good(completion());
@@ -166,6 +102,12 @@ TEST(RequestFields, SeedsAreAnySixtyFourBits) {
   EXPECT_EQ(seed("-1"), ~std::uint64_t{0});
   EXPECT_EQ(seed("18446744073709551615"), ~std::uint64_t{0});
   EXPECT_EQ(seed("null"), 77u);
+  EXPECT_EQ(seed("1e19"), 10'000'000'000'000'000'000u);
+  EXPECT_EQ(seed("-9223372036854775808"), std::uint64_t{1} << 63);
+  const std::string expected =
+      "seed: expected an integer from -9223372036854775808 to 18446744073709551615, found ";
+  EXPECT_EQ(words(completion(R"("seed": 1.5)")), expected + "1.5E0");
+  EXPECT_EQ(words(completion(R"("seed": "x")")), expected + "a string");
   EXPECT_EQ(bad(completion(R"("seed": 1.5)")).param, "seed");
 }
 
@@ -214,6 +156,9 @@ TEST(RequestFields, BiasIsOfTokensOfTheVocabulary) {
   EXPECT_EQ(words(biases(many + ", \"x\": 1")),
             "logit_bias: expected at most 1024 tokens, found 1025");
   EXPECT_EQ(words(biases(many)).find("at most"), std::string::npos);
+  const ApiError twice = bad(biases(R"("5": 1, "05": 2)"));
+  EXPECT_EQ(twice.message, "logit_bias: expected each token once, found 5 twice");
+  EXPECT_EQ(twice.param, "logit_bias");
 }
 
 TEST(RequestFields, ModelsAreThoseThatAreServed) {
@@ -223,6 +168,52 @@ TEST(RequestFields, ModelsAreThoseThatAreServed) {
   EXPECT_EQ(error.status, 404u);
   EXPECT_EQ(error.code, "model_not_found");
   EXPECT_EQ(error.message, "model: no model \"gpt\" here; this server has \"tales\"");
+}
+
+// What a client makes up does not make the reply, nor the log of who sends it, as long.
+TEST(RequestFields, ErrorsRepeatTheBeginningOfLongTexts) {
+  std::string x(79, 'x');
+  const std::string cut = x + "...";
+  x += "\u00e9" + std::string(100'000, 'y');  // the 80th byte is within a character
+  const ApiError unknown = bad(completion("\"" + x + "\": 1"));
+  EXPECT_EQ(unknown.message, cut + ": no such field; is it misspelled?");
+  EXPECT_EQ(unknown.param, cut);
+  EXPECT_EQ(words(completion(R"("model": ")" + x + "\"")),
+            "model: no model \"" + cut + "\" here; this server has \"tales\"");
+  EXPECT_THAT(words(completion(R"("logit_bias": {")" + x + "\": 1}")),
+              ::testing::EndsWith("found \"" + cut + "\""));
+  EXPECT_THAT(words(chat_of(R"([{"role": ")" + x + "\", \"content\": \"\"}]")),
+              ::testing::EndsWith("found \"" + cut + "\""));
+  for (const char* kind : {"", "image"}) {
+    const std::string type = kind + x;
+    EXPECT_LT(
+        words(chat_of(R"([{"role": "user", "content": [{"type": ")" + type + "\"}]}]")).size(),
+        200u);
+  }
+  EXPECT_LT(words(chat_of(R"([{"role": "user", "content": "", "type": ")" + x + "\"}]")).size(),
+            200u);
+}
+
+// As other servers have them; what is so anyway may be asked for.
+TEST(RequestFields, FieldsMayAskForWhatIsSoAnyway) {
+  struct Case {
+    std::string name, neutral, other;
+  };
+  for (const Case& c : {Case{"min_tokens", "0", "1"}, Case{"min_tokens", "null", "false"},
+                        Case{"skip_special_tokens", "true", "false"}}) {
+    const auto member = [&](const std::string& value) { return "\"" + c.name + "\": " + value; };
+    good(completion(member(c.neutral)));
+    good(chat(member(c.neutral)));
+    EXPECT_EQ(words(completion(member(c.other))),
+              c.name + ": not supported by this server; leave it out");
+    EXPECT_EQ(bad(chat(member(c.other))).code, "unsupported_parameter");
+  }
+  good(chat(R"("tool_choice": "auto", "tools": [])"));
+  EXPECT_EQ(bad(chat(R"("tool_choice": "required")")).code, "unsupported_parameter");
+  EXPECT_EQ(bad(chat(R"("tool_choice": {"type": "function"})")).code, "unsupported_parameter");
+  good(chat(R"("tool_choice": "")"));
+  EXPECT_FALSE(good(chat(R"("top_logprobs": 0)")).answer.logprobs);
+  EXPECT_FALSE(good(chat(R"("top_logprobs": 0, "logprobs": false)")).answer.logprobs);
 }
 
 TEST(RequestFields, OptionsOfAStreamWantAStream) {
@@ -364,136 +355,6 @@ TEST(RequestFields, ABodyMayBeAsLongAsTheServerTakes) {
   const Answered body = parse_body(std::string(65u << 20, ' ') + R"({"a": 1})");
   ASSERT_TRUE(std::holds_alternative<boost::json::object>(body));
   EXPECT_EQ(std::get<boost::json::object>(body).at("a"), 1);
-}
-
-TEST(RequestFields, ChatsHaveTheirOwn) {
-  EXPECT_EQ(good(chat(R"("max_tokens": 3)")).answer.max_tokens, 3u);
-  EXPECT_EQ(good(chat(R"("max_tokens": 3, "max_completion_tokens": 4)")).answer.max_tokens, 4u);
-  EXPECT_TRUE(good(chat("")).chat);
-  good(chat(
-      R"("tool_choice": "none", "modalities": ["text"], "response_format": {"type": "text"})"));
-  EXPECT_EQ(bad(chat(R"("tool_choice": "auto")")).code, "unsupported_parameter");
-  good(chat(R"("function_call": "none")"));
-  EXPECT_EQ(bad(chat(R"("function_call": "auto")")).code, "unsupported_parameter");
-  EXPECT_EQ(bad(chat(R"("tool_choice": "auto", "tools": [1])")).param, "tools");
-  EXPECT_EQ(words(chat(R"("modalities": ["text", "audio"])")),
-            "modalities: this model gives text only");
-  for (const char* format :
-       {R"({"type": "json_object"})", "{}", R"({"kind": "text"})", R"({"type": "text", "a": 1})"}) {
-    EXPECT_EQ(words(chat(std::string(R"("response_format": )") + format)),
-              "response_format: not supported by this server but for text; leave it out");
-  }
-  EXPECT_EQ(words(chat(R"("top_logprobs": 2)")),
-            "top_logprobs: expected logprobs to be true beside it, found it not");
-  EXPECT_EQ(good(chat(R"("logprobs": true, "top_logprobs": 2)")).answer.logprobs, 2u);
-  EXPECT_EQ(words(chat_of("null")), "messages: expected an array, found nothing");
-}
-
-TEST(RequestFields, MessagesAreOfText) {
-  const auto message = [](const std::string& members) { return chat_of("[{" + members + "}]"); };
-  const auto content = [&](const std::string& value) {
-    return message(R"("role": "user", "content": )" + value);
-  };
-  const auto text = [](const CompletionRequest& r) {
-    return served().tokenizer.decode(r.prompts.at(0));
-  };
-  EXPECT_THAT(
-      text(good(content(R"([{"type": "text", "text": "On"}, {"type": "text", "text": "ce"}])"))),
-      ::testing::EndsWith("Once"));
-  EXPECT_THAT(text(good(message(
-                  R"("role": "developer", "content": "Once", "name": "x", "refusal": null)"))),
-              ::testing::EndsWith("system: Once"));
-  EXPECT_EQ(words(chat_of("[]")), "messages: expected at least one, found none");
-  EXPECT_EQ(words(chat_of("[3]")), "messages[0]: expected an object, found an integer");
-  EXPECT_EQ(words(message(R"("role": "king", "content": "x")")),
-            "messages[0].role: expected system, developer, user, assistant or tool, found "
-            "\"king\"");
-  EXPECT_EQ(words(message(R"("role": "user")")),
-            "messages[0].content: expected a string or an array of parts, found nothing");
-  EXPECT_EQ(words(content("3")),
-            "messages[0].content: expected a string or an array of parts, found an integer");
-  EXPECT_EQ(words(content("[3]")), "messages[0].content[0]: expected an object, found an integer");
-  EXPECT_EQ(words(content(R"([{"text": "x"}])")),
-            "messages[0].content[0].type: expected \"text\", found nothing");
-  EXPECT_EQ(words(content(R"([{"type": "odd", "text": "x"}])")),
-            "messages[0].content[0].type: expected \"text\", found \"odd\"");
-  EXPECT_EQ(words(content(R"([{"type": "text"}])")),
-            "messages[0].content[0].text: expected a string, found nothing");
-  EXPECT_EQ(bad(content(R"([{"type": "image_url"}])")).code, "unsupported_media");
-  EXPECT_EQ(words(message(R"("role": "user", "content": "x", "tool_calls": [1])")),
-            "messages[0].tool_calls: not supported by this server; leave it out");
-  EXPECT_EQ(words(message(R"("role": "assistant", "content": null, "tool_calls": [1])")),
-            "messages[0].tool_calls: not supported by this server; leave it out");
-  good(content('"' + std::string(40, 'a') + '"'));
-  EXPECT_EQ(words(content('"' + std::string(41, 'a') + '"')),
-            "messages: a text of 41 bytes exceeds the available context size; shorten it");
-}
-
-TEST(RequestFields, ChatsNeedATemplateThatKeepsToItsLimits) {
-  const auto answer = [](std::optional<text::ChatTemplate> chat_template) {
-    ServedModel model = served();
-    model.chat_template = std::move(chat_template);
-    const auto body = boost::json::parse(R"({"messages": [{"role": "user", "content": "Hello"}]})");
-    return bad(read_chat_request(body.get_object(), model, defaults()));
-  };
-  EXPECT_EQ(answer(std::nullopt).code, "no_chat_template");
-  const ApiError endless =
-      answer(must(text::ChatTemplate::parse("{% for i in range(9999) %}{% for j in range(9999) "
-                                            "%}{{ messages }}{% endfor %}{% endfor %}")));
-  EXPECT_EQ(endless.status, 400u) << endless.message;
-  EXPECT_EQ(endless.type, "invalid_request_error");
-  EXPECT_EQ(endless.param, "messages");
-}
-
-TEST(RequestFields, ATemplateTakesTheTimeOfTheRequestForNow) {
-  ServedModel model = served();
-  model.chat_template = must(text::ChatTemplate::parse("{{ strftime_now('%Y') }}"));
-  CompletionDefaults d = defaults();
-  d.created = 325'000'000;  // in April of 1980
-  const auto body =
-      boost::json::parse(R"({"messages": [{"role": "user", "content": "What day is it?"}]})");
-  const CompletionRequest r = good(read_chat_request(body.get_object(), model, d));
-  EXPECT_EQ(r.created, 325'000'000);
-  EXPECT_EQ(model.tokenizer.decode(r.prompts.at(0)), "1980");
-}
-
-TEST(EventIds, GoThereAndBack) {
-  const EventId id{"chatcmpl-0a", 18446744073709551615u, 253'402'300'799, {3, 0, 4294967295u}};
-  EXPECT_EQ(id.to_string(), "chatcmpl-0a.18446744073709551615.253402300799.3-0-4294967295");
-  const auto read = EventId::parse(id.to_string());
-  ASSERT_TRUE(read);
-  EXPECT_EQ(read->to_string(), id.to_string());
-  EXPECT_TRUE(EventId::parse(".0.0.0"));
-  for (const char* wrong : {"",
-                            "a",
-                            "a.1",
-                            "a.1.",
-                            "a.1.2",
-                            "a.1.2.",
-                            "a.1.2.3-",
-                            "a.1.2.-3",
-                            "a.1.2.3x",
-                            "a.x.2.3",
-                            "a.1.x.3",
-                            "a..2.3",
-                            "a.1..3",
-                            "a.-1.2.3",
-                            "a.1.-2.3",
-                            "A.1.2.3",
-                            "a{.1.2.3",
-                            "a`.1.2.3",
-                            "a/.1.2.3",
-                            "a:.1.2.3",
-                            "a.1.2.3.4",
-                            "a.18446744073709551616.1.2",
-                            "a.1.253402300800.2",
-                            "a.1.2.4294967296"}) {
-    EXPECT_FALSE(EventId::parse(wrong)) << wrong;
-  }
-  for (const char* edge : {"az.1.2.3", "09.1.2.3"}) EXPECT_TRUE(EventId::parse(edge)) << edge;
-  std::string longest = std::string(4090, 'a') + ".1.2.3";
-  EXPECT_TRUE(EventId::parse(longest));
-  EXPECT_FALSE(EventId::parse("a" + longest));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exchange import OPENAPI, ROOT, errors_of, load
+from exchange import OPENAPI, ROOT, errors_of, load, request_errors
 
 TERN = os.environ["TERN"]
 TEMPLATE = (
@@ -105,6 +105,7 @@ class Server:
             names = {k.lower(): v for k, v in found.getheaders()}
             reply = Reply(found.status, names, found.read())
             errors = errors_of(method, path, reply.status, reply.headers, reply.body)
+            errors += request_errors(method, path, reply.status, data)
             assert errors == [], (errors, reply.status, reply.headers, reply.body[:500])
             return reply
         finally:

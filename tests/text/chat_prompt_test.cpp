@@ -76,6 +76,18 @@ TEST(ChatPrompt, NamesOfTheTemplateAreFoundBesideAMessage) {
             joined({vocab.end}, "<s>", {vocab.end}));
 }
 
+// Who speaks is no way around that, nor does a name hide a mark.
+TEST(ChatPrompt, NamesOfSpeakersAreShownAsText) {
+  const Vocab vocab;
+  const Tokenizer tokenizer = vocab.tokenizer();
+  const auto source = "{{ messages[0].name }}<|end|>{{ messages[1].name is defined }}";
+  for (const char* name : {"Ann", "<|end|>", "<s>\xEF\xB7\x90<s>"}) {
+    EXPECT_EQ(prompt_of(source, tokenizer, {{"user", "x", name}, {"user", "y"}}),
+              joined(joined({}, name, {vocab.end}), "False"))
+        << name;
+  }
+}
+
 TEST(ChatPrompt, MarksAreNotConfusedWithWhatMessagesHold) {
   const Vocab vocab;
   const Tokenizer tokenizer = vocab.tokenizer();
