@@ -79,11 +79,14 @@ std::vector<std::vector<TokenLogprob>> Answer::score(const Sequence& sequence,
 }
 
 Result<Answer::Piece> Answer::next(const Sequence& sequence) {
+  const auto limit = [&]() -> std::optional<EndReason> {
+    if (enough()) return EndReason::kMaxTokens;
+    if (tokens_.size() >= sequence.context()) return EndReason::kContextFull;
+    return std::nullopt;
+  };
   Piece piece;
-  if (enough()) {
-    piece.end = EndReason::kMaxTokens;
-    return piece;
-  }
+  piece.end = limit();
+  if (piece.end) return piece;
   TERN_ASSIGN(const TokenId token, sample(sequence));
   if (options_.logprobs) {
     const auto logits = sequence.logits().first(known_tokens(sequence.model(), *tokenizer_));
@@ -95,13 +98,7 @@ Result<Answer::Piece> Answer::next(const Sequence& sequence) {
     tokens_.push_back(token);
     piece.token = token;
     piece.text = scanner_.push(decoder_.push(token));
-    if (scanner_.stopped()) {
-      piece.end = EndReason::kStopString;
-    } else if (sequence.room() == 0) {
-      piece.end = EndReason::kContextFull;
-    } else if (enough()) {
-      piece.end = EndReason::kMaxTokens;
-    }
+    piece.end = scanner_.stopped() ? EndReason::kStopString : limit();
   }
   if (piece.end) piece.text += finish();
   return piece;

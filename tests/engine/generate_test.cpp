@@ -109,9 +109,13 @@ TEST_F(GenerateTest, EndsWhenTheContextIsFull) {
     r.answer.max_tokens = max_tokens;
     const Generation g = must_run(r, 16);
     EXPECT_EQ(g.end, EndReason::kContextFull);
-    // The token after the last position needs no room of its own.
-    EXPECT_EQ(g.tokens.size(), 16 - r.prompt.size() + 1);
+    EXPECT_EQ(g.tokens.size(), 16 - r.prompt.size());
   }
+  const Generation none = must_run(r, static_cast<std::uint32_t>(r.prompt.size()));
+  EXPECT_EQ(none.end, EndReason::kContextFull);
+  EXPECT_TRUE(none.tokens.empty());
+  r.answer.max_tokens = static_cast<std::uint32_t>(16 - r.prompt.size());
+  EXPECT_EQ(must_run(r, 16).end, EndReason::kMaxTokens);
 }
 
 // The certified head and the full scan write the same text, whatever samples from it.

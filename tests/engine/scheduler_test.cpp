@@ -103,14 +103,14 @@ TEST_F(SchedulerTest, RoomIsMadeWithThePagesOfWhoIsSetBack) {
   }
 }
 
-// It has all tokens of the pool and its last one is still to be computed: no page would be spare.
+// It has all pages of the pool and one token to go: no page would be spare.
 TEST_F(SchedulerTest, WhoFillsThePoolCanBeSetBack) {
   const auto s = scheduler({.rows = 64, .beside = 8, .sequences = 4, .pages = 2});
   Heard low;
   Heard high;
   const Request full = request("Once", 1000);
   add(*s, full, low);
-  while (full.prompt.size() + low.tokens.size() < 64) s->step();
+  while (full.prompt.size() + low.tokens.size() < 63) s->step();
   add(*s, sized(3, 1), high);
   for (int step = 0; step < 100 && !s->idle(); ++step) s->step();
   EXPECT_EQ(count("scheduler.set_back"), 1u);
@@ -371,6 +371,7 @@ TEST_F(SchedulerTest, ARequestThatFillsThePoolEndsThere) {
   while (!s->idle()) s->step();
   EXPECT_EQ(heard.end, EndReason::kContextFull);
   EXPECT_EQ(other.end, EndReason::kContextFull);
+  EXPECT_EQ(request("Once", 1000).prompt.size() + heard.tokens.size(), 64u);
 }
 
 TEST_F(SchedulerTest, CancelAllTellsEach) {

@@ -46,6 +46,17 @@ class ChatTest(ServeTest):
         body["messages"] = [{"role": "user", "content": "Hi", "type": "image"}]
         self.refused(self.path, body, 400, None, "messages[0].type", '"image"')
 
+    def test_a_chat_ends_where_the_context_does(self) -> None:
+        """As one does whose max_tokens are all that there is room for."""
+        body = {"messages": HELLO["messages"], "ignore_eos": True, "seed": 3}
+        chat = self.post(self.path, body).json()
+        self.assertEqual(chat["usage"]["total_tokens"], 512)
+        self.assertEqual(chat["choices"][0]["finish_reason"], "length")
+        most = chat["usage"]["completion_tokens"]
+        again = self.post(self.path, body | {"max_tokens": most}).json()
+        self.assertEqual(again["choices"], chat["choices"])
+        self.refused(self.path, body | {"max_tokens": most + 1}, 400, "context_length_exceeded")
+
     def test_what_a_template_is_given(self) -> None:
         server = Server("--chat-template", self.template("{{ messages[0].name }}, {{ mood }}"))
         self.addCleanup(server.close)
