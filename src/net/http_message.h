@@ -26,6 +26,8 @@ struct HttpRequest {
   std::string peer;          // who sent it: "127.0.0.1:51234", "unix"
   bool keep_alive = true;    // may send another one; never with HTTP/1.0
   bool is_http_1_0 = false;  // knows no chunks
+  // Of a server: when its head was there, or its turn came behind others of its connection.
+  std::optional<std::chrono::steady_clock::time_point> head_time = {};
 
   std::string_view header(std::string_view name) const { return find_header(headers, name); }
 };

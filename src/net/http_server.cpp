@@ -110,8 +110,8 @@ class HttpServer::Impl {
       for (Connection* connection : connections_) {
         if (connection->outbox) {
           connection->outbox->close_after();
-        } else {
-          connection->stream.socket().close(ignored_);
+        } else if (connection->waits) {
+          connection->stream.socket().cancel(ignored_);
         }
       }
     });
@@ -135,7 +135,9 @@ class HttpServer::Impl {
     RequestReader reader;
     MemoryShare share;   // of what the reader keeps
     bool ended = false;  // the client sends no more; Asio says so once, and then waits forever
-    std::shared_ptr<Outbox> outbox = nullptr;  // of the request at hand
+    bool waits = true;   // for the first byte of a request
+    std::optional<std::chrono::steady_clock::time_point> head_time = {};  // see HttpRequest
+    std::shared_ptr<Outbox> outbox = nullptr;                             // of the request at hand
   };
 
   enum class Sent { kNotAll, kAll, kAllAndKeep };
@@ -208,7 +210,7 @@ awaitable<void> HttpServer::Impl::serve(Socket socket, Tls tls) {
   connections_.insert(&connection);
   bool goes_on = true;
   if (is_tls) goes_on = co_await shake_hands(connection);
-  while (goes_on && !closing_) {
+  while (goes_on) {
     goes_on = co_await read_request(connection);
     if (goes_on) goes_on = co_await answer(connection);
   }
@@ -225,6 +227,7 @@ awaitable<bool> HttpServer::Impl::shake_hands(Connection& connection) {
   const error_code code = std::get<0>(std::get<0>(outcome));
   if (!code) co_return true;
   if (is_plain_http(code)) {
+    connection.waits = false;
     connection.stream.give_up_tls();
     const HttpError error{400, "expected TLS here, found plain HTTP: ask for https://"};
     co_await refuse(connection, error);
@@ -240,8 +243,11 @@ awaitable<bool> HttpServer::Impl::read_request(Connection& connection) {
   auto until = now() + (connection.reader.state() == State::kBody ? options_.body_time
                         : connection.reader.has_begun()           ? options_.head_time
                                                                   : options_.idle_time);
+  connection.head_time.reset();
   for (;;) {
     const State before = connection.reader.state();
+    const bool has_head = before == State::kBody || before == State::kDone;
+    if (has_head && !connection.head_time) connection.head_time = now();
     if (before == State::kDone) co_return true;
     if (before == State::kError) {
       const HttpError error = connection.reader.error();
@@ -253,6 +259,10 @@ awaitable<bool> HttpServer::Impl::read_request(Connection& connection) {
       if (!co_await write(connection.stream, go_on)) co_return false;
     }
     const bool had_begun = connection.reader.has_begun();
+    if (!had_begun && closing_) {
+      co_await finish(connection);
+      co_return false;
+    }
     if (!co_await read_some(connection, until)) co_return false;
     if (!had_begun && connection.reader.has_begun()) until = now() + options_.head_time;
     if (before == State::kHead && connection.reader.state() == State::kBody) {
@@ -267,14 +277,21 @@ awaitable<bool> HttpServer::Impl::read_some(Connection& connection,
   asio::steady_timer timer(io_, until);
   std::size_t size = 0;
   if (!connection.ended) {
+    connection.waits = !connection.reader.has_begun();
     const auto outcome =
         co_await (connection.stream.read_some(asio::buffer(bytes)) || timer.async_wait(kTuple));
+    connection.waits = false;
     if (outcome.index() == 1) {
       const HttpError error{408, "the request did not come in time"};
       if (connection.reader.has_begun()) co_await refuse(connection, error);
       co_return false;
     }
-    connection.ended = bool(std::get<0>(std::get<0>(outcome)));
+    const error_code code = std::get<0>(std::get<0>(outcome));
+    if (code == asio::error::operation_aborted) {  // by close()
+      co_await finish(connection);
+      co_return false;
+    }
+    connection.ended = bool(code);
     size = std::get<1>(std::get<0>(outcome));
   }
   if (connection.ended) {
@@ -295,6 +312,7 @@ awaitable<bool> HttpServer::Impl::read_some(Connection& connection,
 awaitable<bool> HttpServer::Impl::answer(Connection& connection) {
   HttpRequest request = connection.reader.take();
   request.peer = connection.peer;
+  request.head_time = connection.head_time;
   const bool keep = request.keep_alive && !closing_;
   const auto forever = std::chrono::steady_clock::time_point::max();
   const auto wake = std::make_shared<asio::steady_timer>(io_, forever);
@@ -390,6 +408,7 @@ awaitable<void> HttpServer::Impl::refuse(Connection& connection, const HttpError
   request.path = read.path;
   request.headers = read.headers;
   request.peer = connection.peer;
+  request.head_time = connection.head_time;
   const HttpResponse response =
       options_.refuse ? options_.refuse(error, request)
                       : HttpResponse{error.status, "text/plain", error.message + "\n"};

@@ -95,7 +95,8 @@ class HttpServer {
   const std::vector<std::string>& addresses() const;
   std::size_t connections() const;
 
-  // Takes no new connections and requests; connections end with the reply at hand.
+  // Takes no new connections; those that there are end with the reply at hand, or with that to the
+  // request that has begun to come, which has its time.
   void close();
   // Waits for the last connection to end. False where the time has run out before.
   bool wait_closed(std::chrono::steady_clock::time_point until);

@@ -117,6 +117,32 @@ class OperationTest(unittest.TestCase):
         self.assertEqual(server.end(), 0)
         self.assertIn("ending", "".join(server.said))
 
+    def test_what_has_begun_to_come_is_answered_while_it_ends(self) -> None:
+        server = self.server("--drain", "60")
+        body = json.dumps({"prompt": "Once"}).encode()
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        lines = server.stream("/v1/completions", SLOW | {"max_tokens": 300})
+        next(lines)
+        with (
+            socket.create_connection(("127.0.0.1", server.port), SECONDS) as begun,
+            socket.create_connection(("127.0.0.1", server.port), SECONDS) as idle,
+        ):
+            begun.sendall(head.encode() + body[:9])
+            idle.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertIn(b"200 OK", idle.recv(4096))
+            time.sleep(0.2)  # until the first half is read
+            server.process.send_signal(signal.SIGTERM)
+            self.assertEqual(idle.recv(4096), b"")
+            begun.sendall(body[9:])
+            reply = b""
+            while more := begun.recv(4096):
+                reply += more
+        self.assertTrue(reply.startswith(b"HTTP/1.1 503 "), reply)
+        self.assertIn(b'"code":"not_ready"', reply)
+        self.assertTrue(b"".join(lines).endswith(b"data: [DONE]\n\n"))
+        self.assertEqual(server.end(), 0)
+        self.assertNotIn(400, [line["status"] for line in server.logged(3)])
+
     def test_after_the_time_to_drain_answers_end_early(self) -> None:
         server = self.server("--drain", "0", "--parallel", "8")
         body = SLOW | {"n": 8}
