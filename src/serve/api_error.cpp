@@ -45,6 +45,11 @@ ApiError draining() {
           "not_ready"};
 }
 
+ApiError client_left() {
+  return {499, "the client closed the connection before the answer was there",
+          "invalid_request_error", "", "client_closed_request"};
+}
+
 ApiError no_room(std::size_t bytes, net::Room room) {
   const std::string one = "one of " + std::to_string(bytes) + " bytes or more";
   if (room == net::Room::kNever) {
@@ -59,6 +64,10 @@ ApiError no_room(std::size_t bytes, net::Room room) {
           .type = "server_error",
           .code = "overloaded",
           .retry_after = 1};
+}
+
+const std::string& short_name(const ApiError& error) {
+  return error.code.empty() ? error.type : error.code;
 }
 
 boost::json::object to_json(const ApiError& error) {

@@ -27,9 +27,13 @@ ApiError api_error(const net::HttpError& error);
 
 // Of a server that takes no more.
 ApiError draining();
+// Of a client that did not wait for its answer: nobody reads it but the log.
+ApiError client_left();
 // Of a whole reply of so many bytes, which there is no room for, now or ever.
 ApiError no_room(std::size_t bytes, net::Room room);
 
+// What a log calls it: its code or, without one, its type.
+const std::string& short_name(const ApiError& error);
 // {"error": {...}}
 boost::json::object to_json(const ApiError& error);
 net::HttpResponse to_response(const ApiError& error);

@@ -17,14 +17,6 @@ bool is_plain(char c) {
          c == '_' || c == '.';
 }
 
-// The client's own id, where it can stand in a header and a log.
-std::string id_of(const net::HttpRequest& request) {
-  const std::string_view given = request.header("x-request-id");
-  const bool good =
-      !given.empty() && given.size() <= 128 && std::all_of(given.begin(), given.end(), is_plain);
-  return good ? std::string(given) : "req-" + random_hex(12);
-}
-
 // Who names events there reads all of their fields.
 bool asks_for_events(std::string_view accept) {
   while (!accept.empty()) {
@@ -36,6 +28,19 @@ bool asks_for_events(std::string_view accept) {
 }
 
 }  // namespace
+
+std::string id_of(const net::HttpRequest& request) {
+  const std::string_view given = request.header("x-request-id");
+  const bool good =
+      !given.empty() && given.size() <= 128 && std::all_of(given.begin(), given.end(), is_plain);
+  return good ? std::string(given) : "req-" + random_hex(12);
+}
+
+// 501 and 505 say that the client wants what HTTP/1.1 or this server does not have.
+void count_reply(telemetry::Telemetry& telemetry, unsigned status) {
+  const unsigned kind = status == 501 || status == 505 ? 4 : status / 100;
+  telemetry.counter("http.responses_" + std::to_string(kind) + "xx").add();
+}
 
 bool is_media_type(std::string_view value, std::string_view type) {
   value = value.substr(0, value.find(';'));
@@ -60,7 +65,10 @@ std::string random_hex(std::size_t bytes) {
 }
 
 Call::Call(std::shared_ptr<net::Exchange> exchange, telemetry::Telemetry& telemetry)
-    : exchange_(std::move(exchange)), telemetry_(telemetry), id_(id_of(exchange_->request())) {}
+    : exchange_(std::move(exchange)),
+      telemetry_(telemetry),
+      id_(id_of(exchange_->request())),
+      arrived_(exchange_->request().head_time.value_or(std::chrono::steady_clock::now())) {}
 
 Call::~Call() {
   if (!replied_) fail({503, "the server ends; ask another one", "server_error", "", "not_ready"});
@@ -103,40 +111,44 @@ std::optional<ApiError> Call::reserve(std::size_t bytes) {
   return no_room(bytes, room);
 }
 
-void Call::send(net::HttpResponse response) {
-  if (const auto error = reserve(response.body.size())) {
-    response = to_response(*error);
+void Call::send(net::HttpResponse response, std::string error) {
+  if (const auto no_room = reserve(response.body.size())) {
+    response = to_response(*no_room);
+    error = short_name(*no_room);
     reserve(response.body.size());
   }
   complete(response.headers);
-  log(response.status);
+  if (request().method != "HEAD") response_bytes_ = response.body.size();
+  log(response.status, std::move(error));
   exchange_->reply(std::move(response));
 }
 
-void Call::log(unsigned status) {
+void Call::log(unsigned status, std::string error) {
   replied_ = true;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - arrived_;
-  telemetry_.counter("http.responses_" + std::to_string(status / 100) + "xx").add();
+  count_reply(telemetry_, status);
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> fields{
       {"request_id", id_},      {"method", request().method},      {"path", request().path},
       {"peer", request().peer}, {"status", std::uint64_t{status}}, {"seconds", seconds.count()}};
+  fields.emplace_back("response_bytes", response_bytes_);
+  if (!error.empty()) fields.emplace_back("error", std::move(error));
   if (account_) fields.emplace_back("key_id", account_->name());
   std::move(notes_.begin(), notes_.end(), std::back_inserter(fields));
   telemetry_.emit({"http.request", std::move(fields)});
 }
 
 void Call::reply(const boost::json::value& body, unsigned status) {
-  send({status, "application/json", boost::json::serialize(body) + "\n"});
+  send({status, "application/json", boost::json::serialize(body) + "\n"}, {});
 }
 
 void Call::reply_text(std::string content_type, std::string body) {
-  send({200, std::move(content_type), std::move(body)});
+  send({200, std::move(content_type), std::move(body)}, {});
 }
 
 void Call::fail(const ApiError& error, std::vector<net::HttpHeader> headers) {
   net::HttpResponse response = to_response(error);
   for (net::HttpHeader& header : headers) response.headers.push_back(std::move(header));
-  send(std::move(response));
+  send(std::move(response), short_name(error));
 }
 
 void turn_away(Call& call, const engine::Engine& engine, ApiError error) {
@@ -160,12 +172,14 @@ void Call::begin_events() {
 
 void Call::event(const std::string& id, std::string_view data) {
   std::string text = id.empty() || !sends_ids_ ? "" : "id: " + id + "\n";
-  exchange_->write(text.append("data: ").append(data).append("\n\n"));
+  text.append("data: ").append(data).append("\n\n");
+  response_bytes_ += text.size();
+  exchange_->write(std::move(text));
 }
 
-void Call::end_events() {
+void Call::end_events(unsigned status, std::string error) {
   exchange_->end();
-  log(200);
+  log(status, std::move(error));
 }
 
 }  // namespace tern::serve

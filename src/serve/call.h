@@ -53,7 +53,7 @@ class Call {
   std::optional<ApiError> reserve(std::size_t bytes);
   void reply(const boost::json::value& body, unsigned status = 200);
   void reply_text(std::string content_type, std::string body);
-  void reply(net::HttpResponse response) { send(std::move(response)); }
+  void reply(net::HttpResponse response) { send(std::move(response), {}); }
   void fail(const ApiError& error, std::vector<net::HttpHeader> headers = {});
   // Of the events below: no id but for a client that asks for events by Accept, or for what follows
   // one by Last-Event-ID. Many take each line of an event for its data.
@@ -61,22 +61,27 @@ class Call {
   // Server-sent events (WHATWG HTML, 9.2), with their ids.
   void begin_events();
   void event(const std::string& id, std::string_view data);
-  void end_events();
+  void end_events() { end_events(200, {}); }
+  // They end with it, though 200 was sent: so the log and the counters have them.
+  void end_events(const ApiError& error) { end_events(error.status, short_name(error)); }
 
  private:
-  void send(net::HttpResponse response);
-  void log(unsigned status);
+  void send(net::HttpResponse response, std::string error);
+  void end_events(unsigned status, std::string error);
+  // `error`: its short name, where there is one.
+  void log(unsigned status, std::string error);
   // x-request-id, the limits of the key, and what add_headers() was given.
   void complete(std::vector<net::HttpHeader>& headers) const;
 
   std::shared_ptr<net::Exchange> exchange_;
   telemetry::Telemetry& telemetry_;
   std::string id_;
-  std::chrono::steady_clock::time_point arrived_ = std::chrono::steady_clock::now();
-  std::shared_ptr<Account> account_;  // nothing where there are no keys
+  std::chrono::steady_clock::time_point arrived_;  // its head, before its body
+  std::shared_ptr<Account> account_;               // nothing where there are no keys
   std::vector<net::HttpHeader> headers_;
   bool logs_content_ = false;
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> notes_;
+  std::uint64_t response_bytes_ = 0;  // of the body of the reply
   bool replied_ = false;
   bool plain_events_ = false;
   bool sends_ids_ = true;
@@ -85,6 +90,11 @@ class Call {
 // Tells a client that the engine does not take its request: when to come again where the queue is
 // full, that the server ends where it does, else `error`.
 void turn_away(Call& call, const engine::Engine& engine, ApiError error);
+
+// Counts a reply of that status as one that went well, or as the client's fault or the server's.
+void count_reply(telemetry::Telemetry& telemetry, unsigned status);
+// The client's own, of x-request-id, where it can stand in a header and a log; else a new one.
+std::string id_of(const net::HttpRequest& request);
 
 // Whether `value`, of a header, names `type`, which is in lower case: types have no case, and a
 // parameter may stand behind them (RFC 9110, 8.3.1).

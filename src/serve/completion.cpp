@@ -1,5 +1,6 @@
 #include "serve/completion.h"
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <functional>
@@ -53,9 +54,9 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
       request_(std::move(request)),
       resume_(std::move(resume)),
       choices_(choice_count(), Choice(request_.chat)) {
-  event_.completion = resume_
-                          ? resume_->completion
-                          : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(8) + model_.mark();
+  event_.completion = resume_ ? resume_->completion
+                              : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(8) +
+                                    request_mark(request_, engine.context()) + model_.mark();
   event_.seed = request_.answer.sampling.seed;
   event_.created = request_.created;
   event_.sent = resume_ ? resume_->sent : std::vector<std::uint32_t>(choices_.size(), 0);
@@ -124,16 +125,32 @@ void Completion::note_token(Choice& choice) {
   const auto now = std::chrono::steady_clock::now();
   const std::chrono::duration<double> seconds =
       now - (choice.tokens == 0 ? call_->arrived() : choice.last_token);
+  if (!std::exchange(has_token_, true)) call_->note("first_token_seconds", seconds.count());
   (choice.tokens == 0 ? latency_.first_token : latency_.between_tokens).observe(seconds.count());
   choice.last_token = now;
   ++choice.tokens;
   call_->charge_generated(1);
 }
 
+// Of the choices that have ended, each that there is once: "stop,length".
+std::string Completion::finish_reasons() const {
+  std::string reasons;
+  for (const std::string_view reason : {"stop", "length", "cancelled", "deadline"}) {
+    const bool found = std::any_of(choices_.begin(), choices_.end(), [&](const Choice& choice) {
+      return choice.end && finish_reason(*choice.end) == reason;
+    });
+    if (found) reasons.append(reasons.empty() ? "" : ",").append(reason);
+  }
+  return reasons;
+}
+
 // For the log: how much it was and, where the operator asked for it, what.
 void Completion::note_answer() {
   call_->note("prompt_tokens", prompt_tokens());
   call_->note("generated_tokens", generated_tokens());
+  if (std::string reasons = finish_reasons(); !reasons.empty()) {
+    call_->note("finish_reason", std::move(reasons));
+  }
   if (!call_->logs_content()) return;
   json::array answers;
   for (std::size_t i = 0; i < choices_.size(); ++i) {
@@ -157,7 +174,7 @@ void Completion::fail(const ApiError& error) {
   // Who goes on after an event has seen the first one.
   const std::string id = begun_ || resume_ ? event_.to_string() : "";
   call_->event(id, json::serialize(to_json(error)));
-  call_->end_events();
+  call_->end_events(error);
 }
 
 json::object Completion::envelope(bool chunk) const {
@@ -168,7 +185,7 @@ json::object Completion::envelope(bool chunk) const {
           {"object", object},
           {"created", request_.created},
           {"model", model_.id},
-          {"system_fingerprint", model_.fingerprint},
+          {"system_fingerprint", model_.fingerprint_of(request_.chat)},
           {"seed", event_.seed}};
 }
 
@@ -242,6 +259,16 @@ void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piec
 // Than has been computed here.
 bool Completion::has_seen_more(std::size_t index) const {
   return event_.sent[index] > choices_[index].events;
+}
+
+// Than all of an answer is: no server has sent that, and what was seen is not this answer.
+bool Completion::has_seen_too_much() const {
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    const auto end = choices_[i].end;
+    const bool is_all = end != EndReason::kDeadline && end != EndReason::kCancelled;
+    if (is_all && has_seen_more(i)) return true;
+  }
+  return false;
 }
 
 // Counts an event of the choice, and says whether the client has not seen it.
@@ -327,8 +354,13 @@ std::string Completion::whole_body() {
 }
 
 void Completion::finish() {
+  if (has_seen_too_much()) {
+    return fail({400, "Last-Event-ID: expected the id of an event of this answer, which has fewer",
+                 "invalid_request_error", "Last-Event-ID"});
+  }
   over_ = true;
   note_answer();
+  const bool left = call_->gone().stop_requested();
   if (request_.stream) {
     if (request_.include_usage) {
       json::object chunk = envelope(true);
@@ -337,12 +369,9 @@ void Completion::finish() {
       call_->event(event_.to_string(), json::serialize(chunk));
     }
     call_->event(event_.to_string(), "[DONE]");
-    return call_->end_events();
+    return left ? call_->end_events(client_left()) : call_->end_events();
   }
-  if (call_->gone().stop_requested()) {
-    return call_->fail({499, "the client closed the connection before the answer was there",
-                        "invalid_request_error", "", "client_closed_request"});
-  }
+  if (left) return call_->fail(client_left());
   call_->reply_text("application/json", whole_body());
 }
 

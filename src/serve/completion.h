@@ -60,6 +60,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   Result<void> submit(std::size_t index);
   void take(std::size_t index, const engine::Update& update);
   void note_token(Choice& choice);
+  std::string finish_reasons() const;
   void note_answer();
   // Of the next token of an echoed prompt; the first has none.
   void keep_echoed(std::size_t index, std::span<const engine::TokenLogprob> found);
@@ -67,6 +68,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   void send_first();
   void send_piece(std::size_t index, const engine::Answer::Piece& piece);
   bool has_seen_more(std::size_t index) const;
+  bool has_seen_too_much() const;
   bool is_new(std::size_t index);
   void finish();
   // `so_far`: the usage, for clients that want it in each event.
@@ -100,6 +102,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   std::size_t ended_ = 0;
   std::size_t kept_bytes_ = 0;  // of the reply, where the answer is sent whole
   bool begun_ = false;          // a piece has come
+  bool has_token_ = false;      // of any choice
   bool over_ = false;           // the reply is complete
 };
 

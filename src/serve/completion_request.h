@@ -58,6 +58,13 @@ struct CompletionDefaults {
   std::int64_t created = 0;                 // what a template takes for now, since the epoch
 };
 
+// What ids of completions have before the model's mark: of all that decides the answer, so that
+// nobody goes on with another one. `context`: the most tokens of a request.
+std::string request_mark(const CompletionRequest& request, std::uint32_t context);
+// Why the answer to `request` cannot go on behind `id`; nothing where it can.
+std::optional<ApiError> cannot_go_on(const EventId& id, const CompletionRequest& request,
+                                     const ServedModel& model, std::uint32_t context);
+
 std::variant<CompletionRequest, ApiError> read_chat_request(const boost::json::object& body,
                                                             const ServedModel& model,
                                                             const CompletionDefaults& defaults);

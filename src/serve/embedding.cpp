@@ -120,8 +120,7 @@ void Embedding::take(std::size_t index, const engine::Update& update) {
   if (update.failed) return fail(api_error(*update.failed));
   if (update.piece.end != EndReason::kPooled) {  // cancelled, as nothing else ends it
     if (!call_->gone().stop_requested()) return fail(draining());
-    return fail({499, "the client closed the connection before the vectors were there",
-                 "invalid_request_error", "", "client_closed_request"});
+    return fail(client_left());
   }
   const std::span wanted = std::span(update.pooled).first(request_.dimensions);
   vectors_[index].assign(wanted.begin(), wanted.end());

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <charconv>
+#include <type_traits>
 
+#include "core/sha256.h"
 #include "serve/completion_request.h"
 
 namespace tern::serve {
@@ -15,7 +17,86 @@ bool read_number(std::string_view text, T& number) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
+// Values one behind the other, each of which is read in one way.
+class Bytes {
+ public:
+  template <typename T>
+  requires std::is_arithmetic_v<T>
+  void add(T value) {
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);  // little-endian
+  }
+  void add(std::string_view text) {
+    add(std::uint64_t{text.size()});
+    bytes_ += text;
+  }
+  void add(std::optional<std::uint32_t> value) {
+    add(value.has_value());
+    add(value.value_or(0));
+  }
+  const std::string& all() const { return bytes_; }
+
+ private:
+  std::string bytes_;
+};
+
+void add_sampling(Bytes& bytes, const engine::SamplingOptions& sampling) {
+  bytes.add(sampling.temperature);
+  bytes.add(sampling.top_k);
+  bytes.add(sampling.top_p);
+  bytes.add(sampling.min_p);
+  bytes.add(sampling.repeat_penalty);
+  bytes.add(sampling.repeat_last_n);
+  bytes.add(sampling.presence_penalty);
+  bytes.add(sampling.frequency_penalty);
+  bytes.add(std::uint64_t{sampling.bias.size()});
+  for (const engine::TokenBias& bias : sampling.bias) {
+    bytes.add(bias.token);
+    bytes.add(bias.logit);
+  }
+  bytes.add(sampling.seed);
+}
+
+ApiError wrong_id(const std::string& message) {
+  return {400, "Last-Event-ID: " + message, "invalid_request_error", "Last-Event-ID"};
+}
+
 }  // namespace
+
+std::string request_mark(const CompletionRequest& request, std::uint32_t context) {
+  Bytes bytes;
+  bytes.add(request.chat);
+  bytes.add(std::uint64_t{request.prompts.size()});
+  for (const auto& prompt : request.prompts) {
+    bytes.add(std::uint64_t{prompt.size()});
+    for (const text::TokenId token : prompt) bytes.add(token);
+  }
+  for (const std::string& echo : request.echoes) bytes.add(std::string_view(echo));
+  bytes.add(request.choices);
+  bytes.add(request.prompt_logprobs);
+  const engine::AnswerOptions& answer = request.answer;
+  add_sampling(bytes, answer.sampling);
+  bytes.add(std::uint64_t{answer.stops.size()});
+  for (const std::string& stop : answer.stops) bytes.add(std::string_view(stop));
+  bytes.add(answer.ignore_end);
+  bytes.add(answer.logprobs);
+  bytes.add(answer.max_tokens);
+  if (!answer.max_tokens) bytes.add(context);  // where it ends
+  return sha256_of(bytes.all()).substr(0, 8);
+}
+
+std::optional<ApiError> cannot_go_on(const EventId& id, const CompletionRequest& request,
+                                     const ServedModel& model, std::uint32_t context) {
+  if (!request.stream) return wrong_id("expected \"stream\": true beside it, found it not");
+  if (!id.completion.ends_with(model.mark())) {
+    return wrong_id("another model, version, type of keys or chat template began this answer");
+  }
+  const bool same = id.completion.ends_with(request_mark(request, context) + model.mark()) &&
+                    id.sent.size() == request.prompts.size() * request.choices;
+  if (same) return std::nullopt;
+  return wrong_id(
+      "expected the same request as before: another prompt, another option or other limits of the "
+      "server (max-tokens, ctx-size) began this answer");
+}
 
 // "chatcmpl-0123abcd.SEED.TIME.COUNT-COUNT"
 std::string EventId::to_string() const {

@@ -1,5 +1,6 @@
 #include "serve/gate.h"
 
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -29,17 +30,23 @@ bool admit(Call& call, const KeyRing& keys, bool counts) {
 
 net::HttpResponse refusal(const net::HttpError& error, const net::HttpRequest& request,
                           telemetry::Telemetry& telemetry) {
-  const std::string id = "req-" + random_hex(12);
-  net::HttpResponse response = to_response(api_error(error));
+  using std::chrono::steady_clock;
+  const std::string id = id_of(request);
+  const ApiError refused = api_error(error);
+  net::HttpResponse response = to_response(refused);
+  const auto now = steady_clock::now();
+  const std::chrono::duration<double> seconds = now - request.head_time.value_or(now);
   response.headers.push_back({"x-request-id", id});
-  telemetry.counter("http.responses_" + std::to_string(error.status / 100) + "xx").add();
+  count_reply(telemetry, error.status);
   telemetry.emit({"http.request",
                   {{"request_id", id},
                    {"method", request.method},
                    {"path", request.path},
                    {"peer", request.peer},
                    {"status", std::uint64_t{error.status}},
-                   {"seconds", 0.0}}});
+                   {"seconds", seconds.count()},
+                   {"response_bytes", std::uint64_t{response.body.size()}},
+                   {"error", short_name(refused)}}});
   return response;
 }
 

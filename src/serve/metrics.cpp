@@ -13,9 +13,10 @@ constexpr telemetry::Help kCounters[] = {
     {"engine.head_searches",
      "Tokens chosen from the largest logits alone, or from the largest that a draw makes of them."},
     {"engine.prompt_tokens", "Tokens of prompts whose computation began."},
-    {"http.responses_2xx", "Exchanges that were answered as asked."},
-    {"http.responses_4xx", "Exchanges that the client got wrong or came too early with."},
-    {"http.responses_5xx", "Exchanges that the server failed."},
+    {"http.responses_2xx", "Exchanges that were answered as asked, to the end."},
+    {"http.responses_4xx",
+     "Exchanges that the client got wrong, came too early with or left; 501 and 505, too."},
+    {"http.responses_5xx", "Exchanges that the server failed, though a stream had begun."},
     {"log.dropped_lines", "Lines of the log that were not written."},
     {"scheduler.finished", "Requests that ended, failed ones included."},
     {"scheduler.rows", "Tokens computed in steps of the scheduler, of prompts and answers."},
@@ -24,7 +25,7 @@ constexpr telemetry::Help kCounters[] = {
 };
 constexpr telemetry::Help kHistograms[] = {
     {"http.between_tokens_seconds", "Between two tokens of one answer: the inter-token latency."},
-    {"http.first_token_seconds", "From a request's arrival to its first token: TTFT."},
+    {"http.first_token_seconds", "From a request's head to its first token: TTFT."},
     {"scheduler.queue_seconds", "From a request's arrival to its first step."},
 };
 

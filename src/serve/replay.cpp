@@ -19,7 +19,7 @@ namespace {
 
 // ---- The model
 
-// "tern-VERSION-KV-CONTENT"
+// "tern-VERSION-KV-CONTENT"; of a chat ".TEMPLATE" behind it, which stands in a field of its own
 struct Fingerprint {
   std::string program;  // "tern-VERSION"
   std::string kv;
@@ -31,8 +31,9 @@ Fingerprint parts_of(const std::string& fingerprint) {
   if (content == std::string::npos || content == 0) return {fingerprint, {}, {}};
   const std::size_t kv = fingerprint.rfind('-', content - 1);
   if (kv == std::string::npos) return {fingerprint, {}, {}};
+  const std::string last = fingerprint.substr(content + 1);
   return {fingerprint.substr(0, kv), fingerprint.substr(kv + 1, content - kv - 1),
-          fingerprint.substr(content + 1)};
+          last.substr(0, last.find('.'))};
 }
 
 // Why the bits may be others; empty where they must not.

@@ -29,6 +29,11 @@ struct ServedModel {
   std::string fingerprint;       // of what decides the bits: the file and the definition of numbers
   std::size_t longest_text = 0;  // in bytes, that the context may hold
 
+  // What an answer says of its origin: of a chat, its template as well.
+  std::string fingerprint_of(bool chat) const {
+    const bool has_template = chat && !chat_template_sha256.empty();
+    return has_template ? fingerprint + "." + chat_template_sha256.substr(0, 8) : fingerprint;
+  }
   // What ids of completions end with, so that nothing goes on with them that would answer with
   // other bits: another file, version, type of keys or chat template.
   std::string mark() const {

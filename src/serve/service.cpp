@@ -327,7 +327,7 @@ void Service::Impl::note_model(const CallPtr& call, const CompletionRequest& req
   if (!call->logs_content()) return;
   call->note("version", options_.build);
   call->note("model", model_.id);
-  call->note("system_fingerprint", model_.fingerprint);
+  call->note("system_fingerprint", model_.fingerprint_of(request.chat));
   call->note("context", std::uint64_t{engine_.context()});
   call->note("seed", request.answer.sampling.seed);
   call->note("created", static_cast<std::uint64_t>(request.created));
@@ -361,19 +361,9 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
   auto request = read(*body, model_, defaults);
   if (auto* error = std::get_if<ApiError>(&request)) return call->fail(*error);
   auto& good = std::get<CompletionRequest>(request);
-  const bool ours = !resume || resume->completion.ends_with(model_.mark());
-  if (!ours) {
-    return call->fail(
-        {400,
-         "Last-Event-ID: another model, version, type of keys or chat template began this "
-         "answer",
-         "invalid_request_error", "Last-Event-ID"});
-  }
-  const bool fits = !resume || (good.stream && resume->seed == good.answer.sampling.seed &&
-                                resume->sent.size() == good.prompts.size() * good.choices);
-  if (!fits) {
-    return call->fail({400, "Last-Event-ID: expected the same request as before",
-                       "invalid_request_error", "Last-Event-ID"});
+  if (resume) {
+    const auto error = cannot_go_on(*resume, good, model_, engine_.context());
+    if (error) return call->fail(*error);
   }
   note_model(call, good);
   std::make_shared<Completion>(call, model_, engine_, latency_, std::move(good), std::move(resume))

@@ -264,6 +264,8 @@ TEST_F(ReplayTest, WhatElseDecidesTheBitsMustBeTheSame) {
     request.fingerprint = odd;
     expect_none(request, "another model");
   }
+  request.fingerprint = "tern-1.2-f16-0123456789ab.1a2b3c4d";  // of a chat
+  EXPECT_EQ(again(request).outcome, Outcome::kIdentical);
   request = logged();
   request.chat_template = "sha256:00";
   EXPECT_EQ(again(request).outcome, Outcome::kIdentical);  // nothing is known of it here

@@ -109,14 +109,18 @@ TEST_F(StreamsTest, ADeadlineGivesTheTextThatWasHeldBack) {
 // The client has seen more than is computed when the deadline comes again: nothing of it is sent
 // once more, and its place is not lost.
 TEST_F(StreamsTest, ADeadlineBeforeWhatWasSeenSendsNothingAgain) {
-  json::object body{{"prompt", "Once upon a time"}, {"max_tokens", 30}, {"seed", 1},
-                    {"ignore_eos", true},           {"logprobs", 0},    {"stream", true}};
+  json::object body{{"prompt", "Once upon a time"},
+                    {"max_tokens", 30},
+                    {"seed", 1},
+                    {"ignore_eos", true},
+                    {"logprobs", 0}};
+  body["stop"] = whole_text(body) + "\x01";
+  body["stream"] = true;
   auto client = std::make_shared<Asked>("/v1/completions", json::serialize(body));
   service_->handle(client);
   const auto events = read_events(client->wait_for_end());
   ASSERT_EQ(events.size(), 32u);
   body["deadline_ms"] = 1000;
-  body["stop"] = text_of(events) + "\x01";
   client = std::make_shared<Asked>("/v1/completions", json::serialize(body), events[20].id);
   // Shares its steps, and holds them up: before the first, until it is there, and behind the fifth.
   std::atomic<int> updates = 0;

@@ -115,7 +115,12 @@ class LogTest(ServiceTest):
         for event in events:
             self.assertEqual(TELEMETRY.errors(event), [])
         self.assertEqual([event["status"] for event in events[:2]], [400, 400])
+        self.assertEqual([event["error"] for event in events[:2]], ["invalid_json"] * 2)
         self.assertIn(events[2]["choices"][0]["finish_reason"], ("cancelled", "length"))
+        if events[2]["choices"][0]["finish_reason"] == "cancelled":
+            self.assertEqual(events[2]["status"], 499)
+            self.assertEqual(events[2]["error"], "client_closed_request")
+            self.assertEqual(events[2]["finish_reason"], "cancelled")
         self.assertEqual(len(events[2]["choices"][0]["tokens"]), events[2]["generated_tokens"])
         reply = server.ask("POST", "/v1/completions", TALE | {"stream": True})
         last = reply.events()[2][0]
@@ -125,8 +130,10 @@ class LogTest(ServiceTest):
     def test_what_http_itself_refuses_is_in_it(self) -> None:
         server = self.server("--max-body", "1", "--max-head", "1", "--cors-origin", "*")
         page = {"Origin": "https://a.example"}
-        large = server.ask("POST", "/tokenize", {"content": "a" * (1 << 20)}, page)
+        named = page | {"x-request-id": "mine-1"}
+        large = server.ask("POST", "/tokenize", {"content": "a" * (1 << 20)}, named)
         self.assertEqual(large.status, 413)
+        self.assertEqual(large.headers["x-request-id"], "mine-1")
         self.assertEqual(large.headers["access-control-allow-origin"], "https://a.example")
         head = server.ask("GET", "/health", None, {"x": "y" * 1024})
         self.assertEqual(head.status, 431)
@@ -136,8 +143,63 @@ class LogTest(ServiceTest):
             self.assertEqual(event["request_id"], reply.headers["x-request-id"])
             self.assertEqual(event["status"], reply.status)
             self.assertRegex(event["peer"], r"\A127\.0\.0\.1:\d+\Z")
+            self.assertEqual(event["response_bytes"], len(reply.body))
+        self.assertEqual(
+            [e["error"] for e in events], ["request_too_large", "invalid_request_error"]
+        )
         self.assertEqual((events[0]["method"], events[0]["path"]), ("POST", "/tokenize"))
         self.assertEqual((events[1]["method"], events[1]["path"]), ("", ""))
+
+    def test_lines_say_how_it_went(self) -> None:
+        server = self.server()
+        whole = server.ask("POST", "/v1/completions", TALE)
+        events = server.ask("POST", "/v1/completions", TALE | {"stream": True, "deadline_ms": 1})
+        server.ask("GET", "/nowhere")
+        server.ask("HEAD", "/health")
+        with socket.create_connection(("127.0.0.1", server.port), SECONDS) as client:
+            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            self.assertIn(b" 505 ", client.recv(100))
+        lines = server.logged(5)
+        for line in lines:
+            self.assertEqual(TELEMETRY.errors(line), [])
+        good, late, nowhere, head, newer = lines
+        self.assertEqual(
+            (good["finish_reason"], good["response_bytes"]), ("length", len(whole.body))
+        )
+        self.assertGreater(good["first_token_seconds"], 0)
+        self.assertGreater(good["seconds"], good["first_token_seconds"])
+        self.assertEqual((late["finish_reason"], late["status"]), ("deadline", 200))
+        self.assertEqual(late["response_bytes"], len(events.body))
+        self.assertEqual((nowhere["error"], nowhere["status"]), ("not_found", 404))
+        self.assertEqual(head["response_bytes"], 0)
+        self.assertEqual((newer["status"], newer["error"]), (505, "invalid_request_error"))
+        for line in (good, late, head):
+            self.assertNotIn("error", line)
+        self.assertEqual(server.metric("tern_http_responses_4xx_total"), 2)
+        self.assertEqual(server.metric("tern_http_responses_5xx_total"), 0)
+
+    def test_its_time_begins_with_the_head(self) -> None:
+        server = self.server()
+        head = b"POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), SECONDS) as client:
+            client.sendall(head)
+            time.sleep(0.5)
+            client.sendall(b"{}")
+            self.assertIn(b" 400 ", client.recv(100))
+        self.assertGreaterEqual(server.logged()[0]["seconds"], 0.5)
+
+    def test_a_stream_that_fails_is_no_success(self) -> None:
+        server = self.server("--drain", "0", "--parallel", "8")
+        slow = TALE | {"max_tokens": 500, "ignore_eos": True, "stream": True, "n": 8}
+        lines = server.stream("/v1/completions", slow)
+        next(lines)
+        server.process.send_signal(signal.SIGTERM)
+        rest = b"".join(lines)
+        server.end()
+        line = server.logged()[0]
+        self.assertEqual(TELEMETRY.errors(line), [])
+        if b'"finish_reason":"length"' not in rest:  # unless it was quicker
+            self.assertEqual((line["status"], line["error"]), (503, "not_ready"))
 
     def test_what_a_client_makes_up_fits_the_schema_too(self) -> None:
         server = self.server("--max-head", "58")

@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import json
+import tempfile
 import threading
 import time
 import unittest
+from pathlib import Path
 from typing import Any
 
 from server import SECONDS, Server, ServeTest
@@ -164,6 +166,73 @@ class StreamsTest(ServeTest):
             reply = self.server.ask("POST", "/v1/completions", TALE, {"Last-Event-ID": last})
             self.assertEqual(reply.status, 400, last)
             self.assertIn("Last-Event-ID", reply.json()["error"]["message"])
+
+    def test_nothing_goes_on_as_another_answer(self) -> None:
+        last = self.post("/v1/completions", TALE).events()[2][0]
+        for other in (
+            {"prompt": "The king"},
+            {"temperature": 0.5},
+            {"seed": 12},
+            {"n": 2},
+            {"stop": "x"},
+            {"echo": True},
+            {"logprobs": 0},
+            {"max_tokens": 29},
+            {"ignore_eos": True},
+            {"logit_bias": {"5": 1}},
+            {"max_tokens": None},
+        ):
+            with self.subTest(other=other):
+                reply = self.post("/v1/completions", TALE | other, 400, Last_Event_ID=last)
+                self.assertIn("same request", reply.json()["error"]["message"])
+        whole = self.post("/v1/completions", TALE | {"stream": False}, 400, Last_Event_ID=last)
+        self.assertIn('"stream": true', whole.json()["error"]["message"])
+        for same in ({"user": "a"}, {"deadline_ms": 100000}, {"temperature": None}):
+            self.post("/v1/completions", TALE | same, Last_Event_ID=last)
+
+    def test_more_than_there_is_has_not_been_seen(self) -> None:
+        last = self.post("/v1/completions", TALE).events()[-1][0]
+        again = self.post("/v1/completions", TALE, Last_Event_ID=last).events()
+        self.assertEqual([data for _, data in again], ["[DONE]"])
+        seen, count = last.rsplit(".", 1)
+        more = f"{seen}.{int(count) + 1}"
+        again = self.post("/v1/completions", TALE, Last_Event_ID=more).events()
+        self.assertEqual(len(again), 1)
+        self.assertIn("Last-Event-ID", json.loads(again[0][1])["error"]["message"])
+
+    def test_another_template_is_another_fingerprint(self) -> None:
+        plain = Server("--chat-template", "plain")
+        self.addCleanup(plain.close)
+        for path, body, same in (
+            ("/v1/completions", TALE, True),
+            ("/v1/chat/completions", CHAT, False),
+        ):
+            found = {
+                server.ask("POST", path, body).chunks()[0]["system_fingerprint"]
+                for server in (self.server, plain)
+            }
+            self.assertEqual(len(found) == 1, same, found)
+
+    def test_no_limits_cut_what_others_began(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            settings = Path(folder) / "tern.toml"
+            settings.write_text("max-tokens = 40\n", encoding="utf-8")
+            server = Server("--config", str(settings))
+            self.addCleanup(server.close)
+            body = CHAT | {"max_tokens": None, "ignore_eos": True, "seed": 3}
+            path = "/v1/chat/completions"
+            last = server.ask("POST", path, body).events()[20][0]
+            settings.write_text("max-tokens = 8\n", encoding="utf-8")
+            server.hang_up()
+            reply = server.ask("POST", path, body, {"Last-Event-ID": last})
+            self.assertEqual(reply.status, 400, reply.body)
+            self.assertIn("limits", reply.json()["error"]["message"])
+        small = Server("--ctx-size", "100")
+        self.addCleanup(small.close)
+        for own, status in ({"max_tokens": 20}, 200), ({"max_tokens": None}, 400):
+            last = self.post(path, body | own).events()[9][0]
+            reply = small.ask("POST", path, body | own, {"Last-Event-ID": last})
+            self.assertEqual(reply.status, status, reply.body)
 
     def test_no_server_goes_on_with_what_another_began(self) -> None:
         last = self.post("/v1/completions", TALE).events()[2][0]
