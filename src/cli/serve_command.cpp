@@ -63,7 +63,7 @@ Command add_serve_command(CLI::App& tern) {
   parser
       ->add_flag("--check", asked->check,
                  "Check settings, keys, certificates, log and chat template, and end: before\n"
-                 "start or a reload")
+                 "a start or a reload")
       ->configurable(false);
   parser
       ->add_option("--make-key", asked->make_key,
