@@ -37,6 +37,9 @@ struct HttpResponse {
   std::string content_type = "application/json";
   std::string body;
   std::vector<HttpHeader> headers = {};  // beside Content-Type, Content-Length, Connection and Date
+  // Of a reply in parts: sent whenever nothing else was for `HttpServerOptions::pause_time`,
+  // between two parts, so that nobody on the way takes the connection for dead.
+  std::string pause = {};
 };
 
 // Why a request is refused before anybody looks at what it asks for.

@@ -354,7 +354,10 @@ awaitable<HttpServer::Impl::Sent> HttpServer::Impl::send(Connection& connection,
     if (taken.overflowed) co_return Sent::kNotAll;
     if (!co_await write(connection.stream, taken.bytes)) co_return Sent::kNotAll;
     if (taken.ended) co_return taken.close ? Sent::kAll : Sent::kAllAndKeep;
-    if (taken.bytes.empty()) co_await wake.async_wait(kTuple);
+    if (!taken.bytes.empty()) continue;
+    wake.expires_after(options_.pause_time);
+    const auto [woken] = co_await wake.async_wait(kTuple);
+    if (!woken) connection.outbox->fill_pause();
   }
 }
 

@@ -69,6 +69,7 @@ struct HttpServerOptions {
   std::chrono::milliseconds body_time{30'000};   // for its body, and for what is refused of it
   std::chrono::milliseconds idle_time{75'000};   // between requests of a connection
   std::chrono::milliseconds write_time{30'000};  // for a client to read on
+  std::chrono::milliseconds pause_time{15'000};  // of a reply in parts: see HttpResponse::pause
   std::size_t least_rate = 16384;                // bytes a second that buy it more of that, and
                                                  // time to send on what was refused
   // The reply to what is refused before the handler sees it; of the request there is its peer and,

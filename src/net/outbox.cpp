@@ -47,6 +47,7 @@ void Outbox::begin(const HttpResponse& head) {
   if (begun_) return;
   begun_ = true;
   bodyless_ = !shape_.with_body || is_bodyless(head.status);
+  pause_ = head.pause;
   close_ |= !shape_.chunks;
   const bool chunked = shape_.chunks && !is_bodyless(head.status);
   bytes_ = format_head(head, {.length = std::nullopt, .chunked = chunked, .close = close_},
@@ -80,6 +81,12 @@ void Outbox::drop() {
 void Outbox::close_after() {
   const std::lock_guard lock(mutex_);
   close_ = true;
+}
+
+void Outbox::fill_pause() {
+  const std::lock_guard lock(mutex_);
+  if (!begun_ || ended_ || bodyless_ || pause_.empty()) return;
+  add(shape_.chunks ? format_chunk(pause_) : pause_);
 }
 
 void Outbox::disconnect() {

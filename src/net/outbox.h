@@ -39,6 +39,8 @@ class Outbox {
   void close_after();
   // The client is gone or will send no more.
   void client_left() { gone_.request_stop(); }
+  // Nothing was sent for a while: what the head said is sent then, if it did.
+  void fill_pause();
   // Nothing is sent any more; `wake` is not called again once this has returned.
   void disconnect();
 
@@ -60,6 +62,7 @@ class Outbox {
   MemoryShare share_;  // of a long reply
   Wake wake_;
   std::string bytes_;
+  std::string pause_;  // as the head had it
   bool begun_ = false;
   bool bodyless_ = false;
   bool ended_ = false;

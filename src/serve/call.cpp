@@ -167,6 +167,8 @@ void Call::begin_events() {
   // nginx would hold events back until a page of 4 or 8 KiB is full.
   head.headers.push_back({"X-Accel-Buffering", "no"});
   complete(head.headers);
+  // A comment, which programs that know no ids do not know either.
+  if (sends_ids_) head.pause = ":\n\n";
   exchange_->begin(std::move(head));
 }
 

@@ -17,9 +17,10 @@ TEST(HttpMessage, HeadsSayWhatFollows) {
   EXPECT_EQ(format_head({404, "text/plain", "", {{"A", "b\r\nc\x7f"}}}, {.length = 7}, date),
             "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
             "Content-Type: text/plain\r\nA: bc\r\nContent-Length: 7\r\n\r\n");
-  EXPECT_EQ(format_head({499, "", ""}, {.chunked = true, .close = true}, date),
-            "HTTP/1.1 499 Client Closed Request\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-            "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(
+      format_head({499, "", ""}, {.length = std::nullopt, .chunked = true, .close = true}, date),
+      "HTTP/1.1 499 Client Closed Request\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+      "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
   EXPECT_EQ(format_chunk("0123456789abcdefg"), "11\r\n0123456789abcdefg\r\n");
 }
 

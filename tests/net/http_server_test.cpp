@@ -132,6 +132,36 @@ TEST_F(HttpServerTest, EndsAStreamToAnOldClientWithTheConnection) {
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nhello, world");
 }
 
+// Between parts alone, and only as the head says.
+TEST_F(HttpServerTest, FillsThePausesOfAStream) {
+  HttpServerOptions options;
+  options.pause_time = milliseconds(20);
+  start(shelf_.handler(), options);
+  for (const bool chunks : {true, false}) {
+    Client client = connect();
+    client.send(chunks ? get("/", "Connection: close\r\n") : "GET / HTTP/1.0\r\n\r\n");
+    const auto exchange = shelf_.take();
+    std::this_thread::sleep_for(milliseconds(60));  // nothing before the head
+    HttpResponse head = text("");
+    head.pause = ":\n\n";
+    exchange->begin(head);
+    EXPECT_THAT(client.read_until("\r\n\r\n"), StartsWith("HTTP/1.1 200 OK\r\n"));
+    const std::string pause = chunks ? "3\r\n:\n\n\r\n" : ":\n\n";
+    EXPECT_EQ(client.read_until(pause), pause);
+    EXPECT_EQ(client.read_until(pause), pause);
+    exchange->write("part");
+    exchange->end();
+    EXPECT_THAT(client.read_all(), EndsWith(chunks ? "4\r\npart\r\n0\r\n\r\n" : "part"));
+  }
+  Client quiet = connect();
+  quiet.send(get("/", "Connection: close\r\n"));
+  const auto exchange = shelf_.take();
+  exchange->begin(text(""));
+  std::this_thread::sleep_for(milliseconds(60));
+  exchange->end();
+  EXPECT_THAT(quiet.read_all(), EndsWith("\r\n\r\n0\r\n\r\n"));
+}
+
 TEST_F(HttpServerTest, OnlyTheFirstReplyCounts) {
   start([](const auto& exchange) {
     exchange->write("nothing has begun");
