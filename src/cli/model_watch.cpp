@@ -6,18 +6,16 @@
 #include <cerrno>
 #include <optional>
 
+#include "core/file_identity.h"
+
 namespace tern::cli {
 namespace {
 
 // Of what was opened, not of its path: a file that is renamed over it leaves it as it is.
-std::optional<FileIdentity> identity_of(const FileDescriptor& file) {
+std::optional<FileIdentity> look_at(const FileDescriptor& file) {
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) return std::nullopt;
-  const auto nanoseconds = [](const timespec& time) {
-    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-  };
-  return FileIdentity{info.st_ino, static_cast<std::uint64_t>(info.st_size),
-                      nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+  return identity_of(info);
 }
 
 }  // namespace
@@ -29,7 +27,7 @@ Result<ModelWatch> ModelWatch::open(const std::string& path) {
   watch.file_ =
       FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // NOLINT: variadic
   if (!watch.file_.is_open()) return io_error(path, "cannot open the file", errno);
-  const auto now = identity_of(watch.file_);
+  const auto now = look_at(watch.file_);
   if (!now) return io_error(path, "cannot look at the file", errno);
   watch.then_ = *now;
   return watch;
@@ -38,7 +36,7 @@ Result<ModelWatch> ModelWatch::open(const std::string& path) {
 // Its time of change as an inode says nothing: that moves with its names and owners, too.
 Result<void> ModelWatch::look() const {
   if (path_.empty()) return {};
-  const auto now = identity_of(file_);
+  const auto now = look_at(file_);
   if (now && now->size == then_.size && now->modified == then_.modified) return {};
   return Error{ErrorCode::kIo,
                "the model file was changed while it was in use, and answers from it may be wrong: "

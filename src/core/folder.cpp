@@ -9,24 +9,20 @@
 #include <utility>
 
 #include "core/file_descriptor.h"
-#include "core/mapped_file.h"
+#include "core/file_identity.h"
 
 namespace tern {
 namespace {
 
 namespace fs = std::filesystem;
 
-Result<FileIdentity> identity_of(int fd, const fs::path& path) {
+Result<FileIdentity> identity_of_file(int fd, const fs::path& path) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) return io_error(path, "cannot ask for its size", errno);
   if (!S_ISREG(status.st_mode)) {
     return Error{ErrorCode::kIo, "expected a regular file", path.string()};
   }
-  const auto nanoseconds = [](const timespec& time) {
-    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-  };
-  return FileIdentity{status.st_ino, static_cast<std::uint64_t>(status.st_size),
-                      nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
+  return identity_of(status);
 }
 
 class LocalFile final : public FileSource {
@@ -47,7 +43,7 @@ class LocalFile final : public FileSource {
   }
   Result<void> prepare(std::uint64_t, std::uint64_t) const override { return {}; }
   Result<void> check_unchanged() const override {
-    TERN_ASSIGN(const FileIdentity now, identity_of(fd_.get(), path_));
+    TERN_ASSIGN(const FileIdentity now, identity_of_file(fd_.get(), path_));
     if (now.size == identity_.size && now.modified == identity_.modified &&
         now.changed == identity_.changed) {
       return {};
@@ -118,7 +114,7 @@ Result<std::unique_ptr<Folder>> open_folder(const fs::path& path) {
 Result<std::unique_ptr<FileSource>> open_file_source(const fs::path& path) {
   FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.is_open()) return io_error(path, "cannot open", errno);
-  TERN_ASSIGN(const FileIdentity identity, identity_of(fd.get(), path));
+  TERN_ASSIGN(const FileIdentity identity, identity_of_file(fd.get(), path));
   return std::unique_ptr<FileSource>(std::make_unique<LocalFile>(path, std::move(fd), identity));
 }
 

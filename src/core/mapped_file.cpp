@@ -9,15 +9,9 @@
 #include <utility>
 
 #include "core/file_descriptor.h"
+#include "core/file_identity.h"
 
 namespace tern {
-namespace {
-
-std::int64_t nanoseconds(const timespec& time) {
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-}  // namespace
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -32,9 +26,7 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   const auto size = static_cast<std::size_t>(info.st_size);
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (address == MAP_FAILED) return io_error(path, "cannot map the file into memory", errno);
-  const FileIdentity identity{info.st_ino, static_cast<std::uint64_t>(info.st_size),
-                              nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
-  return MappedFile(std::span(static_cast<const std::byte*>(address), size), identity);
+  return MappedFile(std::span(static_cast<const std::byte*>(address), size), identity_of(info));
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
