@@ -160,13 +160,15 @@ struct KernelTable {
   Packing packing;                  // that ternary_linear reads fastest on most CPUs, and
   ReadPattern read;                 // in which pattern
   std::uint32_t tile_tokens = 0;    // from how many tokens on it takes tile registers; 0: has none
+  std::uint32_t lut_tokens = 0;     // from how many on look-up tables, in blocks; 0: has none
 
   // y[t*y_stride + r] = f32(acc) * (scale * d[t]) for rows [0, rows) of `w`.
   void (*ternary_linear)(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,
                          std::size_t tokens, float* y, std::size_t y_stride);
 
   // Runs the instructions by which ternary_linear multiplies and accumulates, `steps` times on
-  // registers alone, and returns the multiply-accumulates done: the ceiling of this tier.
+  // registers alone, and returns the multiply-accumulates done: the ceiling of this tier, which
+  // look-up tables may pass.
   std::uint64_t (*multiply_accumulate_loop)(std::uint64_t steps);
 
   // Runs the fused multiply-adds of floats, `steps` times on registers alone, and returns how many

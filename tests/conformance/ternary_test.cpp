@@ -46,6 +46,42 @@ TEST_P(TernaryTier, TernaryLinear) {
   }
 }
 
+// Blocks of look-up tables, where the tier has them: whole and broken ones, tokens left over, more
+// rows than a block takes in one range, and rows that fill no vector.
+TEST_P(TernaryTier, TernaryLinearOfManyTokens) {
+  struct Sizes {
+    std::size_t rows, columns, tokens;
+  };
+  for (const Sizes& size : {Sizes{29, 100, 27},
+                            {29, 100, 28},
+                            {29, 100, 31},
+                            {29, 100, 32},
+                            {29, 100, 33},
+                            {16, 16, 59},
+                            {9, 17, 60},
+                            {33, 1, 63},
+                            {150, 272, 64},
+                            {150, 272, 65},
+                            {80, 2560, 96},
+                            {2048, 20, 32},
+                            {2049, 33, 30},
+                            {4113, 16, 32}}) {
+    for (const Packing packing : packings()) {
+      const Weights w = random_weights(size.rows, size.columns, packing,
+                                       static_cast<std::uint32_t>(size.columns + size.rows));
+      const Activations x =
+          quantized(scalar(), normals(size.tokens * size.columns, 9), size.columns);
+      const std::size_t y_stride = size.rows + 3;
+      std::vector<float> expected(size.tokens * y_stride, -7.0f);
+      std::vector<float> found = expected;
+      scalar().ternary_linear(w.tiles, size.rows, x.rows, size.tokens, expected.data(), y_stride);
+      tier().ternary_linear(w.tiles, size.rows, x.rows, size.tokens, found.data(), y_stride);
+      ASSERT_TRUE(same_bits(expected, found))
+          << size.columns << " x " << size.rows << " x " << size.tokens;
+    }
+  }
+}
+
 // More threads than there may be cores, each with numbers of its own: whoever interrupts a product,
 // its registers come back as they were.
 TEST_P(TernaryTier, TernaryLinearOnThreadsThatInterruptEachOther) {
@@ -209,11 +245,46 @@ TEST_P(TernaryTier, TernaryLinearDoesNotOverflow) {
         Weights w = random_weights(rows, columns, packing, 1, code);
         w.tiles.scale = 1.0f;
         for (const std::int8_t q : {std::int8_t{127}, std::int8_t{-127}}) {
-          for (const std::size_t tokens : {1u, 5u}) {
+          for (const std::size_t tokens : {1u, 5u, 32u}) {
             const std::vector<float> y = constant_rows(tier(), w, rows, columns, q, tokens);
             for (const float v : y) {
               ASSERT_EQ(v, static_cast<float>((code - 1) * q * static_cast<int>(columns)));
             }
+          }
+        }
+      }
+    }
+  }
+}
+
+// Sums of 16 bits hold magnitudes below 2^15, whichever token and column they come to it with.
+TEST_P(TernaryTier, TernaryLinearDoesNotOverflowBetweenTiles) {
+  constexpr std::size_t kRows = 16, kTokens = 32, kFull = 256;  // columns of 127: 32512 in all
+  for (const int rest : {254, 255, 256, 257}) {
+    const std::size_t columns = kFull + 32;
+    const std::size_t stride = padded_columns(columns);
+    for (const std::size_t token : {0u, 15u, 16u, 31u}) {
+      std::vector<std::int8_t> values(kTokens * stride, 0);
+      std::int8_t* x = &values[token * stride];
+      std::fill_n(x, kFull, std::int8_t{127});
+      for (int i = 0; i < 4; ++i) x[kFull + 3 + i] = static_cast<std::int8_t>(rest / 4);
+      x[kFull + 9] = static_cast<std::int8_t>(rest % 4);
+      const int sum = 127 * static_cast<int>(kFull) + rest;
+      const std::vector<float> ones(kTokens, 1.0f);
+      std::vector<std::int32_t> sums(kTokens, 0);
+      for (const int sign : {1, -1}) {
+        sums[token] = sign * sum;
+        if (sign < 0)
+          for (std::int8_t& v : values) v = static_cast<std::int8_t>(-v);
+        const QuantizedRows rows{values.data(), stride, ones.data(), sums.data()};
+        for (const int code : {0, 2}) {
+          Weights w = random_weights(kRows, columns, Packing::kTwoBits, 1, code);
+          w.tiles.scale = 1.0f;
+          std::vector<float> y(kTokens * kRows);
+          tier().ternary_linear(w.tiles, kRows, rows, kTokens, y.data(), kRows);
+          for (std::size_t t = 0; t < kTokens; ++t) {
+            const int expected = t == token ? sign * (code - 1) * sum : 0;
+            ASSERT_EQ(y[t * kRows + 5], static_cast<float>(expected)) << rest << ", token " << t;
           }
         }
       }

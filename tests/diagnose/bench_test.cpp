@@ -373,6 +373,27 @@ TEST_F(Bench, ADisturbedMachineIsAnError) {
   EXPECT_EQ(outcome.error().context, "prefill");
 }
 
+// A ceiling that says too little is none, unless products are looked up and not multiplied.
+TEST_F(Bench, LookUpTablesMayPassTheMultiplyAccumulates) {
+  kernels::KernelTable tier = kernels::scalar_table();
+  tier.multiply_accumulate_loop = [](std::uint64_t steps) {
+    return kernels::scalar_table().multiply_accumulate_loop(steps) / steps;
+  };
+  const std::array<const kernels::KernelTable*, 1> tiers{&tier};
+  options_.tier = &tier;
+  options_.tiers = tiers;
+  options_.batches = {2};
+  const auto above = bench(options_);
+  ASSERT_FALSE(above.ok());
+  EXPECT_EQ(above.error().code, ErrorCode::kNumeric);
+  EXPECT_EQ(above.error().context, "prefill");
+  tier.lut_tokens = 4;
+  const auto outcome = measured();
+  ASSERT_TRUE(outcome.ok()) << outcome.error().message;
+  EXPECT_GT((*outcome)->prefills[0].rate.share, 1.0);
+  EXPECT_GT((*outcome)->batches[0].rate.share, 1.0);
+}
+
 TEST(Share, OfDecodeIsTheMedianOfItsTurns) {
   const std::vector<DecodeTurn> turns{{3.0, 40.0}, {2.0, 20.0}, {1.0, 5.0}};
   EXPECT_DOUBLE_EQ(*decode_share(turns, 5.0), 0.5);

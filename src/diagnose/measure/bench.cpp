@@ -333,6 +333,12 @@ class Bench {
     return {};
   }
 
+  // Look-up tables may pass what multiply-accumulates give at most.
+  Result<double> share_of_macs(std::string_view what, double rate, double ceiling) const {
+    if (options_.tier->lut_tokens != 0) return rate / ceiling;
+    return share_of(what, rate, ceiling);
+  }
+
   Result<void> fill_shares() {
     const Ceilings& ceilings = report_.ceilings;
     const auto own = std::find_if(ceilings.macs.begin(), ceilings.macs.end(),
@@ -341,14 +347,14 @@ class Bench {
     const auto macs = static_cast<double>(report_.macs_per_token);
     for (auto& [tokens, rate] : report_.prefills) {
       const double done = rate.tokens_per_second.value.median * macs;
-      TERN_ASSIGN(rate.share, share_of("prefill", done, macs_per_second));
+      TERN_ASSIGN(rate.share, share_of_macs("prefill", done, macs_per_second));
     }
     for (auto& [sequences, rate] : report_.batches) {
       const double read =
           static_cast<double>(report_.bytes_per_token) / ceilings.read().bytes_per_second;
       const double least = std::max(read, sequences * macs / macs_per_second);
       TERN_ASSIGN(rate.share,
-                  share_of("batch", rate.tokens_per_second.value.median, sequences / least));
+                  share_of_macs("batch", rate.tokens_per_second.value.median, sequences / least));
     }
     if (report_.decode) {
       const auto weights = static_cast<double>(report_.bytes_per_token);

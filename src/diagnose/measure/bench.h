@@ -4,7 +4,8 @@
 // Numerators are formulas of the model alone: the multiply-accumulates of its ternary matrices and
 // the bytes of its tensors. Denominators are the ceilings for the threads in use, measured before
 // and after; the larger counts. Decode has one of its own: what memory gives in turns with it. A
-// share above 1 is an error: then the ceiling is none.
+// share above 1 is an error: then the ceiling is none. Of multiply-accumulates it may be above 1
+// where the tier has look-up tables instead.
 #pragma once
 
 #include <cstdint>

@@ -78,10 +78,29 @@ TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
 
 #include "kernels/generic/absent_five_trits.h"
 #include "kernels/generic/bodies.h"
+// Behind bodies.h, whose words these use.
+#include "kernels/avx2/lut.h"
+#include "kernels/generic/lut_body.h"
+
+// Fewer tokens are multiplied, which takes no longer then.
+constexpr std::uint32_t kLeastLutTokens = 28;
+
+void linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x, std::size_t tokens,
+            float* y, std::size_t y_stride) {
+  const std::size_t done = lut_linear(w, rows, x, tokens, kLeastLutTokens, y, y_stride);
+  if (done == tokens) return;
+  ternary_linear(w, rows, rows_from(x, done), tokens - done, y + done * y_stride, y_stride);
+}
+
+consteval KernelTable table() {
+  KernelTable table =
+      tier_table("avx2", kCpuAvx2 | kCpuFma | kCpuF16c, linear, multiply_accumulate_loop);
+  table.lut_tokens = kLeastLutTokens;
+  return table;
+}
 
 }  // namespace
 
-const KernelTable kAvx2Table =
-    tier_table("avx2", kCpuAvx2 | kCpuFma | kCpuF16c, ternary_linear, multiply_accumulate_loop);
+const KernelTable kAvx2Table = table();
 
 }  // namespace tern::kernels
