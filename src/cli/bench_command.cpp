@@ -1,6 +1,11 @@
 // tern bench: how fast a model is here, beside how fast this machine could be.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/command.h"
@@ -86,13 +91,39 @@ void add_count(CLI::App& parser, const char* names, std::uint32_t& value, std::u
       ->capture_default_str();
 }
 
+// The numbers of "512,2048" behind those in `values`. What is wrong with the text; empty: nothing.
+std::string add_numbers(std::string_view text, std::uint32_t least,
+                        std::vector<std::uint32_t>& values) {
+  constexpr std::uint32_t kMost = 1u << 20;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::string_view item = text.substr(begin, text.find(',', begin) - begin);
+    std::uint32_t value = 0;
+    const char* const last = item.data() + item.size();
+    const auto [end, error] = std::from_chars(item.data(), last, value);
+    if (error != std::errc() || end != last || value < least || value > kMost) {
+      return fmt::format("expected numbers of {} to {} between commas, found \"{}\" in {}", least,
+                         kMost, item, text.empty() ? "an empty list" : text);
+    }
+    values.push_back(value);
+    begin += item.size() + 1;
+  }
+  return "";
+}
+
+// Not CLI11's own lists, which leave out items that are empty.
 void add_counts(CLI::App& parser, const char* names, std::vector<std::uint32_t>& values,
                 std::uint32_t least, const char* help) {
-  CLI::Option* const option = parser.add_option(names, values, help)
-                                  ->type_name("N,...")
-                                  ->delimiter(',')
-                                  ->check(CLI::Range(least, 1u << 20).description(""));
-  if (!values.empty()) option->capture_default_str();
+  const std::string name = std::string(names).substr(std::string_view(names).find("--"));
+  const auto read = [&values, least, name](const std::vector<std::string>& lists) {
+    values.clear();
+    for (const std::string& list : lists) {
+      const std::string wrong = add_numbers(list, least, values);
+      if (!wrong.empty()) throw CLI::ValidationError(name, wrong);
+    }
+  };
+  CLI::Option* const option =
+      parser.add_option_function<std::vector<std::string>>(names, read, help)->type_name("N,...");
+  if (!values.empty()) option->default_str(fmt::format("{}", fmt::join(values, ",")));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "cli/command.h"
 #include "cli/descriptors.h"
+#include "cli/environment.h"
 #include "cli/in_range.h"
 #include "cli/interrupt.h"
 #include "cli/one_of.h"
@@ -51,7 +52,7 @@ constexpr std::int64_t kMostSeed = std::numeric_limits<std::int64_t>::max() - 1;
 
 Result<diagnose::LoadOptions> load_options(const CommandOptions& chosen) {
   diagnose::LoadOptions options;
-  TERN_ASSIGN(options.target, net::find_target(chosen.url));
+  TERN_ASSIGN(options.target, net::find_target(chosen.url, variable("SSL_CERT_FILE")));
   // As clients of OpenAI have it for their base URL; all paths that are asked begin with it.
   constexpr std::string_view kVersionPath = "/v1";
   std::string& prefix = options.target.prefix;
@@ -237,7 +238,7 @@ Command add_bench_serve_command(CLI::App& tern) {
       "  tern bench-serve unix:/run/tern.sock --rate 4 --duration 60 --warmup 20 \\\n"
       "       --prompt lognormal:400,0.8,4000 --output uniform:16-256 --slo-ttft 500 --slo-itl 80\n"
       "  tern bench-serve http://server:8080 --rate 2 --json --picture load.svg > load.json\n");
-  parser->add_option("URL", options->url, "http://HOST:PORT, or unix:PATH")
+  parser->add_option("URL", options->url, "http://HOST:PORT, https:// or unix:PATH")
       ->type_name("")
       ->required();
   add_load_options(*parser, *options);

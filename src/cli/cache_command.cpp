@@ -51,17 +51,19 @@ boost::json::object to_json(const CacheListing& entry) {
   return object;
 }
 
-std::string list_json(const std::filesystem::path& path, const std::vector<CacheListing>& entries) {
+std::string list_json(const std::filesystem::path& path, const std::vector<CacheListing>& entries,
+                      std::uint64_t budget) {
   boost::json::array listed;
   for (const CacheListing& entry : entries) listed.push_back(to_json(entry));
   boost::json::object object;
   object["directory"] = text::replace_invalid_utf8(path.string());
-  object["budget_bytes"] = kCacheBudget;
+  object["budget_bytes"] = budget;
   object["entries"] = std::move(listed);
   return boost::json::serialize(object) + "\n";
 }
 
-std::string list_text(const std::filesystem::path& path, const std::vector<CacheListing>& entries) {
+std::string list_text(const std::filesystem::path& path, const std::vector<CacheListing>& entries,
+                      std::uint64_t budget) {
   std::string text;
   std::uint64_t total = 0;
   for (const CacheListing& entry : entries) {
@@ -71,8 +73,9 @@ std::string list_text(const std::filesystem::path& path, const std::vector<Cache
                     fmt::gmtime(std::chrono::system_clock::to_time_t(entry.last_use)),
                     printable(entry.label ? entry.label->variant : "-"), model_of(entry));
   }
-  return text + fmt::format("{:>9.1f} MB  in {} entries of {}\n", megabytes(total), entries.size(),
-                            printable(path.string()));
+  return text + fmt::format("{:>9.1f} MB  in {} entries of {}, at most {:.1f} MB\n",
+                            megabytes(total), entries.size(), printable(path.string()),
+                            megabytes(budget));
 }
 
 // Nothing where there is no directory.
@@ -85,7 +88,9 @@ Result<ExitCode> list(const CacheOptions& options, Output& output) {
   TERN_ASSIGN(const std::filesystem::path path, cache_path());
   TERN_ASSIGN(const auto cache, open_existing_cache_dir());
   TERN_ASSIGN(const auto entries, listed(cache));
-  TERN_TRY(output.write(options.json ? list_json(path, entries) : list_text(path, entries)));
+  TERN_ASSIGN(const std::uint64_t budget, cache_budget());
+  TERN_TRY(output.write(options.json ? list_json(path, entries, budget)
+                                     : list_text(path, entries, budget)));
   return ExitCode::kOk;
 }
 
@@ -165,7 +170,8 @@ Command add_cache_command(CLI::App& tern) {
   CLI::App* parser = tern.add_subcommand(
       "cache",
       "Show or remove what loading keeps on disk for a quick next start.\n"
-      "The directory is $TERN_CACHE_DIR, else $XDG_CACHE_HOME/tern, else ~/.cache/tern.\n");
+      "The directory is $TERN_CACHE_DIR, else $XDG_CACHE_HOME/tern, else ~/.cache/tern.\n"
+      "It may take $TERN_CACHE_BUDGET MiB, else 32 GiB.\n");
   parser->footer(
       "Examples:\n"
       "  tern cache ls\n"

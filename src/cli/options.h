@@ -27,6 +27,7 @@ struct ComputeOptions {
   std::string tier;           // empty: the environment's, else the best of this machine
   std::uint32_t threads = 0;  // 0: as tuned, else the cores that may be used
   CacheUse cache = CacheUse::kAuto;
+  bool compare_cache = false;  // all that it gives with the file: what differs is an error
   TuneUse tune = TuneUse::kLoad;
   format::KvType kv = format::KvType::kF16;
 };

@@ -1,6 +1,7 @@
 #include "cli/packed_weights.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 
 #include "cli/environment.h"
@@ -16,6 +17,8 @@ namespace {
 // Ternary weights of fewer bytes are packed in about a tenth of a second on two cores.
 constexpr std::uint64_t kWorthwhileBytes = std::uint64_t{256} << 20;
 constexpr std::size_t kKeyDigits = 32;
+constexpr std::uint64_t kDefaultBudget = std::uint64_t{32} << 30;
+constexpr std::uint64_t kMostBudgetMib = std::uint64_t{1} << 30;  // 1 PiB
 
 std::uint64_t ternary_bytes(const format::GgufFile& file) {
   std::uint64_t bytes = 0;
@@ -46,14 +49,28 @@ Result<std::filesystem::path> cache_path() {
   return Error{ErrorCode::kUsage, "there is no place for it; set TERN_CACHE_DIR or HOME", ""};
 }
 
+Result<std::uint64_t> cache_budget() {
+  const std::string text = variable("TERN_CACHE_BUDGET");
+  if (text.empty()) return kDefaultBudget;
+  std::uint64_t mib = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, mib);
+  if (error == std::errc() && end == last && mib >= 1 && mib <= kMostBudgetMib) return mib << 20;
+  return Error{ErrorCode::kUsage,
+               "expected MiB, 1 to " + std::to_string(kMostBudgetMib) + ", found \"" + text + "\"",
+               "TERN_CACHE_BUDGET"};
+}
+
 Result<CacheDir> open_cache_dir() {
   TERN_ASSIGN(const std::filesystem::path path, cache_path());
-  return CacheDir::open(path, kCacheBudget);
+  TERN_ASSIGN(const std::uint64_t budget, cache_budget());
+  return CacheDir::open(path, budget);
 }
 
 Result<std::optional<CacheDir>> open_existing_cache_dir() {
   TERN_ASSIGN(const std::filesystem::path path, cache_path());
-  return CacheDir::open_existing(path, kCacheBudget);
+  TERN_ASSIGN(const std::uint64_t budget, cache_budget());
+  return CacheDir::open_existing(path, budget);
 }
 
 std::string cache_subject(const std::string& model_path) {
@@ -76,9 +93,10 @@ void drop_entries_of_gone(const std::filesystem::path& folder) {
   }
 }
 
-PackedWeights::PackedWeights(CacheUse use, const format::GgufFile& file,
+PackedWeights::PackedWeights(const ComputeOptions& options, const format::GgufFile& file,
                              backend::CpuBackend& backend)
     : backend_(backend) {
+  const CacheUse use = options.cache;
   if (use == CacheUse::kOff) {
     outcome_ = "off";
   } else if (!file.identity()) {
@@ -92,6 +110,7 @@ PackedWeights::PackedWeights(CacheUse use, const format::GgufFile& file,
     cache_ = std::make_unique<backend::PackedCache>(
         std::move(*directory), key_of(*format::fingerprint(file), layout),
         CacheLabel{cache_subject(file.source()), layout});
+    if (options.compare_cache) cache_->compare_all();
     backend_.use_cache(cache_.get());
   }
 }

@@ -17,12 +17,13 @@
 
 namespace tern::cli {
 
-inline constexpr std::uint64_t kCacheBudget = std::uint64_t{32} << 30;
-
 // $TERN_CACHE_DIR, else $XDG_CACHE_HOME/tern, else ~/.cache/tern. Errors: kUsage where none of
 // these is set.
 Result<std::filesystem::path> cache_path();
-// Errors: those of cache_path and of CacheDir::open.
+// Bytes that all entries may take: $TERN_CACHE_BUDGET in MiB, else 32 GiB. Errors: kUsage for what
+// is no such number.
+Result<std::uint64_t> cache_budget();
+// Errors: those of cache_path, of cache_budget and of CacheDir::open.
 Result<CacheDir> open_cache_dir();
 // Makes none: no value where there is none. Errors: as open_cache_dir().
 Result<std::optional<CacheDir>> open_existing_cache_dir();
@@ -37,7 +38,8 @@ class PackedWeights {
  public:
   // Looks for the model's entry, where the options and the size of the model want it, and gives the
   // cache to the backend, until finish().
-  PackedWeights(CacheUse use, const format::GgufFile& file, backend::CpuBackend& backend);
+  PackedWeights(const ComputeOptions& options, const format::GgufFile& file,
+                backend::CpuBackend& backend);
   ~PackedWeights();
   PackedWeights(const PackedWeights&) = delete;
   PackedWeights& operator=(const PackedWeights&) = delete;
@@ -46,6 +48,8 @@ class PackedWeights {
   void discard();
   // Whether a weight came from the cache.
   bool took_any() const { return cache_ && cache_->took_any(); }
+  // Of its matrices, those that were compared with the file in whole.
+  std::size_t compared() const { return cache_ ? cache_->compared() : 0; }
 
   // After loading: stores what was packed, if the model was proved.
   void finish(bool proved, Progress& progress);

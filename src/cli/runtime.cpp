@@ -37,7 +37,7 @@ Result<Runtime> load_once(const std::string& path, const ComputeOptions& compute
   TERN_ASSIGN(std::unique_ptr<backend::CpuBackend> backend,
               backend::CpuBackend::create(*tier, tuning.threads));
   backend->use_tuning(std::move(tuning.plans));
-  PackedWeights packed(compute.cache, file, *backend);
+  PackedWeights packed(compute, file, *backend);
   if (stale) packed.discard();
   model::LoadOptions options;
   options.verify = verify;
@@ -51,10 +51,16 @@ Result<Runtime> load_once(const std::string& path, const ComputeOptions& compute
   TERN_ASSIGN(model::Model model, std::move(loaded));
   TERN_TRY(require_embeddings(model, tokenizer));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const std::size_t compared = packed.compared();
   packed.finish(model.proof().proved, progress);
-  return Runtime{
-      std::move(backend), std::move(model),          std::move(tokenizer),          seconds.count(),
-      packed.outcome(),   std::move(tuning.outcome), std::move(tuning.threads_from)};
+  return Runtime{std::move(backend),
+                 std::move(model),
+                 std::move(tokenizer),
+                 seconds.count(),
+                 packed.outcome(),
+                 std::move(tuning.outcome),
+                 std::move(tuning.threads_from),
+                 compared};
 }
 
 }  // namespace
@@ -64,7 +70,7 @@ Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& comp
                              const std::stop_token& stop) {
   bool stale = false;
   auto runtime = load_once(path, compute, verify, head, progress, stop, stale);
-  if (!stale) return runtime;
+  if (!stale || compute.compare_cache) return runtime;
   progress.clear();
   write_stderr("tern: cache: the packed weights do not pass the proof; packed again\n");
   return load_once(path, compute, verify, head, progress, stop, stale);

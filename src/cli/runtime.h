@@ -22,10 +22,12 @@ struct Runtime {
   std::string cache;          // PackedWeights::outcome()
   std::string tuning;         // MachineTuning::outcome
   std::string threads_from;   // MachineTuning::threads_from
+  std::size_t compared = 0;   // PackedWeights::compared()
 };
 
-// A requested stop ends tuning, and no more: the model is loaded then. Errors: those of open_model,
-// choose_tier, Tokenizer, tuning_for and Model::load.
+// A requested stop ends tuning, and no more: the model is loaded then. Where weights of the cache
+// do not pass the proof, it is loaded again from its file, or, where they are to be compared, that
+// is an error. Errors: those of open_model, choose_tier, Tokenizer, tuning_for and Model::load.
 Result<Runtime> load_runtime(const std::string& path, const ComputeOptions& compute, bool verify,
                              model::HeadMode head, Progress& progress,
                              const std::stop_token& stop = {});

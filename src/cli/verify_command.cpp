@@ -69,6 +69,12 @@ Result<Hash> hash_logits(const VerifyOptions& options, const Runtime& runtime,
   return Hash{tokens.size(), hash.finish()};
 }
 
+std::string cache_line(const VerifyOptions& options, const Runtime& runtime) {
+  if (options.compute.cache == CacheUse::kOff) return "";
+  return fmt::format("cache   {}: {} packed matrices of it equal those of the file\n",
+                     printable(runtime.cache), runtime.compared);
+}
+
 std::string to_text(const VerifyOptions& options, const Runtime& runtime, const Hash& hash) {
   const model::ProofReport& proof = runtime.model.proof();
   const double trits = static_cast<double>(proof.trits[0] + proof.trits[1] + proof.trits[2]);
@@ -82,13 +88,14 @@ std::string to_text(const VerifyOptions& options, const Runtime& runtime, const 
       "definition\n"
       "trits   -1 {:.1f}%, 0 {:.1f}%, +1 {:.1f}% of the rows looked at; median scale {:.4g}\n"
       "text    {}, {} tokens\n"
+      "{}"
       "logits  sha256 {}\n",
       printable(model_name(runtime.model)), runtime.model.config().architecture,
       printable(runtime.model.file().source()), runtime.backend->tier(), runtime.backend->threads(),
       name(options.compute.kv), 1e3 * proof.seconds, proof.tensors, proof.rows_compared, share(0),
       share(1), share(2), proof.median_scale,
       options.text_file.empty() ? "built-in" : printable(options.text_file), hash.positions,
-      hash.sha256);
+      cache_line(options, runtime), hash.sha256);
 }
 
 std::string to_json(const VerifyOptions& options, const Runtime& runtime, const Hash& hash) {
@@ -105,6 +112,8 @@ std::string to_json(const VerifyOptions& options, const Runtime& runtime, const 
                      {"rows_compared", proof.rows_compared},
                      {"trits", boost::json::value_from(proof.trits)},
                      {"median_scale", proof.median_scale}};
+  object["cache"] = printable(runtime.cache);
+  object["cache_compared"] = runtime.compared;
   object["positions"] = hash.positions;
   object["vocab"] = runtime.model.config().vocab;
   object["logits_sha256"] = hash.sha256;
@@ -114,8 +123,10 @@ std::string to_json(const VerifyOptions& options, const Runtime& runtime, const 
 Result<ExitCode> verify(const VerifyOptions& options, Output& output) {
   TERN_ASSIGN(const std::string path, model_path(options.model));
   Progress progress;
-  TERN_ASSIGN(const Runtime runtime,
-              load_runtime(path, options.compute, true, model::HeadMode::kExact, progress));
+  // The head's copy changes no result; of an entry it is a part that is looked at, too.
+  const auto head =
+      options.compute.cache == CacheUse::kOff ? model::HeadMode::kExact : model::HeadMode::kAuto;
+  TERN_ASSIGN(const Runtime runtime, load_runtime(path, options.compute, true, head, progress));
   TERN_ASSIGN(const auto tokens, tokens_of(options, runtime));
   TERN_ASSIGN(const Hash hash, hash_logits(options, runtime, tokens, progress));
   progress.clear();
@@ -137,6 +148,7 @@ Command add_verify_command(CLI::App& tern) {
   parser->footer(
       "Examples:\n"
       "  tern verify -m model.gguf\n"
+      "  tern verify -m model.gguf --cache on        all of its packed weights on disk, too\n"
       "  tern verify -m model.gguf --text book.txt --tier scalar -t 1\n");
   add_model_option(*parser, options->model);
   parser
@@ -151,6 +163,7 @@ Command add_verify_command(CLI::App& tern) {
       ->capture_default_str();
   add_compute_options(*parser, options->compute);
   options->compute.cache = CacheUse::kOff;  // prove the file itself
+  options->compute.compare_cache = true;
   add_cache_option(*parser, options->compute.cache);
   add_tune_option(*parser, options->compute.tune);
   parser->add_flag("--json", options->json, "One JSON object instead of text");

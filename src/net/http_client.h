@@ -13,6 +13,10 @@
 #include "core/result.h"
 #include "net/http_message.h"
 
+namespace boost::asio::ssl {  // NOLINT: not ours to name
+class context;
+}
+
 namespace tern::net {
 
 // Where a server is.
@@ -20,17 +24,20 @@ struct HttpTarget {
   std::string url;     // as it was given
   std::string host;    // what the header Host says: "127.0.0.1:8080"
   std::string prefix;  // of all paths: "/proxy", often empty
+  std::string name;    // of the host alone, which a certificate has to show
   std::vector<boost::asio::generic::stream_protocol::endpoint> endpoints;  // tried in turn
+  std::shared_ptr<boost::asio::ssl::context> tls;                          // null: plain HTTP
 };
 
-// "http://HOST[:PORT][/PREFIX]", whose HOST may be a name, which is looked up here and now, or
-// "unix:PATH". Errors: kUsage for anything else, kUnsupported for https, kIo for a name that nobody
-// knows.
-Result<HttpTarget> find_target(const std::string& url);
+// "http://HOST[:PORT][/PREFIX]" or https, whose HOST may be a name, which is looked up here and
+// now, or "unix:PATH". `ca_file` has the certificates to trust instead of the system's; empty:
+// those. Errors: kUsage for anything else, kIo for a name that nobody knows, kMalformed for
+// certificates that cannot be read.
+Result<HttpTarget> find_target(const std::string& url, const std::string& ca_file = {});
 
 // One request over a connection of its own: connect(), send(), head(), then read_some() until the
-// end. Errors: kIo where the connection fails or ends too soon, kMalformed where what comes is no
-// reply; of connect() kIo alone.
+// end. Errors: kIo where the connection or its TLS fails or ends too soon, kMalformed where what
+// comes is no reply; of connect() kIo alone.
 class HttpCall {
  public:
   explicit HttpCall(boost::asio::io_context& io);

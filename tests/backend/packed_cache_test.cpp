@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <set>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/tensors.h"
@@ -283,6 +284,77 @@ TEST_F(PackedCacheTest, AnEntryOfAnotherKindIsRefused) {
     must(writer.commit());
     EXPECT_THAT(open().trouble(), HasSubstr("damaged")) << size;
   }
+}
+
+TEST_F(PackedCacheTest, ComparesAllThatIsTaken) {
+  ThreadPool pool(2);
+  Arena arena;
+  store_both();
+  const auto load = [&](PackedCache& cache, const char* name, std::vector<std::byte> made) {
+    return packed_blob(&cache, name, made.size(), arena, pool, [&](std::byte* to) -> Result<void> {
+      std::memcpy(to, made.data(), made.size());
+      return {};
+    });
+  };
+  for (const std::size_t at : {std::size_t{0}, kLarge / 2, kLarge - 1}) {
+    std::vector<std::byte> other = large_;
+    other[at] ^= std::byte{1};
+    PackedCache trusts = open();
+    EXPECT_TRUE(must(load(trusts, "large", other)).cached);
+    EXPECT_EQ(trusts.compared(), 0u);
+    PackedCache cache = open();
+    cache.compare_all();
+    EXPECT_TRUE(must(load(cache, "small", small_)).cached);
+    const auto refused = load(cache, "large", other);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::kProofFailed);
+    EXPECT_THAT(refused.error().to_string(),
+                HasSubstr("found another byte at " + std::to_string(at) + " of " +
+                          std::to_string(kLarge) + "; remove the entry"));
+    EXPECT_THAT(refused.error().context, HasSubstr("/key: large"));
+    EXPECT_EQ(cache.compared(), 1u);
+    EXPECT_TRUE(must(load(cache, "large", large_)).cached);
+    EXPECT_EQ(cache.compared(), 2u);
+  }
+}
+
+TEST_F(PackedCacheTest, WhatCannotBeMadeCannotBeCompared) {
+  ThreadPool pool(1);
+  Arena arena;
+  store_both();
+  PackedCache cache = open();
+  cache.compare_all();
+  const auto blob = packed_blob(&cache, "small", 64, arena, pool, [](std::byte*) -> Result<void> {
+    return Error{ErrorCode::kOutOfMemory, "no room", ""};
+  });
+  ASSERT_FALSE(blob.ok());
+  EXPECT_EQ(blob.error().message, "no room");
+}
+
+// Of the same model and packing, in whatever shapes. Others stay: another tier or a newer program
+// takes them.
+TEST_F(PackedCacheTest, AFormerVersionOfTheLayoutGoes) {
+  CacheDir directory = must(CacheDir::open(path_, std::uint64_t{1} << 30));
+  const auto put = [&](const char* key, const CacheLabel& label) {
+    must(must(directory.begin(key, label, 0)).commit());
+  };
+  put("former", {"model", "two-bits-9"});
+  put("former-of-shapes", {"model", "two-bits-1 48x256:five-trits"});
+  put("newer", {"model", "two-bits-11"});
+  put("of-another-tier", {"model", "five-trits-1"});
+  put("of-another-model", {"other", "two-bits-9"});
+  put("of-shapes", {"model", "two-bits-10 48x256:five-trits"});
+  put("tuning", {"model", "tuning, two-bits-1"});
+  put("without-version", {"model", "two-bits-"});
+  put("without-dash", {"model", "layout"});
+  PackedCache cache(directory, "new", {"model", "two-bits-10"});
+  cache.keep("small", small_);
+  must(cache.store(no_progress));
+  std::set<std::string> left;
+  for (const CacheListing& entry : must(directory.list())) left.insert(entry.key);
+  EXPECT_EQ(left,
+            (std::set<std::string>{"new", "newer", "of-another-tier", "of-another-model",
+                                   "of-shapes", "tuning", "without-version", "without-dash"}));
 }
 
 TEST_F(PackedCacheTest, WhatIsDiscardedIsNotTakenAndGoes) {

@@ -101,6 +101,16 @@ class BenchTest(CliTest):
         self.assert_fails(tern("bench", "-b", "2,0"), 2, "--batch")
         self.assert_fails(tern("bench", "-m", self.folder / "none"), 3, "none")
 
+    def test_lists_with_an_item_that_is_none_are_refused_by_name(self) -> None:
+        for option, name, least in (("-p", "--prefill", 0), ("--batch", "--batch", 1)):
+            for text in ("512,,8", ",8", "8,", "", ",", "8,x", "8, 9", "8,1048577"):
+                with self.subTest(option, text=text):
+                    outcome = tern("bench", "-m", self.folder / "none", option, text)
+                    wanted = f"expected numbers of {least} to 1048576 between commas"
+                    self.assert_fails(outcome, 2, name, wanted, f" in {text or 'an empty list'}")
+        good = ("-p", "8,1048576", "-p", "1", "--batch=2,3")  # on to what is missing
+        self.assert_fails(tern("bench", "-m", self.folder / "none", *good), 3, "none")
+
     def test_interrupt_ends_it_without_a_report(self) -> None:
         process = start("bench", "-p", "0", "-n", "400", "-d", "1", "-r", "1000")
         time.sleep(0.5)

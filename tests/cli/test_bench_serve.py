@@ -5,13 +5,14 @@ import json
 import os
 import socket
 import socketserver
+import ssl
 import threading
 import time
 import xml.dom.minidom
 from pathlib import Path
 from typing import Any
 
-from tern import CliTest, environment, interrupt, main, start, tern
+from tern import ROOT, CliTest, environment, interrupt, main, start, tern
 
 WAIT = 0.2  # before the first piece
 GAP = 0.05  # between pieces
@@ -85,8 +86,10 @@ class FakeServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, behaviour: Any = answer) -> None:
+    def __init__(self, behaviour: Any = answer, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.behaviour = behaviour
         self.models: tuple[Any, ...] = (200, MODELS)
         self.tokens: list[int] | None = [11, 12, 13, 12]
@@ -94,7 +97,7 @@ class FakeServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.bodies: list[Any] = []
         self.paths: list[str] = []
         self.keys: list[str | None] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}).start()
 
     def handle_error(self, *_: Any) -> None:  # of clients that went
@@ -102,8 +105,8 @@ class FakeServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 
 class BenchServeTest(CliTest):
-    def server(self, behaviour: Any = answer) -> FakeServer:
-        server = FakeServer(behaviour)
+    def server(self, behaviour: Any = answer, tls: ssl.SSLContext | None = None) -> FakeServer:
+        server = FakeServer(behaviour, tls)
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         return server
@@ -364,6 +367,28 @@ class BenchServeTest(CliTest):
             self.assertNotIn(b"secret", outcome.stderr)
         self.assertEqual(server.keys, [])
 
+    def test_tls(self) -> None:
+        certificate = ROOT / "tests/serve/tls/first.crt"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+        server, plain = self.server(tls=context), self.server()
+        trusting = environment(SSL_CERT_FILE=str(certificate))
+        few = ("--requests", "3", "--output", "4", "--json")
+        found = json.loads(self.succeed("bench-serve", server.url, *few, env=trusting).stdout)
+        self.assertEqual(found["requests"]["answered"], 3)
+        self.assertEqual(len(server.bodies), 3)
+        for url, variables in (
+            (server.url, environment()),  # nobody trusts it
+            (server.url.replace("127.0.0.1", "localhost"), trusting),  # of another name
+            (plain.url.replace("http:", "https:"), trusting),
+        ):
+            outcome = tern("bench-serve", url, *few, env=variables)
+            self.assert_fails(outcome, 3, url, "cannot agree on TLS")
+        missing = environment(SSL_CERT_FILE=str(self.folder / "none.crt"))
+        outcome = tern("bench-serve", server.url, env=missing)
+        self.assert_fails(outcome, 4, "none.crt", "expected certificates in PEM")
+        self.assertEqual(len(server.bodies), 3)
+
     def test_what_is_no_server_is_said(self) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
@@ -376,7 +401,6 @@ class BenchServeTest(CliTest):
                 tern("bench-serve", server.url), 5, "expected an OpenAI-compatible server"
             )
         self.assert_fails(tern("bench-serve", server.url + "/a/v1"), 5, "whose /a/v1/models lists")
-        self.assert_fails(tern("bench-serve", "https://127.0.0.1"), 5, "https")
         self.assert_fails(tern("bench-serve", "unix:/nowhere"), 3, "unix:/nowhere")
 
     def test_wrong_options_are_refused(self) -> None:

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from checkpoints import Gguf
 from tern import MODEL, TERN, CliTest, Outcome, environment, main, tern
 
 HEADER = 4096
@@ -212,6 +213,111 @@ class LoadingTest(CacheTest):
             self.assertEqual((loaded["weights"], loaded["cache"]), (weights, cache))
             self.assertGreater(loaded["seconds"], loaded["proof_seconds"])
             self.assertGreater(loaded["bytes"], 0)
+
+
+class VerifyTest(CacheTest):
+    """`tern verify --cache on` compares all of the entry with the file."""
+
+    def entry_of(self, model: Path) -> Path:
+        keys = {entry["model"]: entry["key"] for entry in self.listed()}
+        return self.cache / f"{keys[str(model.resolve())]}.entry"
+
+    def take_entry_of(self, content: bytes) -> Path:
+        """The entry of another model in the place of this one's."""
+        other = self.folder / "other.gguf"
+        other.write_bytes(content)
+        self.cached(*RUN, "on", "-m", other)
+        entry = self.entry_of(self.model)
+        shutil.copy(self.entry_of(other), entry)
+        return entry
+
+    def test_says_how_much_was_compared(self) -> None:
+        def verify(*cache: str) -> tuple[str, int]:
+            outcome = self.cached("verify", "-m", self.model, "--json", *cache)
+            self.assertEqual(outcome.stderr, b"")
+            found = json.loads(outcome.stdout)
+            return found["cache"], found["cache_compared"]
+
+        self.assertEqual(verify(), ("off", 0))
+        self.assertEqual(self.run_model()["cache"], "stored")
+        blobs = self.inspect("-m", self.model)["types"]["i2_s"]["tensors"] + 1  # the head's copy
+        self.assertEqual(verify("--cache", "on"), ("hit", blobs))
+        self.assertEqual(verify("--cache", "auto"), ("small model", 0))
+        text = self.cached("verify", "-m", self.model, "--cache", "on").stdout.decode()
+        self.assertIn(f"cache   hit: {blobs} packed matrices of it equal those of the file\n", text)
+        self.cached("cache", "clear")
+        self.assertEqual(verify("--cache", "on"), ("stored", 0))
+        self.assertEqual(verify("--cache", "on"), ("hit", blobs))
+
+    def test_one_other_trit_in_a_row_that_no_start_looks_at(self) -> None:
+        self.run_model()
+        gguf = Gguf(self.model)
+        name, (shape, _, offset, _) = next(
+            (name, tensor) for name, tensor in gguf.tensors.items() if "ffn_up" in name
+        )
+        content = bytearray(self.model.read_bytes())
+        at = offset + 40 * shape[0] // 4  # the proof looks at each 17th row
+        content[at] = 0b01010101 if content[at] != 0b01010101 else 0b01010110
+        entry = self.take_entry_of(content)
+        before = entry.read_bytes()
+        self.assertEqual(self.run_model()["cache"], "hit")  # as ever: rows are compared
+        outcome = tern("verify", "-m", self.model, "--cache", "on", env=self.environment())
+        words = (entry.stem, name, "expected what is packed of the model file", "tern cache clear")
+        self.assert_fails(outcome, 6, *words)
+        self.assertRegex(outcome.stderr, rb"found another byte at [0-9]+ of [0-9]+")
+        self.assertEqual(outcome.stdout, b"")
+        self.assertEqual(entry.read_bytes(), before)
+        self.cached("cache", "clear")
+        self.cached("verify", "-m", self.model, "--cache", "on")
+
+    def test_one_other_value_of_the_head(self) -> None:
+        self.run_model()
+        shape, _, offset, size = Gguf(self.model).tensors["token_embd.weight"]
+        content = bytearray(self.model.read_bytes())
+        row = 1000  # each start looks at four rows in about 273
+        content[offset + size // shape[1] * row + 1] ^= 0x80  # another sign
+        self.take_entry_of(content)
+        self.assertEqual(self.run_model()["cache"], "hit")
+        outcome = tern("verify", "-m", self.model, "--cache", "on", env=self.environment())
+        self.assert_fails(outcome, 6, "token_embd.weight int8-1", "tern cache clear")
+
+
+class BudgetTest(CacheTest):
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"TERN_CACHE_BUDGET": self.budget}
+
+    budget = ""
+
+    def shown(self) -> int:
+        found = json.loads(self.cached("cache", "ls", "--json").stdout)["budget_bytes"]
+        assert isinstance(found, int)
+        return found
+
+    def test_is_32_gib_or_what_the_environment_says(self) -> None:
+        self.assertEqual(self.shown(), 32 << 30)
+        self.budget = "3"
+        self.assertEqual(self.shown(), 3 << 20)
+        self.assertIn(b", at most 3.1 MB\n", self.cached("cache", "ls").stdout)
+
+    def test_entries_go_for_it(self) -> None:
+        self.run_model()
+        size = self.entries()[0].stat().st_size
+        self.budget = str(-(-size // (1 << 20)))  # for one
+        other = self.folder / "other.gguf"
+        shutil.copy(self.model, other)
+        self.cached(*RUN, "on", "-m", other)
+        self.assertEqual([entry["model"] for entry in self.listed()], [str(other.resolve())])
+        self.budget = str(size >> 20)
+        self.run_model(notice=f"the budget is {size >> 20 << 20}; going on without it")
+
+    def test_what_is_no_number_of_mib_is_said(self) -> None:
+        for self.budget in ("0", "-1", "32G", "1e3", " 1", "1073741825", str(1 << 64)):
+            with self.subTest(self.budget):
+                report = self.run_model("--tune", "off", notice="TERN_CACHE_BUDGET: expected MiB")
+                self.assertIn("expected MiB, 1 to 1073741824", report["cache"])
+                outcome = tern("cache", "ls", env=self.environment())
+                self.assert_fails(outcome, 2, "TERN_CACHE_BUDGET", f'found "{self.budget}"')
+        self.assertFalse(self.cache.exists())
 
 
 class CommandTest(CacheTest):

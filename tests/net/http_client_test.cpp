@@ -117,6 +117,7 @@ TEST(HttpTarget, IsFoundInUrls) {
         Case{"http://127.0.0.1:8080/", "127.0.0.1:8080", ""},
         Case{"http://127.0.0.1/a/b/", "127.0.0.1", "/a/b"},
         Case{"http://[::1]:81/x", "[::1]:81", "/x"}, Case{"http://[::1]", "[::1]", ""},
+        Case{"https://127.0.0.1:8443/a", "127.0.0.1:8443", "/a"},
         Case{"unix:/tmp/a.sock", "localhost", ""}}) {
     const auto found = find_target(url);
     ASSERT_TRUE(found.ok()) << url;
@@ -124,6 +125,7 @@ TEST(HttpTarget, IsFoundInUrls) {
     EXPECT_EQ(found->host, host);
     EXPECT_EQ(found->prefix, prefix);
     EXPECT_EQ(found->endpoints.size(), 1u);
+    EXPECT_EQ(found->tls != nullptr, std::string(url).starts_with("https:")) << url;
   }
 }
 
@@ -131,12 +133,16 @@ TEST(HttpTarget, OthersAreRefused) {
   for (const char* url :
        {"", "127.0.0.1:8080", "http://", "http://:80", "http://a:b",
         "http://127.0.0.1:", "http://127.0.0.1:65536", "http://127.0.0.1:80x", "http://u@127.0.0.1",
-        "http://a b", "http://127.0.0.1?x", "http://127.0.0.1#x", "ftp://127.0.0.1", "unix:"}) {
+        "http://a b", "http://127.0.0.1?x", "http://127.0.0.1#x", "https://", "https://a:b",
+        "ftp://127.0.0.1", "unix:"}) {
     const auto found = find_target(url);
     ASSERT_FALSE(found.ok()) << url;
     EXPECT_EQ(found.error().code, ErrorCode::kUsage) << url;
   }
-  EXPECT_EQ(find_target("https://127.0.0.1").error().code, ErrorCode::kUnsupported);
+  const auto untrusted = find_target("https://127.0.0.1", "/no/such/file.crt");
+  ASSERT_FALSE(untrusted.ok());
+  EXPECT_EQ(untrusted.error().code, ErrorCode::kMalformed);
+  EXPECT_EQ(untrusted.error().context, "/no/such/file.crt");
   EXPECT_EQ(find_target("http://no.such.host.invalid").error().code, ErrorCode::kIo);
 }
 

@@ -332,6 +332,39 @@ class TelemetryTest(unittest.TestCase):
         for name in counted:  # or what a name begins with: "http.responses_" + ...
             self.assertTrue(any(each.startswith(name) for each in known), name)
 
+    def marked(self, field: str, name: str) -> dict[str, Any]:
+        """What x-emitted says of each event, or of each metric."""
+        return {
+            schema["properties"][name]["const"]: schema.get("x-emitted")
+            for schema in schemas("telemetry-v1").values()
+            if field in schema.get("properties", {})
+        }
+
+    def test_events_are_marked_as_the_code_emits_them(self) -> None:
+        emitted = set(re.findall(r'emit\(\s*\{"([^"]+)"', self.sources()))
+        for name, mark in self.marked("event", "event").items():
+            with self.subTest(name):
+                self.assertIs(mark, name in emitted)
+
+    def test_metrics_are_marked_as_the_code_reports_them(self) -> None:
+        # As tables of counters, histograms and gauges have them: a name and its help.
+        named = set(re.findall(r'\{\s*"([a-z0-9_.]+)",\s*"', self.sources()))
+        reported = {f"tern_{name.replace('.', '_')}" for name in named}
+        marked = self.marked("samples", "name")
+        self.assertTrue({True, False} == set(marked.values()))
+        for name, mark in marked.items():
+            with self.subTest(name):
+                self.assertIs(mark, name.removesuffix("_total") in reported)
+
+    def test_what_is_marked_is_an_event_or_a_metric(self) -> None:
+        marks = sum(
+            isinstance(value, dict) and "x-emitted" in value
+            for _, value in walk(DOCUMENTS["telemetry-v1"].content)
+        )
+        self.assertEqual(
+            marks, len(self.marked("event", "event")) + len(self.marked("samples", "name"))
+        )
+
     def test_every_counter_is_a_metric(self) -> None:
         metrics = {
             schema["properties"]["name"]["const"]

@@ -28,6 +28,7 @@ TYPES: dict[str, Callable[[Any], bool]] = {
 }
 ANNOTATIONS = frozenset(
     {"$schema", "$id", "$defs", "title", "description", "default", "examples", "contentEncoding"}
+    | {"x-emitted"}  # of events and metrics: whether Tern reports them today
 )
 ONE_SCHEMA = frozenset({"additionalProperties", "items", "not", "propertyNames"})
 SCHEMAS = frozenset({"allOf", "anyOf", "oneOf"})

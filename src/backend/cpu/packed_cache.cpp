@@ -1,9 +1,10 @@
 #include "backend/cpu/packed_cache.h"
 
 #include <algorithm>
-#include <atomic>
+#include <charconv>
 #include <cstring>
 
+#include "core/aligned_buffer.h"
 #include "core/fast_hash.h"
 
 namespace tern::backend {
@@ -45,6 +46,29 @@ bool take_front(std::span<const std::byte>& from, std::span<T> values) {
 Error damaged(std::string_view what) {
   return Error{ErrorCode::kMalformed, "damaged: the " + std::string(what) + " has another hash",
                ""};
+}
+
+// "five-trits-1 48x256:two-bits" is version 1 of "five-trits" (CpuBackend::layout()).
+struct LayoutVersion {
+  std::string_view packing;
+  std::uint32_t version = 0;
+};
+
+std::optional<LayoutVersion> version_of(std::string_view layout) {
+  const std::string_view own = layout.substr(0, layout.find(' '));
+  const std::size_t dash = own.rfind('-');
+  if (dash == std::string_view::npos) return std::nullopt;
+  LayoutVersion found{own.substr(0, dash)};
+  const char* const last = own.data() + own.size();
+  const auto [end, error] = std::from_chars(own.data() + dash + 1, last, found.version);
+  if (error != std::errc() || end != last) return std::nullopt;
+  return found;
+}
+
+bool is_former(std::string_view layout, std::string_view own) {
+  const auto a = version_of(layout);
+  const auto b = version_of(own);
+  return a && b && a->packing == b->packing && a->version < b->version;
 }
 
 }  // namespace
@@ -135,6 +159,22 @@ void PackedCache::discard() {
   static_cast<void>(directory_.remove(key_));
 }
 
+Result<void> PackedCache::compare(std::string_view name, std::span<const std::byte> taken,
+                                  const Make& make) {
+  TERN_ASSIGN(AlignedBuffer made, AlignedBuffer::allocate_unwritten(taken.size(), name));
+  TERN_TRY(make(made.data()));
+  if (taken.empty() || std::memcmp(taken.data(), made.data(), taken.size()) == 0) {
+    ++compared_;
+    return {};
+  }
+  const auto differs = std::mismatch(taken.begin(), taken.end(), made.data()).first;
+  return Error{ErrorCode::kProofFailed,
+               "expected what is packed of the model file, found another byte at " +
+                   std::to_string(differs - taken.begin()) + " of " + std::to_string(taken.size()) +
+                   "; remove the entry with `tern cache clear`",
+               (directory_.path() / key_).string() + ": " + std::string(name)};
+}
+
 void PackedCache::keep(std::string_view name, std::span<const std::byte> blob) {
   kept_.push_back({std::string(name), blob});
 }
@@ -170,15 +210,29 @@ Result<void> PackedCache::store(const Progress& progress) {
   }
   TERN_TRY(writer.write(table));
   TERN_TRY(writer.write(std::as_bytes(std::span(&footer, 1))));
-  return writer.commit();
+  TERN_TRY(writer.commit());
+  remove_former();
+  return {};
+}
+
+// Only space is lost where this fails: it may be in use, or go with another writer.
+void PackedCache::remove_former() {
+  const auto entries = directory_.list();
+  if (!entries) return;
+  for (const CacheListing& entry : *entries) {
+    if (entry.unfinished || !entry.label || entry.label->subject != label_.subject) continue;
+    if (is_former(entry.label->variant, label_.variant)) {
+      static_cast<void>(directory_.remove(entry));
+    }
+  }
 }
 
 Result<PackedBlob> packed_blob(PackedCache* cache, std::string_view name, std::uint64_t bytes,
-                               Arena& arena, ThreadPool& pool,
-                               const std::function<Result<void>(std::byte* to)>& make) {
+                               Arena& arena, ThreadPool& pool, const PackedCache::Make& make) {
   TERN_ASSIGN(const std::span<std::byte> memory, arena.allocate(bytes, name));
   const bool cached = cache != nullptr && cache->take(name, memory, pool);
   if (!cached) TERN_TRY(make(memory.data()));
+  if (cached && cache->compares()) TERN_TRY(cache->compare(name, memory, make));
   if (cache != nullptr) cache->keep(name, memory);
   return PackedBlob{memory.data(), cached};
 }

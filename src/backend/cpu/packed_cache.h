@@ -38,6 +38,15 @@ class PackedCache {
   // reads it, store() replaces it.
   void discard();
 
+  // From now on packed_blob() makes what it takes as well, and compares all of it.
+  void compare_all() { compares_ = true; }
+  bool compares() const { return compares_; }
+  // Holds a blob that was taken to what `make` writes into memory beside it. Errors: kProofFailed
+  // where a byte differs; those of `make`, kOutOfMemory.
+  using Make = std::function<Result<void>(std::byte* to)>;
+  Result<void> compare(std::string_view name, std::span<const std::byte> taken, const Make& make);
+  std::size_t compared() const { return compared_; }  // blobs, all of them the same
+
   bool took_any() const { return taken_ > 0; }
   // Whether everything asked for was there: then there is nothing to store.
   bool complete() const { return kept_.empty() || taken_ == kept_.size(); }
@@ -45,8 +54,9 @@ class PackedCache {
   const std::string& trouble() const { return trouble_; }
 
   using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
-  // Writes all that was kept, in place of the entry that was not complete. Call it once the weights
-  // are proved. Errors: those of CacheDir.
+  // Writes all that was kept, in place of the entry that was not complete; what a former version of
+  // the layout has of the same model goes. Call it once the weights are proved. Errors: those of
+  // CacheDir.
   Result<void> store(const Progress& progress);
 
  private:
@@ -64,6 +74,7 @@ class PackedCache {
   Result<void> parse_table(std::span<const std::byte> table, std::uint64_t table_offset);
   Result<void> read_blob(const Blob& blob, std::span<std::byte> to, ThreadPool& pool) const;
   std::vector<std::byte> make_table() const;
+  void remove_former();
 
   CacheDir directory_;
   std::string key_;
@@ -72,6 +83,8 @@ class PackedCache {
   std::map<std::string, Blob, std::less<>> blobs_;
   std::vector<Kept> kept_;
   std::size_t taken_ = 0;
+  bool compares_ = false;
+  std::size_t compared_ = 0;
   std::string trouble_;
 };
 
@@ -81,9 +94,9 @@ struct PackedBlob {
 };
 
 // The blob of that name from the cache, or, where it is not there or there is no cache, what `make`
-// writes into memory of that size; then the cache keeps it. Errors: those of `make`, kOutOfMemory.
+// writes into memory of that size; then the cache keeps it. Errors: those of `make`, kOutOfMemory;
+// of a cache that compares all, those of PackedCache::compare().
 Result<PackedBlob> packed_blob(PackedCache* cache, std::string_view name, std::uint64_t bytes,
-                               Arena& arena, ThreadPool& pool,
-                               const std::function<Result<void>(std::byte* to)>& make);
+                               Arena& arena, ThreadPool& pool, const PackedCache::Make& make);
 
 }  // namespace tern::backend
