@@ -79,6 +79,9 @@ void add_access_options(CLI::App& parser, LiveOptions& live) {
   add("--cors-origin", live.cors_origins, "ORIGIN",
       "An origin whose web pages may ask, as in https://app.example.com; *: all;\n"
       "can be given repeatedly");
+  add("--allowed-hosts", live.allowed_hosts, "HOST",
+      "A name, beside localhost and its like, by which this machine may be asked\n"
+      "without a key, as a proxy may pass it on; *: any; can be given repeatedly");
   add("--access-log", live.access_log, "FILE",
       "Write a line of JSON for each request, without its content, to a file;\n"
       "-: standard error")
@@ -99,6 +102,12 @@ void add_access_options(CLI::App& parser, LiveOptions& live) {
 }
 
 void add_limit_options(CLI::App& parser, LiveOptions& live) {
+  add_number(parser, "--max-answer", live.answer, 0,
+             "Most tokens of an answer that a request may ask for, and of one that asks\n"
+             "for no number; 0: as many as the context has room for");
+  add_number(parser, "--answer-time", live.answer_seconds, 0,
+             "Seconds of a request, from its head on; an answer ends as it is then, as\n"
+             "by deadline_ms; 0: as long as it takes");
   add_number(parser, "--max-connections", live.connections, 1, "Connections at once");
   add_number(parser, "--max-body", live.body_mib, 1, "MiB of a request's body");
   add_number(parser, "--max-bodies", live.bodies_mib, 1,
@@ -156,6 +165,16 @@ bool is_origin(std::string_view text) {
   };
   const std::string_view host = text.substr(scheme + 3);
   return !host.empty() && std::none_of(host.begin(), host.end(), wrong);
+}
+
+// "tern.example.com" or "fd00::1", which CLI11 has without brackets in any case.
+bool is_host(std::string_view text) {
+  const auto is_of = [&](std::string_view characters) {
+    return text.find_first_not_of(characters) == std::string_view::npos;
+  };
+  const bool is_v6 = text.find(':') != text.rfind(':') && is_of("0123456789abcdef:.");
+  return !text.empty() &&
+         (text == "*" || is_v6 || is_of("0123456789abcdefghijklmnopqrstuvwxyz-_."));
 }
 
 }  // namespace
@@ -230,6 +249,14 @@ Result<void> check(const ServeOptions& options) {
                  "https://app.example.com, found " +
                      origin,
                  "--cors-origin"};
+  }
+  for (const std::string& host : live.allowed_hosts) {
+    if (is_host(host)) continue;
+    return Error{ErrorCode::kUsage,
+                 "expected * or a name or an address in lower case without a port, as in "
+                 "tern.example.com or fd00::1, found " +
+                     host,
+                 "--allowed-hosts"};
   }
   return {};
 }

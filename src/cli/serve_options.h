@@ -17,8 +17,11 @@ struct LiveOptions {
   std::string tls_cert;  // files in PEM
   std::string tls_key;
   std::vector<std::string> cors_origins;
+  std::vector<std::string> allowed_hosts;
   int priority = 0;              // the highest that a request may ask for
   std::uint32_t max_tokens = 0;  // of a chat that asks for no number; 0: until the context is full
+  std::uint32_t answer = 0;      // most tokens that a request may ask for; 0: any number
+  std::uint32_t answer_seconds = 0;  // that a request may take; 0: as long as it takes
   std::uint32_t drain_seconds = 30;
   std::string access_log;  // a file, "-": standard error
   bool log_prompts = false;

@@ -88,6 +88,9 @@ void warn_of_end(const std::string& certificates, std::chrono::sys_seconds end) 
   }
 }
 
+// For administrators, the log and a reload, whatever clients hold.
+constexpr std::size_t kSpareDescriptors = 16;
+
 // Beyond what the system allows, connections would neither be taken nor told why.
 void warn_of_descriptors(std::uint32_t connections) {
   constexpr std::uint64_t kOwn = 64;  // files, and connections that are turned away
@@ -111,8 +114,11 @@ Result<serve::ServicePolicy> policy_of(const LiveOptions& live, const Identity& 
   serve::ServicePolicy policy;
   if (tls) policy.certificate_end = net::end_of(*tls);
   if (live.max_tokens != 0) policy.default_max_tokens = live.max_tokens;
+  if (live.answer != 0) policy.most_tokens = live.answer;
+  if (live.answer_seconds != 0) policy.most_time = std::chrono::seconds(live.answer_seconds);
   policy.most_priority = live.priority;
   policy.cors_origins = live.cors_origins;
+  policy.allowed_hosts = live.allowed_hosts;
   policy.log_content = live.log_prompts;
   policy.plain_events = live.plain_events;
   if (!live.api_keys.empty()) {
@@ -206,6 +212,9 @@ class ServeProcess {
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<serve::Service> service_;
+  const std::shared_ptr<net::ConnectionCounts> connections_ =
+      std::make_shared<net::ConnectionCounts>();  // of server_
+  bool said_starved_ = false;
   std::unique_ptr<net::HttpServer> admin_;  // none: what it has is where all else is
   std::unique_ptr<net::HttpServer> server_;
 };
@@ -230,6 +239,7 @@ Result<void> ServeProcess::start() {
   serve::ServiceOptions wanted;
   wanted.own_admin = !options().admin_listen.empty();
   wanted.openapi = schemas::openapi_json();
+  wanted.connections = connections_;
   wanted.build = std::string(kVersion) + "+" + kGitCommit;
   service_ = std::make_unique<serve::Service>(model, *engine_, telemetry_, wanted);
   service_->set_policy(policy);
@@ -250,6 +260,10 @@ Result<std::unique_ptr<net::HttpServer>> ServeProcess::listen(std::vector<std::s
   net::HttpServerOptions http = http_options(live(), tls);
   http.listen = std::move(where);
   http.unix_mode = options().socket_mode;
+  if (door == serve::Door::kPublic) {
+    http.counts = connections_;
+    http.spare_descriptors = kSpareDescriptors;
+  }
   http.refuse = [this, door](const net::HttpError& error, const net::HttpRequest& request) {
     return service_->refuse(error, request, door);
   };
@@ -343,6 +357,10 @@ void ServeProcess::tell_of_life() const {
 // would go on answering whoever does not ask for that.
 Result<void> ServeProcess::look() {
   if (const auto losses = log_->losses()) say(*losses);
+  if (connections_->starved > 0 && !std::exchange(said_starved_, true)) {
+    say("WARNING: nearly all files that the process may open are open: new connections wait; raise "
+        "that (ulimit -n), or lower --max-connections (said once)");
+  }
   return watch_.look();
 }
 

@@ -24,6 +24,7 @@ struct HttpRequest {
   std::vector<HttpHeader> headers;
   std::string body;
   std::string peer;          // who sent it: "127.0.0.1:51234", "unix"
+  std::string at;            // where it came in, as HttpServer::addresses() has it
   bool keep_alive = true;    // may send another one; never with HTTP/1.0
   bool is_http_1_0 = false;  // knows no chunks
   // Of a server: when its head was there, or its turn came behind others of its connection.

@@ -1,6 +1,9 @@
 #include "net/http_server.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio.hpp>
@@ -32,6 +35,17 @@ constexpr std::size_t kMostTurnedAway = 64;
 // For what a client still sends once its last reply is out; bytes at the least rate buy more.
 constexpr Milliseconds kLastRead{1000};
 
+// Whether another connection would leave so many descriptors: the lowest that is free is given
+// first. `any` is one that is open.
+bool leaves_descriptors(std::size_t spare, int any) {
+  rlimit limit{};
+  if (spare == 0 || ::getrlimit(RLIMIT_NOFILE, &limit) != 0) return true;
+  const int next = ::fcntl(any, F_DUPFD_CLOEXEC, 0);
+  if (next < 0) return false;
+  ::close(next);
+  return limit.rlim_cur > static_cast<rlim_t>(next) + spare;
+}
+
 class ServerExchange final : public Exchange {
  public:
   ServerExchange(HttpRequest request, MemoryShare share, std::shared_ptr<Outbox> outbox)
@@ -62,6 +76,7 @@ class HttpServer::Impl {
   Impl(const HttpServerOptions& options, Handler handler)
       : options_(options),
         handler_(std::move(handler)),
+        counts_(options.counts ? options.counts : std::make_shared<ConnectionCounts>()),
         bodies_(std::make_shared<MemoryPot>(options.all_body_bytes)),
         replies_(std::make_shared<MemoryPot>(options.all_reply_bytes)) {}
   ~Impl() {
@@ -92,6 +107,7 @@ class HttpServer::Impl {
     asio::post(io_, [this, options = std::move(options)]() mutable {
       options.listen = std::move(options_.listen);
       options.refuse = std::move(options_.refuse);
+      options.spare_descriptors = options_.spare_descriptors;
       if (!options.tls) options.tls = std::move(options_.tls);  // addresses of TLS stay that
       options_ = std::move(options);
       bodies_->most = options_.all_body_bytes;
@@ -124,13 +140,16 @@ class HttpServer::Impl {
  private:
   using Tls = std::shared_ptr<asio::ssl::context>;
   struct Connection {
-    Connection(Socket socket, Tls tls, const HttpLimits& limits, std::shared_ptr<MemoryPot> bodies)
+    Connection(Socket socket, const Listener& listener, Tls tls, const HttpLimits& limits,
+               std::shared_ptr<MemoryPot> bodies)
         : peer(peer_of(socket)),
+          at(listener.address),
           stream(std::move(socket), std::move(tls)),
           reader(limits),
           share(std::move(bodies)) {}
 
     std::string peer;
+    const std::string& at;  // see HttpRequest; the listener's
     Stream stream;
     RequestReader reader;
     MemoryShare share;   // of what the reader keeps
@@ -143,7 +162,7 @@ class HttpServer::Impl {
   enum class Sent { kNotAll, kAll, kAllAndKeep };
 
   awaitable<void> accept(Listener& listener);
-  awaitable<void> serve(Socket socket, Tls tls);
+  awaitable<void> serve(Socket socket, const Listener& listener);
   awaitable<bool> shake_hands(Connection& connection);
   awaitable<bool> read_request(Connection& connection);
   awaitable<bool> read_some(Connection& connection, std::chrono::steady_clock::time_point until);
@@ -158,6 +177,7 @@ class HttpServer::Impl {
 
   HttpServerOptions options_;  // the server's thread's, as are connections_
   Handler handler_;
+  const std::shared_ptr<ConnectionCounts> counts_;
   std::shared_ptr<MemoryPot> bodies_;
   std::shared_ptr<MemoryPot> replies_;
   asio::io_context io_{1};
@@ -177,28 +197,39 @@ class HttpServer::Impl {
 void HttpServer::Impl::count(int change) {
   const std::lock_guard lock(mutex_);
   count_ += static_cast<std::size_t>(change);
+  counts_->open += static_cast<std::uint64_t>(change);
   if (count_ == 0) all_gone_.notify_all();
 }
 
 awaitable<void> HttpServer::Impl::accept(Listener& listener) {
+  constexpr Milliseconds kPause{50};
+  asio::steady_timer pause(io_);
   while (listener.acceptor.is_open()) {
-    auto [code, socket] = co_await listener.acceptor.async_accept(kTuple);
-    if (code == asio::error::operation_aborted) co_return;
-    if (code) {  // out of descriptors, say: not a reason to end
-      asio::steady_timer pause(io_, Milliseconds(50));
+    if (!leaves_descriptors(options_.spare_descriptors, listener.acceptor.native_handle())) {
+      ++counts_->starved;
+      pause.expires_after(kPause);
       co_await pause.async_wait(kTuple);
       continue;
     }
-    asio::co_spawn(io_, serve(std::move(socket), listener.tls ? options_.tls->context : nullptr),
-                   asio::detached);
+    auto [code, socket] = co_await listener.acceptor.async_accept(kTuple);
+    if (code == asio::error::operation_aborted) co_return;
+    if (code) {  // the system is out of descriptors, say: not a reason to end
+      if (code == asio::error::no_descriptors) ++counts_->starved;
+      pause.expires_after(kPause);
+      co_await pause.async_wait(kTuple);
+      continue;
+    }
+    asio::co_spawn(io_, serve(std::move(socket), listener), asio::detached);
   }
 }
 
-awaitable<void> HttpServer::Impl::serve(Socket socket, Tls tls) {
+awaitable<void> HttpServer::Impl::serve(Socket socket, const Listener& listener) {
   socket.set_option(asio::ip::tcp::no_delay(true), ignored_);  // fails for those of UNIX
-  const bool is_tls = tls != nullptr;
-  Connection connection(std::move(socket), std::move(tls), options_.limits, bodies_);
+  const bool is_tls = listener.tls;
+  Connection connection(std::move(socket), listener, is_tls ? options_.tls->context : nullptr,
+                        options_.limits, bodies_);
   if (connections_.size() >= options_.connections) {
+    ++counts_->refused;
     const HttpError error{503, "too many connections; come again later"};
     if (is_tls || turned_away_ >= kMostTurnedAway) co_return;  // a handshake is not worth it
     ++turned_away_;
@@ -312,6 +343,7 @@ awaitable<bool> HttpServer::Impl::read_some(Connection& connection,
 awaitable<bool> HttpServer::Impl::answer(Connection& connection) {
   HttpRequest request = connection.reader.take();
   request.peer = connection.peer;
+  request.at = connection.at;
   request.head_time = connection.head_time;
   const bool keep = request.keep_alive && !closing_;
   const auto forever = std::chrono::steady_clock::time_point::max();

@@ -5,6 +5,7 @@
 // the Exchange, at once or later, from any thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -52,6 +53,13 @@ class Exchange {
   virtual std::stop_token gone() const = 0;
 };
 
+// What becomes of connections, for whoever reports it; any thread.
+struct ConnectionCounts {
+  std::atomic<std::uint64_t> open{0};
+  std::atomic<std::uint64_t> refused{0};  // beyond HttpServerOptions::connections
+  std::atomic<std::uint64_t> starved{0};  // times that none was taken for lack of descriptors
+};
+
 struct HttpServerOptions {
   // "127.0.0.1:8080", "[::1]:0" (a free port), "unix:/run/t.sock"; https:// before the first two
   // for TLS, which needs `tls`
@@ -60,6 +68,10 @@ struct HttpServerOptions {
   std::shared_ptr<const TlsIdentity> tls = {};
   HttpLimits limits = {};
   std::size_t connections = 1024;
+  // Where others look, too.
+  std::shared_ptr<ConnectionCounts> counts = {};
+  // Descriptors that are left to the rest of the process: where there are fewer, connections wait.
+  std::size_t spare_descriptors = 0;
   std::size_t all_body_bytes = 256u << 20;       // of requests that are read or not yet looked at
   std::size_t unread_bytes = 4u << 20;           // of a reply that a client does not read
   std::size_t all_reply_bytes = 256u << 20;      // of whole replies that are longer, together:
@@ -89,7 +101,8 @@ class HttpServer {
   ~HttpServer();
 
   // Takes new limits, times and certificates, for connections to come; those of `options` that stay
-  // as they are: listen and refuse, and certificates where there are no new ones.
+  // as they are: listen, refuse, counts and spare_descriptors, and certificates where there are no
+  // new ones.
   void reconfigure(const HttpServerOptions& options);
 
   // Where it listens, with the ports that were found: "127.0.0.1:41234", "https://[::1]:41235".

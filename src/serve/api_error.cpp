@@ -45,6 +45,10 @@ ApiError draining() {
           "not_ready"};
 }
 
+ApiError beyond_limit(const std::string& message, std::chrono::seconds retry_after) {
+  return {429, message, "rate_limit_error", "", "rate_limit_exceeded", retry_after.count()};
+}
+
 ApiError client_left() {
   return {499, "the client closed the connection before the answer was there",
           "invalid_request_error", "", "client_closed_request"};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -27,6 +28,8 @@ ApiError api_error(const net::HttpError& error);
 
 // Of a server that takes no more.
 ApiError draining();
+// Of a request beyond the limits of its key.
+ApiError beyond_limit(const std::string& message, std::chrono::seconds retry_after);
 // Of a client that did not wait for its answer: nobody reads it but the log.
 ApiError client_left();
 // Of a whole reply of so many bytes, which there is no room for, now or ever.

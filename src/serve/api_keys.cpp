@@ -101,16 +101,38 @@ std::optional<Account::Refusal> Account::admit(Clock::time_point now) {
   return std::nullopt;
 }
 
-void Account::charge_prompt(std::uint64_t tokens) {
+std::optional<Account::Refusal> Account::reserve(std::uint64_t tokens, Clock::time_point now) {
   const std::lock_guard lock(mutex_);
-  used_.prompt_tokens += tokens;
-  tokens_.spend(static_cast<double>(tokens), Clock::now());
+  const auto wanted = static_cast<double>(tokens);
+  const double needed = std::min<double>(wanted, tokens_.per_minute());
+  const double left = tokens_.left(now);
+  if (tokens_.is_limited() && left < needed) {
+    ++used_.refused;
+    const auto seconds = whole(tokens_.until(needed, now));
+    return Refusal{fmt::format("the key {} may use {} tokens a minute and has {} of them left, but "
+                               "the request may take {}, prompt and answer together: come again in "
+                               "{} s, or ask for fewer (max_tokens)",
+                               name_, tokens_.per_minute(), std::floor(std::max(left, 0.0)), tokens,
+                               seconds.count()),
+                   seconds};
+  }
+  tokens_.spend(wanted, now);
+  return std::nullopt;
 }
 
-void Account::charge_generated(std::uint64_t tokens) {
+void Account::give_back(std::uint64_t tokens, Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  tokens_.spend(-static_cast<double>(tokens), now);
+}
+
+void Account::count_prompt(std::uint64_t tokens) {
+  const std::lock_guard lock(mutex_);
+  used_.prompt_tokens += tokens;
+}
+
+void Account::count_generated(std::uint64_t tokens) {
   const std::lock_guard lock(mutex_);
   used_.generated_tokens += tokens;
-  tokens_.spend(static_cast<double>(tokens), Clock::now());
 }
 
 std::vector<net::HttpHeader> Account::headers(Clock::time_point now) {

@@ -29,8 +29,8 @@ struct ApiKey {
 // "sk-tern-" and 256 random bits.
 std::string make_api_key();
 
-// So much a minute, evenly, and at most a minute's worth at once. It may be overdrawn: what an
-// answer takes is known at its end alone; the debt is waited for.
+// So much a minute, evenly, and at most a minute's worth at once. It may be overdrawn, by a request
+// that is larger than all of it; the debt is waited for.
 class Budget {
  public:
   explicit Budget(std::uint32_t per_minute = 0) { set(per_minute, Clock::now()); }
@@ -64,8 +64,13 @@ class Account {
   };
   // A request wants to be answered: its place in both limits, or why it has none.
   std::optional<Refusal> admit(Clock::time_point now = Clock::now());
-  void charge_prompt(std::uint64_t tokens);
-  void charge_generated(std::uint64_t tokens);
+  // Takes the most tokens that a request may come to, before it is computed, or says why there are
+  // none. One that wants more than a minute's worth has to find all of that.
+  std::optional<Refusal> reserve(std::uint64_t tokens, Clock::time_point now = Clock::now());
+  // What it did not come to.
+  void give_back(std::uint64_t tokens, Clock::time_point now = Clock::now());
+  void count_prompt(std::uint64_t tokens);
+  void count_generated(std::uint64_t tokens);
 
   // x-ratelimit-*, as OpenAI names them, of the limits that there are.
   std::vector<net::HttpHeader> headers(Clock::time_point now = Clock::now());

@@ -85,12 +85,29 @@ std::string Call::take_body() {
   return body;
 }
 
-void Call::charge_prompt(std::uint64_t tokens) {
-  if (account_) account_->charge_prompt(tokens);
+std::optional<ApiError> Call::reserve_tokens(std::uint64_t tokens) {
+  if (!account_) return std::nullopt;
+  if (const auto refusal = account_->reserve(tokens)) {
+    return beyond_limit(refusal->message, refusal->retry_after);
+  }
+  reserved_tokens_ = tokens;
+  return std::nullopt;
 }
 
-void Call::charge_generated(std::uint64_t tokens) {
-  if (account_) account_->charge_generated(tokens);
+void Call::give_back_tokens() {
+  if (account_) account_->give_back(std::exchange(reserved_tokens_, 0));
+}
+
+void Call::count_prompt(std::uint64_t tokens) {
+  if (!account_) return;
+  account_->count_prompt(tokens);
+  reserved_tokens_ -= std::min(tokens, reserved_tokens_);
+}
+
+void Call::count_generated(std::uint64_t tokens) {
+  if (!account_) return;
+  account_->count_generated(tokens);
+  reserved_tokens_ -= std::min(tokens, reserved_tokens_);
 }
 
 void Call::note(std::string_view name, telemetry::FieldValue value) {
@@ -117,6 +134,7 @@ void Call::send(net::HttpResponse response, std::string error) {
     error = short_name(*no_room);
     reserve(response.body.size());
   }
+  give_back_tokens();
   complete(response.headers);
   if (request().method != "HEAD") response_bytes_ = response.body.size();
   log(response.status, std::move(error));
@@ -180,6 +198,7 @@ void Call::event(const std::string& id, std::string_view data) {
 }
 
 void Call::end_events(unsigned status, std::string error) {
+  give_back_tokens();
   exchange_->end();
   log(status, std::move(error));
 }

@@ -42,9 +42,12 @@ class Call {
   std::chrono::steady_clock::time_point arrived() const { return arrived_; }
   std::stop_token gone() const { return exchange_->gone(); }
 
-  // Tokens that it takes, of the budget of its key.
-  void charge_prompt(std::uint64_t tokens);
-  void charge_generated(std::uint64_t tokens);
+  // Keeps so many tokens of the budget of its key, the most that it may come to; what it did not
+  // come to goes back before its reply is complete. Else why there are none.
+  std::optional<ApiError> reserve_tokens(std::uint64_t tokens);
+  // Those that it comes to. One thread at a time.
+  void count_prompt(std::uint64_t tokens);
+  void count_generated(std::uint64_t tokens);
   // A field of its line in the log. One thread at a time, before the reply is complete.
   void note(std::string_view name, telemetry::FieldValue value);
 
@@ -70,6 +73,7 @@ class Call {
   void end_events(unsigned status, std::string error);
   // `error`: its short name, where there is one.
   void log(unsigned status, std::string error);
+  void give_back_tokens();
   // x-request-id, the limits of the key, and what add_headers() was given.
   void complete(std::vector<net::HttpHeader>& headers) const;
 
@@ -78,6 +82,7 @@ class Call {
   std::string id_;
   std::chrono::steady_clock::time_point arrived_;  // its head, before its body
   std::shared_ptr<Account> account_;               // nothing where there are no keys
+  std::uint64_t reserved_tokens_ = 0;              // and not come to
   std::vector<net::HttpHeader> headers_;
   bool logs_content_ = false;
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> notes_;

@@ -39,8 +39,8 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   request.chat = true;
   Fields fields(body);
   read_common(fields, model, defaults, request);
-  const auto newer = max_tokens(fields, "max_completion_tokens");
-  const auto older = max_tokens(fields, "max_tokens");
+  const auto newer = max_tokens(fields, "max_completion_tokens", defaults);
+  const auto older = max_tokens(fields, "max_tokens", defaults);
   request.answer.max_tokens = newer ? newer : older;
   const bool logprobs = fields.boolean("logprobs").value_or(false);
   const auto top = static_cast<std::uint32_t>(fields.integer("top_logprobs", 0, 20).value_or(0));
@@ -73,10 +73,11 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   request.prompts.push_back(std::move(std::get<std::vector<text::TokenId>>(prompt)));
   request.answer.stops.insert(request.answer.stops.end(), model.chat_stops.begin(),
                               model.chat_stops.end());
-  if (!newer && !older && defaults.max_tokens) {  // which the client did not ask for
+  const auto otherwise = default_tokens(defaults.max_tokens, defaults);
+  if (!newer && !older && otherwise) {  // which the client did not ask for
     const auto used = static_cast<std::uint32_t>(request.prompts[0].size());
     const std::uint32_t room = defaults.context - std::min(defaults.context, used);
-    request.answer.max_tokens = std::min(*defaults.max_tokens, std::max(room, 1u));
+    request.answer.max_tokens = std::min(*otherwise, std::max(room, 1u));
   }
   check_room(fields, request, "messages", defaults);
   if (auto error = fields.error()) return std::move(*error);

@@ -77,6 +77,7 @@ void Completion::start() {
   if (const auto error = call_->reserve(request_.stream ? 0 : kept_bytes_)) {
     return call_->fail(*error);
   }
+  if (const auto error = call_->reserve_tokens(most_tokens())) return call_->fail(*error);
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     if (const auto taken = submit(i); !taken) {
       over_ = true;
@@ -84,7 +85,7 @@ void Completion::start() {
       return turn_away(*call_, engine_, api_error(taken.error()));
     }
   }
-  call_->charge_prompt(prompt_tokens());
+  call_->count_prompt(prompt_tokens());
   if (request_.stream) call_->begin_events();
 }
 
@@ -129,7 +130,7 @@ void Completion::note_token(Choice& choice) {
   (choice.tokens == 0 ? latency_.first_token : latency_.between_tokens).observe(seconds.count());
   choice.last_token = now;
   ++choice.tokens;
-  call_->charge_generated(1);
+  call_->count_generated(1);
 }
 
 // Of the choices that have ended, each that there is once: "stop,length".
@@ -192,6 +193,18 @@ json::object Completion::envelope(bool chunk) const {
 std::uint64_t Completion::prompt_tokens() const {
   std::uint64_t count = 0;
   for (const auto& tokens : request_.prompts) count += tokens.size();
+  return count;
+}
+
+// Of its prompts and of all answers, where none ends before it has to.
+std::uint64_t Completion::most_tokens() const {
+  std::uint64_t count = prompt_tokens();
+  for (const auto& prompt : request_.prompts) {
+    const std::uint64_t room =
+        engine_.context() - std::min<std::size_t>(prompt.size(), engine_.context());
+    count +=
+        request_.choices * std::min<std::uint64_t>(request_.answer.max_tokens.value_or(room), room);
+  }
   return count;
 }
 

@@ -76,6 +76,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
 
   boost::json::object envelope(bool chunk) const;
   std::uint64_t prompt_tokens() const;
+  std::uint64_t most_tokens() const;
   std::uint64_t generated_tokens() const;
   boost::json::object usage() const;
   boost::json::object usage_of(std::size_t index) const;

@@ -50,6 +50,9 @@ struct CompletionRequest {
 };
 
 struct CompletionDefaults {
+  // What a request may ask for, and take; else as much as there is.
+  std::optional<std::uint32_t> most_tokens = {};
+  std::optional<std::chrono::milliseconds> most_time = {};
   std::optional<std::uint32_t> max_tokens;  // of a chat; else until the context is full
   std::uint32_t context = 0;                // most tokens of a request
   std::size_t most_answers = 64;            // of all prompts of a request

@@ -1,5 +1,7 @@
 #include "serve/cors.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <string_view>
 
@@ -10,6 +12,32 @@ bool is_allowed(std::string_view origin, const Origins& allowed) {
   return !origin.empty() && std::any_of(allowed.begin(), allowed.end(), [&](const auto& each) {
     return each == "*" || each == origin;
   });
+}
+
+// Of "App.example.com:8443" or "[::1]:8080": without the port and a last dot, in lower case.
+std::string host_of(std::string_view authority) {
+  const std::size_t colon = authority.rfind(':');
+  const bool has_port =
+      colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos;
+  std::string host(authority.substr(0, has_port ? colon : authority.size()));
+  if (host.ends_with('.')) host.pop_back();
+  for (char& c : host) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  return host;
+}
+
+std::string_view without_scheme(std::string_view origin) {
+  const std::size_t scheme = origin.find("://");
+  return scheme == std::string_view::npos ? origin : origin.substr(scheme + 3);
+}
+
+bool is_loopback(const std::string& host) {
+  if (host == "localhost" || host.ends_with(".localhost")) return true;  // RFC 6761, 6.3
+  in_addr v4{};
+  if (::inet_pton(AF_INET, host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
+  in6_addr v6{};
+  return host.starts_with('[') && host.ends_with(']') &&
+         ::inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &v6) == 1 &&
+         IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
 }  // namespace
@@ -45,6 +73,23 @@ std::optional<net::HttpResponse> preflight(const net::HttpRequest& request,
     response.headers.push_back({"Access-Control-Allow-Headers", std::string(wanted)});
   }
   return response;
+}
+
+// No browser leaves Host out.
+bool has_foreign_host(const net::HttpRequest& request, const Origins& origins, const Hosts& hosts) {
+  if (request.at.starts_with("unix:") || !is_loopback(host_of(without_scheme(request.at)))) {
+    return false;
+  }
+  const std::string host = host_of(request.header("host"));
+  if (host.empty() || is_loopback(host)) return false;
+  const auto is_named = [&](const std::string& each) {
+    return each == "*" || each == host || "[" + each + "]" == host;
+  };
+  const auto is_of = [&](const std::string& origin) {
+    return origin == "*" || host_of(without_scheme(origin)) == host;
+  };
+  return std::none_of(hosts.begin(), hosts.end(), is_named) &&
+         std::none_of(origins.begin(), origins.end(), is_of);
 }
 
 }  // namespace tern::serve

@@ -24,6 +24,16 @@ constexpr std::size_t kNumberBytes = 16;
 constexpr std::size_t kHeadBytes = 64;
 constexpr std::size_t kFrameBytes = 1024;
 
+ApiError too_slow() {
+  return {.status = 503,
+          .message =
+              "the texts were not computed in the time that a request has here "
+              "(answer-time); send fewer at once, or come again later",
+          .type = "server_error",
+          .code = "overloaded",
+          .retry_after = 1};
+}
+
 std::string base64(std::span<const float> vector) {
   constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -68,9 +78,10 @@ void Embedding::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
   call_->note("prompt_tokens", prompt_tokens());
   if (const auto error = call_->reserve(most_bytes())) return call_->fail(*error);
+  if (const auto error = call_->reserve_tokens(prompt_tokens())) return call_->fail(*error);
   const std::lock_guard lock(mutex_);
   submit(false);
-  if (!over_) call_->charge_prompt(prompt_tokens());  // what is refused costs nothing
+  if (!over_) call_->count_prompt(prompt_tokens());  // what is refused costs nothing
 }
 
 std::uint64_t Embedding::prompt_tokens() const {
@@ -107,6 +118,7 @@ Result<void> Embedding::submit_next(bool follows) {
   request.prompt = request_.inputs[submitted_];
   request.pooling = model_.pooling;
   request.follows = follows;
+  if (request_.deadline) request.deadline = call_->arrived() + *request_.deadline;
   request.cancel = stop_.get_token();
   request.on_update = [self = shared_from_this(), index = submitted_](const auto& update) {
     self->take(index, update);
@@ -118,6 +130,7 @@ void Embedding::take(std::size_t index, const engine::Update& update) {
   const std::lock_guard lock(mutex_);
   if (over_) return;
   if (update.failed) return fail(api_error(*update.failed));
+  if (update.piece.end == EndReason::kDeadline) return fail(too_slow());
   if (update.piece.end != EndReason::kPooled) {  // cancelled, as nothing else ends it
     if (!call_->gone().stop_requested()) return fail(draining());
     return fail(client_left());

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -16,6 +18,7 @@ struct EmbeddingRequest {
   std::vector<std::vector<text::TokenId>> inputs;
   std::uint32_t dimensions = 0;  // leading numbers of each vector
   bool base64 = false;           // of their bytes as little-endian f32, instead of a list
+  std::optional<std::chrono::milliseconds> deadline = {};  // of all of them
 };
 
 // `context`: most tokens of an input.

@@ -4,9 +4,21 @@
 #include <string>
 #include <utility>
 
+#include "core/shortened.h"
 #include "serve/api_error.h"
 
 namespace tern::serve {
+
+bool admit_host(Call& call, const Origins& origins, const Hosts& hosts) {
+  if (!has_foreign_host(call.request(), origins, hosts)) return true;
+  call.fail({403,
+             "Host: expected localhost, *.localhost, 127.0.0.1 or [::1], found \"" +
+                 shortened(call.request().header("host")) +
+                 "\", by which a web page may have led its reader here, where no key is asked for; "
+                 "name it in allowed-hosts, or give the server keys",
+             "invalid_request_error", "", "host_not_allowed"});
+  return false;
+}
 
 bool admit(Call& call, const KeyRing& keys, bool counts) {
   if (keys.empty()) return true;
@@ -23,8 +35,7 @@ bool admit(Call& call, const KeyRing& keys, bool counts) {
   if (!counts) return true;
   const auto refusal = account->admit();
   if (!refusal) return true;
-  call.fail({429, refusal->message, "rate_limit_error", "", "rate_limit_exceeded",
-             refusal->retry_after.count()});
+  call.fail(beyond_limit(refusal->message, refusal->retry_after));
   return false;
 }
 

@@ -6,10 +6,15 @@
 #include "net/http_message.h"
 #include "serve/api_keys.h"
 #include "serve/call.h"
+#include "serve/cors.h"
 #include "telemetry/prometheus.h"
 #include "telemetry/telemetry.h"
 
 namespace tern::serve {
+
+// Whether a request without a key may go on; else it has been answered: 403 where it may be a
+// page's whose name was made to lead here.
+bool admit_host(Call& call, const Origins& origins, const Hosts& hosts);
 
 // Whether the request may go on; else it has been answered: 401 without a key that is known, 429
 // beyond the limits of the key. `counts`: it is one of the requests that the limits are of.

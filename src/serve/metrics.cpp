@@ -1,7 +1,8 @@
 #include "serve/metrics.h"
 
 #include <iterator>
-#include <vector>
+
+#include "core/process_use.h"
 
 namespace tern::serve {
 namespace {
@@ -33,6 +34,34 @@ constexpr telemetry::Help kHistograms[] = {
 
 void make_counters(telemetry::Telemetry& telemetry) {
   for (const telemetry::Help& each : kCounters) telemetry.counter(each.name);
+}
+
+void add_process_metrics(std::vector<telemetry::Gauge>& gauges, std::optional<double> start) {
+  const auto add = [&](const char* name, const char* help, std::optional<double> value,
+                       bool counter = false) {
+    if (value) gauges.push_back({name, help, *value, {}, counter, true});
+  };
+  const ProcessUse use = process_use();
+  const char* began = "When the process began, since 1970-01-01T00:00:00Z.";
+  if (start) gauges.push_back({"process.start_time_seconds", began, *start});
+  add("process.start_time_seconds", began, start);
+  add("process.resident_memory_bytes", "Resident memory of the process.", use.resident_bytes);
+  add("process.virtual_memory_bytes", "Addresses that the process has.", use.virtual_bytes);
+  add("process.open_fds", "Descriptors that the process has open.", use.open_files);
+  add("process.max_fds", "Descriptors that it may have.", use.most_files);
+  add("process.cpu_seconds", "Processor time of the process, its own and the system's for it.",
+      use.cpu_seconds, true);
+}
+
+void add_connection_metrics(std::vector<telemetry::Gauge>& gauges,
+                            const net::ConnectionCounts& counts) {
+  gauges.push_back({"http.connections", "Open connections, but those of administrators.",
+                    static_cast<double>(counts.open.load())});
+  gauges.push_back({"http.connections_refused",
+                    "Connections beyond the most that there may be, told so or not.",
+                    static_cast<double>(counts.refused.load()),
+                    {},
+                    true});
 }
 
 std::string metrics_text(const telemetry::Telemetry& telemetry,

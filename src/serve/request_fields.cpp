@@ -133,6 +133,9 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
   if (const auto deadline = fields.integer("deadline_ms", 1, 86'400'000)) {
     request.deadline = std::chrono::milliseconds(*deadline);
   }
+  if (const auto most = defaults.most_time) {
+    request.deadline = std::min(request.deadline.value_or(*most), *most);
+  }
   fields.accept({"user", "metadata", "store", "service_tier", "safety_identifier",
                  "prompt_cache_key", "prompt_cache_retention"});
   fields.accept_only("min_tokens", 0);
@@ -178,9 +181,22 @@ void check_room(Fields& fields, const CompletionRequest& request, const char* pa
   }
 }
 
-std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name) {
+std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name,
+                                        const CompletionDefaults& defaults) {
   const auto found = fields.integer(name, 0, kMostTokens);
-  return found ? std::optional(static_cast<std::uint32_t>(*found)) : std::nullopt;
+  if (!found) return std::nullopt;
+  if (defaults.most_tokens && *found > *defaults.most_tokens) {
+    fields.fail(name, "at most " + std::to_string(*defaults.most_tokens) +
+                          ", which is the limit of this server (max-answer), found " +
+                          std::to_string(*found) + "; ask for fewer");
+  }
+  return static_cast<std::uint32_t>(*found);
+}
+
+std::optional<std::uint32_t> default_tokens(std::optional<std::uint32_t> wanted,
+                                            const CompletionDefaults& defaults) {
+  if (!defaults.most_tokens) return wanted;
+  return std::min(wanted.value_or(*defaults.most_tokens), *defaults.most_tokens);
 }
 
 }  // namespace tern::serve

@@ -19,7 +19,12 @@ void read_model(Fields& fields, const ServedModel& model);
 void read_common(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
                  CompletionRequest& request);
 
-std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name);
+std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name,
+                                        const CompletionDefaults& defaults);
+// Where a request asks for no number, `wanted` or as many as it may ask for; nothing: until the
+// context is full.
+std::optional<std::uint32_t> default_tokens(std::optional<std::uint32_t> wanted,
+                                            const CompletionDefaults& defaults);
 
 // What a chat template reads beside the messages: `chat_template_kwargs`.
 text::jinja::Variables template_arguments(Fields& fields);

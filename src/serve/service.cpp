@@ -206,8 +206,10 @@ const Service::Impl::Route* Service::Impl::route_of(const CallPtr& call, Door do
 void Service::Impl::handle(const CallPtr& call, Door door) {
   const auto rules = this->rules();
   const Origins& origins = rules->policy.cors_origins;
+  if (door == Door::kPublic) call->add_headers(cors_headers(call->request(), origins));
+  const bool is_keyless = rules->keys.empty();
+  if (is_keyless && !admit_host(*call, origins, rules->policy.allowed_hosts)) return;
   if (door == Door::kPublic) {
-    call->add_headers(cors_headers(call->request(), origins));
     if (auto allowed = preflight(call->request(), origins)) return call->reply(std::move(*allowed));
   }
   const Route* route = route_of(call, door);
@@ -294,10 +296,8 @@ void Service::Impl::metrics(const CallPtr& call) {
        number(settings_from_.load())},
       {"build_info", "What answers.", 1.0, {{"version", options_.build}, {"model", model_.id}}},
   };
-  if (start_) {
-    gauges.push_back({"process.start_time_seconds",
-                      "When the process began, since 1970-01-01T00:00:00Z.", *start_});
-  }
+  add_process_metrics(gauges, start_);
+  if (options_.connections) add_connection_metrics(gauges, *options_.connections);
   const auto rules = this->rules();
   if (const auto end = rules->policy.certificate_end) {
     gauges.push_back({"tls.certificate_end_seconds",
@@ -343,6 +343,8 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
   const auto rules = this->rules();
   CompletionDefaults defaults;
   defaults.max_tokens = rules->policy.default_max_tokens;
+  defaults.most_tokens = rules->policy.most_tokens;
+  defaults.most_time = rules->policy.most_time;
   defaults.context = engine_.context();
   defaults.most_answers = std::min<std::size_t>(defaults.most_answers, engine_.most_requests());
   defaults.most_priority = rules->policy.most_priority;
@@ -375,9 +377,11 @@ void Service::Impl::embeddings(const CallPtr& call) {
   if (!body) return;
   auto request = read_embedding_request(*body, model_, engine_.context());
   if (auto* error = std::get_if<ApiError>(&request)) return call->fail(*error);
-  std::make_shared<Embedding>(call, model_, engine_, std::move(std::get<EmbeddingRequest>(request)),
-                              [this](auto work) { later(std::move(work)); })
-      ->start();
+  auto& good = std::get<EmbeddingRequest>(request);
+  good.deadline = rules()->policy.most_time;
+  std::make_shared<Embedding>(call, model_, engine_, std::move(good), [this](auto work) {
+    later(std::move(work));
+  })->start();
 }
 
 void Service::Impl::answer(const CallPtr& call,

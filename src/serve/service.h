@@ -21,14 +21,20 @@ struct ServiceOptions {
   bool own_admin = false;  // /metrics and /ready are for the administrators' address alone
   std::string build;       // version and commit, for /metrics and the log
   std::string openapi;     // the document
+  // Of the server that asks it, for /metrics.
+  std::shared_ptr<const net::ConnectionCounts> connections = {};
 };
 
 // What may change while the service runs.
 struct ServicePolicy {
+  // Of an answer, that a request may ask for, and of a request; else as much as there is.
+  std::optional<std::uint32_t> most_tokens = {};
+  std::optional<std::chrono::milliseconds> most_time = {};
   std::optional<std::uint32_t> default_max_tokens;  // of chats; else until the context is full
   int most_priority = 0;                            // that a request may ask for
   std::vector<ApiKey> keys;                         // none: everybody may ask
   Origins cors_origins;                             // none: no page of another origin may
+  Hosts allowed_hosts;                              // beside those of the loopback, without keys
   bool log_content = false;                         // what is asked and answered, too
   bool plain_events = false;                        // see Call::plain_events()
   std::optional<std::chrono::sys_seconds> certificate_end;  // of TLS, for /metrics

@@ -25,7 +25,8 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
   CompletionRequest request;
   Fields fields(body);
   read_common(fields, model, defaults, request);
-  request.answer.max_tokens = max_tokens(fields, "max_tokens").value_or(kMaxTokens);
+  const auto wanted = max_tokens(fields, "max_tokens", defaults);
+  request.answer.max_tokens = wanted ? wanted : default_tokens(kMaxTokens, defaults);
   if (const auto logprobs = fields.integer("logprobs", 0, 20)) {
     request.answer.logprobs = static_cast<std::uint32_t>(*logprobs);
   }

@@ -7,8 +7,8 @@
 namespace tern::telemetry {
 namespace {
 
-std::string metric(std::string_view name) {
-  std::string text = "tern_" + std::string(name);
+std::string metric(std::string_view name, bool standard = false) {
+  std::string text = (standard ? "" : "tern_") + std::string(name);
   std::replace_if(
       text.begin(), text.end(),
       [](char c) {
@@ -51,7 +51,7 @@ void add_samples(std::string& text, const std::string& name, const Histogram::Sn
 }
 
 void add_gauge(std::string& text, const Gauge& gauge, bool is_first) {
-  const std::string name = metric(gauge.name) + (gauge.counter ? "_total" : "");
+  const std::string name = metric(gauge.name, gauge.standard) + (gauge.counter ? "_total" : "");
   if (is_first) add_head(text, name, gauge.help, gauge.counter ? "counter" : "gauge");
   text += name;
   for (std::size_t i = 0; i < gauge.labels.size(); ++i) {
@@ -76,7 +76,9 @@ std::string prometheus_text(const Telemetry& telemetry, std::span<const Gauge> g
     add_samples(text, metric(name), found);
   }
   for (std::size_t i = 0; i < gauges.size(); ++i) {
-    add_gauge(text, gauges[i], i == 0 || gauges[i - 1].name != gauges[i].name);
+    const bool is_same = i > 0 && gauges[i - 1].name == gauges[i].name &&
+                         gauges[i - 1].standard == gauges[i].standard;
+    add_gauge(text, gauges[i], !is_same);
   }
   return text;
 }

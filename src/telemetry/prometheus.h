@@ -18,6 +18,7 @@ struct Gauge {
   double value = 0.0;
   std::vector<std::pair<std::string, std::string>> labels = {};
   bool counter = false;
+  bool standard = false;  // a name that programs of all kinds share, without "tern_"
 };
 
 // What a counter or histogram is.

@@ -205,6 +205,7 @@ TEST_F(HttpServerTest, LongRepliesOfAllTogetherHaveABound) {
 TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {
   HttpServerOptions options = patient();
   options.connections = 2;
+  options.counts = std::make_shared<ConnectionCounts>();
   start(echo, options);
   std::vector<Client> clients;
   for (int i = 0; i < 2; ++i) {
@@ -216,6 +217,8 @@ TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {
   third.send(get("/"));
   EXPECT_THAT(third.read_all(), StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
   EXPECT_EQ(server_->connections(), 2u);
+  EXPECT_EQ(options.counts->open, 2u);
+  EXPECT_EQ(options.counts->refused, 1u);
   clients.pop_back();
   EXPECT_TRUE(eventually([&] { return server_->connections() == 1; }));
   Client fourth = connect();
@@ -227,6 +230,7 @@ TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {
 TEST_F(HttpServerTest, TurnsAwayNoMoreThanSomeAtOnce) {
   HttpServerOptions options = patient();
   options.connections = 1;
+  options.counts = std::make_shared<ConnectionCounts>();
   options.least_rate = 1;  // what they send lets them stay
   start(echo, options);
   Client first = connect();
@@ -241,6 +245,7 @@ TEST_F(HttpServerTest, TurnsAwayNoMoreThanSomeAtOnce) {
   }
   EXPECT_EQ(told, 64);
   EXPECT_EQ(server_->connections(), 1u);
+  EXPECT_EQ(options.counts->refused, 100u);
 }
 
 TEST_F(HttpServerTest, CloseLetsRepliesEnd) {

@@ -347,9 +347,10 @@ class TelemetryTest(unittest.TestCase):
                 self.assertIs(mark, name in emitted)
 
     def test_metrics_are_marked_as_the_code_reports_them(self) -> None:
-        # As tables of counters, histograms and gauges have them: a name and its help.
-        named = set(re.findall(r'\{\s*"([a-z0-9_.]+)",\s*"', self.sources()))
+        # As counters, histograms and gauges begin. Those of the process have names of Prometheus.
+        named = set(re.findall(r'(?:\{|\badd\()\s*"([a-z0-9_.]+)",', self.sources()))
         reported = {f"tern_{name.replace('.', '_')}" for name in named}
+        reported |= {name.replace(".", "_") for name in named if name.startswith("process.")}
         marked = self.marked("samples", "name")
         self.assertTrue({True, False} == set(marked.values()))
         for name, mark in marked.items():

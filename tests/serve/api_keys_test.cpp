@@ -72,7 +72,7 @@ TEST(Account, IsLetInUpToItsLimits) {
 TEST(Account, WithoutLimitsSaysNothingOfThem) {
   Account account({.name = "a", .sha256 = ""});
   for (int i = 0; i < 1000; ++i) EXPECT_FALSE(account.admit(kBegin));
-  account.charge_generated(1'000'000);
+  EXPECT_FALSE(account.reserve(1'000'000, kBegin));
   EXPECT_FALSE(account.admit(kBegin));
   EXPECT_TRUE(account.headers(kBegin).empty());
 }
@@ -90,10 +90,33 @@ TEST(Account, HeadersSayWhatIsLeft) {
   EXPECT_EQ(value(headers, "x-ratelimit-reset-requests"), "15s");
   EXPECT_EQ(value(headers, "x-ratelimit-limit-tokens"), "60");
   EXPECT_EQ(value(headers, "x-ratelimit-reset-tokens"), "0ms");
-  account.charge_prompt(100);
+  EXPECT_FALSE(account.reserve(100, kBegin));
   headers = account.headers(kBegin);
   EXPECT_EQ(value(headers, "x-ratelimit-remaining-tokens"), "0");
   EXPECT_EQ(value(headers, "x-ratelimit-reset-tokens"), "1m40s");
+}
+
+TEST(Account, TokensAreTakenBeforeTheyAreUsed) {
+  Account account({.name = "a", .sha256 = "", .tokens_per_minute = 60});
+  EXPECT_FALSE(account.reserve(40, kBegin));
+  const auto refusal = account.reserve(30, kBegin);
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->retry_after, seconds(10));
+  EXPECT_NE(refusal->message.find("60 tokens a minute and has 20 of them left"), std::string::npos)
+      << refusal->message;
+  EXPECT_EQ(account.used().refused, 1u);
+  account.give_back(10, kBegin);
+  EXPECT_FALSE(account.reserve(30, kBegin));
+  EXPECT_TRUE(account.reserve(1, kBegin));
+  account.give_back(30, kBegin + seconds(30));
+  EXPECT_EQ(value(account.headers(kBegin + seconds(30)), "x-ratelimit-remaining-tokens"), "60");
+}
+
+TEST(Account, WhatIsMoreThanAMinutesWorthNeedsAllOfThat) {
+  Account account({.name = "a", .sha256 = "", .tokens_per_minute = 60});
+  EXPECT_FALSE(account.reserve(90, kBegin));
+  EXPECT_TRUE(account.reserve(90, kBegin + seconds(89)));
+  EXPECT_FALSE(account.reserve(90, kBegin + seconds(90)));
 }
 
 TEST(KeyRing, KnowsItsKeysByTheirHashes) {
@@ -109,7 +132,7 @@ TEST(KeyRing, KnowsItsKeysByTheirHashes) {
 
 TEST(KeyRing, AccountsGoOnUnderTheirNames) {
   const KeyRing before({{.name = "a", .sha256 = sha256_of("one")}}, KeyRing());
-  before.find("one")->charge_prompt(7);
+  before.find("one")->count_prompt(7);
   const KeyRing after({{.name = "a", .sha256 = sha256_of("new"), .requests_per_minute = 1}},
                       before);
   EXPECT_EQ(after.find("one"), nullptr);

@@ -1,4 +1,6 @@
 // The bodies of completions and chats: what is read, what is refused and in which words.
+#include "serve/request_fields.h"
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -340,6 +342,28 @@ TEST(RequestFields, TheDefaultOfAChatIsAsMuchAsThereIsRoomFor) {
   EXPECT_EQ(bad(read(R"(, "max_completion_tokens": 99)")).code, "context_length_exceeded");
   d.context = prompt;
   EXPECT_EQ(bad(read("")).code, "context_length_exceeded");
+}
+
+TEST(RequestFields, WhatTheServerAllowsBoundsARequest) {
+  using std::chrono::milliseconds;
+  CompletionDefaults d = defaults();
+  d.most_tokens = 7;
+  d.most_time = milliseconds(2000);
+  const auto read = [&](const std::string& members) {
+    const auto body = boost::json::parse(R"({"prompt": "Once")" + members + "}");
+    return read_completion_request(body.get_object(), served(), d);
+  };
+  EXPECT_EQ(good(read("")).answer.max_tokens, 7u);
+  EXPECT_EQ(good(read(R"(, "max_tokens": 7)")).answer.max_tokens, 7u);
+  EXPECT_EQ(words(read(R"(, "max_tokens": 8)")),
+            "max_tokens: expected at most 7, which is the limit of this server (max-answer), found "
+            "8; ask for fewer");
+  EXPECT_EQ(good(read("")).deadline, milliseconds(2000));
+  EXPECT_EQ(good(read(R"(, "deadline_ms": 1999)")).deadline, milliseconds(1999));
+  EXPECT_EQ(good(read(R"(, "deadline_ms": 2001)")).deadline, milliseconds(2000));
+  EXPECT_EQ(default_tokens(std::nullopt, d), 7u);
+  EXPECT_EQ(default_tokens(5, d), 5u);
+  EXPECT_EQ(default_tokens(std::nullopt, defaults()), std::nullopt);
 }
 
 // Even of no tokens: the engine computes what comes after a prompt.

@@ -49,6 +49,20 @@ class ModelsTest(ServeTest):
         assert start is not None
         self.assertLess(float(start[1]), time.time() + 2)
         self.assertGreater(float(start[1]), time.time() - 3600)
+        values = dict(re.findall(r"^(process_\w+) ([0-9.e+]+)$", text, re.M))
+        self.assertEqual(values.pop("process_start_time_seconds"), start[1])
+        least = {
+            "process_resident_memory_bytes": 1 << 20,
+            "process_virtual_memory_bytes": 1 << 20,
+            "process_open_fds": 3,
+            "process_max_fds": 64,
+            "process_cpu_seconds_total": 0.001,
+        }
+        self.assertEqual(values.keys(), least.keys())
+        for name, value in least.items():
+            self.assertGreater(float(values[name]), value)
+        self.assertIn("# TYPE process_cpu_seconds_total counter\n", text)
+        self.assertIn("# TYPE process_open_fds gauge\n", text)
         self.assertRegex(text, r'tern_build_info\{version="[0-9.]+\+\w+",model="tern-tales"\} 1')
 
     def test_counters_are_there_before_they_count_and_say_what_they_are(self) -> None:
@@ -322,8 +336,8 @@ class CompletionsTest(ServeTest):
             self.assertIn(f"Content-Encoding, found {coding}", reply.json()["error"]["message"])
             self.assertEqual(reply.headers["accept-encoding"], "identity")
         with socket.create_connection(("127.0.0.1", self.server.port), SECONDS) as client:
-            head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
-            client.sendall(head.encode())
+            head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+            client.sendall(head + b"9000000\r\n\r\n")
             reply = client.recv(65536)
         self.assertIn(b"HTTP/1.1 413 ", reply)
         self.assertIn(b'"code":"request_too_large"', reply)

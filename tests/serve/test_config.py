@@ -52,6 +52,7 @@ class FileTest(unittest.TestCase):
             ),
             *("--cors-origin", "https://a.example", "--access-log", "-", "--log-prompts"),
             *("--tune", "off", "--cache", "on", "-c", "64", "--max-tokens", "9"),
+            *("--max-answer", "20", "--answer-time", "60", "--allowed-hosts", "a.example"),
         )
         text = printed(*arguments)
         self.assertEqual(printed("--config", file(text)), text)
@@ -60,6 +61,8 @@ class FileTest(unittest.TestCase):
         self.assertEqual(values["listen"], ["127.0.0.1:0", "unix:/x"])
         self.assertEqual((values["stretch"], values["kv"], values["threads"]), (3.25, "int8", 3))
         self.assertIs(values["log-prompts"], True)
+        self.assertEqual((values["max-answer"], values["answer-time"]), (20, 60))
+        self.assertEqual(values["allowed-hosts"], ["a.example"])
         defaults = printed()
         self.assertEqual(printed("--config", file(defaults)), defaults)
         self.assertIn("# tier: not set\n", defaults)
@@ -175,6 +178,10 @@ class FileTest(unittest.TestCase):
             (("--cors-origin", "https://a.example/"), "--cors-origin"),
             (("--cors-origin", "a.example"), "--cors-origin"),
             (("--cors-origin", "https://A.example"), "--cors-origin"),
+            *(
+                (("--allowed-hosts", host), "--allowed-hosts")
+                for host in ("a:80", "A.b", "a/b", "")
+            ),
             (("--max-head", "59"), "58"),
         ):
             with self.subTest(arguments=arguments):

@@ -1,6 +1,7 @@
 """Who may ask, how much, and from which pages: API keys, their limits, CORS, and the address of
 administrators."""
 
+import concurrent.futures
 import hashlib
 import http.client
 import shlex
@@ -11,7 +12,7 @@ import time
 import unittest
 from pathlib import Path
 
-from server import SECONDS, TERN, Server
+from server import SECONDS, TERN, Reply, Server
 
 ONCE = {"prompt": "Once upon a time", "max_tokens": 4, "temperature": 0}
 ORIGIN = "https://app.example.com"
@@ -140,6 +141,50 @@ class KeysTest(unittest.TestCase):
         self.assertRegex(refused.headers["x-ratelimit-reset-tokens"], r"\A[23]m\d+s\Z")
         server.key = bob
         self.assertEqual(server.ask("POST", "/v1/completions", ONCE).status, 200)
+
+    def test_requests_at_once_take_no_more_tokens_than_the_limit(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice", "tokens-per-minute = 700\n")
+        server = self.server(keys, "--parallel", "8")
+        server.key = alice
+        long = ONCE | {"max_tokens": 300, "ignore_eos": True}  # and 6 of the prompt
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            replies = list(
+                pool.map(lambda _: server.ask("POST", "/v1/completions", long), range(8))
+            )
+        good = [reply for reply in replies if reply.status == 200]
+        # Some come back while they are computed, where the machine is slow.
+        self.assertTrue(2 <= len(good) <= 4, [reply.status for reply in replies])
+        for reply in replies:
+            if reply.status != 200:
+                self.assertEqual(reply.status, 429)
+                self.assertIn("may take 306", reply.json()["error"]["message"])
+        self.assertLess(server.metric("tern_key_generated_tokens_total"), 300 * 5)
+
+    def test_tokens_that_were_not_used_come_back(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice", "tokens-per-minute = 8000\n")
+        server = self.server(keys, "--parallel", "8")
+        server.key = alice
+
+        def left(reply: Reply) -> int:
+            return int(reply.headers["x-ratelimit-remaining-tokens"])
+
+        # 6 of the prompt, and 16 answers of 480, which end with their first word.
+        long = ONCE | {"n": 16, "max_tokens": 480}
+        short = long | {"stop": [",", " ", "."]}
+        for stream in (False, True):
+            reply = server.ask("POST", "/v1/completions", short | {"stream": stream})
+            self.assertEqual(reply.status, 200)
+            # The head of a stream comes before its end.
+            self.assertEqual(left(reply) > 5000, not stream, reply.headers)
+        lines = server.stream("/v1/completions", long | {"ignore_eos": True, "stream": True})
+        next(lines)
+        lines.close()  # the client leaves
+        until = time.monotonic() + 20  # not so long that time alone gives them back
+        while left(server.ask("POST", "/tokenize", {"content": "a"})) < 5000:
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.05)
 
     def test_embeddings_take_tokens_too(self) -> None:
         keys = Keys()

@@ -120,7 +120,8 @@ class OperationTest(unittest.TestCase):
     def test_what_has_begun_to_come_is_answered_while_it_ends(self) -> None:
         server = self.server("--drain", "60")
         body = json.dumps({"prompt": "Once"}).encode()
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         lines = server.stream("/v1/completions", SLOW | {"max_tokens": 300})
         next(lines)
         with (
@@ -128,7 +129,7 @@ class OperationTest(unittest.TestCase):
             socket.create_connection(("127.0.0.1", server.port), SECONDS) as idle,
         ):
             begun.sendall(head.encode() + body[:9])
-            idle.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            idle.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             self.assertIn(b"200 OK", idle.recv(4096))
             time.sleep(0.2)  # until the first half is read
             server.process.send_signal(signal.SIGTERM)
@@ -233,7 +234,7 @@ class OperationTest(unittest.TestCase):
         for connection in connections:
             self.addCleanup(connection.close)
         connections[-1].settimeout(SECONDS)
-        connections[-1].sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        connections[-1].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertIn(b" 200 ", connections[-1].recv(100))
 
     def test_fewer_descriptors_than_connections_are_warned_of(self) -> None:

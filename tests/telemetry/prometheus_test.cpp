@@ -53,6 +53,24 @@ TEST(Prometheus, WritesCountersHistogramsAndGauges) {
             "tern_build_info{model=\"a\\\"b\\\\c\\n\"} 1\n");
 }
 
+TEST(Prometheus, NamesThatAllProgramsShareStandAsTheyAre) {
+  const Telemetry telemetry;
+  const std::vector<Gauge> gauges{
+      {"process.start_time_seconds", "Ours.", 1},
+      {"process.start_time_seconds", "Everybody's.", 2, {}, false, true},
+      {"process.cpu_seconds", "Time.", 3, {}, true, true}};
+  EXPECT_EQ(prometheus_text(telemetry, gauges),
+            "# HELP tern_process_start_time_seconds Ours.\n"
+            "# TYPE tern_process_start_time_seconds gauge\n"
+            "tern_process_start_time_seconds 1\n"
+            "# HELP process_start_time_seconds Everybody's.\n"
+            "# TYPE process_start_time_seconds gauge\n"
+            "process_start_time_seconds 2\n"
+            "# HELP process_cpu_seconds_total Time.\n"
+            "# TYPE process_cpu_seconds_total counter\n"
+            "process_cpu_seconds_total 3\n");
+}
+
 TEST(Prometheus, SamplesOfOneNameStandTogether) {
   const Telemetry telemetry;
   const std::vector<Gauge> gauges{{"key.requests", "Of a key.", 3, {{"key", "a"}}, true},

@@ -1,0 +1,98 @@
+"""By which names a server may be asked: a web page whose own name was made to lead to this machine
+(DNS rebinding) is of this server to its browser, and no rule of CORS holds it."""
+
+import socket
+import tempfile
+import unittest
+from pathlib import Path
+
+from server import SECONDS, Server
+from test_keys import ORIGIN, Keys
+
+FOREIGN = ("rebound.example", "rebound.example:8080", "localhost.example", "127.0.0.1.example")
+OWN = (
+    "localhost",
+    "LocalHost:80",
+    "a.localhost",
+    "localhost.",
+    "127.0.0.1:1",
+    "127.9.8.7",
+    "[::1]:9",
+)
+
+
+class HostsTest(unittest.TestCase):
+    def server(self, *arguments: str) -> Server:
+        server = Server(*arguments)
+        self.addCleanup(server.close)
+        return server
+
+    def status(self, server: Server, host: str, path: str = "/v1/models") -> int:
+        return server.ask("GET", path, None, {"Host": host}).status
+
+    def test_a_server_without_keys_answers_to_names_of_its_machine_alone(self) -> None:
+        server = self.server()
+        for host in (*FOREIGN, "notlocalhost", "192.0.2.1", "[::2]", "[::ffff:127.0.0.1]", "127.1"):
+            with self.subTest(host=host):
+                reply = server.ask("GET", "/v1/models", None, {"Host": host})
+                self.assertEqual(reply.status, 403)
+                error = reply.json()["error"]
+                self.assertEqual(error["code"], "host_not_allowed")
+                for words in (host, "expected localhost", "allowed-hosts"):
+                    self.assertIn(words, error["message"])
+        for host in (*OWN, f"127.0.0.1:{server.port}"):
+            with self.subTest(host=host):
+                self.assertEqual(self.status(server, host), 200)
+        for path in ("/health", "/metrics", "/ready"):
+            self.assertEqual(self.status(server, FOREIGN[0], path), 403)
+        self.assertEqual(server.logged()[0]["error"], "host_not_allowed")
+
+    def test_a_host_in_the_target_counts_and_no_host_is_no_browsers(self) -> None:
+        server = self.server()
+        own = b"Host: localhost\r\n\r\n"
+        for request, status in (
+            (b"GET http://rebound.example/health HTTP/1.1\r\n" + own, b" 403 "),
+            (b"GET http://localhost/health HTTP/1.1\r\nHost: rebound.example\r\n\r\n", b" 200 "),
+            (b"GET /health HTTP/1.0\r\n\r\n", b" 200 "),
+        ):
+            with socket.create_connection(("127.0.0.1", server.port), SECONDS) as client:
+                client.sendall(request)
+                self.assertIn(status, client.recv(100))
+
+    def test_names_that_the_operator_allows(self) -> None:
+        config = Path(tempfile.mkdtemp()) / "tern.toml"
+        config.write_text('allowed-hosts = ["tern.example", "fd00::1"]\n', encoding="utf-8")
+        server = self.server("--config", str(config), "--cors-origin", f"{ORIGIN}:8443")
+        for host in ("tern.example", "Tern.Example:443", "[fd00::1]:80", "app.example.com"):
+            self.assertEqual(self.status(server, host), 200, host)
+        self.assertEqual(self.status(server, FOREIGN[0]), 403)
+        config.write_text('allowed-hosts = ["rebound.example"]\n', encoding="utf-8")
+        self.assertIn("reload: done; new: allowed-hosts", server.hang_up())
+        self.assertEqual(self.status(server, FOREIGN[0]), 200)
+        self.assertEqual(self.status(server, "tern.example"), 403)
+        for arguments in (("--allowed-hosts", "*"), ("--cors-origin", "*")):
+            self.assertEqual(self.status(self.server(*arguments), FOREIGN[0]), 200)
+
+    def test_who_needs_a_key_or_a_file_and_who_serves_others_asks_by_any_name(self) -> None:
+        keys = Keys()
+        key = keys.make("alice")
+        server = self.server("--api-keys", str(keys.path))
+        server.key = key
+        self.assertEqual(self.status(server, FOREIGN[0]), 200)
+        path = Path(tempfile.mkdtemp()) / "tern.sock"
+        self.server("--listen", f"unix:{path}")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: rebound.example\r\n\r\n")
+            self.assertIn(b" 200 ", client.recv(100))
+        self.assertEqual(self.status(self.server("--listen", "0.0.0.0:0"), FOREIGN[0]), 200)
+
+    def test_administrators_of_a_server_without_keys_are_held_to_it_too(self) -> None:
+        server = self.server("--admin-listen", "127.0.0.1:0")
+        server.port = server.ports[1]
+        self.assertEqual(self.status(server, FOREIGN[0], "/metrics"), 403)
+        self.assertEqual(self.status(server, "localhost", "/metrics"), 200)
+
+
+if __name__ == "__main__":
+    unittest.main()
