@@ -1,5 +1,5 @@
-// The search for the largest logits of several rows of a batch, whose scan begins with the high
-// digits alone.
+// Several rows of a batch: the search for their largest logits, whose scan begins with the high
+// digits alone, and all logits of each.
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -62,6 +62,48 @@ TEST(HeadSearchOfBatches, ManyRowsOfABatchAreAnsweredAsEachIsAlone) {
     expect_batch(head, asks, std::to_string(threads) + " threads");
     EXPECT_EQ(must(head.tops(asks))[5].size(), kRows);
   }
+}
+
+// All logits of more rows than share widened weights, in an order of their own.
+TEST(LogitsOfBatches, AreThoseOfEachRowAlone) {
+  constexpr std::size_t kColumns = 256, kRows = 83, kQueries = 67;
+  const auto inputs = normals(kQueries * kColumns, 50);
+  for (const TensorType type : kHeadTypes) {
+    const auto matrix = head_of(type, kColumns, normals(kColumns * kRows, 51));
+    for (const auto* table : runnable_tables()) {
+      Head head(*table, 3, inputs, matrix, false, kQueries);
+      std::vector<BatchRow> rows;
+      std::vector<LogitQuery> queries;
+      std::vector<std::vector<float>> logits(kQueries, std::vector<float>(kRows));
+      for (std::uint32_t i = 0; i < kQueries; ++i) {
+        rows.push_back({static_cast<std::int32_t>(i), i % 32, head.cache_.get()});
+        queries.push_back({kQueries - 1 - i, logits[kQueries - 1 - i]});
+      }
+      must(head.backend_.submit(head.plan_, {rows, queries}, *head.workspace_));
+      for (std::size_t i = 0; i < kQueries; ++i) {
+        ASSERT_EQ(logits[i], must(head.all(static_cast<std::int32_t>(i))))
+            << name(type) << ", " << table->name << ", row " << i;
+      }
+    }
+  }
+}
+
+TEST(LogitsOfBatches, TheRowThatIsNoNumberIsNamed) {
+  constexpr std::size_t kColumns = 64, kQueries = 67, kBad = 65;
+  const auto matrix = head_of(TensorType::kF32, kColumns, normals(kColumns * 90, 52));
+  auto inputs = normals(kQueries * kColumns, 53);
+  inputs[kBad * kColumns + 3] = std::numeric_limits<float>::infinity();
+  Head head(*runnable_tables().back(), 2, inputs, matrix, false, kQueries);
+  std::vector<BatchRow> rows;
+  std::vector<LogitQuery> queries;
+  std::vector<std::vector<float>> logits(kQueries, std::vector<float>(90));
+  for (std::uint32_t i = 0; i < kQueries; ++i) {
+    rows.push_back({static_cast<std::int32_t>(i), i, head.cache_.get()});
+    queries.push_back({i, logits[i]});
+  }
+  const auto outcome = head.backend_.submit(head.plan_, {rows, queries}, *head.workspace_);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().context, "layer 0, position 65");
 }
 
 // Also where it is of the second lot of queries that share a scan.
