@@ -288,23 +288,6 @@ void add_head(const KernelTable& table) {
        y]() mutable {
         table.dot_rows_q6_k(x.data(), blocks.data(), kHidden, kHeadRows, y.data());
       });
-  for (const std::size_t queries : {2, 3, 16}) {
-    add(table, "dot_queries/" + std::to_string(queries), static_cast<double>(queries) * items,
-        [&table, wide, queries, all = std::vector<float>(queries * kHidden, 0.25f),
-         values = std::vector<float>(queries * kHeadRows)]() mutable {
-          constexpr std::size_t kSome = 8;
-          std::vector<const float*> from(queries);
-          std::vector<float*> to(queries);
-          for (std::size_t row = 0; row < kHeadRows; row += kSome) {
-            for (std::size_t q = 0; q < queries; ++q) {
-              from[q] = &all[q * kHidden];
-              to[q] = &values[q * kHeadRows + row];
-            }
-            table.dot_queries(from.data(), queries, &wide[row * kHidden], kHidden, kSome,
-                              to.data());
-          }
-        });
-  }
   const std::vector<std::uint8_t> codes(kHeadRows * kHidden, 130);
   for (const std::size_t queries : {1, 2, 4, 7, 16}) {
     const std::string name = "scan_high/" + std::to_string(queries);

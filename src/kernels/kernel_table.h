@@ -223,11 +223,6 @@ struct KernelTable {
   void (*dot_rows_q6_k)(const float* x, const std::uint8_t* w, std::size_t n, std::size_t rows,
                         float* y);
 
-  // The first of these for several x: y[q][r] for `queries` rows of n activations, with the same
-  // bits. Weights that fit into the second cache are read from it.
-  void (*dot_queries)(const float* const* x, std::size_t queries, const float* w, std::size_t n,
-                      std::size_t rows, float* const* y);
-
   // What makes the int8 copy of a head. x[i] = f32 of the i-th f16, exactly but for the
   // bits of a NaN.
   void (*widen_f16)(const std::uint16_t* halves, std::size_t n, float* x);

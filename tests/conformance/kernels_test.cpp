@@ -155,31 +155,6 @@ TEST_P(Tier, DotRows) {
   }
 }
 
-TEST_P(Tier, DotQueries) {
-  for (const std::size_t n : {1u, 63u, 64u, 100u, 512u, 576u, 1024u, 2571u}) {
-    for (const std::size_t rows : {1u, 2u, 7u, 8u, 9u}) {
-      for (const std::size_t queries : {1u, 2u, 3u, 5u, 12u, 13u, 16u}) {
-        const auto w = normals(n * rows, 10);
-        const auto all = normals(n * queries, 11);
-        std::vector<const float*> x(queries);
-        std::vector<std::vector<float>> expected(queries, std::vector<float>(rows + 1, -7.0f));
-        auto found = expected;
-        std::vector<float*> to(queries);
-        for (std::size_t q = 0; q < queries; ++q) {
-          x[q] = &all[(queries - 1 - q) * n];  // in no order
-          to[q] = found[q].data();
-          scalar().dot_rows_f32(x[q], w.data(), n, rows, expected[q].data());
-        }
-        tier().dot_queries(x.data(), queries, w.data(), n, rows, to.data());
-        for (std::size_t q = 0; q < queries; ++q) {
-          ASSERT_TRUE(same_bits(expected[q], found[q]))
-              << n << " x " << rows << ", query " << q << " of " << queries;
-        }
-      }
-    }
-  }
-}
-
 // The sum rule itself, on values whose order of addition shows.
 TEST_P(Tier, SumRuleOrder) {
   std::vector<float> x(130, 0.0f);

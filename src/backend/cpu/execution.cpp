@@ -165,22 +165,15 @@ void Execution::all_logits(const Op& op, const Part& part) {
   const Slice slice = slice_of(matrix.rows(), kRowGrain, worker.index(), worker.count());
   float* scratch = workspace_.scratch(worker.index());
   constexpr std::size_t kRows = CpuWorkspace::kScratchRows;  // that stay in cache for all x
-  constexpr std::size_t kMost = 64;                          // queries that share them
-  for (std::size_t from = 0; from < batch_.logits.size(); from += kMost) {
-    const auto queries = batch_.logits.subspan(from, std::min(kMost, batch_.logits.size() - from));
-    const float* x[kMost];
-    float* y[kMost];
-    for (std::size_t first = slice.begin; first < slice.end; first += kRows) {
-      const std::size_t count = std::min(kRows, slice.end - first);
-      for (std::size_t q = 0; q < queries.size(); ++q) {
-        x[q] = part.slots.row(op.in, queries[q].row);
-        y[q] = queries[q].logits.data() + first;
-      }
-      exact_rows(table_, matrix, first, count, {x, queries.size()}, scratch, {y, queries.size()});
-      for (std::size_t q = 0; q < queries.size(); ++q) {
-        const auto finite = [](float v) { return std::isfinite(v); };
-        if (!std::all_of(y[q], y[q] + count, finite)) fail(op, queries[q].row);
-      }
+  for (std::size_t first = slice.begin; first < slice.end; first += kRows) {
+    const std::size_t count = std::min(kRows, slice.end - first);
+    for (const LogitQuery& query : batch_.logits) {
+      const float* x = part.slots.row(op.in, query.row);
+      float* logits = query.logits.data() + first;
+      exact_rows(table_, matrix, first, count, x, scratch, logits);
+      const bool finite =
+          std::all_of(logits, logits + count, [](float v) { return std::isfinite(v); });
+      if (!finite) fail(op, query.row);
     }
   }
 }

@@ -62,23 +62,6 @@ void each_within(std::span<const std::int32_t> tokens, const Slice& rows, Visit 
   }
 }
 
-// As floats; in `scratch`, unless they are.
-const float* widened_rows(const kernels::KernelTable& table, const format::Tensor& matrix,
-                          std::size_t first, std::size_t count, float* scratch) {
-  const std::size_t n = matrix.columns();
-  const std::size_t row_bytes = format::row_bytes(matrix.type, n);
-  const std::byte* rows = matrix.data.data() + first * row_bytes;
-  if (matrix.type == TensorType::kF32) return reinterpret_cast<const float*>(rows);
-  if (matrix.type == TensorType::kF16) {
-    table.widen_f16(reinterpret_cast<const std::uint16_t*>(rows), count * n, scratch);
-    return scratch;
-  }
-  for (std::size_t r = 0; r < count; ++r) {
-    format::dequantize_row(matrix.type, rows + r * row_bytes, n, scratch + r * n);
-  }
-  return scratch;
-}
-
 }  // namespace
 
 void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix, std::size_t first,
@@ -98,18 +81,10 @@ void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix,
     case TensorType::kQ6_K: table.dot_rows_q6_k(x, bytes, n, count, y); return;
     default: break;
   }
-  table.dot_rows_f32(x, widened_rows(table, matrix, first, count, scratch), n, count, y);
-}
-
-void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix, std::size_t first,
-                std::size_t count, std::span<const float* const> x, float* scratch,
-                std::span<float* const> y) {
-  if (x.size() == 1) {
-    exact_rows(table, matrix, first, count, x.front(), scratch, y.front());
-    return;
+  for (std::size_t r = 0; r < count; ++r) {
+    format::dequantize_row(matrix.type, rows + r * row_bytes, n, scratch + r * n);
   }
-  const float* rows = widened_rows(table, matrix, first, count, scratch);
-  table.dot_queries(x.data(), x.size(), rows, matrix.columns(), count, y.data());
+  table.dot_rows_f32(x, scratch, n, count, y);
 }
 
 std::uint32_t HeadSearch::most_tokens(std::span<const TopQuery> queries) {

@@ -23,11 +23,6 @@ namespace tern::backend {
 void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix, std::size_t first,
                 std::size_t count, const float* x, float* scratch, float* y);
 
-// The same for several x: y[q][r].
-void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix, std::size_t first,
-                std::size_t count, std::span<const float* const> x, float* scratch,
-                std::span<float* const> y);
-
 // Where queries are answered.
 struct HeadStep {
   const kernels::KernelTable& table;

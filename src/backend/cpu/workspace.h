@@ -66,7 +66,7 @@ class CpuWorkspace final : public Workspace {
   }
 
   // A thread's own floats: kScratchRows dequantised rows.
-  static constexpr std::size_t kScratchRows = 8;
+  static constexpr std::size_t kScratchRows = 4;
   float* scratch(std::uint32_t worker) { return scratch_.as<float>() + worker * scratch_floats_; }
 
   // A thread's own queries, as many as there are heads and at least kCallQueries, and memory for

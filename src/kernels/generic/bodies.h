@@ -38,7 +38,6 @@
 #include "kernels/generic/attention_int8_body.h"
 #include "kernels/generic/block_rows_body.h"
 #include "kernels/generic/copy_body.h"
-#include "kernels/generic/dot_queries_body.h"
 #include "kernels/generic/float_body.h"
 #include "kernels/generic/quantize_body.h"
 #include "kernels/generic/scan_body.h"
@@ -74,7 +73,6 @@ consteval KernelTable tier_table(const char* name, std::uint32_t features,
       .dot_rows_bf16 = dot_rows_bf16,
       .dot_rows_q8_0 = dot_rows_q8_0,
       .dot_rows_q6_k = dot_rows_q6_k,
-      .dot_queries = dot_queries,
       .widen_f16 = widen_f16,
       .row_squares = row_squares,
       .round_row = round_row,

@@ -286,11 +286,6 @@ void dot_rows_f32(const float* x, const float* w, std::size_t n, std::size_t row
   dot_rows<float>(x, w, n, rows, y, [](float v) { return v; });
 }
 
-void dot_queries(const float* const* x, std::size_t queries, const float* w, std::size_t n,
-                 std::size_t rows, float* const* y) {
-  for (std::size_t q = 0; q < queries; ++q) dot_rows_f32(x[q], w, n, rows, y[q]);
-}
-
 void dot_rows_f16(const float* x, const std::uint16_t* w, std::size_t n, std::size_t rows,
                   float* y) {
   dot_rows<std::uint16_t>(x, w, n, rows, y, f16_to_f32);
@@ -471,7 +466,6 @@ const KernelTable kScalarTable{
     .dot_rows_bf16 = dot_rows_bf16,
     .dot_rows_q8_0 = dot_rows_q8_0,
     .dot_rows_q6_k = dot_rows_q6_k,
-    .dot_queries = dot_queries,
     .widen_f16 = widen_f16,
     .row_squares = row_squares,
     .round_row = round_row,
