@@ -64,9 +64,10 @@ TEST(HeadSearchOfBatches, ManyRowsOfABatchAreAnsweredAsEachIsAlone) {
   }
 }
 
-// All logits of more rows than share widened weights, in an order of their own.
+// In an order of their own, beside each other's.
 TEST(LogitsOfBatches, AreThoseOfEachRowAlone) {
-  constexpr std::size_t kColumns = 256, kRows = 83, kQueries = 67;
+  constexpr std::size_t kColumns = 256, kRows = 83;
+  constexpr std::uint32_t kQueries = 67;
   const auto inputs = normals(kQueries * kColumns, 50);
   for (const TensorType type : kHeadTypes) {
     const auto matrix = head_of(type, kColumns, normals(kColumns * kRows, 51));
@@ -89,7 +90,8 @@ TEST(LogitsOfBatches, AreThoseOfEachRowAlone) {
 }
 
 TEST(LogitsOfBatches, TheRowThatIsNoNumberIsNamed) {
-  constexpr std::size_t kColumns = 64, kQueries = 67, kBad = 65;
+  constexpr std::size_t kColumns = 64, kBad = 65;
+  constexpr std::uint32_t kQueries = 67;
   const auto matrix = head_of(TensorType::kF32, kColumns, normals(kColumns * 90, 52));
   auto inputs = normals(kQueries * kColumns, 53);
   inputs[kBad * kColumns + 3] = std::numeric_limits<float>::infinity();

@@ -333,9 +333,11 @@ class Bench {
     return {};
   }
 
-  // Look-up tables may pass what multiply-accumulates give at most.
-  Result<double> share_of_macs(std::string_view what, double rate, double ceiling) const {
-    if (options_.tier->lut_tokens != 0) return rate / ceiling;
+  // In steps of so many tokens; look-up tables may pass what multiply-accumulates give at most.
+  Result<double> share_of_macs(std::string_view what, std::uint32_t tokens, double rate,
+                               double ceiling) const {
+    const std::uint32_t least = options_.tier->lut_tokens;
+    if (least != 0 && tokens >= least) return rate / ceiling;
     return share_of(what, rate, ceiling);
   }
 
@@ -347,14 +349,16 @@ class Bench {
     const auto macs = static_cast<double>(report_.macs_per_token);
     for (auto& [tokens, rate] : report_.prefills) {
       const double done = rate.tokens_per_second.value.median * macs;
-      TERN_ASSIGN(rate.share, share_of_macs("prefill", done, macs_per_second));
+      TERN_ASSIGN(rate.share, share_of_macs("prefill", std::min(tokens, report_.prefill_chunk),
+                                            done, macs_per_second));
     }
     for (auto& [sequences, rate] : report_.batches) {
       const double read =
           static_cast<double>(report_.bytes_per_token) / ceilings.read().bytes_per_second;
       const double least = std::max(read, sequences * macs / macs_per_second);
-      TERN_ASSIGN(rate.share,
-                  share_of_macs("batch", rate.tokens_per_second.value.median, sequences / least));
+      const double median = rate.tokens_per_second.value.median;
+      TERN_TRY(share_of("batch", median, sequences / read));
+      TERN_ASSIGN(rate.share, share_of_macs("batch", sequences, median, sequences / least));
     }
     if (report_.decode) {
       const auto weights = static_cast<double>(report_.bytes_per_token);

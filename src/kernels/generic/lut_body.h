@@ -24,7 +24,7 @@ inline constexpr int kLutInts = kLutTokens / kLanes;
 
 using LutEntry = Lut[kLutVectors];
 
-// A block of tokens times some rows.
+// A block of tokens times some rows: 0.4 MB, on the stack.
 struct LutBlock {
   alignas(64) LutEntry tables[kLutBytes][kLutEntries];
   alignas(64) LutEntry sums[kLutRows];
@@ -84,8 +84,8 @@ TERN_INLINE void move_to_wide(LutBlock& block, std::size_t rows) {
   for (Lut& each : block.reached) each = lut_zero();
 }
 
-// The tables of the columns of a tile. A sum of 16 bits may wrap on its way but not in the end:
-// it is moved on before some token's magnitudes come to 2^15.
+// The tables of the columns of a tile. Before some token's magnitudes, of which a tile has 2032 at
+// most, come to 2^15, what sums of 16 bits hold is moved on.
 __attribute__((noinline)) void fill_tables(LutBlock& block, std::size_t column, std::size_t rows) {
   LutEntry magnitudes;
   bool full = false;
