@@ -9,13 +9,14 @@
 
 namespace tern::serve {
 
-bool admit_host(Call& call, const Origins& origins, const Hosts& hosts) {
+bool admit_host(Call& call, const Origins& origins, const Hosts& hosts, bool keys_would_help) {
   if (!has_foreign_host(call.request(), origins, hosts)) return true;
   call.fail({403,
              "Host: expected localhost, *.localhost, 127.0.0.1 or [::1], found \"" +
                  shortened(call.request().header("host")) +
                  "\", by which a web page may have led its reader here, where no key is asked for; "
-                 "name it in allowed-hosts, or give the server keys",
+                 "name it in allowed-hosts" +
+                 (keys_would_help ? ", or give the server keys" : ""),
              "invalid_request_error", "", "host_not_allowed"});
   return false;
 }
