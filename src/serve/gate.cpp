@@ -35,7 +35,10 @@ bool admit(Call& call, const KeyRing& keys, bool counts) {
   call.belongs_to(account);
   if (!counts) return true;
   const auto refusal = account->admit();
-  if (!refusal) return true;
+  if (!refusal) {
+    call.take_place();
+    return true;
+  }
   call.fail(beyond_limit(refusal->message, refusal->retry_after));
   return false;
 }
@@ -70,7 +73,8 @@ void add_key_metrics(std::vector<telemetry::Gauge>& gauges, const KeyRing& keys)
     std::uint64_t Used::*value;
   };
   constexpr Part kParts[] = {
-      {"key.requests", "Requests that a key was let in with.", &Used::requests},
+      {"key.requests", "Requests that a key was let in with, and that have ended.",
+       &Used::requests},
       {"key.refused", "Requests beyond the limits of a key.", &Used::refused},
       {"key.prompt_tokens", "Tokens of its prompts.", &Used::prompt_tokens},
       {"key.generated_tokens", "Tokens of its answers.", &Used::generated_tokens}};
