@@ -1,5 +1,7 @@
 #include "cli/serve_options.h"
 
+#include <arpa/inet.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <limits>
@@ -172,9 +174,12 @@ bool is_host(std::string_view text) {
   const auto is_of = [&](std::string_view characters) {
     return text.find_first_not_of(characters) == std::string_view::npos;
   };
-  const bool is_v6 = text.find(':') != text.rfind(':') && is_of("0123456789abcdef:.");
-  return !text.empty() &&
-         (text == "*" || is_v6 || is_of("0123456789abcdefghijklmnopqrstuvwxyz-_."));
+  in6_addr v6{};
+  const bool is_v6 =
+      is_of("0123456789abcdef:.") && ::inet_pton(AF_INET6, std::string(text).c_str(), &v6) == 1;
+  return text == "*" || is_v6 ||
+         (text.find_first_not_of('.') != std::string_view::npos &&
+          is_of("0123456789abcdefghijklmnopqrstuvwxyz-_."));
 }
 
 }  // namespace

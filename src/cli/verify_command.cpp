@@ -69,6 +69,20 @@ Result<Hash> hash_logits(const VerifyOptions& options, const Runtime& runtime,
   return Hash{tokens.size(), hash.finish()};
 }
 
+// What `--cache on` asks for has to happen, to all of an entry.
+Result<void> check_compared(const VerifyOptions& options, const Runtime& runtime) {
+  const bool is_done = runtime.cache == "hit" && runtime.compared > 0;
+  if (options.compute.cache != CacheUse::kOn || is_done) return {};
+  return Error{ErrorCode::kIo,
+               "expected a whole entry of this model to compare, found " +
+                   (runtime.cache == "stored"
+                        ? "none; one is stored now: verify again"
+                        : "none (" + printable(runtime.cache) +
+                              "); `tern run -m MODEL --cache on` stores one, and `tern cache ls` "
+                              "shows what is there"),
+               "--cache on"};
+}
+
 std::string cache_line(const VerifyOptions& options, const Runtime& runtime) {
   if (options.compute.cache == CacheUse::kOff) return "";
   return fmt::format("cache   {}: {} packed matrices of it equal those of the file\n",
@@ -127,6 +141,7 @@ Result<ExitCode> verify(const VerifyOptions& options, Output& output) {
   const auto head =
       options.compute.cache == CacheUse::kOff ? model::HeadMode::kExact : model::HeadMode::kAuto;
   TERN_ASSIGN(const Runtime runtime, load_runtime(path, options.compute, true, head, progress));
+  TERN_TRY(check_compared(options, runtime));
   TERN_ASSIGN(const auto tokens, tokens_of(options, runtime));
   TERN_ASSIGN(const Hash hash, hash_logits(options, runtime, tokens, progress));
   progress.clear();

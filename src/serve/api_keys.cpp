@@ -97,32 +97,44 @@ std::optional<Account::Refusal> Account::admit(Clock::time_point now) {
   if (requests_.is_limited() && requests_.left(now) < 1) return refuse(requests_, "requests");
   if (tokens_.is_limited() && tokens_.left(now) < 1) return refuse(tokens_, "tokens");
   requests_.spend(1, now);
-  ++used_.requests;
   return std::nullopt;
 }
 
-std::optional<Account::Refusal> Account::reserve(std::uint64_t tokens, Clock::time_point now) {
+std::optional<Account::Refusal> Account::reserve(std::uint64_t& tokens, std::uint64_t least,
+                                                 Clock::time_point now) {
   const std::lock_guard lock(mutex_);
-  const auto wanted = static_cast<double>(tokens);
-  const double needed = std::min<double>(wanted, tokens_.per_minute());
+  if (!tokens_.is_limited()) return std::nullopt;
+  const double needed = std::min<double>(static_cast<double>(least), tokens_.per_minute());
   const double left = tokens_.left(now);
-  if (tokens_.is_limited() && left < needed) {
+  if (left < needed) {
     ++used_.refused;
+    requests_.spend(-1, now);
     const auto seconds = whole(tokens_.until(needed, now));
     return Refusal{fmt::format("the key {} may use {} tokens a minute and has {} of them left, but "
-                               "the request may take {}, prompt and answer together: come again in "
-                               "{} s, or ask for fewer (max_tokens)",
-                               name_, tokens_.per_minute(), std::floor(std::max(left, 0.0)), tokens,
-                               seconds.count()),
+                               "the request may take {}{}, prompt and answer together: come again "
+                               "in {} s, or ask for fewer (max_tokens)",
+                               name_, tokens_.per_minute(), std::floor(std::max(left, 0.0)), least,
+                               least < tokens ? " or more" : "", seconds.count()),
                    seconds};
   }
-  tokens_.spend(wanted, now);
+  tokens = std::clamp(static_cast<std::uint64_t>(std::max(left, 0.0)), least, tokens);
+  tokens_.spend(static_cast<double>(tokens), now);
   return std::nullopt;
+}
+
+void Account::overdraw(std::uint64_t tokens, Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  tokens_.spend(static_cast<double>(tokens), now);
 }
 
 void Account::give_back(std::uint64_t tokens, Clock::time_point now) {
   const std::lock_guard lock(mutex_);
   tokens_.spend(-static_cast<double>(tokens), now);
+}
+
+void Account::count_request() {
+  const std::lock_guard lock(mutex_);
+  ++used_.requests;
 }
 
 void Account::count_prompt(std::uint64_t tokens) {

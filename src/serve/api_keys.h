@@ -64,11 +64,18 @@ class Account {
   };
   // A request wants to be answered: its place in both limits, or why it has none.
   std::optional<Refusal> admit(Clock::time_point now = Clock::now());
-  // Takes the most tokens that a request may come to, before it is computed, or says why there are
-  // none. One that wants more than a minute's worth has to find all of that.
-  std::optional<Refusal> reserve(std::uint64_t tokens, Clock::time_point now = Clock::now());
+  // Takes `tokens`, the most that a request may come to, before it is computed; where fewer are
+  // left those, but no fewer than `least`; `tokens` is then what it took. Else says why there are
+  // none, and the request's place goes back. Of more than a minute's worth all of that has to be
+  // left.
+  std::optional<Refusal> reserve(std::uint64_t& tokens, std::uint64_t least,
+                                 Clock::time_point now = Clock::now());
+  // What it came to beyond those.
+  void overdraw(std::uint64_t tokens, Clock::time_point now = Clock::now());
   // What it did not come to.
   void give_back(std::uint64_t tokens, Clock::time_point now = Clock::now());
+  // One that was let in, at its end: a place may go back before, and a counter does not.
+  void count_request();
   void count_prompt(std::uint64_t tokens);
   void count_generated(std::uint64_t tokens);
 

@@ -85,13 +85,22 @@ std::string Call::take_body() {
   return body;
 }
 
-std::optional<ApiError> Call::reserve_tokens(std::uint64_t tokens) {
+std::optional<ApiError> Call::reserve_tokens(std::uint64_t most, std::uint64_t least) {
   if (!account_) return std::nullopt;
-  if (const auto refusal = account_->reserve(tokens)) {
+  std::uint64_t tokens = most;
+  if (const auto refusal = account_->reserve(tokens, least)) {
+    has_place_ = false;
     return beyond_limit(refusal->message, refusal->retry_after);
   }
   reserved_tokens_ = tokens;
   return std::nullopt;
+}
+
+// Beyond what is reserved it overdraws the budget.
+void Call::use_tokens(std::uint64_t tokens) {
+  const std::uint64_t reserved = std::min(tokens, reserved_tokens_);
+  reserved_tokens_ -= reserved;
+  if (tokens > reserved) account_->overdraw(tokens - reserved);
 }
 
 void Call::give_back_tokens() {
@@ -101,13 +110,13 @@ void Call::give_back_tokens() {
 void Call::count_prompt(std::uint64_t tokens) {
   if (!account_) return;
   account_->count_prompt(tokens);
-  reserved_tokens_ -= std::min(tokens, reserved_tokens_);
+  use_tokens(tokens);
 }
 
 void Call::count_generated(std::uint64_t tokens) {
   if (!account_) return;
   account_->count_generated(tokens);
-  reserved_tokens_ -= std::min(tokens, reserved_tokens_);
+  use_tokens(tokens);
 }
 
 void Call::note(std::string_view name, telemetry::FieldValue value) {
@@ -143,6 +152,7 @@ void Call::send(net::HttpResponse response, std::string error) {
 
 void Call::log(unsigned status, std::string error) {
   replied_ = true;
+  if (has_place_) account_->count_request();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - arrived_;
   count_reply(telemetry_, status);
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> fields{

@@ -42,9 +42,11 @@ class Call {
   std::chrono::steady_clock::time_point arrived() const { return arrived_; }
   std::stop_token gone() const { return exchange_->gone(); }
 
-  // Keeps so many tokens of the budget of its key, the most that it may come to; what it did not
-  // come to goes back before its reply is complete. Else why there are none.
-  std::optional<ApiError> reserve_tokens(std::uint64_t tokens);
+  // It has a place among the requests of its key.
+  void take_place() { has_place_ = true; }
+  // Keeps tokens of the budget of its key, as Account::reserve does; what it did not come to goes
+  // back before its reply is complete. Else why there are none, and its place goes back as well.
+  std::optional<ApiError> reserve_tokens(std::uint64_t most, std::uint64_t least);
   // Those that it comes to. One thread at a time.
   void count_prompt(std::uint64_t tokens);
   void count_generated(std::uint64_t tokens);
@@ -73,6 +75,7 @@ class Call {
   void end_events(unsigned status, std::string error);
   // `error`: its short name, where there is one.
   void log(unsigned status, std::string error);
+  void use_tokens(std::uint64_t tokens);
   void give_back_tokens();
   // x-request-id, the limits of the key, and what add_headers() was given.
   void complete(std::vector<net::HttpHeader>& headers) const;
@@ -83,6 +86,7 @@ class Call {
   std::chrono::steady_clock::time_point arrived_;  // its head, before its body
   std::shared_ptr<Account> account_;               // nothing where there are no keys
   std::uint64_t reserved_tokens_ = 0;              // and not come to
+  bool has_place_ = false;
   std::vector<net::HttpHeader> headers_;
   bool logs_content_ = false;
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> notes_;

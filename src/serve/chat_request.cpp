@@ -42,6 +42,7 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   const auto newer = max_tokens(fields, "max_completion_tokens", defaults);
   const auto older = max_tokens(fields, "max_tokens", defaults);
   request.answer.max_tokens = newer ? newer : older;
+  request.names_length = newer || older;
   const bool logprobs = fields.boolean("logprobs").value_or(false);
   const auto top = static_cast<std::uint32_t>(fields.integer("top_logprobs", 0, 20).value_or(0));
   if (logprobs) {
@@ -74,7 +75,7 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   request.answer.stops.insert(request.answer.stops.end(), model.chat_stops.begin(),
                               model.chat_stops.end());
   const auto otherwise = default_tokens(defaults.max_tokens, defaults);
-  if (!newer && !older && otherwise) {  // which the client did not ask for
+  if (!request.names_length && otherwise) {  // which the client did not ask for
     const auto used = static_cast<std::uint32_t>(request.prompts[0].size());
     const std::uint32_t room = defaults.context - std::min(defaults.context, used);
     request.answer.max_tokens = std::min(*otherwise, std::max(room, 1u));

@@ -13,6 +13,10 @@ using engine::EndReason;
 
 namespace {
 
+// The beginning of an answer of which the request does not say how long it may be: so many tokens
+// have to be there for it. What is longer overdraws what a key may use.
+constexpr std::uint64_t kBeginning = 64;
+
 json::object usage_json(std::uint64_t prompt, std::uint64_t completion) {
   return {{"prompt_tokens", prompt},
           {"completion_tokens", completion},
@@ -53,7 +57,8 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
       latency_(latency),
       request_(std::move(request)),
       resume_(std::move(resume)),
-      choices_(choice_count(), Choice(request_.chat)) {
+      choices_(choice_count(), Choice(request_.chat)),
+      paid_(request_.prompts.size()) {
   event_.completion = resume_ ? resume_->completion
                               : (request_.chat ? "chatcmpl-" : "cmpl-") + random_hex(8) +
                                     request_mark(request_, engine.context()) + model_.mark();
@@ -77,7 +82,9 @@ void Completion::start() {
   if (const auto error = call_->reserve(request_.stream ? 0 : kept_bytes_)) {
     return call_->fail(*error);
   }
-  if (const auto error = call_->reserve_tokens(most_tokens())) return call_->fail(*error);
+  const std::uint64_t most = most_tokens(UINT64_MAX);
+  const std::uint64_t least = request_.names_length ? most : most_tokens(kBeginning);
+  if (const auto error = call_->reserve_tokens(most, least)) return call_->fail(*error);
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     if (const auto taken = submit(i); !taken) {
       over_ = true;
@@ -85,7 +92,6 @@ void Completion::start() {
       return turn_away(*call_, engine_, api_error(taken.error()));
     }
   }
-  call_->count_prompt(prompt_tokens());
   if (request_.stream) call_->begin_events();
 }
 
@@ -107,6 +113,7 @@ void Completion::take(std::size_t index, const engine::Update& update) {
   if (update.piece.end == EndReason::kCancelled && !call_->gone().stop_requested()) {
     return fail(draining());
   }
+  pay_prompt(index, update);
   for (const auto& found : update.prompt_logprobs) keep_echoed(index, found);
   Choice& choice = choices_[index];
   if (update.piece.token) note_token(choice);
@@ -120,6 +127,16 @@ void Completion::take(std::size_t index, const engine::Update& update) {
     if (const auto error = call_->reserve(kept_bytes_)) return fail(*error);
   }
   if (update.piece.end && ++ended_ == choices_.size()) finish();
+}
+
+// With the first that comes of it: one that ended in the queue costs nothing.
+void Completion::pay_prompt(std::size_t index, const engine::Update& update) {
+  const auto end = update.piece.end;
+  const bool is_cut = end == EndReason::kDeadline || end == EndReason::kCancelled;
+  const std::size_t prompt = index / request_.choices;
+  if ((is_cut && !update.piece.token) || paid_[prompt]) return;
+  paid_[prompt] = true;
+  call_->count_prompt(request_.prompts[prompt].size());
 }
 
 void Completion::note_token(Choice& choice) {
@@ -197,13 +214,13 @@ std::uint64_t Completion::prompt_tokens() const {
 }
 
 // Of its prompts and of all answers, where none ends before it has to.
-std::uint64_t Completion::most_tokens() const {
+std::uint64_t Completion::most_tokens(std::uint64_t answer) const {
   std::uint64_t count = prompt_tokens();
   for (const auto& prompt : request_.prompts) {
     const std::uint64_t room =
         engine_.context() - std::min<std::size_t>(prompt.size(), engine_.context());
-    count +=
-        request_.choices * std::min<std::uint64_t>(request_.answer.max_tokens.value_or(room), room);
+    const std::uint64_t most = request_.answer.max_tokens.value_or(room);
+    count += request_.choices * std::min({answer, most, room});
   }
   return count;
 }

@@ -76,7 +76,9 @@ class Completion : public std::enable_shared_from_this<Completion> {
 
   boost::json::object envelope(bool chunk) const;
   std::uint64_t prompt_tokens() const;
-  std::uint64_t most_tokens() const;
+  // With `answer` tokens of each answer, or fewer where it may have fewer.
+  std::uint64_t most_tokens(std::uint64_t answer) const;
+  void pay_prompt(std::size_t index, const engine::Update& update);
   std::uint64_t generated_tokens() const;
   boost::json::object usage() const;
   boost::json::object usage_of(std::size_t index) const;
@@ -100,6 +102,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
 
   std::mutex mutex_;
   std::vector<Choice> choices_;
+  std::vector<bool> paid_;  // of the prompts, by what their key may use
   std::size_t ended_ = 0;
   std::size_t kept_bytes_ = 0;  // of the reply, where the answer is sent whole
   bool begun_ = false;          // a piece has come

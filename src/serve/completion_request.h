@@ -40,6 +40,7 @@ struct CompletionRequest {
   std::vector<std::vector<text::TokenId>> prompts;  // of a chat: one
   std::vector<std::string> echoes;                  // before each answer, if the prompt is wanted
   engine::AnswerOptions answer;                     // with the seed of the first choice
+  bool names_length = false;                        // max_tokens, not that of the server
   bool prompt_logprobs = false;                     // in front of the answer's, of echoes
   std::uint32_t choices = 1;                        // of each prompt; each has a seed of its own
   bool stream = false;

@@ -1,9 +1,12 @@
 #include "serve/cors.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <string_view>
+#include <utility>
 
 namespace tern::serve {
 namespace {
@@ -14,7 +17,18 @@ bool is_allowed(std::string_view origin, const Origins& allowed) {
   });
 }
 
-// Of "App.example.com:8443" or "[::1]:8080": without the port and a last dot, in lower case.
+// "[fd00:0::1]" as "[fd00::1]"; all else as it is.
+std::string with_short_address(std::string host) {
+  in6_addr v6{};
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const bool is_v6 = host.starts_with('[') && host.ends_with(']') &&
+                     ::inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &v6) == 1 &&
+                     ::inet_ntop(AF_INET6, &v6, text.data(), text.size()) != nullptr;
+  return is_v6 ? fmt::format("[{}]", text.data()) : host;
+}
+
+// Of "App.example.com:8443" or "[::1]:8080": without the port and a last dot, in lower case, and an
+// address in its one short form.
 std::string host_of(std::string_view authority) {
   const std::size_t colon = authority.rfind(':');
   const bool has_port =
@@ -22,7 +36,7 @@ std::string host_of(std::string_view authority) {
   std::string host(authority.substr(0, has_port ? colon : authority.size()));
   if (host.ends_with('.')) host.pop_back();
   for (char& c : host) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return host;
+  return with_short_address(std::move(host));
 }
 
 std::string_view without_scheme(std::string_view origin) {
@@ -83,7 +97,8 @@ bool has_foreign_host(const net::HttpRequest& request, const Origins& origins, c
   const std::string host = host_of(request.header("host"));
   if (host.empty() || is_loopback(host)) return false;
   const auto is_named = [&](const std::string& each) {
-    return each == "*" || each == host || "[" + each + "]" == host;
+    const bool is_v6 = each.find(':') != std::string::npos;
+    return each == "*" || host_of(is_v6 ? "[" + each + "]" : each) == host;
   };
   const auto is_of = [&](const std::string& origin) {
     return origin == "*" || host_of(without_scheme(origin)) == host;

@@ -78,10 +78,11 @@ void Embedding::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
   call_->note("prompt_tokens", prompt_tokens());
   if (const auto error = call_->reserve(most_bytes())) return call_->fail(*error);
-  if (const auto error = call_->reserve_tokens(prompt_tokens())) return call_->fail(*error);
+  if (const auto error = call_->reserve_tokens(prompt_tokens(), prompt_tokens())) {
+    return call_->fail(*error);
+  }
   const std::lock_guard lock(mutex_);
   submit(false);
-  if (!over_) call_->count_prompt(prompt_tokens());  // what is refused costs nothing
 }
 
 std::uint64_t Embedding::prompt_tokens() const {
@@ -137,6 +138,7 @@ void Embedding::take(std::size_t index, const engine::Update& update) {
   }
   const std::span wanted = std::span(update.pooled).first(request_.dimensions);
   vectors_[index].assign(wanted.begin(), wanted.end());
+  call_->count_prompt(request_.inputs[index].size());
   ++done_;
   if (done_ < request_.inputs.size()) {
     // The last place that the request has goes to its next text, whoever waits; any other is free

@@ -9,13 +9,14 @@
 
 namespace tern::serve {
 
-bool admit_host(Call& call, const Origins& origins, const Hosts& hosts) {
+bool admit_host(Call& call, const Origins& origins, const Hosts& hosts, bool keys_would_help) {
   if (!has_foreign_host(call.request(), origins, hosts)) return true;
   call.fail({403,
              "Host: expected localhost, *.localhost, 127.0.0.1 or [::1], found \"" +
                  shortened(call.request().header("host")) +
                  "\", by which a web page may have led its reader here, where no key is asked for; "
-                 "name it in allowed-hosts, or give the server keys",
+                 "name it in allowed-hosts" +
+                 (keys_would_help ? ", or give the server keys" : ""),
              "invalid_request_error", "", "host_not_allowed"});
   return false;
 }
@@ -34,7 +35,10 @@ bool admit(Call& call, const KeyRing& keys, bool counts) {
   call.belongs_to(account);
   if (!counts) return true;
   const auto refusal = account->admit();
-  if (!refusal) return true;
+  if (!refusal) {
+    call.take_place();
+    return true;
+  }
   call.fail(beyond_limit(refusal->message, refusal->retry_after));
   return false;
 }
@@ -69,7 +73,8 @@ void add_key_metrics(std::vector<telemetry::Gauge>& gauges, const KeyRing& keys)
     std::uint64_t Used::*value;
   };
   constexpr Part kParts[] = {
-      {"key.requests", "Requests that a key was let in with.", &Used::requests},
+      {"key.requests", "Requests that a key was let in with, and that have ended.",
+       &Used::requests},
       {"key.refused", "Requests beyond the limits of a key.", &Used::refused},
       {"key.prompt_tokens", "Tokens of its prompts.", &Used::prompt_tokens},
       {"key.generated_tokens", "Tokens of its answers.", &Used::generated_tokens}};

@@ -13,8 +13,8 @@
 namespace tern::serve {
 
 // Whether a request without a key may go on; else it has been answered: 403 where it may be a
-// page's whose name was made to lead here.
-bool admit_host(Call& call, const Origins& origins, const Hosts& hosts);
+// page's whose name was made to lead here. `keys_would_help`: with keys it would not be asked.
+bool admit_host(Call& call, const Origins& origins, const Hosts& hosts, bool keys_would_help);
 
 // Whether the request may go on; else it has been answered: 401 without a key that is known, 429
 // beyond the limits of the key. `counts`: it is one of the requests that the limits are of.

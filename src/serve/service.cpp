@@ -207,8 +207,11 @@ void Service::Impl::handle(const CallPtr& call, Door door) {
   const auto rules = this->rules();
   const Origins& origins = rules->policy.cors_origins;
   if (door == Door::kPublic) call->add_headers(cors_headers(call->request(), origins));
-  const bool is_keyless = rules->keys.empty();
-  if (is_keyless && !admit_host(*call, origins, rules->policy.allowed_hosts)) return;
+  const bool is_keyless = door == Door::kAdmin || rules->keys.empty();
+  const bool keys_would_help = door == Door::kPublic;
+  if (is_keyless && !admit_host(*call, origins, rules->policy.allowed_hosts, keys_would_help)) {
+    return;
+  }
   if (door == Door::kPublic) {
     if (auto allowed = preflight(call->request(), origins)) return call->reply(std::move(*allowed));
   }

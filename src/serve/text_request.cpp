@@ -26,6 +26,7 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
   Fields fields(body);
   read_common(fields, model, defaults, request);
   const auto wanted = max_tokens(fields, "max_tokens", defaults);
+  request.names_length = wanted.has_value();
   request.answer.max_tokens = wanted ? wanted : default_tokens(kMaxTokens, defaults);
   if (const auto logprobs = fields.integer("logprobs", 0, 20)) {
     request.answer.logprobs = static_cast<std::uint32_t>(*logprobs);

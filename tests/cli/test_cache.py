@@ -246,8 +246,24 @@ class VerifyTest(CacheTest):
         text = self.cached("verify", "-m", self.model, "--cache", "on").stdout.decode()
         self.assertIn(f"cache   hit: {blobs} packed matrices of it equal those of the file\n", text)
         self.cached("cache", "clear")
-        self.assertEqual(verify("--cache", "on"), ("stored", 0))
-        self.assertEqual(verify("--cache", "on"), ("hit", blobs))
+        self.assertEqual(verify("--cache", "auto"), ("small model", 0))
+
+    def test_asked_for_and_nothing_to_compare_is_an_error(self) -> None:
+        verify = ("verify", "-m", self.model, "--cache", "on")
+        words = ("--cache on", "expected a whole entry of this model to compare, found none")
+        outcome = tern(*verify, env=self.environment())
+        self.assert_fails(outcome, 3, *words, "stored now", "verify again")
+        self.assertEqual(outcome.stdout, b"")
+        self.cached(*verify)
+        self.flip(self.entries()[0], HEADER)
+        self.assertEqual(tern(*verify, env=self.environment()).returncode, 3)
+        self.cached(*verify)
+        file = self.folder / "file"
+        file.touch()
+        nowhere = environment(TERN_CACHE_DIR=str(file))
+        outcome = tern(*verify, "--tune", "off", env=nowhere)
+        self.assertRegex(outcome.stderr, rb"found none .*/file: .*run.*tern cache ls")
+        self.assert_fails(tern("verify", "--cache", "on"), 3, *words, "embedded model")
 
     def test_one_other_trit_in_a_row_that_no_start_looks_at(self) -> None:
         self.run_model()
@@ -268,6 +284,7 @@ class VerifyTest(CacheTest):
         self.assertEqual(outcome.stdout, b"")
         self.assertEqual(entry.read_bytes(), before)
         self.cached("cache", "clear")
+        self.run_model()
         self.cached("verify", "-m", self.model, "--cache", "on")
 
     def test_one_other_value_of_the_head(self) -> None:

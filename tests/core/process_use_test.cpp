@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <iterator>
 #include <vector>
 
 namespace tern {
@@ -23,6 +25,14 @@ TEST(ProcessUse, IsThatOfThisProcess) {
   EXPECT_EQ(used.back(), 1);
   EXPECT_GT(*now.resident_bytes, *before.resident_bytes + (32 << 20));
   EXPECT_EQ(*now.open_files, *before.open_files + 1);
+}
+
+TEST(ProcessUse, CountsNoFileOfItsOwn) {
+  const auto count_files = [] {
+    const std::filesystem::directory_iterator files("/proc/self/fd");
+    return static_cast<double>(std::distance(begin(files), end(files)) - 1);  // but for its own
+  };
+  EXPECT_EQ(process_use().open_files.value_or(-1), count_files());
 }
 
 TEST(ProcessUse, WhatTheKernelDoesNotSayIsNothing) {

@@ -13,6 +13,10 @@ using std::chrono::seconds;
 
 const Clock::time_point kBegin = Clock::now() + std::chrono::hours(1);
 
+auto reserve(Account& account, std::uint64_t tokens, Clock::time_point now) {
+  return account.reserve(tokens, tokens, now);
+}
+
 TEST(ApiKeys, AreLongAndRandom) {
   std::set<std::string> keys;
   for (int i = 0; i < 100; ++i) keys.insert(make_api_key());
@@ -65,14 +69,13 @@ TEST(Account, IsLetInUpToItsLimits) {
   EXPECT_EQ(refusal->retry_after, seconds(30));
   EXPECT_TRUE(account.admit(kBegin + seconds(29)));
   EXPECT_FALSE(account.admit(kBegin + seconds(30)));
-  EXPECT_EQ(account.used().requests, 3u);
   EXPECT_EQ(account.used().refused, 2u);
 }
 
 TEST(Account, WithoutLimitsSaysNothingOfThem) {
   Account account({.name = "a", .sha256 = ""});
   for (int i = 0; i < 1000; ++i) EXPECT_FALSE(account.admit(kBegin));
-  EXPECT_FALSE(account.reserve(1'000'000, kBegin));
+  EXPECT_FALSE(reserve(account, 1'000'000, kBegin));
   EXPECT_FALSE(account.admit(kBegin));
   EXPECT_TRUE(account.headers(kBegin).empty());
 }
@@ -90,7 +93,7 @@ TEST(Account, HeadersSayWhatIsLeft) {
   EXPECT_EQ(value(headers, "x-ratelimit-reset-requests"), "15s");
   EXPECT_EQ(value(headers, "x-ratelimit-limit-tokens"), "60");
   EXPECT_EQ(value(headers, "x-ratelimit-reset-tokens"), "0ms");
-  EXPECT_FALSE(account.reserve(100, kBegin));
+  EXPECT_FALSE(reserve(account, 100, kBegin));
   headers = account.headers(kBegin);
   EXPECT_EQ(value(headers, "x-ratelimit-remaining-tokens"), "0");
   EXPECT_EQ(value(headers, "x-ratelimit-reset-tokens"), "1m40s");
@@ -98,25 +101,54 @@ TEST(Account, HeadersSayWhatIsLeft) {
 
 TEST(Account, TokensAreTakenBeforeTheyAreUsed) {
   Account account({.name = "a", .sha256 = "", .tokens_per_minute = 60});
-  EXPECT_FALSE(account.reserve(40, kBegin));
-  const auto refusal = account.reserve(30, kBegin);
+  EXPECT_FALSE(reserve(account, 40, kBegin));
+  const auto refusal = reserve(account, 30, kBegin);
   ASSERT_TRUE(refusal);
   EXPECT_EQ(refusal->retry_after, seconds(10));
   EXPECT_NE(refusal->message.find("60 tokens a minute and has 20 of them left"), std::string::npos)
       << refusal->message;
   EXPECT_EQ(account.used().refused, 1u);
   account.give_back(10, kBegin);
-  EXPECT_FALSE(account.reserve(30, kBegin));
-  EXPECT_TRUE(account.reserve(1, kBegin));
+  EXPECT_FALSE(reserve(account, 30, kBegin));
+  EXPECT_TRUE(reserve(account, 1, kBegin));
   account.give_back(30, kBegin + seconds(30));
   EXPECT_EQ(value(account.headers(kBegin + seconds(30)), "x-ratelimit-remaining-tokens"), "60");
 }
 
 TEST(Account, WhatIsMoreThanAMinutesWorthNeedsAllOfThat) {
   Account account({.name = "a", .sha256 = "", .tokens_per_minute = 60});
-  EXPECT_FALSE(account.reserve(90, kBegin));
-  EXPECT_TRUE(account.reserve(90, kBegin + seconds(89)));
-  EXPECT_FALSE(account.reserve(90, kBegin + seconds(90)));
+  EXPECT_FALSE(reserve(account, 90, kBegin));
+  EXPECT_TRUE(reserve(account, 90, kBegin + seconds(89)));
+  EXPECT_FALSE(reserve(account, 90, kBegin + seconds(90)));
+}
+
+TEST(Account, OneThatNamesNoNumberTakesWhatIsLeft) {
+  Account account({.name = "a", .sha256 = "", .tokens_per_minute = 60});
+  EXPECT_FALSE(reserve(account, 25, kBegin));
+  std::uint64_t tokens = 400;
+  EXPECT_FALSE(account.reserve(tokens, 30, kBegin));
+  EXPECT_EQ(tokens, 35u);
+  account.overdraw(5, kBegin);
+  tokens = 400;
+  const auto refusal = account.reserve(tokens, 30, kBegin);
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->retry_after, seconds(35));
+  EXPECT_NE(refusal->message.find("may take 30 or more"), std::string::npos) << refusal->message;
+  tokens = 400;
+  EXPECT_FALSE(account.reserve(tokens, 30, kBegin + seconds(35)));
+  EXPECT_EQ(tokens, 30u);
+}
+
+TEST(Account, WithoutTokensAPlaceGoesBack) {
+  Account account({.name = "a", .sha256 = "", .requests_per_minute = 2, .tokens_per_minute = 60});
+  EXPECT_FALSE(account.admit(kBegin));
+  EXPECT_FALSE(reserve(account, 50, kBegin));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(account.admit(kBegin));
+    EXPECT_TRUE(reserve(account, 50, kBegin));
+  }
+  EXPECT_EQ(value(account.headers(kBegin), "x-ratelimit-remaining-requests"), "1");
+  EXPECT_EQ(account.used().refused, 3u);
 }
 
 TEST(KeyRing, KnowsItsKeysByTheirHashes) {

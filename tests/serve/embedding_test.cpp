@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "serve/asked.h"
 #include "serve/served_engine.h"
 
@@ -13,7 +15,8 @@ class EmbeddingTest : public ServedEngineTest {
  protected:
   // Of so many texts of one token.
   std::shared_ptr<Asked> ask(std::size_t texts, std::shared_ptr<Account> account = nullptr,
-                             bool base64 = false, std::size_t room = SIZE_MAX) {
+                             bool base64 = false, std::size_t room = SIZE_MAX,
+                             std::optional<std::chrono::milliseconds> deadline = {}) {
     auto client = std::make_shared<Asked>("/v1/embeddings", "");
     client->room = room;
     auto call = std::make_shared<Call>(client, telemetry_);
@@ -22,6 +25,7 @@ class EmbeddingTest : public ServedEngineTest {
     request.inputs.assign(texts, {5});
     request.dimensions = model_->config().hidden;
     request.base64 = base64;
+    request.deadline = deadline;
     std::make_shared<Embedding>(std::move(call), *served_, *engine_, std::move(request),
                                 [](const std::function<void()>& work) { work(); })
         ->start();
@@ -34,12 +38,24 @@ TEST_F(EmbeddingTest, WhatIsRefusedCostsNothing) {
   hold();
   const auto account = std::make_shared<Account>(ApiKey{.name = "alice", .sha256 = ""});
   const auto taken = ask(1, account);
-  EXPECT_EQ(account->used().prompt_tokens, 1u);
   const auto refused = ask(20, account);
   EXPECT_EQ(refused->status(), 429u);
-  EXPECT_EQ(account->used().prompt_tokens, 1u);
   go_on();
   EXPECT_EQ(taken->wait().status, 200u);
+  EXPECT_EQ(account->used().prompt_tokens, 1u);
+}
+
+TEST_F(EmbeddingTest, TextsThatWereNotComputedCostNothing) {
+  start(1, 8);
+  hold();
+  const auto account =
+      std::make_shared<Account>(ApiKey{.name = "alice", .sha256 = "", .tokens_per_minute = 100});
+  const auto client = ask(60, account, false, SIZE_MAX, std::chrono::milliseconds(1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  go_on();
+  EXPECT_EQ(client->wait().status, 503u);
+  EXPECT_EQ(account->used().prompt_tokens, 0u);
+  EXPECT_EQ(net::find_header(account->headers(), "x-ratelimit-remaining-tokens"), "100");
 }
 
 // What the list takes is known before anything is computed.

@@ -180,7 +180,7 @@ class FileTest(unittest.TestCase):
             (("--cors-origin", "https://A.example"), "--cors-origin"),
             *(
                 (("--allowed-hosts", host), "--allowed-hosts")
-                for host in ("a:80", "A.b", "a/b", "")
+                for host in ("a:80", "A.b", "a/b", "", ".", "fd00:::1", "1::2::3", "12345::")
             ),
             (("--max-head", "59"), "58"),
         ):

@@ -63,7 +63,10 @@ class HostsTest(unittest.TestCase):
         config = Path(tempfile.mkdtemp()) / "tern.toml"
         config.write_text('allowed-hosts = ["tern.example", "fd00::1"]\n', encoding="utf-8")
         server = self.server("--config", str(config), "--cors-origin", f"{ORIGIN}:8443")
-        for host in ("tern.example", "Tern.Example:443", "[fd00::1]:80", "app.example.com"):
+        for host in (
+            *("tern.example", "Tern.Example:443", "tern.example.:80", "app.example.com"),
+            *("[fd00::1]:80", "[FD00:0::1]", "[fd00:0:0:0:0:0:0:1]"),
+        ):
             self.assertEqual(self.status(server, host), 200, host)
         self.assertEqual(self.status(server, FOREIGN[0]), 403)
         config.write_text('allowed-hosts = ["rebound.example"]\n', encoding="utf-8")
@@ -72,6 +75,13 @@ class HostsTest(unittest.TestCase):
         self.assertEqual(self.status(server, "tern.example"), 403)
         for arguments in (("--allowed-hosts", "*"), ("--cors-origin", "*")):
             self.assertEqual(self.status(self.server(*arguments), FOREIGN[0]), 200)
+
+    def test_names_that_are_written_in_another_form(self) -> None:
+        server = self.server("--allowed-hosts", "tern.example.", "--allowed-hosts", "fd00:0::01")
+        for host in ("tern.example", "tern.example.", "[fd00::1]", "[fd00:0::1]:80"):
+            self.assertEqual(self.status(server, host), 200, host)
+        for host in (FOREIGN[0], "[fd00::2]"):
+            self.assertEqual(self.status(server, host), 403, host)
 
     def test_who_needs_a_key_or_a_file_and_who_serves_others_asks_by_any_name(self) -> None:
         keys = Keys()
@@ -87,11 +97,19 @@ class HostsTest(unittest.TestCase):
             self.assertIn(b" 200 ", client.recv(100))
         self.assertEqual(self.status(self.server("--listen", "0.0.0.0:0"), FOREIGN[0]), 200)
 
-    def test_administrators_of_a_server_without_keys_are_held_to_it_too(self) -> None:
-        server = self.server("--admin-listen", "127.0.0.1:0")
-        server.port = server.ports[1]
-        self.assertEqual(self.status(server, FOREIGN[0], "/metrics"), 403)
-        self.assertEqual(self.status(server, "localhost", "/metrics"), 200)
+    def test_administrators_who_are_asked_for_no_key_are_held_to_it_too(self) -> None:
+        keys = Keys()
+        keys.make("alice")
+        for arguments in ((), ("--api-keys", str(keys.path))):
+            server = self.server("--admin-listen", "127.0.0.1:0", *arguments)
+            self.assertEqual(self.status(server, FOREIGN[0], "/health"), 200 if arguments else 403)
+            server.port = server.ports[1]
+            for path in ("/metrics", "/ready", "/health"):
+                reply = server.ask("GET", path, None, {"Host": FOREIGN[0]})
+                self.assertEqual(reply.status, 403)
+                message = reply.json()["error"]["message"]
+                self.assertTrue(message.endswith("name it in allowed-hosts"), message)
+                self.assertEqual(self.status(server, "localhost", path), 200)
 
 
 if __name__ == "__main__":

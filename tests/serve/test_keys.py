@@ -196,6 +196,53 @@ class KeysTest(unittest.TestCase):
             self.assertEqual(reply.status, status)
         self.assertEqual(server.metric("tern_key_prompt_tokens_total"), 80)
 
+    def test_prompts_that_were_not_computed_cost_nothing(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice", "tokens-per-minute = 100000\n")
+        server = self.server(keys, "--parallel", "1", "--queue", "64")
+        server.key = alice
+        prompts = [[5 + i] * 400 for i in range(60)]
+        request = {"prompt": prompts, "max_tokens": 1, "ignore_eos": True, "deadline_ms": 1}
+        reply = server.ask("POST", "/v1/completions", request)
+        ends = [choice["finish_reason"] for choice in reply.json()["choices"]]
+        self.assertIn("deadline", ends)
+        used = ends.count("length") * 400
+        self.assertEqual(server.metric("tern_key_prompt_tokens_total"), used)
+        left = int(reply.headers["x-ratelimit-remaining-tokens"])
+        self.assertGreaterEqual(left, 100_000 - used - 60)
+
+    def test_a_chat_that_names_no_number_goes_on_with_what_is_left(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice", "tokens-per-minute = 300\n")
+        server = self.server(keys)  # with a context of more
+        server.key = alice
+        hello = {"messages": [{"role": "user", "content": "Hello"}]}
+        short = hello | {"stop": [",", " ", "."]}
+        path = "/v1/chat/completions"
+        for _ in range(3):
+            self.assertEqual(server.ask("POST", path, short).status, 200)
+        refused = server.ask("POST", path, short | {"max_tokens": 300})
+        self.assertEqual(refused.status, 429)
+        self.assertEqual(server.ask("POST", path, hello | {"ignore_eos": True}).status, 200)
+        refused = server.ask("POST", path, short)  # what was more than was left is waited for
+        self.assertEqual(refused.status, 429)
+        self.assertGreater(int(refused.headers["retry-after"]), 30)
+
+    def test_without_tokens_a_request_keeps_no_place(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice", "requests-per-minute = 4\ntokens-per-minute = 12\n")
+        server = self.server(keys)
+        server.key = alice
+        self.assertEqual(server.ask("POST", "/tokenize", {"content": "a"}).status, 200)
+        self.assertEqual(server.ask("POST", "/v1/completions", ONCE).status, 200)
+        for _ in range(5):
+            reply = server.ask("POST", "/v1/completions", ONCE | {"max_tokens": 400})
+            self.assertEqual(reply.status, 429)
+            self.assertIn("tokens", reply.json()["error"]["message"])
+            self.assertGreaterEqual(int(reply.headers["x-ratelimit-remaining-requests"]), 2)
+        self.assertEqual(server.metric("tern_key_requests_total"), 2)
+        self.assertEqual(server.metric("tern_key_refused_total"), 5)
+
     def test_a_place_comes_back_with_time(self) -> None:
         keys = Keys()
         server_keys = keys.make("alice", "requests-per-minute = 60\n")
