@@ -119,8 +119,19 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("ternary_panel_body.h", "sign", "tokens + kBatchTokens + 1"),
             ("ternary_panel_body.h", "sign", "tokens + kChunkTokens + 1"),
             ("tmm_body.h", "sign", "tokens + kTmmChunkTokens + 1"),
+            ("lut_body.h", "sign", "groups + kGroups + 1"),
         ),
-        "more blocks of the same tokens",
+        "more blocks of the same tokens, or of the same rows",
+    ),
+    ("lut_body.h", "sign", "group - 1"): "of two, the other one",
+    ("lut_body.h", "sign", "packed - kTileBytes"): "fetches what is not needed",
+    **dict.fromkeys(
+        (
+            ("lut_body.h", "bound", "at > tokens"),
+            ("lut_body.h", "bound", "left <= some * kTileRows"),
+            ("lut_body.h", "bound", "left <= kLutBlock"),
+        ),
+        "no tokens, or as many either way",
     ),
     **dict.fromkeys(
         (
