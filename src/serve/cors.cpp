@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
-#include <utility>
 
 namespace tern::serve {
 namespace {
@@ -18,7 +17,7 @@ bool is_allowed(std::string_view origin, const Origins& allowed) {
 }
 
 // "[fd00:0::1]" as "[fd00::1]"; all else as it is.
-std::string with_short_address(std::string host) {
+std::string with_short_address(const std::string& host) {
   in6_addr v6{};
   std::array<char, INET6_ADDRSTRLEN> text{};
   const bool is_v6 = host.starts_with('[') && host.ends_with(']') &&
@@ -36,7 +35,7 @@ std::string host_of(std::string_view authority) {
   std::string host(authority.substr(0, has_port ? colon : authority.size()));
   if (host.ends_with('.')) host.pop_back();
   for (char& c : host) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-  return with_short_address(std::move(host));
+  return with_short_address(host);
 }
 
 std::string_view without_scheme(std::string_view origin) {
