@@ -35,8 +35,7 @@ std::optional<std::string> AccessLog::losses() {
   return fmt::format(
       "WARNING: {} lines of the access log are lost: its disk is full, it cannot be written, or "
       "its reader is too slow; make room (the log then goes on by itself), or send SIGHUP to have "
-      "it "
-      "opened again",
+      "it opened again",
       fresh);
 }
 

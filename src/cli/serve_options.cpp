@@ -182,6 +182,13 @@ bool is_host(std::string_view text) {
           is_of("0123456789abcdefghijklmnopqrstuvwxyz-_."));
 }
 
+Result<void> check_each(const std::vector<std::string>& values, bool (*is)(std::string_view),
+                        const char* option, const std::string& expected) {
+  const auto wrong = std::find_if_not(values.begin(), values.end(), is);
+  if (wrong == values.end()) return {};
+  return Error{ErrorCode::kUsage, "expected " + expected + ", found " + *wrong, option};
+}
+
 }  // namespace
 
 CLI::App* add_serve_options(CLI::App& tern, ServeOptions& options) {
@@ -247,23 +254,12 @@ Result<void> check(const ServeOptions& options) {
   if (live.bodies_mib < live.body_mib) {
     return Error{ErrorCode::kUsage, "expected at least as much as --max-body", "--max-bodies"};
   }
-  for (const std::string& origin : live.cors_origins) {
-    if (is_origin(origin)) continue;
-    return Error{ErrorCode::kUsage,
-                 "expected * or an origin in lower case without a path, as in "
-                 "https://app.example.com, found " +
-                     origin,
-                 "--cors-origin"};
-  }
-  for (const std::string& host : live.allowed_hosts) {
-    if (is_host(host)) continue;
-    return Error{ErrorCode::kUsage,
-                 "expected * or a name or an address in lower case without a port, as in "
-                 "tern.example.com or fd00::1, found " +
-                     host,
-                 "--allowed-hosts"};
-  }
-  return {};
+  TERN_TRY(
+      check_each(live.cors_origins, is_origin, "--cors-origin",
+                 "* or an origin in lower case without a path, as in https://app.example.com"));
+  return check_each(live.allowed_hosts, is_host, "--allowed-hosts",
+                    "* or a name or an address in lower case without a port, as in "
+                    "tern.example.com or fd00::1");
 }
 
 }  // namespace tern::cli

@@ -42,9 +42,7 @@ void add_process_metrics(std::vector<telemetry::Gauge>& gauges, std::optional<do
     if (value) gauges.push_back({name, help, *value, {}, counter, true});
   };
   const ProcessUse use = process_use();
-  const char* began = "When the process began, since 1970-01-01T00:00:00Z.";
-  if (start) gauges.push_back({"process.start_time_seconds", began, *start});
-  add("process.start_time_seconds", began, start);
+  add("process.start_time_seconds", "When the process began, since 1970-01-01T00:00:00Z.", start);
   add("process.resident_memory_bytes", "Resident memory of the process.", use.resident_bytes);
   add("process.virtual_memory_bytes", "Addresses that the process has.", use.virtual_bytes);
   add("process.open_fds", "Descriptors that the process has open.", use.open_files);

@@ -45,7 +45,7 @@ class ModelsTest(ServeTest):
             "tern_engine_waiting 0",
         ):
             self.assertIn(line, text)
-        start = re.search(r"^tern_process_start_time_seconds ([0-9.e+]+)$", text, re.M)
+        start = re.search(r"^process_start_time_seconds ([0-9.e+]+)$", text, re.M)
         assert start is not None
         self.assertLess(float(start[1]), time.time() + 2)
         self.assertGreater(float(start[1]), time.time() - 3600)
