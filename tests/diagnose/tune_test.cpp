@@ -241,6 +241,15 @@ TEST_F(Tune, EveryShapeHasItsOwnPlan) {
   EXPECT_EQ((**found)[1].shape, (MatrixShape{33, 128}));
 }
 
+// Types with blocks of 64 columns, as iq2_bn, have such.
+TEST_F(Tune, TakesShapesThatAreNoWholeBlocksOfItsOwnType) {
+  const auto found = run({{33, 64}, {1, 192}});
+  ASSERT_TRUE(found.ok() && found->has_value());
+  ASSERT_EQ((*found)->size(), 2u);
+  EXPECT_EQ((**found)[0].shape, (MatrixShape{33, 64}));
+  EXPECT_TRUE((**found)[0].candidates.front().exact);
+}
+
 TEST_F(Tune, ReportsRoundsAndStops) {
   std::uint64_t last = 0;
   options_.progress = [&](std::uint64_t done, std::uint64_t total) {

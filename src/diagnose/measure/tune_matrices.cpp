@@ -1,8 +1,10 @@
 #include "diagnose/measure/tune_matrices.h"
 
 #include <cstring>
+#include <numeric>
 #include <random>
 
+#include "format/ternary/i2_s.h"
 #include "format/ternary_matrix.h"
 #include "kernels/packing.h"
 
@@ -11,10 +13,17 @@ namespace {
 
 constexpr float kScale = 0.02f;
 
+// At least so many that they are whole blocks of i2_s: other types have shapes that are none.
+std::uint64_t rows_of_blocks(const backend::MatrixShape& shape) {
+  const std::uint64_t some =
+      format::kI2sBlockElements / std::gcd(format::kI2sBlockElements, shape.columns);
+  return (shape.rows + some - 1) / some * some;
+}
+
 // The bytes of an i2_s matrix of random trits: sums of two random bits, so no code is 3.
-std::vector<std::byte> random_matrix(const backend::MatrixShape& shape) {
+std::vector<std::byte> random_matrix(std::uint64_t rows, std::uint64_t columns) {
   std::mt19937 random(1);
-  std::vector<std::byte> bytes(shape.rows * shape.columns / 4);
+  std::vector<std::byte> bytes(rows * columns / 4);
   for (std::byte& byte : bytes) {
     const auto bits = static_cast<unsigned>(random());
     byte = static_cast<std::byte>((bits & 0x55u) + ((bits >> 8) & 0x55u));
@@ -46,11 +55,12 @@ Activations::Activations(std::uint64_t columns, std::size_t rows)
 
 Result<MatrixSet> MatrixSet::make(const backend::MatrixShape& shape, kernels::Packing packing,
                                   std::uint64_t count, ThreadPool& pool) {
-  const std::vector<std::byte> trits = random_matrix(shape);
+  const std::uint64_t rows = rows_of_blocks(shape);
+  const std::vector<std::byte> trits = random_matrix(rows, shape.columns);
   format::Tensor tensor;
   tensor.name = "tuning";
   tensor.type = format::TensorType::kI2_S;
-  tensor.shape = {shape.columns, shape.rows, 1, 1};
+  tensor.shape = {shape.columns, rows, 1, 1};
   tensor.rank = 2;
   tensor.data = trits;
   MatrixSet set;
