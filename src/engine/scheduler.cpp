@@ -349,6 +349,10 @@ void Scheduler::fail(Task& task, Error error) {
 }
 
 void Scheduler::tell(Task& task, Update update) {
+  if (update.last()) {
+    const auto prompt = static_cast<std::uint32_t>(task.answer.prompt_tokens());
+    update.prompt_tokens = std::min(task.computed(), prompt);
+  }
   if (task.request.on_update) task.request.on_update(update);
   task.over = update.last();
   if (!task.over) return;

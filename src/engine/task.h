@@ -28,6 +28,7 @@ struct Update {
   std::vector<std::vector<TokenLogprob>> prompt_logprobs = {};
   std::vector<float> pooled = {};  // with kPooled: not brought to length 1
   std::optional<Error> failed = {};
+  std::uint32_t prompt_tokens = 0;  // with the last: those of the prompt that were computed
 
   bool last() const { return failed || piece.end; }
 };

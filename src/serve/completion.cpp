@@ -129,14 +129,17 @@ void Completion::take(std::size_t index, const engine::Update& update) {
   if (update.piece.end && ++ended_ == choices_.size()) finish();
 }
 
-// With the first that comes of it: one that ended in the queue costs nothing.
+// Once for all of its choices, with the first that comes of it. Of one that was cut short before
+// that, what was computed: if it ended in the queue it costs nothing.
 void Completion::pay_prompt(std::size_t index, const engine::Update& update) {
   const auto end = update.piece.end;
   const bool is_cut = end == EndReason::kDeadline || end == EndReason::kCancelled;
   const std::size_t prompt = index / request_.choices;
-  if ((is_cut && !update.piece.token) || paid_[prompt]) return;
-  paid_[prompt] = true;
-  call_->count_prompt(request_.prompts[prompt].size());
+  const std::size_t came_to =
+      is_cut && !update.piece.token ? update.prompt_tokens : request_.prompts[prompt].size();
+  if (came_to <= paid_[prompt]) return;
+  call_->count_prompt(came_to - paid_[prompt]);
+  paid_[prompt] = came_to;
 }
 
 void Completion::note_token(Choice& choice) {

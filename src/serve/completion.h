@@ -102,7 +102,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
 
   std::mutex mutex_;
   std::vector<Choice> choices_;
-  std::vector<bool> paid_;  // of the prompts, by what their key may use
+  std::vector<std::size_t> paid_;  // tokens of each prompt, by what their key may use
   std::size_t ended_ = 0;
   std::size_t kept_bytes_ = 0;  // of the reply, where the answer is sent whole
   bool begun_ = false;          // a piece has come

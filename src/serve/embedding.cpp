@@ -129,6 +129,8 @@ Result<void> Embedding::submit_next(bool follows) {
 
 void Embedding::take(std::size_t index, const engine::Update& update) {
   const std::lock_guard lock(mutex_);
+  // Also of a text whose end nobody waits for any more.
+  if (!update.failed) call_->count_prompt(update.prompt_tokens);
   if (over_) return;
   if (update.failed) return fail(api_error(*update.failed));
   if (update.piece.end == EndReason::kDeadline) return fail(too_slow());
@@ -138,7 +140,6 @@ void Embedding::take(std::size_t index, const engine::Update& update) {
   }
   const std::span wanted = std::span(update.pooled).first(request_.dimensions);
   vectors_[index].assign(wanted.begin(), wanted.end());
-  call_->count_prompt(request_.inputs[index].size());
   ++done_;
   if (done_ < request_.inputs.size()) {
     // The last place that the request has goes to its next text, whoever waits; any other is free

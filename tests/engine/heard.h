@@ -15,6 +15,7 @@ struct Heard {
   std::vector<text::TokenId> tokens;
   std::optional<EndReason> end;
   std::optional<Error> failed;
+  std::uint32_t prompt_tokens = 0;
   int after_the_end = 0;
 
   void hear(const Update& update) {
@@ -23,6 +24,7 @@ struct Heard {
     if (update.piece.token) tokens.push_back(*update.piece.token);
     end = update.piece.end;
     failed = update.failed;
+    prompt_tokens = update.prompt_tokens;
   }
 };
 

@@ -311,10 +311,29 @@ TEST_F(SchedulerTest, CancelledRequestsEndAndGiveBackTheirPages) {
   stop_running.request_stop();
   s->step();
   EXPECT_EQ(runs.end, EndReason::kCancelled);
+  EXPECT_EQ(runs.prompt_tokens, whole.prompt_tokens);
+  EXPECT_EQ(waits.prompt_tokens, 0u);
   EXPECT_EQ(runs.tokens.size(), 5u);
   EXPECT_EQ(runs.text, whole.text.substr(0, runs.text.size()));
   EXPECT_TRUE(s->idle());
   EXPECT_EQ(s->pool().free_pages(), 20u);
+}
+
+TEST_F(SchedulerTest, APromptThatIsCutShortSaysHowMuchWasComputed) {
+  const auto s = scheduler({.rows = 16, .beside = 8, .sequences = 1, .pages = 20});
+  std::stop_source stop;
+  Heard heard;
+  Request longer = request(std::string(200, 'q'), 5);
+  ASSERT_GT(longer.prompt.size(), 48u);
+  longer.cancel = stop.get_token();
+  add(*s, std::move(longer), heard);
+  for (int i = 0; i < 2; ++i) s->step();
+  EXPECT_FALSE(heard.end);
+  EXPECT_EQ(heard.prompt_tokens, 0u);
+  stop.request_stop();
+  s->step();
+  EXPECT_EQ(heard.end, EndReason::kCancelled);
+  EXPECT_EQ(heard.prompt_tokens, 32u);
 }
 
 TEST_F(SchedulerTest, DeadlinesEndWhatRunsAndWhatWaits) {

@@ -13,16 +13,17 @@ namespace {
 
 class EmbeddingTest : public ServedEngineTest {
  protected:
-  // Of so many texts of one token.
+  // Of so many texts of `tokens` tokens.
   std::shared_ptr<Asked> ask(std::size_t texts, std::shared_ptr<Account> account = nullptr,
                              bool base64 = false, std::size_t room = SIZE_MAX,
-                             std::optional<std::chrono::milliseconds> deadline = {}) {
+                             std::optional<std::chrono::milliseconds> deadline = {},
+                             std::size_t tokens = 1) {
     auto client = std::make_shared<Asked>("/v1/embeddings", "");
     client->room = room;
     auto call = std::make_shared<Call>(client, telemetry_);
     call->belongs_to(std::move(account));
     EmbeddingRequest request;
-    request.inputs.assign(texts, {5});
+    request.inputs.assign(texts, std::vector<text::TokenId>(tokens, 5));
     request.dimensions = model_->config().hidden;
     request.base64 = base64;
     request.deadline = deadline;
@@ -56,6 +57,30 @@ TEST_F(EmbeddingTest, TextsThatWereNotComputedCostNothing) {
   EXPECT_EQ(client->wait().status, 503u);
   EXPECT_EQ(account->used().prompt_tokens, 0u);
   EXPECT_EQ(net::find_header(account->headers(), "x-ratelimit-remaining-tokens"), "100");
+}
+
+// Beside an answer, and so in small steps, of which the fourth lasts longer than it may take.
+TEST_F(EmbeddingTest, ATextThatIsCutShortCostsWhatWasComputed) {
+  start(2, 8);
+  const auto account =
+      std::make_shared<Account>(ApiKey{.name = "alice", .sha256 = "", .tokens_per_minute = 100});
+  const auto late = std::chrono::steady_clock::now() + std::chrono::milliseconds(2100);
+  engine::Request other = answer(50);
+  other.on_update = [this, late, updates = 0](const engine::Update&) mutable {
+    ++updates;
+    if (updates == 1) stand();
+    if (updates == 4) std::this_thread::sleep_until(late);
+  };
+  ASSERT_TRUE(engine_->submit(std::move(other)).ok());
+  stands_.wait();
+  const auto client = ask(1, account, false, SIZE_MAX, std::chrono::milliseconds(2000), 60);
+  go_on();
+  EXPECT_EQ(client->wait().status, 503u);
+  const std::uint64_t used = account->used().prompt_tokens;
+  EXPECT_GE(used, 1u);
+  EXPECT_LE(used, 3u * 8);
+  const auto left = net::find_header(account->headers(), "x-ratelimit-remaining-tokens");
+  EXPECT_GE(std::stoull(std::string(left)), 100 - used);  // what it did not come to is back
 }
 
 // What the list takes is known before anything is computed.

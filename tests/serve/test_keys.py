@@ -206,8 +206,10 @@ class KeysTest(unittest.TestCase):
         reply = server.ask("POST", "/v1/completions", request)
         ends = [choice["finish_reason"] for choice in reply.json()["choices"]]
         self.assertIn("deadline", ends)
-        used = ends.count("length") * 400
-        self.assertEqual(server.metric("tern_key_prompt_tokens_total"), used)
+        whole = ends.count("length") * 400
+        used = server.metric("tern_key_prompt_tokens_total")
+        self.assertGreaterEqual(used, whole)
+        self.assertLess(used, whole + 400)  # one may have been cut short
         left = int(reply.headers["x-ratelimit-remaining-tokens"])
         self.assertGreaterEqual(left, 100_000 - used - 60)
 
