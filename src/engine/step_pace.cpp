@@ -11,8 +11,9 @@ constexpr double kWeight = 0.3;
 // A step counts as at most so many times what was expected of it: longer ones had to wait for a
 // core, and a prompt that does grow so fast is followed within a few steps.
 constexpr double kMostSurprise = 2.0;
-// After so many steps with prompts comes one without: about 2% of the time at a stretch of 2.9.
-constexpr std::uint32_t kStepsWithPrompts = 16;
+// Tokens of prompts that are taken to learn what they cost: few beside what a slow CPU computes in
+// the time of a step.
+constexpr std::uint32_t kFirstTokens = 16;
 
 void smooth(double& value, double found) {
   value = value == 0.0 ? found : value + kWeight * (found - value);
@@ -25,8 +26,9 @@ double clipped(double seconds, double expected) {
 }  // namespace
 
 std::uint32_t StepPace::prompt_tokens(std::uint32_t most) const {
-  if (!std::isfinite(stretch_) || without_ == 0.0 || tokens_ == 0.0) return most;
+  if (!std::isfinite(stretch_)) return most;
   if (since_ >= kStepsWithPrompts) return 0;
+  if (without_ == 0.0 || tokens_ == 0.0) return std::min(most, kFirstTokens);
   const double tokens = (stretch_ - 1.0) * without_ * tokens_ / longer_;
   return static_cast<std::uint32_t>(std::clamp(tokens, 1.0, static_cast<double>(most)));
 }

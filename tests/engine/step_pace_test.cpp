@@ -17,13 +17,28 @@ void run(StepPace& pace, int steps, double a_token, double without = 0.040) {
   pace.note(0, without);
 }
 
-TEST(StepPace, TakesAllUntilItKnowsMore) {
+// Who decodes when the first prompt comes waits no longer for it than for the others.
+TEST(StepPace, TakesFewUntilItKnowsMore) {
   StepPace pace(2.5);
-  EXPECT_EQ(pace.prompt_tokens(64), 64u);
-  pace.note(32, 0.2);  // without a step without prompts this says nothing
-  EXPECT_EQ(pace.prompt_tokens(64), 64u);
+  EXPECT_EQ(pace.prompt_tokens(64), 0u);  // what a step takes without them is to be known
   pace.note(0, 0.040);
-  EXPECT_EQ(pace.prompt_tokens(64), 64u);
+  EXPECT_EQ(pace.prompt_tokens(64), 16u);
+  EXPECT_EQ(pace.prompt_tokens(8), 8u);
+  pace.note(16, 0.120);
+  EXPECT_NEAR(pace.prompt_tokens(64), 12, 1);
+}
+
+TEST(StepPace, PromptsGoOnWhereNoStepTellsWhatOneTakesWithoutThem) {
+  StepPace pace(2.5);
+  EXPECT_EQ(pace.prompt_tokens(64), 0u);
+  pace.skip();  // those who decode waited for room
+  for (int i = 0; i < 16; ++i) {
+    EXPECT_EQ(pace.prompt_tokens(64), 16u);
+    pace.note(16, 0.2);  // without a step without prompts this says nothing
+  }
+  EXPECT_EQ(pace.prompt_tokens(64), 0u);
+  pace.note(0, 0.040);
+  EXPECT_EQ(pace.prompt_tokens(64), 16u);
 }
 
 TEST(StepPace, StretchesAStepAsFarAsItMay) {
