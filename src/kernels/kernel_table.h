@@ -7,7 +7,8 @@
 // inline function is compiled with a tier's instruction set (tools/check_symbols looks).
 //
 // Pointers need no alignment unless said. Buffers do not overlap unless said. Nothing allocates (a
-// product may take half a megabyte of stack), nothing throws; all functions expect the floating-point environment of core/fp_env.h.
+// product may take half a megabyte of stack), nothing throws; all functions expect the
+// floating-point environment of core/fp_env.h.
 #pragma once
 
 #include <cstddef>

@@ -38,7 +38,7 @@ struct CompletionRequest {
   bool chat = false;
   std::int64_t created = 0;                         // seconds since the epoch
   std::vector<std::vector<text::TokenId>> prompts;  // of a chat: one
-  std::vector<std::string> echoes;                  // before each answer, if the prompt is wanted
+  std::vector<std::string> echoes;                  // by prompt, but of a chat: before each answer
   engine::AnswerOptions answer;                     // with the seed of the first choice
   bool names_length = false;                        // max_tokens, not that of the server
   bool prompt_logprobs = false;                     // in front of the answer's, of echoes

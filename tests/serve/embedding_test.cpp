@@ -59,21 +59,13 @@ TEST_F(EmbeddingTest, TextsThatWereNotComputedCostNothing) {
   EXPECT_EQ(net::find_header(account->headers(), "x-ratelimit-remaining-tokens"), "100");
 }
 
-// Beside an answer, and so in small steps, of which the fourth lasts longer than it may take.
+// Of 60 tokens, in steps of up to 8.
 TEST_F(EmbeddingTest, ATextThatIsCutShortCostsWhatWasComputed) {
   start(2, 8);
   const auto account =
       std::make_shared<Account>(ApiKey{.name = "alice", .sha256 = "", .tokens_per_minute = 100});
-  const auto late = std::chrono::steady_clock::now() + std::chrono::milliseconds(2100);
-  engine::Request other = answer(50);
-  other.on_update = [this, late, updates = 0](const engine::Update&) mutable {
-    ++updates;
-    if (updates == 1) stand();
-    if (updates == 4) std::this_thread::sleep_until(late);
-  };
-  ASSERT_TRUE(engine_->submit(std::move(other)).ok());
-  stands_.wait();
-  const auto client = ask(1, account, false, SIZE_MAX, std::chrono::milliseconds(2000), 60);
+  hold_twice(4);
+  const auto client = ask(1, account, false, SIZE_MAX, kMostTime, 60);
   go_on();
   EXPECT_EQ(client->wait().status, 503u);
   const std::uint64_t used = account->used().prompt_tokens;
@@ -114,7 +106,7 @@ TEST_F(EmbeddingTest, AListShrinksWhereTheQueueIsFull) {
   start(2, 4);
   int update = 0;
   std::vector<bool> taken;
-  engine::Request first = answer(4);  // the second token comes in a step without texts
+  engine::Request first = answer(4);              // the second token comes in a step without texts
   first.on_update = [&](const engine::Update&) {  // before those of the texts in each step
     if (++update == 1) return stand();
     while (taken.size() < 8 && takes_another()) taken.push_back(true);

@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <latch>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "backend/cpu/cpu_backend.h"
@@ -63,6 +65,18 @@ class ServedEngineTest : public ::testing::Test {
     ASSERT_TRUE(engine_->submit(request).ok());
     stands_.wait();
   }
+  // The same by an answer that goes on beside what comes, so that its steps are small, and stands
+  // once more behind so many tokens, for longer than what comes may take.
+  void hold_twice(int tokens) {
+    engine::Request request = answer(50);
+    request.on_update = [this, tokens, had = 0](const engine::Update&) mutable {
+      if (++had == 1) stand();
+      if (had == tokens) std::this_thread::sleep_for(kMostTime + std::chrono::milliseconds(100));
+    };
+    ASSERT_TRUE(engine_->submit(std::move(request)).ok());
+    stands_.wait();
+  }
+  static constexpr std::chrono::milliseconds kMostTime{1000};
   void stand() {  // the engine's thread, once
     stands_.count_down();
     go_on_.wait();

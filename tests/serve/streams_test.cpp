@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <string>
@@ -120,19 +119,9 @@ TEST_F(StreamsTest, ADeadlineBeforeWhatWasSeenSendsNothingAgain) {
   service_->handle(client);
   const auto events = read_events(client->wait_for_end());
   ASSERT_EQ(events.size(), 32u);
-  body["deadline_ms"] = 1000;
+  body["deadline_ms"] = kMostTime.count();
   client = std::make_shared<Asked>("/v1/completions", json::serialize(body), events[20].id);
-  // Shares its steps, and holds them up: before the first, until it is there, and behind the fifth.
-  std::atomic<int> updates = 0;
-  std::chrono::steady_clock::time_point over;
-  engine::Request other = answer(50);
-  other.on_update = [&](const engine::Update&) {
-    if (++updates == 1) stand();
-    if (updates == 6) std::this_thread::sleep_until(over);
-  };
-  ASSERT_TRUE(engine_->submit(other).ok());
-  stands_.wait();
-  over = std::chrono::steady_clock::now() + std::chrono::milliseconds(1100);
+  hold_twice(6);
   service_->handle(client);
   while (engine_->state().waiting < 1) std::this_thread::yield();
   go_on();
