@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <utility>
 
+#include "core/file_descriptor.h"
 #include "core/result.h"
 
 namespace tern {
@@ -34,14 +36,19 @@ class MappedFile {
   // As it was when the file was opened.
   const FileIdentity& identity() const { return identity_; }
 
+  // Copies `part` of the mapping to `to`, read from the file so that no page of it comes into this
+  // process's memory: a small part that is read where it lies can bring in 2 MiB.
+  void copy(std::span<const std::byte> part, std::byte* to) const;
   // Takes the whole pages within `part` out of this process's memory; the next read brings them
   // back from the file or its cache. A part outside the mapping is left alone.
   void release(std::span<const std::byte> part) const;
 
  private:
-  MappedFile(std::span<const std::byte> bytes, const FileIdentity& identity)
-      : bytes_(bytes), identity_(identity) {}
+  MappedFile(FileDescriptor descriptor, std::span<const std::byte> bytes,
+             const FileIdentity& identity)
+      : descriptor_(std::move(descriptor)), bytes_(bytes), identity_(identity) {}
 
+  FileDescriptor descriptor_;
   std::span<const std::byte> bytes_;
   FileIdentity identity_;
 };

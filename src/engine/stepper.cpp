@@ -44,7 +44,7 @@ Result<void> Stepper::step(std::span<Advance> work) {
   failures_.assign(batch_.size(), std::nullopt);
   TERN_TRY(model_.backend().submit(model_.plan(), {batch_, logits_, tops_, hidden_, failures_},
                                    *workspace_));
-  if (logits_.empty()) model_.release_rows();
+  if (logits_.empty()) model_.release_head();
   take_answers(work);
   return {};
 }

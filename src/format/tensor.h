@@ -11,6 +11,10 @@
 
 #include "format/ternary/tl_tiling.h"
 
+namespace tern {
+class MappedFile;  // core/mapped_file.h
+}
+
 namespace tern::format {
 
 // GGML type ids. Ids collide between forks; the reader checks sizes, the self-proof checks content.
@@ -40,6 +44,7 @@ struct Tensor {
   std::array<std::uint64_t, 4> shape{1, 1, 1, 1};
   std::uint32_t rank = 1;
   std::span<const std::byte> data;
+  const MappedFile* file = nullptr;  // that `data` is a part of; none for bytes in memory
   // Of tl1 and tl2; what the file does not say, its reader finds out.
   TlTiling tiling = {};
   // Of a ternary matrix NAME.weight beside which the file has a NAME.scale.

@@ -231,8 +231,7 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
     const std::uint64_t copy = backend.weight_bytes(tensor);
     needed += copy != 0 ? copy : tensor.data.size();
   }
-  const Tensor* head =
-      model.file_.tensor(model.config_.tied_embedding ? arch::kTokenEmbedding : arch::kOutput);
+  const Tensor* head = model.head_tensor();
   if (head != nullptr) {  // else load_decoder() names it
     model.head_ = choose_head(backend, *head, options.head, needed, options.available_memory);
   }
@@ -257,10 +256,12 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
   return model;
 }
 
-void Model::release_rows() const {
-  const Tensor* embedding = file_.tensor(arch::kTokenEmbedding);
-  if (!config_.tied_embedding || head_.certified) file_.release(*embedding);
-  if (!config_.tied_embedding && head_.certified) file_.release(*file_.tensor(arch::kOutput));
+void Model::release_head() const {
+  if (head_.certified) file_.release(*head_tensor());
+}
+
+const Tensor* Model::head_tensor() const {
+  return file_.tensor(config_.tied_embedding ? arch::kTokenEmbedding : arch::kOutput);
 }
 
 }  // namespace tern::model

@@ -62,15 +62,16 @@ class Model {
     return head_.certified ? bytes_per_token_ - head_.bytes + head_.copy_bytes : bytes_per_token_;
   }
   const HeadReport& head() const { return head_; }
-  // Takes out of this process's memory what was read of embedding and head, where few of their rows
-  // are: a row can bring in a page of 2 MiB. For who has computed without asking for all logits.
-  void release_rows() const;
+  // Takes the head out of this process's memory where it has a copy. For who has computed all
+  // logits and asks for the largest again: those read few rows, and bring in no pages.
+  void release_head() const;
   // What the proof found; `proved` is false where it was not asked for.
   const ProofReport& proof() const { return proof_; }
 
  private:
   Model(format::GgufFile file, backend::Backend& backend)
       : file_(std::move(file)), backend_(&backend) {}
+  const format::Tensor* head_tensor() const;  // nullptr where the file lacks it
 
   format::GgufFile file_;
   backend::Backend* backend_;

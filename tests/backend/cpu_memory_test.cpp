@@ -134,7 +134,7 @@ TEST(CpuWorkspace, BytesAreTheSumOfTheParts) {
   constexpr std::size_t kState = sizeof(kernels::AttentionState);
   Plan plan = unfriendly_plan();
   std::uint64_t slots = 832 + 512 + 64 + 512 + 512 + 512 + 448;  // the last for the positions
-  std::uint64_t thread = 256 + 528 * 4;                          // of a position, and scratch
+  std::uint64_t thread = 256 + 2 * 528 * 4;                      // of a position, and scratch
   thread += 32 * (kQuery + 64) + 576;                            // queries and digits
   thread += (32 + 32 + 256 * 2) * (64 * 4 + kState);             // states of attention
   std::uint64_t head = 2 * (77 + 3 * 256 + 1) * 4 + 16;          // to whole lines
@@ -147,7 +147,7 @@ TEST(CpuWorkspace, BytesAreTheSumOfTheParts) {
   plan.head_dim = 64;
   plan.vocab = 95;
   slots = 1024 + 512 + 512;
-  thread = 256 + 512 * 4;
+  thread = 256 + 2 * 512 * 4;
   thread += 32 * (kQuery + 64) + 512;
   thread += (32 + 32 + 256 * 2) * (64 * 4 + kState);
   head = 2 * (95 + 3 * 256 + 1) * 4;

@@ -83,6 +83,34 @@ TEST_F(MappedFileTest, ReleasesAllOfItselfAndNothingBeyond) {
   EXPECT_EQ(resident_bytes(*file), 0u);
 }
 
+TEST_F(MappedFileTest, CopiesWithoutItsPages) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::string content(4 * page, '\0');
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i % 251);
+  auto file = MappedFile::open(written("a", content));
+  ASSERT_TRUE(file.ok());
+  file->release(file->bytes());
+  MappedFile moved = std::move(*file);
+  std::string copy(page + 3, '\0');
+  const auto part = moved.bytes().subspan(2 * page - 1, copy.size());
+  moved.copy(part, reinterpret_cast<std::byte*>(copy.data()));
+  EXPECT_EQ(copy, content.substr(2 * page - 1, copy.size()));
+  EXPECT_EQ(resident_bytes(moved), 0u);
+}
+
+// As any read of the mapping does.
+TEST_F(MappedFileTest, CopiesWhatCannotBeReadFromItsPages) {
+  const auto file = MappedFile::open(written("a", "some bytes"));
+  ASSERT_TRUE(file.ok());
+  for (const int error : {EINTR, EIO}) {
+    const test::FailingCall failing("pread", error);
+    std::string copy(5, '\0');
+    file->copy(file->bytes().subspan(5), reinterpret_cast<std::byte*>(copy.data()));
+    EXPECT_TRUE(failing.happened());
+    EXPECT_EQ(copy, "bytes");
+  }
+}
+
 TEST_F(MappedFileTest, TheMappingGoesWithIt) {
   const auto path = written("goes", "bytes");
   const auto is_mapped = [&] {

@@ -115,6 +115,8 @@ TEST_F(SequenceTest, RowsOfTheHeadStayInMemoryWhereAllAreRead) {
   EXPECT_EQ(test::resident_bytes(head), 0u);
   ASSERT_TRUE(s.append(tokens).ok());
   EXPECT_GT(test::resident_bytes(head), 0u);
+  ASSERT_TRUE(s.append(tokens, {.top = TopLogits{5, tiny_.vocab, {}}}).ok());
+  EXPECT_EQ(test::resident_bytes(head), 0u);
 }
 
 TEST_F(SequenceTest, PromptBeyondTheContextIsRefusedBeforeItIsComputed) {

@@ -32,6 +32,7 @@ void Execution::run(ThreadPool::Worker& worker) {
 
 void Execution::run_op(const Op& op, const Part& part) {
   switch (op.code) {
+    case OpCode::kEmbed: embed(op, part); break;
     case OpCode::kTernaryLinear: linear(op, part); break;
     case OpCode::kStoreKv: store_kv(op, part); break;
     case OpCode::kAttention:
@@ -52,7 +53,6 @@ void Execution::run_op(const Op& op, const Part& part) {
 void Execution::run_on_row(const Op& op, const Slots& slots, std::size_t row) {
   const std::size_t width = slots.width(op.out);
   switch (op.code) {
-    case OpCode::kEmbed: embed(op, slots, row); break;
     case OpCode::kNorm: norm(op, slots, row); break;
     case OpCode::kQuantize:
       if (!table_.quantize(slots.row(op.in, row), width, slots.padded_width(op.out),
@@ -76,6 +76,7 @@ void Execution::run_on_row(const Op& op, const Slots& slots, std::size_t row) {
       table_.gelu_gate(slots.row(op.in, row), slots.row(op.in2, row), width,
                        slots.row(op.out, row));
       break;
+    case OpCode::kEmbed:
     case OpCode::kStoreKv:
     case OpCode::kTernaryLinear:
     case OpCode::kAttention:
@@ -95,15 +96,16 @@ void Execution::fill_rope_table(const Part& part) {
   }
 }
 
-void Execution::embed(const Op& op, const Slots& slots, std::size_t row) {
+void Execution::embed(const Op& op, const Part& part) {
   const format::Tensor& matrix = std::get<MatrixWeight>(weights_[op.weight]).tensor;
-  const std::size_t row_bytes = format::row_bytes(matrix.type, matrix.columns());
-  const auto token = static_cast<std::size_t>(batch_.rows[row].token);
-  float* const out = slots.row(op.out, row);
-  format::dequantize_row(matrix.type, matrix.data.data() + token * row_bytes, matrix.columns(),
-                         out);
-  if (op.factor == 1.0f) return;
-  for (std::size_t i = 0; i < matrix.columns(); ++i) out[i] = out[i] * op.factor;
+  std::byte* const room = workspace_.file_rows(part.worker.index());
+  for (std::size_t row = part.rows.begin; row < part.rows.end; ++row) {
+    const auto token = static_cast<std::size_t>(batch_.rows[row].token);
+    float* const out = part.slots.row(op.out, row);
+    format::dequantize_row(matrix.type, few_rows(matrix, token, 1, room), matrix.columns(), out);
+    if (op.factor == 1.0f) continue;
+    for (std::size_t i = 0; i < matrix.columns(); ++i) out[i] = out[i] * op.factor;
+  }
 }
 
 void Execution::norm(const Op& op, const Slots& slots, std::size_t row) {
@@ -164,13 +166,15 @@ void Execution::all_logits(const Op& op, const Part& part) {
   const format::Tensor& matrix = std::get<MatrixWeight>(weights_[op.weight]).tensor;
   const Slice slice = slice_of(matrix.rows(), kRowGrain, worker.index(), worker.count());
   float* scratch = workspace_.scratch(worker.index());
+  const std::size_t row_bytes = format::row_bytes(matrix.type, matrix.columns());
   constexpr std::size_t kRows = CpuWorkspace::kScratchRows;  // that stay in cache for all x
   for (std::size_t first = slice.begin; first < slice.end; first += kRows) {
     const std::size_t count = std::min(kRows, slice.end - first);
+    const std::byte* rows = matrix.data.data() + first * row_bytes;
     for (const LogitQuery& query : batch_.logits) {
       const float* x = part.slots.row(op.in, query.row);
       float* logits = query.logits.data() + first;
-      exact_rows(table_, matrix, first, count, x, scratch, logits);
+      exact_rows(table_, matrix, rows, count, x, scratch, logits);
       const bool finite =
           std::all_of(logits, logits + count, [](float v) { return std::isfinite(v); });
       if (!finite) fail(op, query.row);

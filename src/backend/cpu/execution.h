@@ -33,8 +33,8 @@ class Execution {
     ThreadPool::Worker& worker;
   };
   void run_op(const Op& op, const Part& part);
+  void embed(const Op& op, const Part& part);
   void run_on_row(const Op& op, const Slots& slots, std::size_t row);
-  void embed(const Op& op, const Slots& slots, std::size_t row);
   void norm(const Op& op, const Slots& slots, std::size_t row);
   void rotate(const Op& op, const Slots& slots, std::size_t row);
   void store_kv(const Op& op, const Part& part);

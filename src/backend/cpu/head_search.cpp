@@ -64,14 +64,13 @@ void each_within(std::span<const std::int32_t> tokens, const Slice& rows, Visit 
 
 }  // namespace
 
-void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix, std::size_t first,
-                std::size_t count, const float* x, float* scratch, float* y) {
-  const std::size_t n = matrix.columns();
-  const std::size_t row_bytes = format::row_bytes(matrix.type, n);
-  const std::byte* rows = matrix.data.data() + first * row_bytes;
+void exact_rows(const kernels::KernelTable& table, const format::Tensor& head,
+                const std::byte* rows, std::size_t count, const float* x, float* scratch,
+                float* y) {
+  const std::size_t n = head.columns();
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(rows);
   const auto* halves = reinterpret_cast<const std::uint16_t*>(rows);
-  switch (matrix.type) {
+  switch (head.type) {
     case TensorType::kF32:
       table.dot_rows_f32(x, reinterpret_cast<const float*>(rows), n, count, y);
       return;
@@ -81,8 +80,9 @@ void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix,
     case TensorType::kQ6_K: table.dot_rows_q6_k(x, bytes, n, count, y); return;
     default: break;
   }
+  const std::size_t row_bytes = format::row_bytes(head.type, n);
   for (std::size_t r = 0; r < count; ++r) {
-    format::dequantize_row(matrix.type, rows + r * row_bytes, n, scratch + r * n);
+    format::dequantize_row(head.type, rows + r * row_bytes, n, scratch + r * n);
   }
   table.dot_rows_f32(x, scratch, n, count, y);
 }
@@ -305,6 +305,7 @@ bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
   const Slice rows = rows_of(rows_of(step_.queries, worker.index(), worker.count()), query(i));
   const float* bounds = workspace.head_bounds(i);
   const float threshold = workspace.head_threshold(i);
+  const format::Tensor& head = step_.matrix.tensor;
   float* scratch = workspace.scratch(worker.index());
   TokenLogit* out = query(i).candidates.data() + rows.begin;
   std::uint32_t found = 0;
@@ -317,7 +318,8 @@ bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
     std::size_t end = row + 1;  // of a run of rows that are computed together
     while (end - row < CpuWorkspace::kScratchRows && may_reach(end)) ++end;
     float logits[CpuWorkspace::kScratchRows];
-    exact_rows(step_.table, step_.matrix.tensor, row, end - row, x(i), scratch, logits);
+    exact_rows(step_.table, head, weights_of(row, end - row, worker.index()), end - row, x(i),
+               scratch, logits);
     for (std::size_t r = 0; r < end - row; ++r) {
       finite = finite && std::isfinite(logits[r]);
       out[found++] = {static_cast<std::int32_t>(row + r), logits[r]};
@@ -326,6 +328,13 @@ bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
   }
   workspace.head_found(first_ + i, worker.index()) = found;
   return finite;
+}
+
+// Of rows that are computed exactly: few behind a scan, and without one all.
+const std::byte* HeadSearch::weights_of(std::size_t row, std::size_t count, std::uint32_t worker) {
+  const format::Tensor& head = step_.matrix.tensor;
+  if (step_.matrix.copy) return few_rows(head, row, count, step_.workspace.file_rows(worker));
+  return head.data.data() + row * format::row_bytes(head.type, head.columns());
 }
 
 void HeadSearch::gather(std::span<TopQuery> queries, CpuWorkspace& workspace) {

@@ -18,10 +18,10 @@
 
 namespace tern::backend {
 
-// y[r] = exact logit of row first + r for `count` rows, CpuWorkspace::kScratchRows at most.
-// `scratch` has room for so many rows of weights.
-void exact_rows(const kernels::KernelTable& table, const format::Tensor& matrix, std::size_t first,
-                std::size_t count, const float* x, float* scratch, float* y);
+// y[r] = exact logit of row r of `count` rows of a head, CpuWorkspace::kScratchRows at most.
+// `scratch` has room for so many dequantised rows.
+void exact_rows(const kernels::KernelTable& table, const format::Tensor& head,
+                const std::byte* rows, std::size_t count, const float* x, float* scratch, float* y);
 
 // Where queries are answered.
 struct HeadStep {
@@ -72,6 +72,7 @@ class HeadSearch {
   float perturb_rows(std::size_t i, const Slice& rows, float* lower);
   void bound_query(std::size_t i, const Slice& rows, bool finished, std::uint32_t worker);
   float least(std::size_t i, std::uint32_t worker);
+  const std::byte* weights_of(std::size_t row, std::size_t count, std::uint32_t worker);
   kernels::DigitRows digits(std::uint32_t worker) {
     return {step_.workspace.head_digits(worker), scales_, count_};
   }

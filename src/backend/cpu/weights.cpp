@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/aligned_buffer.h"
+#include "core/mapped_file.h"
 #include "format/float_blocks.h"
 #include "format/ternary_matrix.h"
 #include "kernels/packing.h"
@@ -138,6 +139,15 @@ Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, Packing 
                        rows,
                        columns,
                        invalid};
+}
+
+const std::byte* few_rows(const format::Tensor& matrix, std::size_t first, std::size_t count,
+                          std::byte* room) {
+  const std::size_t row_bytes = format::row_bytes(matrix.type, matrix.columns());
+  const auto rows = matrix.data.subspan(first * row_bytes, count * row_bytes);
+  if (matrix.file == nullptr) return rows.data();
+  matrix.file->copy(rows, room);
+  return room;
 }
 
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor) {

@@ -35,6 +35,11 @@ struct MatrixWeight {
   std::optional<HeadCopy> copy = std::nullopt;
 };
 
+// `count` rows of a matrix of which few are read, `first` and those behind it: where they lie in
+// memory, or a copy in `room` of those of a file.
+const std::byte* few_rows(const format::Tensor& matrix, std::size_t first, std::size_t count,
+                          std::byte* room);
+
 struct VectorWeight {
   std::vector<float> values;
 };

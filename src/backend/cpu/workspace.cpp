@@ -26,13 +26,14 @@ std::vector<bool> own_of(const Schedule& schedule) {
   return own;
 }
 
-// Enough for kScratchRows dequantised rows of any float slot.
+// Enough for kScratchRows rows of any float slot twice, dequantised and in a file's blocks, of
+// which none is larger than its floats.
 std::size_t scratch_floats(const Plan& plan) {
   std::size_t most = 0;
   for (const SlotSpec& slot : plan.slots) {
     most = std::max<std::size_t>(most, CpuWorkspace::kScratchRows * slot.width);
   }
-  return round_up(most, 16);
+  return 2 * round_up(most, 16);
 }
 
 std::size_t head_queries(std::uint32_t rows) {

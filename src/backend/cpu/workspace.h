@@ -65,9 +65,12 @@ class CpuWorkspace final : public Workspace {
     return head_found_[query * threads_ + worker];
   }
 
-  // A thread's own floats: kScratchRows dequantised rows.
+  // A thread's own memory: kScratchRows dequantised rows, and as many in the blocks of a file.
   static constexpr std::size_t kScratchRows = 4;
   float* scratch(std::uint32_t worker) { return scratch_.as<float>() + worker * scratch_floats_; }
+  std::byte* file_rows(std::uint32_t worker) {
+    return reinterpret_cast<std::byte*>(scratch(worker) + scratch_floats_ / 2);
+  }
 
   // A thread's own queries, as many as there are heads and at least kCallQueries, and memory for
   // their int8 codes, or for those of one key or value.

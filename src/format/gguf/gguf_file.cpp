@@ -31,7 +31,8 @@ std::string_view type_name(const GgufValue& value) {
 Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
   TERN_ASSIGN(MappedFile mapping, MappedFile::open(path));
   TERN_ASSIGN(GgufFile file, parse(mapping.bytes(), path.string()));
-  file.mapping_ = std::move(mapping);
+  file.mapping_ = std::make_unique<const MappedFile>(std::move(mapping));
+  for (Tensor& tensor : file.tensors_) tensor.file = file.mapping_.get();
   const std::filesystem::path beside = path.parent_path() / kKernelConfigFile;
   std::error_code ignored;
   if (file.lacks_tilings() && std::filesystem::exists(beside, ignored)) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -85,7 +86,7 @@ class GgufFile {
   Result<T> get(std::string_view key, std::string_view expected) const;
   Error key_error(std::string_view key, std::string_view expected) const;
 
-  std::optional<MappedFile> mapping_;
+  std::unique_ptr<const MappedFile> mapping_;  // where the tensors find it, however this moves
   std::span<const std::byte> bytes_;
   std::string source_;
   std::uint32_t version_ = 0;
