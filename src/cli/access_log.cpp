@@ -20,6 +20,18 @@ Result<LogFile> open_log(const std::string& path) {
   return std::make_shared<FileDescriptor>(fd);
 }
 
+Result<void> check_log(const std::string& path) {
+  std::error_code failed;
+  if (path.empty() || path == "-" || std::filesystem::exists(path, failed)) {
+    TERN_TRY(open_log(path));
+    return {};
+  }
+  const std::filesystem::path given(path);
+  const std::filesystem::path folder = given.has_parent_path() ? given.parent_path() : ".";
+  if (::access(folder.c_str(), W_OK | X_OK) == 0) return {};
+  return io_error(path, "cannot make the file", errno);
+}
+
 void AccessLog::receive(const telemetry::Event& event) {
   if (event.name == "http.request") lines_.receive(event);
 }

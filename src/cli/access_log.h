@@ -17,6 +17,9 @@ using LogFile = std::shared_ptr<FileDescriptor>;
 // Nothing for an empty path; "-" is standard error. Waits for nobody: neither for a reader of a
 // pipe here, nor for one that stands still later. Errors: kIo.
 Result<LogFile> open_log(const std::string& path);
+// Whether open_log() would open it, without making it: who looks may be another user than the
+// server, whom such a file would keep out. Errors: those of open_log.
+Result<void> check_log(const std::string& path);
 
 class AccessLog final : public telemetry::EventSink {
  public:

@@ -38,7 +38,7 @@ Result<ExitCode> run(const Asked& asked, const CLI::App& parser, Output& output)
     return ExitCode::kOk;
   }
   if (asked.check) {
-    TERN_TRY(check_start(config.options));
+    TERN_TRY(check_start(config.options, asked.config));
     write_stderr("tern: the settings are good\n");
     return ExitCode::kOk;
   }
@@ -62,8 +62,8 @@ Command add_serve_command(CLI::App& tern) {
       ->configurable(false);
   parser
       ->add_flag("--check", asked->check,
-                 "Check settings, keys, certificates, log and chat template, and end: before\n"
-                 "a start or a reload")
+                 "Check settings, keys, certificates, log, tier and the model's head, and\n"
+                 "end: before a start or a reload")
       ->configurable(false);
   parser
       ->add_option("--make-key", asked->make_key,

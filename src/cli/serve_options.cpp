@@ -28,8 +28,8 @@ constexpr const char* kExamples =
     "  tern serve --make-key alice >> keys.toml && chmod 600 keys.toml\n"
     "  tern serve --api-keys keys.toml\n"
     "  tern serve --config tern.toml --print-config\n"
-    "  curl localhost:8080/v1/chat/completions -d '{\"messages\":[{\"role\":\"user\",\n"
-    "       \"content\":\"Hello\"}]}' -H 'Content-Type: application/json'\n";
+    "  curl localhost:8080/v1/completions -H 'Content-Type: application/json' \\\n"
+    "       -d '{\"prompt\":\"Once upon a time\",\"max_tokens\":40}'\n";
 
 CLI::Option* add_number(CLI::App& parser, const char* name, std::uint32_t& value,
                         std::uint32_t least, const char* about) {

@@ -11,9 +11,11 @@
 #include <csignal>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
+#include "arch/gguf_dialect.h"
 #include "cli/access_log.h"
 #include "cli/build_info.h"
 #include "cli/descriptors.h"
@@ -27,6 +29,7 @@
 #include "cli/service_manager.h"
 #include "cli/signals.h"
 #include "cli/streams.h"
+#include "engine/sequence.h"
 #include "net/listen.h"
 #include "schemas/embedded_schemas.h"
 #include "serve/service.h"
@@ -156,14 +159,17 @@ Result<void> try_addresses(const ServeOptions& options) {
   return net::try_address(options.admin_listen);
 }
 
-// What a reload never does, since it looks like an accident: a disk that is full leaves files
-// empty.
+// A disk that is full leaves files empty.
+Result<void> check_not_empty(const std::string& file) {
+  std::error_code failed;
+  if (file.empty() || std::filesystem::file_size(file, failed) != 0 || failed) return {};
+  return Error{ErrorCode::kUsage, "the file is empty; all settings would be lost", file};
+}
+
+// What a reload never does, since it looks like an accident.
 Result<void> check_reload(const LiveOptions& now, const LiveOptions& next,
                           const std::string& file) {
-  std::error_code failed;
-  if (!file.empty() && std::filesystem::file_size(file, failed) == 0 && !failed) {
-    return Error{ErrorCode::kUsage, "the file is empty; all settings would be lost", file};
-  }
+  TERN_TRY(check_not_empty(file));
   if (now.api_keys.empty() || !next.api_keys.empty()) return {};
   return Error{
       ErrorCode::kUsage,
@@ -187,13 +193,20 @@ class ServeProcess {
   Result<void> run();
 
  private:
+  // Names of settings: what is new, and what would take a new start.
+  struct Changes {
+    std::vector<std::string> taken;
+    std::vector<std::string> left;
+    std::optional<std::chrono::sys_seconds> certificate_end;  // of what is in force
+  };
   const ServeOptions& options() const { return config_.options; }
   const LiveOptions& live() const { return config_.options.live; }
   Result<std::unique_ptr<net::HttpServer>> listen(std::vector<std::string> where, serve::Door door,
                                                   const Identity& tls);
   void greet(const serve::ServedModel& model) const;
   void reload();
-  Result<void> take_settings();
+  Result<Changes> take_settings();
+  void tell(const Changes& changes) const;
   std::string keep_settings(const Error& error);
   Result<void> look();
   void end(std::uint32_t seconds);
@@ -293,8 +306,12 @@ void ServeProcess::greet(const serve::ServedModel& model) const {
 void ServeProcess::reload() {
   manager_.reloading();
   const auto taken = take_settings();
-  if (!taken) say("reload: " + keep_settings(taken.error()));
-  service_->note_reload(taken.ok());
+  service_->note_reload(taken.ok());  // before it is said: who reads that may look
+  if (taken) {
+    tell(*taken);
+  } else {
+    say("reload: " + keep_settings(taken.error()));
+  }
   manager_.ready();
 }
 
@@ -313,20 +330,26 @@ std::string ServeProcess::keep_settings(const Error& error) {
 }
 
 // All of what is new, or nothing of it.
-Result<void> ServeProcess::take_settings() {
+Result<ServeProcess::Changes> ServeProcess::take_settings() {
   TERN_ASSIGN(ServeConfig next, make_config(command_line_, file_));
-  std::vector<std::string> changed;
-  std::vector<std::string> fixed;
+  Changes changes;
   for (std::size_t i = 0; i < next.lines.size(); ++i) {
     ConfigLine& line = next.lines[i];
     if (line.text == config_.lines[i].text) continue;
-    (line.is_live ? changed : fixed).push_back(line.name);
+    (line.is_live ? changes.taken : changes.left).push_back(line.name);
     if (!line.is_live) line = config_.lines[i];
   }
   ServeOptions options = config_.options;
   options.live = next.options.live;
   TERN_TRY(check_reload(live(), options.live, file_));
-  TERN_TRY(check(options));  // beside what stays
+  if (auto fits = check(options); !fits) {  // beside what stays
+    Error error = std::move(fits.error());
+    if (!changes.left.empty()) {
+      error.message += fmt::format(" ({} would stay as before until a new start)",
+                                   fmt::join(changes.left, ", "));
+    }
+    return error;
+  }
   TERN_ASSIGN(const Identity tls, identity_of(options.live));
   TERN_ASSIGN(const serve::ServicePolicy policy, policy_of(options.live, tls));
   TERN_ASSIGN(LogFile log_file, open_log(options.live.access_log));
@@ -336,15 +359,19 @@ Result<void> ServeProcess::take_settings() {
   service_->set_policy(policy);
   log_->write_to(std::move(log_file));
   config_ = {std::move(options), std::move(next.lines)};
-  for (const std::string& name : fixed) {
+  changes.certificate_end = policy.certificate_end;
+  return changes;
+}
+
+void ServeProcess::tell(const Changes& changes) const {
+  for (const std::string& name : changes.left) {
     say("reload: " + name + " stays as it was: it takes a new start");
   }
   for (const std::string& address : server_->addresses()) warn(address, !live().api_keys.empty());
   warn_of_descriptors(live().connections);
-  if (tls) warn_of_end(live().tls_cert, net::end_of(*tls));
-  say(changed.empty() ? "reload: done; keys, certificates and the log were opened again"
-                      : fmt::format("reload: done; new: {}", fmt::join(changed, ", ")));
-  return {};
+  if (changes.certificate_end) warn_of_end(live().tls_cert, *changes.certificate_end);
+  say(changes.taken.empty() ? "reload: done; keys, certificates and the log were opened again"
+                            : fmt::format("reload: done; new: {}", fmt::join(changes.taken, ", ")));
 }
 
 void ServeProcess::tell_of_life() const {
@@ -425,14 +452,18 @@ Result<void> serve(ServeConfig config, const GivenOptions& command_line, const s
   return process.run();
 }
 
-Result<void> check_start(const ServeOptions& options) {
+Result<void> check_start(const ServeOptions& options, const std::string& file) {
+  TERN_TRY(check_not_empty(file));
   TERN_ASSIGN(const Identity tls, identity_of(options.live));
   TERN_TRY(policy_of(options.live, tls));
-  TERN_TRY(open_log(options.live.access_log));
+  TERN_TRY(check_log(options.live.access_log));
+  TERN_TRY(choose_tier(options.compute.tier));
   TERN_ASSIGN(const std::string path, model_path(options.model));
-  TERN_ASSIGN(const format::GgufFile file, open_model(path));
-  TERN_ASSIGN(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(file));
-  TERN_TRY(chat_template(file, tokenizer, options));
+  TERN_ASSIGN(const format::GgufFile model, open_model(path));
+  TERN_ASSIGN(const arch::DecoderConfig config, arch::read_decoder_config(model));
+  TERN_TRY(engine::checked_context(options.context, config.context));
+  TERN_ASSIGN(const text::Tokenizer tokenizer, text::Tokenizer::from_gguf(model));
+  TERN_TRY(chat_template(model, tokenizer, options));
   return {};
 }
 

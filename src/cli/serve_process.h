@@ -13,9 +13,10 @@ namespace tern::cli {
 // HttpServer::start; kIo for a model file that is changed meanwhile.
 Result<void> serve(ServeConfig config, const GivenOptions& command_line, const std::string& file);
 
-// Whether it would start: keys, certificates, log, the head of the model file and the chat
-// template. Weights are not loaded, and addresses not bound: another server may be using them,
-// whose settings these are to become. Errors: those of serve().
-Result<void> check_start(const ServeOptions& options);
+// Whether it would start, and a server would take `file` anew: keys, certificates, log, tier, the
+// head of the model file, its context and the chat template. Weights are not loaded, and addresses
+// not bound: another server may be using them, whose settings these are to become. Errors: those of
+// serve().
+Result<void> check_start(const ServeOptions& options, const std::string& file);
 
 }  // namespace tern::cli

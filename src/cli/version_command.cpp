@@ -1,8 +1,12 @@
 // tern version: what this program is and what it found under it.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/build_info.h"
 #include "cli/command.h"
@@ -15,26 +19,30 @@
 namespace tern::cli {
 namespace {
 
-std::string tier_names() {
-  std::string names;
+// Those that this CPU can run, or the others.
+std::string tier_names(std::uint32_t features, bool runs_here) {
+  std::vector<std::string_view> names;
   for (const kernels::KernelTable* table : kernels::all_tables()) {
-    if (!names.empty()) names += ", ";
-    names += table->name;
+    if (kernels::table_by_name(table->name, features).ok() == runs_here) {
+      names.push_back(table->name);
+    }
   }
-  return names;
+  return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
 }
 
 Result<ExitCode> version(Output& output) {
   TERN_ASSIGN(const kernels::KernelTable* chosen, choose_tier(""));
-  const std::string features = describe_cpu_features(detect_cpu_features());
+  const std::uint32_t features = detect_cpu_features();
   TERN_TRY(output.write(
       fmt::format("tern {} (commit {})\n"
                   "build     {}, {}\n"
                   "tiers     {}; chosen: {}\n"
+                  "          {}: not on this CPU\n"
                   "cpu       {}; features: {}\n"
                   "may use   {} cores, {} MiB of memory\n",
-                  kVersion, kGitCommit, kCompiler, kBuildType, tier_names(), chosen->name,
-                  printable(cpu_model()), features, usable_cores(), available_memory() >> 20)));
+                  kVersion, kGitCommit, kCompiler, kBuildType, tier_names(features, true),
+                  chosen->name, tier_names(features, false), printable(cpu_model()),
+                  describe_cpu_features(features), usable_cores(), available_memory() >> 20)));
   return ExitCode::kOk;
 }
 

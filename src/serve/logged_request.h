@@ -1,4 +1,4 @@
-// A request of the log of content, as a line of it has it.
+// A request of the log of prompts, as a line of it has it.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// A request of the log of content, computed again: the same tokens, or where they first differ.
+// A request of the log of prompts, computed again: the same tokens, or where they first differ.
 #pragma once
 
 #include <cstddef>

@@ -48,7 +48,12 @@ class Reply:
 class Server:
     """`tern serve` on a free port; `environment` comes on top of this one's."""
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        without: tuple[str, ...] = (),  # of its own options
+    ) -> None:
         self.tls: ssl.SSLContext | None = None  # to speak TLS with
         self.key = ""  # what it is asked with
         self.directory = tempfile.TemporaryDirectory()
@@ -64,6 +69,8 @@ class Server:
         for name, given in itertools.pairwise(arguments):
             if not given.startswith("unix:"):
                 options.pop(name, None)
+        for name in without:
+            options.pop(name)
         own = [word for pair in options.items() for word in pair]
         self.process = subprocess.Popen(
             [TERN, "serve", *own, *arguments],

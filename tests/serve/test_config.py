@@ -146,6 +146,7 @@ class FileTest(unittest.TestCase):
         outcome = tern_serve("--check", "--config", file(good))
         self.assertEqual((outcome.returncode, outcome.stdout), (0, ""), outcome.stderr)
         self.assertEqual(outcome.stderr, "tern: the settings are good\n")
+        self.assertEqual(list(folder.iterdir()), [])  # a log of root's would keep the server out
         server = Server()
         self.addCleanup(server.close)  # whose address is no obstacle
         listen = f'listen = ["127.0.0.1:{server.port}"]\n'
@@ -157,6 +158,9 @@ class FileTest(unittest.TestCase):
             ('access-log = "/nowhere/log"\n', 3, "/nowhere/log"),
             ('chat-template = "/nowhere"\n', 2, "/nowhere"),
             ('model = "/nowhere"\n', 3, "/nowhere"),
+            ('tier = "fast"\n', 2, "fast"),
+            ("ctx-size = 600\n", 2, "expected at most 512 tokens"),
+            ("", 2, "the file is empty"),
             (
                 'listen = ["https://127.0.0.1:0"]\ntls-cert = "/nowhere"\ntls-key = "/nowhere"\n',
                 3,

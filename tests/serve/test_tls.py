@@ -221,6 +221,18 @@ class TlsTest(unittest.TestCase):
         self.assertIn("not that of", server.hang_up())
         self.assertEqual(server.ask("GET", "/health").status, 200)
 
+    def test_what_takes_a_new_start_still_needs_its_certificate(self) -> None:
+        pair = Pair()
+        config = pair.folder / "tern.toml"
+        with_tls = f'tls-cert = "{pair.certificate}"\ntls-key = "{pair.key}"\n'
+        config.write_text(f'listen = ["https://127.0.0.1:0"]\n{with_tls}')
+        server = Server("--config", str(config), without=("--listen",))
+        self.addCleanup(server.close)
+        config.write_text('listen = ["127.0.0.1:0"]\n')
+        said = server.hang_up()
+        self.assertIn("--tls-key (listen would stay as before until a new start)", said)
+        self.assertIn("all stays as it was", said)
+
     def ending(self, pair: Pair, end: int) -> int:
         """The certificate ends then: nobody looks at the signature but clients."""
         lines = (CERTIFICATES / "first.crt").read_text().splitlines()
