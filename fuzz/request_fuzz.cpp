@@ -112,7 +112,7 @@ void require_sound(const CompletionRequest& request) {
   }
   require(stops.size() <= 16);
   for (const std::string& stop : stops) require(!stop.empty() && stop.size() <= 1024);
-  require_tokens(stop_tokens);
+  if (!stop_tokens.empty()) require_tokens(stop_tokens);
   require(stop_tokens.size() <= 16);
   require(logprobs.value_or(0) <= 20);
   require(within(request.priority, -100, 7));
