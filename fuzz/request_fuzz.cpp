@@ -93,7 +93,7 @@ void require_tokens(const std::vector<TokenId>& tokens) {
 bool within(double value, double least, double most) { return value >= least && value <= most; }
 
 void require_sound(const CompletionRequest& request) {
-  const auto& [sampling, max_tokens, stops, ignore_end, logprobs] = request.answer;
+  const auto& [sampling, max_tokens, stops, stop_tokens, ignore_end, logprobs] = request.answer;
   require(request.choices >= 1 && request.choices <= 16);
   require(!request.prompts.empty() && request.prompts.size() * request.choices <= 64);
   require(!request.chat || request.prompts.size() == 1);
@@ -112,6 +112,8 @@ void require_sound(const CompletionRequest& request) {
   }
   require(stops.size() <= 16);
   for (const std::string& stop : stops) require(!stop.empty() && stop.size() <= 1024);
+  if (!stop_tokens.empty()) require_tokens(stop_tokens);
+  require(stop_tokens.size() <= 16);
   require(logprobs.value_or(0) <= 20);
   require(within(request.priority, -100, 7));
   require(!request.deadline || request.deadline->count() > 0);
@@ -128,6 +130,7 @@ void require_same(const CompletionRequest& a, const CompletionRequest& b) {
   require(a.continuous_usage == b.continuous_usage);
   require(a.priority == b.priority && a.deadline == b.deadline);
   require(a.answer.max_tokens == b.answer.max_tokens && a.answer.stops == b.answer.stops);
+  require(a.answer.stop_tokens == b.answer.stop_tokens);
   require(a.answer.ignore_end == b.answer.ignore_end && a.answer.logprobs == b.answer.logprobs);
   const auto& x = a.answer.sampling;
   const auto& y = b.answer.sampling;
@@ -216,7 +219,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 'e':
       check(copy, [](const json::object& body) {
-        return serve::read_embedding_request(body, model(), kContext);
+        return serve::read_embedding_request(body, model(), defaults());
       });
       break;
     case 'k': check(copy, ask(serve::tokenize)); break;

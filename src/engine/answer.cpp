@@ -78,6 +78,12 @@ std::vector<std::vector<TokenLogprob>> Answer::score(const Sequence& sequence,
   return found;
 }
 
+bool Answer::ends(TokenId token) const {
+  const auto& own = options_.stop_tokens;
+  return (!options_.ignore_end && tokenizer_->is_end_of_generation(token)) ||
+         std::find(own.begin(), own.end(), token) != own.end();
+}
+
 Result<Answer::Piece> Answer::next(const Sequence& sequence) {
   const auto limit = [&]() -> std::optional<EndReason> {
     if (enough()) return EndReason::kMaxTokens;
@@ -92,7 +98,7 @@ Result<Answer::Piece> Answer::next(const Sequence& sequence) {
     const auto logits = sequence.logits().first(known_tokens(sequence.model(), *tokenizer_));
     piece.logprobs = log_probabilities(logits, token, *options_.logprobs);
   }
-  if (!options_.ignore_end && tokenizer_->is_end_of_generation(token)) {
+  if (ends(token)) {
     piece.end = EndReason::kEndOfSequence;
   } else {
     tokens_.push_back(token);

@@ -47,7 +47,8 @@ struct AnswerOptions {
   SamplingOptions sampling;
   std::optional<std::uint32_t> max_tokens;  // else until the context is full
   std::vector<std::string> stops;
-  bool ignore_end = false;                // go on after an end-of-generation token
+  std::vector<text::TokenId> stop_tokens = {};  // end it as the model's own do, ignore_end or not
+  bool ignore_end = false;                      // go on after an end-of-generation token
   std::optional<std::uint32_t> logprobs;  // of each token, and of so many others: costs all logits
 };
 
@@ -101,6 +102,7 @@ class Answer {
     return options_.logprobs ? std::nullopt : sampler_.decisive(position());
   }
   Result<text::TokenId> sample(const Sequence& sequence);
+  bool ends(text::TokenId token) const;
   bool enough() const { return options_.max_tokens && generated().size() >= *options_.max_tokens; }
 
   const text::Tokenizer* tokenizer_;

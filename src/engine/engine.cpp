@@ -102,14 +102,14 @@ void Engine::run(const std::stop_token& stop) {
       last_step_ = Clock::now();
       continue;
     }
-    const std::size_t before = scheduler_->running() + scheduler_->waiting();
+    const std::uint64_t before = scheduler_->answered();
     lock.unlock();
     scheduler_->admit();
     lock.lock();
     publish();
     lock.unlock();
     scheduler_->step();
-    const std::size_t answered = before - scheduler_->running() - scheduler_->waiting();
+    const std::uint64_t answered = scheduler_->answered() - before;
     lock.lock();
     note_step(answered);
     publish();

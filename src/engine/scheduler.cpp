@@ -173,7 +173,7 @@ bool Scheduler::has_room(const Task& task, std::size_t running, std::uint32_t fr
 
 // A place that a request has for the first time: one that was set back computes its prompt again.
 void Scheduler::note_start(Task& task) {
-  if (std::exchange(task.started, true)) return;
+  if (std::exchange(task.started, true) || !task.request.counts) return;
   queued_.observe(seconds(Clock::now() - task.arrived));
   prompt_tokens_.add(task.answer.prompt_tokens());
 }
@@ -322,7 +322,7 @@ void Scheduler::take_scores(Task& task) {
 void Scheduler::take_piece(Task& task) {
   auto piece = task.answer.next(*task.sequence);
   if (!piece) return fail(task, std::move(piece.error()));
-  if (piece->token) generated_tokens_.add();
+  if (piece->token && task.request.counts) generated_tokens_.add();
   tell(task, {.piece = std::move(*piece)});
 }
 
@@ -355,7 +355,8 @@ void Scheduler::tell(Task& task, Update update) {
   }
   if (task.request.on_update) task.request.on_update(update);
   task.over = update.last();
-  if (!task.over) return;
+  if (!task.over || !task.request.counts) return;
+  ++answered_;
   telemetry_.counter("scheduler.finished").add();
   telemetry_.counter("engine.head_searches").add(task.answer.searches());
   telemetry_.counter("engine.head_rows").add(task.answer.head_rows());

@@ -64,6 +64,8 @@ class Scheduler {
   std::uint32_t places() const { return options_.sequences; }
   std::size_t running() const { return running_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
+  // That ended so far, of those that count.
+  std::uint64_t answered() const { return answered_; }
   bool idle() const { return running_.empty() && waiting_.empty(); }
   const backend::KvPool& pool() const { return stepper_->pool(); }
 
@@ -101,6 +103,7 @@ class Scheduler {
   telemetry::Counter& generated_tokens_;
   telemetry::Histogram& queued_;
   std::uint64_t arrivals_ = 0;
+  std::uint64_t answered_ = 0;
   Tasks running_;
   Tasks waiting_;
   std::vector<Advance> work_;   // of the step at hand

@@ -44,6 +44,7 @@ struct Request {
   // Submitted from the last update of another, whose place it takes: neither a full queue nor
   // Engine::close() refuses it.
   bool follows = false;
+  bool counts = true;  // among what is counted and measured of requests; a probe is nobody's
   std::optional<Clock::time_point> deadline = {};
   std::stop_token cancel = {};
   // Called by the scheduler's thread, which it must not keep waiting.

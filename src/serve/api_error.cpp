@@ -13,13 +13,13 @@ boost::json::value text_or_null(const std::string& text) {
 
 }  // namespace
 
-ApiError api_error(const Error& error) {
+ApiError api_error(const Error& error, std::string_view text) {
   switch (error.code) {
     case ErrorCode::kUsage:
     case ErrorCode::kMalformed:
     case ErrorCode::kUnsupported: return {400, error.to_string()};
     case ErrorCode::kContextLength:
-      return {400, error.to_string(), "invalid_request_error", "messages",
+      return {400, error.to_string(), "invalid_request_error", std::string(text),
               "context_length_exceeded"};
     case ErrorCode::kOverloaded:
       return {429, error.to_string(), "rate_limit_error", "", "overloaded"};

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "core/result.h"
 #include "net/http_message.h"
@@ -21,8 +22,9 @@ struct ApiError {
   std::int64_t retry_after = 0;  // in how many seconds it may go well; 0: who knows
 };
 
-// What the engine, the tokenizer or a template says, as an answer to the request that caused it.
-ApiError api_error(const Error& error);
+// What the engine, the tokenizer or a template says, as an answer to the request that caused it;
+// `text` is the field that has its text.
+ApiError api_error(const Error& error, std::string_view text);
 // What the server refuses before anybody reads the request.
 ApiError api_error(const net::HttpError& error);
 

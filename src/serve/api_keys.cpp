@@ -127,6 +127,11 @@ void Account::overdraw(std::uint64_t tokens, Clock::time_point now) {
   tokens_.spend(static_cast<double>(tokens), now);
 }
 
+void Account::give_back_place(Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  requests_.spend(-1, now);
+}
+
 void Account::give_back(std::uint64_t tokens, Clock::time_point now) {
   const std::lock_guard lock(mutex_);
   tokens_.spend(-static_cast<double>(tokens), now);

@@ -72,6 +72,8 @@ class Account {
                                  Clock::time_point now = Clock::now());
   // What it came to beyond those.
   void overdraw(std::uint64_t tokens, Clock::time_point now = Clock::now());
+  // A place of one that was let in, of which nothing was computed.
+  void give_back_place(Clock::time_point now = Clock::now());
   // What it did not come to.
   void give_back(std::uint64_t tokens, Clock::time_point now = Clock::now());
   // One that was let in, at its end: a place may go back before, and a counter does not.

@@ -40,6 +40,7 @@ std::string id_of(const net::HttpRequest& request) {
 void count_reply(telemetry::Telemetry& telemetry, unsigned status) {
   const unsigned kind = status == 501 || status == 505 ? 4 : status / 100;
   telemetry.counter("http.responses_" + std::to_string(kind) + "xx").add();
+  if (status == 429) telemetry.counter("http.responses_429").add();
 }
 
 bool is_media_type(std::string_view value, std::string_view type) {
@@ -98,6 +99,7 @@ std::optional<ApiError> Call::reserve_tokens(std::uint64_t most, std::uint64_t l
 
 // Beyond what is reserved it overdraws the budget.
 void Call::use_tokens(std::uint64_t tokens) {
+  is_computed_ = is_computed_ || tokens > 0;
   const std::uint64_t reserved = std::min(tokens, reserved_tokens_);
   reserved_tokens_ -= reserved;
   if (tokens > reserved) account_->overdraw(tokens - reserved);
@@ -105,6 +107,12 @@ void Call::use_tokens(std::uint64_t tokens) {
 
 void Call::give_back_tokens() {
   if (account_) account_->give_back(std::exchange(reserved_tokens_, 0));
+}
+
+// Who is to come again later, and has had nothing, has not come yet.
+void Call::give_back_place() {
+  if (has_place_ && !is_computed_) account_->give_back_place();
+  has_place_ = has_place_ && is_computed_;
 }
 
 void Call::count_prompt(std::uint64_t tokens) {
@@ -117,6 +125,10 @@ void Call::count_generated(std::uint64_t tokens) {
   if (!account_) return;
   account_->count_generated(tokens);
   use_tokens(tokens);
+}
+
+void Call::count_end(std::string_view reason) {
+  telemetry_.counter("http.answers_" + std::string(reason)).add();
 }
 
 void Call::note(std::string_view name, telemetry::FieldValue value) {
@@ -144,6 +156,7 @@ void Call::send(net::HttpResponse response, std::string error) {
     reserve(response.body.size());
   }
   give_back_tokens();
+  if (response.status == 429 || response.status == 503) give_back_place();
   complete(response.headers);
   if (request().method != "HEAD") response_bytes_ = response.body.size();
   log(response.status, std::move(error));
@@ -155,6 +168,7 @@ void Call::log(unsigned status, std::string error) {
   if (has_place_) account_->count_request();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - arrived_;
   count_reply(telemetry_, status);
+  if (seconds_ != nullptr && status < 300) seconds_->observe(seconds.count());
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> fields{
       {"request_id", id_},      {"method", request().method},      {"path", request().path},
       {"peer", request().peer}, {"status", std::uint64_t{status}}, {"seconds", seconds.count()}};

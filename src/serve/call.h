@@ -50,6 +50,10 @@ class Call {
   // Those that it comes to. One thread at a time.
   void count_prompt(std::uint64_t tokens);
   void count_generated(std::uint64_t tokens);
+  // One of its answers has ended, by finish_reason().
+  void count_end(std::string_view reason);
+  // What is told how long it took, where it went well; outlives it.
+  void measure(telemetry::Histogram& seconds) { seconds_ = &seconds; }
   // A field of its line in the log. One thread at a time, before the reply is complete.
   void note(std::string_view name, telemetry::FieldValue value);
 
@@ -77,6 +81,7 @@ class Call {
   void log(unsigned status, std::string error);
   void use_tokens(std::uint64_t tokens);
   void give_back_tokens();
+  void give_back_place();
   // x-request-id, the limits of the key, and what add_headers() was given.
   void complete(std::vector<net::HttpHeader>& headers) const;
 
@@ -87,8 +92,10 @@ class Call {
   std::shared_ptr<Account> account_;               // nothing where there are no keys
   std::uint64_t reserved_tokens_ = 0;              // and not come to
   bool has_place_ = false;
+  bool is_computed_ = false;  // some of it
   std::vector<net::HttpHeader> headers_;
   bool logs_content_ = false;
+  telemetry::Histogram* seconds_ = nullptr;
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> notes_;
   std::uint64_t response_bytes_ = 0;  // of the body of the reply
   bool replied_ = false;

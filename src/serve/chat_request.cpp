@@ -41,8 +41,9 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   read_common(fields, model, defaults, request);
   const auto newer = max_tokens(fields, "max_completion_tokens", defaults);
   const auto older = max_tokens(fields, "max_tokens", defaults);
-  request.answer.max_tokens = newer ? newer : older;
-  request.names_length = newer || older;
+  const auto length = newer ? newer : older;
+  request.names_length = length && length != kAllThatFit;
+  if (request.names_length) request.answer.max_tokens = length;
   const bool logprobs = fields.boolean("logprobs").value_or(false);
   const auto top = static_cast<std::uint32_t>(fields.integer("top_logprobs", 0, 20).value_or(0));
   if (logprobs) {
@@ -74,7 +75,7 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   request.prompts.push_back(std::move(std::get<std::vector<text::TokenId>>(prompt)));
   request.answer.stops.insert(request.answer.stops.end(), model.chat_stops.begin(),
                               model.chat_stops.end());
-  const auto otherwise = default_tokens(defaults.max_tokens, defaults);
+  const auto otherwise = default_tokens(length ? std::nullopt : defaults.max_tokens, defaults);
   if (!request.names_length && otherwise) {  // which the client did not ask for
     const auto used = static_cast<std::uint32_t>(request.prompts[0].size());
     const std::uint32_t room = defaults.context - std::min(defaults.context, used);

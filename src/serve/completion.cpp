@@ -23,6 +23,14 @@ json::object usage_json(std::uint64_t prompt, std::uint64_t completion) {
           {"total_tokens", prompt + completion}};
 }
 
+// As OpenAI's typed clients know it: another end is "length", and itself beside that.
+void add_end(json::object& choice, EndReason end) {
+  const std::string_view reason = finish_reason(end);
+  const bool is_known = reason == "stop" || reason == "length";
+  choice["finish_reason"] = json::value(is_known ? reason : "length");
+  if (!is_known) choice["end_reason"] = json::value(reason);
+}
+
 }  // namespace
 
 std::string_view finish_reason(EndReason end) {
@@ -89,7 +97,7 @@ void Completion::start() {
     if (const auto taken = submit(i); !taken) {
       over_ = true;
       stop_.request_stop();
-      return turn_away(*call_, engine_, api_error(taken.error()));
+      return turn_away(*call_, engine_, api_error(taken.error(), text_field()));
     }
   }
   if (request_.stream) call_->begin_events();
@@ -108,7 +116,7 @@ Result<void> Completion::submit(std::size_t index) {
 void Completion::take(std::size_t index, const engine::Update& update) {
   const std::lock_guard lock(mutex_);
   if (over_) return;
-  if (update.failed) return fail(api_error(*update.failed));
+  if (update.failed) return fail(api_error(*update.failed, text_field()));
   // Nobody but the server cancels what a client still waits for.
   if (update.piece.end == EndReason::kCancelled && !call_->gone().stop_requested()) {
     return fail(draining());
@@ -171,6 +179,9 @@ void Completion::note_answer() {
   call_->note("generated_tokens", generated_tokens());
   if (std::string reasons = finish_reasons(); !reasons.empty()) {
     call_->note("finish_reason", std::move(reasons));
+  }
+  for (const Choice& choice : choices_) {
+    if (choice.end) call_->count_end(finish_reason(*choice.end));
   }
   if (!call_->logs_content()) return;
   json::array answers;
@@ -250,7 +261,8 @@ json::object Completion::choice_chunk(std::size_t index, std::string_view text,
     choice["text"] = text;
   }
   choice["logprobs"] = std::move(logprobs);
-  choice["finish_reason"] = end ? json::value(finish_reason(*end)) : json::value(nullptr);
+  choice["finish_reason"] = nullptr;
+  if (end) add_end(choice, *end);
   return choice;
 }
 
@@ -328,9 +340,7 @@ json::value Completion::logprobs_of(Choice& choice, const engine::Answer::Piece&
   if (!piece.token && !request_.prompt_logprobs) return nullptr;
   if (!request_.chat) {
     const text::TokenId token = piece.logprobs[0].token;
-    json::object own = text_logprobs(model_.tokenizer, token, piece.logprobs, choice.offset);
-    choice.offset += characters(model_.tokenizer.text_of(token, choice.begins, false));
-    return own;
+    return text_logprobs(model_.tokenizer, token, piece.logprobs, next_offset(choice, token));
   }
   return json::object{{"content", json::array{chat_logprobs(model_.tokenizer, piece.logprobs)}},
                       {"refusal", nullptr}};
@@ -339,8 +349,13 @@ json::value Completion::logprobs_of(Choice& choice, const engine::Answer::Piece&
 void Completion::keep_echoed(std::size_t index, std::span<const engine::TokenLogprob> found) {
   Choice& choice = choices_[index];
   const text::TokenId token = request_.prompts[index / request_.choices][choice.echoed++];
-  kept_bytes_ += choice.logprobs.add(text_logprobs(model_.tokenizer, token, found, choice.offset));
-  choice.offset += characters(model_.tokenizer.text_of(token, choice.begins, false));
+  kept_bytes_ += choice.logprobs.add(
+      text_logprobs(model_.tokenizer, token, found, next_offset(choice, token)));
+  if (choice.echoed == request_.prompts[index / request_.choices].size()) choice.offset.end();
+}
+
+std::size_t Completion::next_offset(Choice& choice, text::TokenId token) const {
+  return choice.offset.next(model_.tokenizer.text_of(token, choice.begins, false));
 }
 
 // Returns how many bytes of the reply they are.
@@ -369,8 +384,9 @@ void Completion::add_whole_choice(std::size_t index, std::string& body) {
   } else {
     body += "null";
   }
-  body += R"(,"finish_reason":")";
-  body.append(finish_reason(*choice.end)).append("\"}");
+  json::object end;
+  add_end(end, *choice.end);
+  body += ',' + json::serialize(end).substr(1);
 }
 
 // As text at once: what is kept is most of it.

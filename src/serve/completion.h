@@ -26,7 +26,7 @@ struct Latency {
   telemetry::Histogram& between_tokens;  // of one choice
 };
 
-// "stop", "length": what OpenAI's clients call an end.
+// "stop", "length", "cancelled", "deadline": what the log and its replay call an end.
 std::string_view finish_reason(engine::EndReason end);
 // What the engine is asked for choice `index` of all, but for who hears of it and may cancel it.
 engine::Request choice_request(const CompletionRequest& request, std::size_t index);
@@ -51,12 +51,13 @@ class Completion : public std::enable_shared_from_this<Completion> {
     std::chrono::steady_clock::time_point last_token{};
     std::optional<engine::EndReason> end;
     LogprobsText logprobs;   // of all tokens, where the answer is sent whole
-    std::size_t offset = 0;  // in characters, of the next token's text
+    TextOffset offset;       // of the next token's text
     std::size_t echoed = 0;  // tokens of the prompt among the logprobs
     bool begins = true;      // so does the text of the next token
   };
 
   std::size_t choice_count() const { return request_.prompts.size() * request_.choices; }
+  const char* text_field() const { return request_.chat ? "messages" : "prompt"; }
   Result<void> submit(std::size_t index);
   void take(std::size_t index, const engine::Update& update);
   void note_token(Choice& choice);
@@ -83,6 +84,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   boost::json::object usage() const;
   boost::json::object usage_of(std::size_t index) const;
   boost::json::value logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const;
+  std::size_t next_offset(Choice& choice, text::TokenId token) const;
   std::size_t keep_logprobs(Choice& choice, const engine::Answer::Piece& piece) const;
   boost::json::object choice_chunk(std::size_t index, std::string_view text,
                                    boost::json::value logprobs,

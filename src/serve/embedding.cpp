@@ -27,8 +27,8 @@ constexpr std::size_t kFrameBytes = 1024;
 ApiError too_slow() {
   return {.status = 503,
           .message =
-              "the texts were not computed in the time that a request has here "
-              "(answer-time); send fewer at once, or come again later",
+              "the texts were not computed in the time that the request has (deadline_ms, or "
+              "the server's answer-time); send fewer at once, or come again later",
           .type = "server_error",
           .code = "overloaded",
           .retry_after = 1};
@@ -108,7 +108,7 @@ void Embedding::submit(bool follows) {
       if (taken.error().code == ErrorCode::kOverloaded && submitted_ > done_) return;
       over_ = true;
       stop_.request_stop();
-      return turn_away(*call_, engine_, api_error(taken.error()));
+      return turn_away(*call_, engine_, api_error(taken.error(), "input"));
     }
     ++submitted_;
   }
@@ -118,6 +118,7 @@ Result<void> Embedding::submit_next(bool follows) {
   engine::Request request;
   request.prompt = request_.inputs[submitted_];
   request.pooling = model_.pooling;
+  request.priority = request_.priority;
   request.follows = follows;
   if (request_.deadline) request.deadline = call_->arrived() + *request_.deadline;
   request.cancel = stop_.get_token();
@@ -132,7 +133,7 @@ void Embedding::take(std::size_t index, const engine::Update& update) {
   // Also of a text whose end nobody waits for any more.
   if (!update.failed) call_->count_prompt(update.prompt_tokens);
   if (over_) return;
-  if (update.failed) return fail(api_error(*update.failed));
+  if (update.failed) return fail(api_error(*update.failed, "input"));
   if (update.piece.end == EndReason::kDeadline) return fail(too_slow());
   if (update.piece.end != EndReason::kPooled) {  // cancelled, as nothing else ends it
     if (!call_->gone().stop_requested()) return fail(draining());

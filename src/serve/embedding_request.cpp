@@ -35,9 +35,8 @@ bool read_encoding(Fields& fields) {
 
 }  // namespace
 
-std::variant<EmbeddingRequest, ApiError> read_embedding_request(const json::object& body,
-                                                                const ServedModel& model,
-                                                                std::uint32_t context) {
+std::variant<EmbeddingRequest, ApiError> read_embedding_request(
+    const json::object& body, const ServedModel& model, const CompletionDefaults& defaults) {
   if (!model.pooling) {
     return ApiError{400,
                     "this model is no embedding model: its file does not say how hidden states "
@@ -51,9 +50,11 @@ std::variant<EmbeddingRequest, ApiError> read_embedding_request(const json::obje
   request.dimensions =
       static_cast<std::uint32_t>(fields.integer("dimensions", 1, width).value_or(width));
   request.base64 = read_encoding(fields);
+  request.priority = read_priority(fields, defaults);
+  request.deadline = read_deadline(fields, defaults);
   fields.accept({"user"});
   Prompts inputs = read_prompts(fields, "input", kMostInputs, {}, model);
-  check_lengths(fields, inputs, context);
+  check_lengths(fields, inputs, defaults.context);
   if (auto error = fields.error()) return std::move(*error);
   request.inputs = std::move(inputs.tokens);
   return request;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "serve/api_error.h"
+#include "serve/completion_request.h"
 #include "serve/served_model.h"
 #include "text/token.h"
 
@@ -18,12 +19,13 @@ struct EmbeddingRequest {
   std::vector<std::vector<text::TokenId>> inputs;
   std::uint32_t dimensions = 0;  // leading numbers of each vector
   bool base64 = false;           // of their bytes as little-endian f32, instead of a list
+  int priority = 0;
   std::optional<std::chrono::milliseconds> deadline = {};  // of all of them
 };
 
-// `context`: most tokens of an input.
+// Of `defaults`: most tokens of an input, the highest priority and the longest time.
 std::variant<EmbeddingRequest, ApiError> read_embedding_request(const boost::json::object& body,
                                                                 const ServedModel& model,
-                                                                std::uint32_t context);
+                                                                const CompletionDefaults& defaults);
 
 }  // namespace tern::serve

@@ -77,6 +77,8 @@ std::string request_mark(const CompletionRequest& request, std::uint32_t context
   add_sampling(bytes, answer.sampling);
   bytes.add(std::uint64_t{answer.stops.size()});
   for (const std::string& stop : answer.stops) bytes.add(std::string_view(stop));
+  bytes.add(std::uint64_t{answer.stop_tokens.size()});
+  for (const text::TokenId token : answer.stop_tokens) bytes.add(token);
   bytes.add(answer.ignore_end);
   bytes.add(answer.logprobs);
   bytes.add(answer.max_tokens);

@@ -1,6 +1,5 @@
 #include "serve/logprobs_json.h"
 
-#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <string>
@@ -50,6 +49,7 @@ json::object text_logprobs(const text::Tokenizer& tokenizer, text::TokenId token
       others.emplace(text_of(tokenizer, other.token),
                      other.logprob);  // of equal texts the likelier
     }
+    others.emplace(text_of(tokenizer, token), found[0].logprob);  // one more, where it is none
   }
   json::object own;
   own["tokens"] = json::array{text_of(tokenizer, token)};
@@ -59,10 +59,24 @@ json::object text_logprobs(const text::Tokenizer& tokenizer, text::TokenId token
   return own;
 }
 
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  }));
+std::size_t TextOffset::next(std::string_view bytes) {
+  const std::size_t before = pending_.size();
+  pending_ += bytes;
+  std::size_t at = 0;
+  std::size_t begin = whole_;
+  while (at < pending_.size()) {
+    const text::Utf8Sequence sequence = text::next_utf8(pending_, at);
+    if (sequence.status == text::Utf8Status::kCut) break;
+    ++whole_;
+    at += sequence.length;
+    if (at <= before) begin = whole_;
+  }
+  pending_.erase(0, at);
+  return begin;
+}
+
+void TextOffset::end() {
+  if (!std::exchange(pending_, std::string()).empty()) ++whole_;
 }
 
 LogprobsText::LogprobsText(bool chat)

@@ -22,8 +22,19 @@ boost::json::object chat_logprobs(const text::Tokenizer& tokenizer,
 boost::json::object text_logprobs(const text::Tokenizer& tokenizer, text::TokenId token,
                                   std::span<const engine::TokenLogprob> found, std::size_t offset);
 
-// That begin in the text.
-std::size_t characters(std::string_view text);
+// Where tokens begin in the text that a StreamDecoder makes of them, in characters: U+FFFD is one,
+// for bytes that are none.
+class TextOffset {
+ public:
+  // Of the next token, whose text is `bytes`; that goes on with a character: where this begins.
+  std::size_t next(std::string_view bytes);
+  // The text ends; what follows is another one behind it.
+  void end();
+
+ private:
+  std::size_t whole_ = 0;
+  std::string pending_;  // the beginning of a character
+};
 
 // Those of a whole answer, as the text of its reply at once: a tree of them would take several
 // times the memory.

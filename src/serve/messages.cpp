@@ -43,9 +43,12 @@ std::optional<ApiError> add_part(const json::value& part, const std::string& whe
   return fields.error();
 }
 
-std::optional<ApiError> read_content(Fields& fields, const std::string& where, std::string& text) {
+// An assistant may have said nothing.
+std::optional<ApiError> read_content(Fields& fields, const std::string& where, bool may_lack,
+                                     std::string& text) {
   const json::value* content = fields.find("content");
   if (content == nullptr) {
+    if (may_lack) return std::nullopt;
     fields.fail("content", "a string or an array of parts, found nothing");
   } else if (content->is_string()) {
     text = std::string(content->get_string());
@@ -77,7 +80,8 @@ std::optional<ApiError> read_message(const json::value& value, const std::string
   if (message.role == "developer") message.role = "system";  // its newer name
   // Before the content, which a call of tools may lack: it is not what is wrong.
   fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id", "annotations"});
-  if (auto error = read_content(fields, where, message.content)) return error;
+  const bool may_lack = message.role == "assistant";
+  if (auto error = read_content(fields, where, may_lack, message.content)) return error;
   message.name = fields.string("name");
   const auto type = fields.string("type");
   if (type && *type != "text" && *type != "message") {
@@ -155,7 +159,7 @@ std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
   auto prompt = text::chat_prompt(*model.chat_template, model.tokenizer,
                                   std::get<std::vector<text::ChatMessage>>(read), options);
   if (prompt) return std::move(*prompt);
-  ApiError error = api_error(prompt.error());
+  ApiError error = api_error(prompt.error(), "messages");
   error.param = "messages";
   if (prompt.error().code == ErrorCode::kOutOfMemory) {  // a limit of templates
     error.status = 400;

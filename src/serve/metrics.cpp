@@ -14,7 +14,13 @@ constexpr telemetry::Help kCounters[] = {
     {"engine.head_searches",
      "Tokens chosen from the largest logits alone, or from the largest that a draw makes of them."},
     {"engine.prompt_tokens", "Tokens of prompts whose computation began."},
+    {"http.answers_cancelled", "Answers whose client left before their end."},
+    {"http.answers_deadline", "Answers that deadline_ms or --answer-time ended."},
+    {"http.answers_length", "Answers that max_tokens or the context ended."},
+    {"http.answers_stop", "Answers that the model or a stop ended."},
     {"http.responses_2xx", "Exchanges that were answered as asked, to the end."},
+    {"http.responses_429",
+     "Those of 4xx that were turned away by a full queue or the limits of their key."},
     {"http.responses_4xx",
      "Exchanges that the client got wrong, came too early with or left; 501 and 505, too."},
     {"http.responses_5xx", "Exchanges that the server failed, though a stream had begun."},
@@ -25,7 +31,10 @@ constexpr telemetry::Help kCounters[] = {
     {"scheduler.steps", "Steps of the scheduler that had something to compute."},
 };
 constexpr telemetry::Help kHistograms[] = {
+    {"http.answer_seconds",
+     "From the head of a request for answers that went well to the end of its reply."},
     {"http.between_tokens_seconds", "Between two tokens of one answer: the inter-token latency."},
+    {"http.embedding_seconds", "The same of requests for embeddings."},
     {"http.first_token_seconds", "From a request's head to its first token: TTFT."},
     {"scheduler.queue_seconds", "From a request's arrival to its first step."},
 };
@@ -58,6 +67,11 @@ void add_connection_metrics(std::vector<telemetry::Gauge>& gauges,
   gauges.push_back({"http.connections_refused",
                     "Connections beyond the most that there may be, told so or not.",
                     static_cast<double>(counts.refused.load()),
+                    {},
+                    true});
+  gauges.push_back({"http.connections_starved",
+                    "Times that no connection was taken for lack of descriptors.",
+                    static_cast<double>(counts.starved.load()),
                     {},
                     true});
 }

@@ -61,6 +61,7 @@ std::shared_ptr<Probe> make_probe(engine::Engine& engine, std::optional<arch::Po
   token.prompt = {0};
   token.answer.max_tokens = 1;
   token.pooling = pooling;
+  token.counts = false;
   return std::make_shared<Probe>(Probe::Engine{[&engine] { return engine.state(); },
                                                [&engine](engine::Request request) {
                                                  return engine.submit(std::move(request));

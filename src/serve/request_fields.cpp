@@ -26,22 +26,34 @@ void read_stops(Fields& fields, std::vector<std::string>& stops) {
   const json::value* value = fields.find("stop");
   if (value == nullptr) return;
   const auto add = [&](const json::value& stop) {
-    if (stop.is_string() && !stop.get_string().empty() &&
-        stop.get_string().size() <= kMostStopBytes) {
-      stops.emplace_back(stop.get_string());
+    if (stop.is_string() && stop.get_string().size() <= kMostStopBytes) {
+      if (!stop.get_string().empty()) stops.emplace_back(stop.get_string());  // which ends nothing
     } else {
       fields.fail("stop",
-                  "texts of 1 to " + std::to_string(kMostStopBytes) + " bytes, found " +
+                  "texts of at most " + std::to_string(kMostStopBytes) + " bytes, found " +
                       (stop.is_string() ? "one of " + std::to_string(stop.get_string().size())
                                         : kind_of(stop)));
     }
   };
   if (!value->is_array()) return add(*value);
   for (const json::value& stop : value->get_array()) add(stop);
-  if (stops.size() > kMostStops) {
-    fields.fail("stop", "at most " + std::to_string(kMostStops) + " texts, found " +
-                            std::to_string(stops.size()));
+  if (const std::size_t count = value->get_array().size(); count > kMostStops) {
+    fields.fail("stop",
+                "at most " + std::to_string(kMostStops) + " texts, found " + std::to_string(count));
   }
+}
+
+void read_stop_tokens(Fields& fields, const ServedModel& model, std::vector<TokenId>& tokens) {
+  const json::array* found = fields.array("stop_token_ids");
+  if (found == nullptr) return;
+  auto read = read_tokens(*found, model.tokenizer);
+  if (!read || read->size() > kMostStops) {
+    return fields.fail("stop_token_ids",
+                       "at most " + std::to_string(kMostStops) + " ids of tokens below " +
+                           std::to_string(model.tokenizer.vocab_size()) + ", found " +
+                           (read ? std::to_string(read->size()) : "another"));
+  }
+  tokens = std::move(*read);
 }
 
 void read_bias(Fields& fields, const ServedModel& model, std::vector<engine::TokenBias>& bias) {
@@ -92,6 +104,7 @@ void read_sampling(Fields& fields, const ServedModel& model, const CompletionDef
   read_bias(fields, model, sampling.bias);
   sampling.seed = fields.bits("seed").value_or(defaults.seed);  // what was reported, too
   read_stops(fields, answer.stops);
+  read_stop_tokens(fields, model, answer.stop_tokens);
   answer.ignore_end = fields.boolean("ignore_eos").value_or(false);
 }
 
@@ -121,6 +134,20 @@ void read_model(Fields& fields, const ServedModel& model) {
        "not_found_error", "model", "model_not_found"});
 }
 
+int read_priority(Fields& fields, const CompletionDefaults& defaults) {
+  return static_cast<int>(fields.integer("priority", -100, defaults.most_priority).value_or(0));
+}
+
+std::optional<std::chrono::milliseconds> read_deadline(Fields& fields,
+                                                       const CompletionDefaults& defaults) {
+  std::optional<std::chrono::milliseconds> deadline = defaults.most_time;
+  if (const auto wanted = fields.integer("deadline_ms", 1, 86'400'000)) {
+    const std::chrono::milliseconds own(*wanted);
+    deadline = std::min(deadline.value_or(own), own);
+  }
+  return deadline;
+}
+
 void read_common(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
                  CompletionRequest& request) {
   request.created = defaults.created;
@@ -128,17 +155,12 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
   read_sampling(fields, model, defaults, request.answer);
   read_stream(fields, request);
   request.choices = static_cast<std::uint32_t>(fields.integer("n", 1, kMostChoices).value_or(1));
-  request.priority =
-      static_cast<int>(fields.integer("priority", -100, defaults.most_priority).value_or(0));
-  if (const auto deadline = fields.integer("deadline_ms", 1, 86'400'000)) {
-    request.deadline = std::chrono::milliseconds(*deadline);
-  }
-  if (const auto most = defaults.most_time) {
-    request.deadline = std::min(request.deadline.value_or(*most), *most);
-  }
+  request.priority = read_priority(fields, defaults);
+  request.deadline = read_deadline(fields, defaults);
   fields.accept({"user", "metadata", "store", "service_tier", "safety_identifier",
-                 "prompt_cache_key", "prompt_cache_retention"});
+                 "prompt_cache_key", "prompt_cache_retention", "cache_prompt"});
   fields.accept_only("min_tokens", 0);
+  fields.accept_only("include_stop_str_in_output", false);
   fields.accept_only("skip_special_tokens", true);
 }
 
@@ -183,8 +205,9 @@ void check_room(Fields& fields, const CompletionRequest& request, const char* pa
 
 std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name,
                                         const CompletionDefaults& defaults) {
-  const auto found = fields.integer(name, 0, kMostTokens);
+  const auto found = fields.integer(name, -1, kMostTokens);
   if (!found) return std::nullopt;
+  if (*found < 0) return kAllThatFit;
   if (defaults.most_tokens && *found > *defaults.most_tokens) {
     fields.fail(name, "at most " + std::to_string(*defaults.most_tokens) +
                           ", which is the limit of this server (max-answer), found " +

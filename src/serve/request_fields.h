@@ -2,6 +2,8 @@
 #pragma once
 
 #include <boost/json/array.hpp>
+#include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +21,13 @@ void read_model(Fields& fields, const ServedModel& model);
 void read_common(Fields& fields, const ServedModel& model, const CompletionDefaults& defaults,
                  CompletionRequest& request);
 
+// How far ahead of others it goes, and when it is to end, of what has an answer or a vector.
+int read_priority(Fields& fields, const CompletionDefaults& defaults);
+std::optional<std::chrono::milliseconds> read_deadline(Fields& fields,
+                                                       const CompletionDefaults& defaults);
+
+// -1, of max_tokens: no number of the request's or the server's own but what it may ask for.
+inline constexpr std::uint32_t kAllThatFit = UINT32_MAX;
 std::optional<std::uint32_t> max_tokens(Fields& fields, std::string_view name,
                                         const CompletionDefaults& defaults);
 // Where a request asks for no number, `wanted` or as many as it may ask for; nothing: until the

@@ -30,9 +30,9 @@ using CallPtr = std::shared_ptr<Call>;
 
 namespace {
 
-// To what a long prompt before a large model takes.
-constexpr double kFirstToken[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,  2.5,
-                                  5,    10,    30,   60,  120,  300, 600};
+// Of first tokens and whole requests, to what a long prompt before a large model takes.
+constexpr double kSeconds[] = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,  2.5,
+                               5,    10,    30,   60,  120,  300, 600};
 constexpr double kBetweenTokens[] = {0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08,
                                      0.16,  0.32,   0.64,  1,    2.5,  5,    10};
 
@@ -59,8 +59,10 @@ class Service::Impl {
         telemetry_(telemetry),
         options_(std::move(options)),
         probe_(make_probe(engine, model_.pooling)),
-        latency_{telemetry.histogram("http.first_token_seconds", kFirstToken),
-                 telemetry.histogram("http.between_tokens_seconds", kBetweenTokens)} {
+        latency_{telemetry.histogram("http.first_token_seconds", kSeconds),
+                 telemetry.histogram("http.between_tokens_seconds", kBetweenTokens)},
+        answer_seconds_(telemetry.histogram("http.answer_seconds", kSeconds)),
+        embedding_seconds_(telemetry.histogram("http.embedding_seconds", kSeconds)) {
     make_counters(telemetry);
   }
   ~Impl() { close(); }
@@ -130,6 +132,7 @@ class Service::Impl {
   void detokenize(const CallPtr& call) { answer(call, serve::detokenize); }
   void apply_template(const CallPtr& call) { answer(call, serve::apply_template); }
 
+  CompletionDefaults defaults() const;
   template <typename Read>
   void complete(const CallPtr& call, Read read);
   void answer(const CallPtr& call, Answered (*make)(const json::object&, const ServedModel&));
@@ -143,6 +146,8 @@ class Service::Impl {
   const ServiceOptions options_;
   const std::shared_ptr<Probe> probe_;
   const Latency latency_;
+  telemetry::Histogram& answer_seconds_;
+  telemetry::Histogram& embedding_seconds_;
   const std::optional<double> start_ = process_start_seconds();  // of the process
   mutable std::mutex rules_mutex_;
   std::shared_ptr<const Rules> rules_ = std::make_shared<Rules>();
@@ -339,10 +344,7 @@ void Service::Impl::note_model(const CallPtr& call, const CompletionRequest& req
   if (request.chat) call->note("chat_template", "sha256:" + model_.chat_template_sha256);
 }
 
-template <typename Read>
-void Service::Impl::complete(const CallPtr& call, Read read) {
-  const auto body = body_of(call);
-  if (!body) return;
+CompletionDefaults Service::Impl::defaults() const {
   const auto rules = this->rules();
   CompletionDefaults defaults;
   defaults.max_tokens = rules->policy.default_max_tokens;
@@ -353,6 +355,15 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
   defaults.most_priority = rules->policy.most_priority;
   defaults.seed = std::random_device{}();
   defaults.created = seconds_since_epoch();
+  return defaults;
+}
+
+template <typename Read>
+void Service::Impl::complete(const CallPtr& call, Read read) {
+  call->measure(answer_seconds_);
+  const auto body = body_of(call);
+  if (!body) return;
+  CompletionDefaults defaults = this->defaults();
   std::optional<EventId> resume;
   if (const auto last = call->request().header("last-event-id"); !last.empty()) {
     resume = EventId::parse(last);
@@ -376,12 +387,12 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
 }
 
 void Service::Impl::embeddings(const CallPtr& call) {
+  call->measure(embedding_seconds_);
   const auto body = body_of(call);
   if (!body) return;
-  auto request = read_embedding_request(*body, model_, engine_.context());
+  auto request = read_embedding_request(*body, model_, defaults());
   if (auto* error = std::get_if<ApiError>(&request)) return call->fail(*error);
   auto& good = std::get<EmbeddingRequest>(request);
-  good.deadline = rules()->policy.most_time;
   std::make_shared<Embedding>(call, model_, engine_, std::move(good), [this](auto work) {
     later(std::move(work));
   })->start();

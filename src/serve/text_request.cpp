@@ -26,8 +26,10 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
   Fields fields(body);
   read_common(fields, model, defaults, request);
   const auto wanted = max_tokens(fields, "max_tokens", defaults);
-  request.names_length = wanted.has_value();
-  request.answer.max_tokens = wanted ? wanted : default_tokens(kMaxTokens, defaults);
+  request.names_length = wanted && wanted != kAllThatFit;
+  if (wanted != kAllThatFit) {
+    request.answer.max_tokens = wanted ? wanted : default_tokens(kMaxTokens, defaults);
+  }
   if (const auto logprobs = fields.integer("logprobs", 0, 20)) {
     request.answer.logprobs = static_cast<std::uint32_t>(*logprobs);
   }
@@ -55,6 +57,7 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
   Prompts prompts = read_prompts(fields, "prompt", kMostPrompts, options, model);
   request.prompts = std::move(prompts.tokens);
   check_room(fields, request, "prompt", defaults);
+  if (wanted == kAllThatFit) request.answer.max_tokens = default_tokens(std::nullopt, defaults);
   if (auto error = fields.error()) return std::move(*error);
   request.echoes.resize(request.prompts.size());
   for (std::size_t i = 0; echo && i < request.prompts.size(); ++i) {

@@ -29,6 +29,7 @@ Answered parse_body(std::string_view body) {
 
 Answered tokenize(const json::object& body, const ServedModel& model) {
   Fields fields(body);
+  read_model(fields, model);
   const auto content = fields.string("content");
   if (!content) fields.fail("content", "a string, found nothing");
   if (content && content->size() > model.longest_text) {
@@ -57,6 +58,7 @@ Answered tokenize(const json::object& body, const ServedModel& model) {
 Answered detokenize(const json::object& body, const ServedModel& model) {
   const std::size_t most = model.longest_text + 2;
   Fields fields(body);
+  read_model(fields, model);
   const json::array* given = fields.array("tokens");
   if (given == nullptr) fields.fail("tokens", "an array, found nothing");
   if (given != nullptr && given->size() > most) {
@@ -75,6 +77,7 @@ Answered detokenize(const json::object& body, const ServedModel& model) {
 
 Answered apply_template(const json::object& body, const ServedModel& model) {
   Fields fields(body);
+  read_model(fields, model);
   const json::array* messages = fields.array("messages");
   if (messages == nullptr) fields.fail("messages", "an array, found nothing");
   text::ChatPromptOptions options;

@@ -126,7 +126,7 @@ TEST_F(SchedulerTest, PromptsLeaveRoomForThoseThatDecode) {
   add(*s, request("Once", 100), first);
   s->step();
   ASSERT_EQ(first.tokens.size(), 1u);
-  Request longer = request(std::string(150, 'a') + " king", 4);
+  Request longer = request(std::string(150, 'a').append(" king"), 4);
   const std::size_t prompt = longer.prompt.size();
   ASSERT_GT(prompt, 50u);
   add(*s, std::move(longer), second);

@@ -25,6 +25,10 @@ class Asked final : public net::Exchange {
     if (!last_id.empty()) request_.headers.push_back({"Last-Event-ID", last_id});
   }
 
+  void add_header(std::string name, std::string value) {
+    request_.headers.push_back({std::move(name), std::move(value)});
+  }
+
   const net::HttpRequest& request() const override { return request_; }
   std::string take_body(bool keeps_share) override {
     if (on_body) on_body();

@@ -60,6 +60,12 @@ TEST(ChatRequest, MessagesAreOfText) {
             "\"king\"");
   EXPECT_EQ(words(message(R"("role": "user")")),
             "messages[0].content: expected a string or an array of parts, found nothing");
+  EXPECT_EQ(words(content("null")),
+            "messages[0].content: expected a string or an array of parts, found nothing");
+  for (const char* nothing : {R"("content": "")", R"("content": null)", R"("name": null)"}) {
+    EXPECT_THAT(text(good(message(std::string(R"("role": "assistant", )") + nothing))),
+                ::testing::EndsWith("assistant: "));
+  }
   EXPECT_EQ(words(content("3")),
             "messages[0].content: expected a string or an array of parts, found an integer");
   EXPECT_EQ(words(content("[3]")), "messages[0].content[0]: expected an object, found an integer");

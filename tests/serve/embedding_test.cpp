@@ -34,6 +34,34 @@ class EmbeddingTest : public ServedEngineTest {
   }
 };
 
+TEST_F(EmbeddingTest, OneOfHigherPriorityGoesFirst) {
+  start(1, 8);
+  hold();
+  std::vector<int> order;
+  std::vector<std::shared_ptr<Asked>> clients;
+  for (const int priority : {0, 5, -5}) {
+    clients.push_back(std::make_shared<Asked>("/v1/embeddings", ""));
+    EmbeddingRequest request{.inputs = {{5}}, .dimensions = 1, .priority = priority};
+    const auto note = [&order, priority](const std::function<void()>& work) {
+      order.push_back(priority);
+      work();
+    };
+    std::make_shared<Embedding>(std::make_shared<Call>(clients.back(), telemetry_), *served_,
+                                *engine_, std::move(request), note)
+        ->start();
+  }
+  go_on();
+  for (const auto& client : clients) EXPECT_EQ(client->wait().status, 200u);
+  EXPECT_EQ(order, (std::vector{5, 0, -5}));
+}
+
+TEST_F(EmbeddingTest, WhatTheEngineRefusesNamesTheInput) {
+  start(1, 8);
+  const auto reply = ask(1, nullptr, false, SIZE_MAX, {}, 2000)->wait();
+  EXPECT_EQ(reply.status, 400u);
+  EXPECT_NE(reply.body.find("\"param\":\"input\""), std::string::npos) << reply.body;
+}
+
 TEST_F(EmbeddingTest, WhatIsRefusedCostsNothing) {
   start(1, 1);
   hold();

@@ -49,7 +49,7 @@ TEST(RequestFields, NumbersHaveRanges) {
       {"n", "an integer", "1", "16", "0", "17"},
       {"priority", "an integer", "-100", "5", "-101", "6"},
       {"deadline_ms", "an integer", "1", "86400000", "0", "86400001"},
-      {"max_tokens", "an integer", "0", "2147483648", "-1", "2147483649"},
+      {"max_tokens", "an integer", "-1", "2147483648", "-2", "2147483649"},
       {"logprobs", "an integer", "0", "20", "-1", "21"},
   };
   for (const Range& r : ranges) {
@@ -127,10 +127,56 @@ TEST(RequestFields, StopsAreTexts) {
     return words(completion("\"stop\": " + value));
   };
   EXPECT_EQ(refusal("[" + many + ", \"y\"]"), "stop: expected at most 16 texts, found 17");
-  EXPECT_EQ(refusal(R"("")"), "stop: expected texts of 1 to 1024 bytes, found one of 0");
+  EXPECT_THAT(stops(R"("")"), ElementsAre());
+  EXPECT_THAT(stops(R"(["", "!"])"), ElementsAre("!"));
   EXPECT_EQ(refusal('"' + std::string(1025, 'x') + '"'),
-            "stop: expected texts of 1 to 1024 bytes, found one of 1025");
-  EXPECT_EQ(refusal("[3]"), "stop: expected texts of 1 to 1024 bytes, found an integer");
+            "stop: expected texts of at most 1024 bytes, found one of 1025");
+  EXPECT_EQ(refusal("[3]"), "stop: expected texts of at most 1024 bytes, found an integer");
+}
+
+TEST(RequestFields, StopTokensAreOfTheVocabulary) {
+  const std::size_t vocab = served().tokenizer.vocab_size();
+  const auto with = [](const std::string& value) {
+    return completion("\"stop_token_ids\": [" + value + "]");
+  };
+  EXPECT_THAT(good(with("5, 1")).answer.stop_tokens, ElementsAre(5, 1));
+  EXPECT_THAT(good(with("")).answer.stop_tokens, ElementsAre());
+  const std::string expected =
+      "stop_token_ids: expected at most 16 ids of tokens below " + std::to_string(vocab);
+  for (const std::string& value :
+       {std::to_string(vocab), std::string("-1"), std::string("\"a\"")}) {
+    EXPECT_EQ(words(with(value)), expected + ", found another");
+  }
+  EXPECT_EQ(words(with("1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1")), expected + ", found 17");
+}
+
+// As llama.cpp has it; what the server has for requests without a number does not count.
+TEST(RequestFields, NoNumberOfTokensIsAllThatFit) {
+  CompletionDefaults d = defaults();
+  const auto text = [&] {
+    const auto body = boost::json::parse(R"({"prompt": "Once", "max_tokens": -1})");
+    return good(read_completion_request(body.get_object(), served(), d));
+  };
+  const auto chat_of = [&](const char* name) {
+    const auto body = boost::json::parse(
+        std::string(R"({")") + name + R"(": -1, "messages": [{"role": "user", "content": "a"}]})");
+    return good(read_chat_request(body.get_object(), served(), d));
+  };
+  EXPECT_EQ(text().answer.max_tokens, std::nullopt);
+  EXPECT_FALSE(text().names_length);
+  EXPECT_EQ(chat_of("max_tokens").answer.max_tokens, std::nullopt);
+  EXPECT_EQ(chat_of("max_completion_tokens").answer.max_tokens, std::nullopt);
+  d.most_tokens = 99;  // more than fits beside the prompt, which is no reason to refuse it
+  EXPECT_EQ(text().answer.max_tokens, 99u);
+  d.most_tokens = 7;
+  EXPECT_EQ(text().answer.max_tokens, 7u);
+  EXPECT_EQ(chat_of("max_tokens").answer.max_tokens, 7u);
+}
+
+TEST(RequestFields, WhatChangesNoAnswerIsTaken) {
+  good(completion(R"("cache_prompt": true, "include_stop_str_in_output": false)"));
+  EXPECT_EQ(bad(completion(R"("include_stop_str_in_output": true)")).code, "unsupported_parameter");
+  EXPECT_EQ(bad(completion(R"("min_tokens": 1)")).code, "unsupported_parameter");
 }
 
 TEST(RequestFields, BiasIsOfTokensOfTheVocabulary) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "core/sha256.h"
 #include "serve/asked.h"
 #include "serve/served_engine.h"
 
@@ -127,6 +128,34 @@ TEST_F(ServiceTest, AnAnswerThatOutgrowsItsRoomEndsThere) {
     ASSERT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
     EXPECT_LT(engine_->state().steps - steps, 100u);
   }
+}
+
+// Of requests-per-minute, where nothing was computed of it; what the client got wrong costs it.
+TEST_F(ServiceTest, WhoIsToComeAgainKeepsNoPlace) {
+  const std::string key = make_api_key();
+  ServicePolicy policy;
+  policy.keys = {{.name = "alice", .sha256 = sha256_of(key), .requests_per_minute = 5}};
+  service_->set_policy(policy);
+  const auto left = [&](const std::string& body, unsigned status, std::size_t room = SIZE_MAX) {
+    auto client = std::make_shared<Asked>("/v1/completions", body);
+    client->add_header("Authorization", "Bearer " + key);
+    client->room = room;
+    service_->handle(client);
+    const auto reply = client->wait();
+    EXPECT_EQ(reply.status, status) << reply.body;
+    return std::string(net::find_header(reply.headers, "x-ratelimit-remaining-requests"));
+  };
+  const std::string good = R"({"prompt": "Once", "max_tokens": 2})";
+  const std::string echo = R"({"prompt": "Once", "echo": true, "n": 8})";
+  hold();
+  while (takes_another()) continue;
+  EXPECT_EQ(left(good, 429), "5");     // a full queue
+  EXPECT_EQ(left(echo, 503, 9), "5");  // no room for its reply
+  EXPECT_EQ(left("{}", 400), "4");
+  go_on();
+  ASSERT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
+  service_->close();
+  EXPECT_GE(left(good, 503), "4");
 }
 
 TEST_F(ServiceTest, APromptToBeEchoedManyTimesNeedsRoomBefore) {

@@ -87,7 +87,7 @@ TEST_F(StreamsTest, ADeadlineGivesTheTextThatWasHeldBack) {
   ASSERT_GE(events.size(), 3u);
   ASSERT_LE(events.size(), 7u);
   const Event& last = events.back();
-  EXPECT_EQ(last.choice.at("finish_reason").as_string(), "deadline");
+  EXPECT_EQ(last.choice.at("end_reason").as_string(), "deadline");
   for (const Event& event : events) EXPECT_EQ(event.text().empty(), &event != &last);
   body["max_tokens"] = events.size() - 2;  // but for the first and the last
   body.erase("stop");
@@ -128,7 +128,7 @@ TEST_F(StreamsTest, ADeadlineBeforeWhatWasSeenSendsNothingAgain) {
   const auto late = read_events(client->wait_for_end());
   ASSERT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
   ASSERT_EQ(late.size(), 1u);
-  EXPECT_EQ(late[0].choice.at("finish_reason").as_string(), "deadline");
+  EXPECT_EQ(late[0].choice.at("end_reason").as_string(), "deadline");
   EXPECT_EQ(late[0].text(), "");
   EXPECT_EQ(late[0].id, events[20].id);
 }

@@ -43,6 +43,8 @@ class ModelsTest(ServeTest):
             "# TYPE tern_engine_kv_use gauge",
             'tern_http_between_tokens_seconds_bucket{le="+Inf"}',
             "tern_engine_waiting 0",
+            "tern_http_connections_starved_total 0",
+            "tern_http_responses_429_total 0",
         ):
             self.assertIn(line, text)
         start = re.search(r"^process_start_time_seconds ([0-9.e+]+)$", text, re.M)
@@ -64,6 +66,20 @@ class ModelsTest(ServeTest):
         self.assertIn("# TYPE process_cpu_seconds_total counter\n", text)
         self.assertIn("# TYPE process_open_fds gauge\n", text)
         self.assertRegex(text, r'tern_build_info\{version="[0-9.]+\+\w+",model="tern-tales"\} 1')
+
+    def test_answers_are_counted_by_their_ends(self) -> None:
+        server = Server("--parallel", "2", "--pooling", "mean")
+        self.addCleanup(server.close)
+        path = "/v1/completions"
+        server.ask("POST", path, ONCE | {"n": 2})
+        server.ask("POST", path, ONCE | {"logit_bias": {"1": 100}})
+        server.ask("POST", path, ONCE | {"max_tokens": 400, "deadline_ms": 1, "ignore_eos": True})
+        server.ask("POST", path, ONCE | {"temperature": 9})
+        server.ask("POST", "/v1/embeddings", {"input": "a"})
+        for end, count in (("length", 2), ("stop", 1), ("deadline", 1), ("cancelled", 0)):
+            self.assertEqual(server.metric(f"tern_http_answers_{end}_total"), count, end)
+        self.assertEqual(server.metric("tern_http_answer_seconds_count"), 3)  # that went well
+        self.assertEqual(server.metric("tern_http_embedding_seconds_count"), 1)
 
     def test_counters_are_there_before_they_count_and_say_what_they_are(self) -> None:
         text = self.get("/metrics").body.decode()
@@ -156,6 +172,8 @@ class CompletionsTest(ServeTest):
             own = self.post("/v1/completions", before).json()["choices"][0]["logprobs"]
             likely = list(own["top_logprobs"][0].items())
             top = list(found["top_logprobs"][i].items())  # fewer where texts are equal
+            if top[-1] not in likely[: len(top)]:  # the token itself, which is none of the likely
+                self.assertEqual(top.pop(), (found["tokens"][i], found["token_logprobs"][i]))
             self.assertEqual(top, likely[: len(top)])
             if "\ufffd" in found["tokens"][i]:  # of several tokens
                 continue
@@ -183,7 +201,7 @@ class CompletionsTest(ServeTest):
         next(busy)
         wanted = ONCE | {"echo": True, "logprobs": 1, "deadline_ms": 1}
         choice = server.ask("POST", "/v1/completions", wanted).json()["choices"][0]
-        self.assertEqual(choice["finish_reason"], "deadline")
+        self.assertEqual((choice["finish_reason"], choice["end_reason"]), ("length", "deadline"))
         self.assertEqual(choice["text"], "Once upon a time")
         found = choice["logprobs"]
         self.assertEqual((found["token_logprobs"], found["top_logprobs"]), ([None] * 6, [None] * 6))
@@ -249,10 +267,63 @@ class CompletionsTest(ServeTest):
         self.assertEqual(plain["text"], choice["text"])
         self.assertIsNone(plain["logprobs"])
 
+    def test_log_probabilities_have_the_token_itself(self) -> None:
+        """One more than asked for where it is none of the likeliest, as OpenAI has it."""
+        unlikely = self.post("/tokenize", {"content": "!", "add_special": False}).json()["tokens"]
+        wanted = ONCE | {"max_tokens": 2, "logit_bias": {str(unlikely[0]): 100}}
+        for count in (0, 2):
+            completion = self.post("/v1/completions", wanted | {"logprobs": count}).json()
+            self.valid(completion, "Completion")
+            found = completion["choices"][0]["logprobs"]
+            self.assertEqual(found["tokens"], ["!", "!"])
+            for top, logprob in zip(found["top_logprobs"], found["token_logprobs"], strict=True):
+                self.assertEqual(len(top), count + 1)
+                self.assertEqual(list(top.items())[-1], ("!", logprob))
+
+    def test_offsets_are_those_of_the_text_where_bytes_are_none(self) -> None:
+        def tokens(text: str) -> list[int]:
+            content = {"content": text, "add_special": False}
+            return list(self.post("/tokenize", content).json()["tokens"])
+
+        lead, rest = tokens("\u00f6")
+        word = tokens(" the")
+        wanted = ONCE | {"max_tokens": 1, "logprobs": 0, "echo": True}
+        for prompt, next_token in (
+            ([*word, rest, *word, rest, rest], word[0]),
+            ([*word, lead, *word, lead, lead], word[0]),
+            ([lead, rest, *word], lead),
+            ([*word, lead], rest),  # the answer is a text of its own
+        ):
+            body = wanted | {"prompt": prompt, "logit_bias": {str(next_token): 100}}
+            choice = self.post("/v1/completions", body).json()["choices"][0]
+            found, text = choice["logprobs"], choice["text"]
+            for token, at in zip(found["tokens"], found["text_offset"], strict=True):
+                expected = "\u00f6" if "\u00f6" in text[at : at + 1] else token
+                self.assertEqual(text[at : at + len(token)], expected, (prompt, found, text))
+            self.assertEqual(found["text_offset"][-1], len(text) - len(found["tokens"][-1]))
+
+    def test_what_other_servers_clients_send(self) -> None:
+        plain = self.post("/v1/completions", ONCE).json()["choices"]
+        ignored = {"cache_prompt": True, "stop": "", "stop_token_ids": [], "min_tokens": 0}
+        ignored["include_stop_str_in_output"] = False
+        self.assertEqual(self.post("/v1/completions", ONCE | ignored).json()["choices"], plain)
+        endless = ONCE | {"max_tokens": -1, "ignore_eos": True}  # of llama.cpp: as many as fit
+        self.assertEqual(self.post("/v1/completions", endless).json()["usage"]["total_tokens"], 512)
+        text = plain[0]["text"]
+        ids = self.post("/tokenize", {"content": text, "add_special": False}).json()["tokens"]
+        for more in ({}, {"ignore_eos": True}):
+            stop = ONCE | {"stop_token_ids": [ids[5]]} | more
+            choice = self.post("/v1/completions", stop).json()["choices"][0]
+            self.assertEqual(choice["finish_reason"], "stop")
+            pieces = self.post("/detokenize", {"tokens": ids[: ids.index(ids[5])]}).json()
+            self.assertEqual(choice["text"], pieces["content"])
+
     def test_a_deadline_ends_an_answer(self) -> None:
         slow = {"prompt": "Once", "max_tokens": 400, "n": 8, "deadline_ms": 1, "ignore_eos": True}
         choices = self.post("/v1/completions", slow).json()["choices"]
-        self.assertEqual({c["finish_reason"] for c in choices}, {"deadline"})
+        ends = {(c["finish_reason"], c["end_reason"]) for c in choices}
+        self.assertEqual(ends, {("length", "deadline")})  # typed clients know no other
+        self.assertNotIn("end_reason", self.post("/v1/completions", ONCE).json()["choices"][0])
 
     def test_wrong_requests(self) -> None:
         path = "/v1/completions"
@@ -269,7 +340,7 @@ class CompletionsTest(ServeTest):
                 ("maximum context length is 512", "shorten"),
             ),
             ({"max_tokens": 510}, "context_length_exceeded", ("512", "516")),
-            ({"max_tokens": -1}, None, ("max_tokens", "-1")),
+            ({"max_tokens": -2}, None, ("max_tokens", "-2")),
             ({"max_tokens": 1.5}, None, ("max_tokens", "integer")),
             ({"temperature": 3}, None, ("temperature", "0 to 2", "3")),
             ({"temperature": "hot"}, None, ("temperature", "a string")),
@@ -281,7 +352,7 @@ class CompletionsTest(ServeTest):
             ({"logit_bias": {"5": 101}}, None, ("logit_bias",)),
             ({"logit_bias": [5]}, None, ("logit_bias", "an array")),
             ({"stop": ["x"] * 17}, None, ("stop", "at most 16")),
-            ({"stop": ""}, None, ("stop",)),
+            ({"stop_token_ids": [1 << 40]}, None, ("stop_token_ids",)),
             ({"stop": 5}, None, ("stop", "an integer")),
             ({"seed": "x"}, None, ("seed",)),
             ({"stream": 1}, None, ("stream", "true or false")),
@@ -295,7 +366,7 @@ class CompletionsTest(ServeTest):
             ({"best_of": 2}, "unsupported_parameter", ("best_of",)),
             ({"temprature": 1}, "unknown_parameter", ("temprature", "misspelled")),
             ({"priority": 1}, None, ("priority", "-100 to 0")),
-            ({"stop": "x" * 1025}, None, ("stop", "1 to 1024 bytes")),
+            ({"stop": "x" * 1025}, None, ("stop", "at most 1024 bytes")),
             ({"logit_bias": dict.fromkeys(map(str, range(1025)), 1)}, None, ("at most 1024",)),
             ({"prompt": ["x"] * 5, "n": 16}, None, ("at most 64 answers", "80")),
             (

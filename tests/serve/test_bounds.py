@@ -42,7 +42,7 @@ class TimeTest(ServeTest):
         many = {"prompt": ["Once"] * 8, "n": 8, "max_tokens": 500, "ignore_eos": True}
         for more in ({}, {"deadline_ms": 86_400_000}):
             choices = self.post("/v1/completions", many | more).json()["choices"]
-            self.assertIn("deadline", [choice["finish_reason"] for choice in choices])
+            self.assertIn("deadline", [choice.get("end_reason") for choice in choices])
         few = {"prompt": "Once", "max_tokens": 2, "ignore_eos": True}
         choices = self.post("/v1/completions", few).json()["choices"]
         self.assertEqual([choice["finish_reason"] for choice in choices], ["length"])
@@ -90,6 +90,9 @@ class ConnectionsTest(unittest.TestCase):
                 values = dict(re.findall(r"^(process_\w+) ([0-9.e+]+)$", text, re.M))
                 self.assertEqual(float(values["process_max_fds"]), 60)
                 self.assertGreater(float(values["process_open_fds"]), 40)
+                starved = re.search(r"^tern_http_connections_starved_total (\d+)$", text, re.M)
+                assert starved is not None
+                self.assertGreater(int(starved[1]), 0)
         for connection in held:
             connection.close()
         again = self.connect(server)

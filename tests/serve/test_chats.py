@@ -133,6 +133,8 @@ class ChatTest(ServeTest):
         self.post(self.path, HELLO | harmless | {"tool_choice": "none", "unheard_of": None})
         history = [{"role": "user", "content": "Hello", "annotations": [], "audio": None}]
         self.post(self.path, HELLO | {"messages": history})
+        silent = [*history, {"role": "assistant", "content": None}]
+        self.post(self.path, HELLO | {"messages": silent, "cache_prompt": False})
         part = {"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral"}}
         self.post(self.path, HELLO | {"messages": [{"role": "user", "content": [part]}]})
         anyway = {"min_tokens": 0, "skip_special_tokens": True, "tool_choice": "auto"}
@@ -159,6 +161,16 @@ class TokensTest(ServeTest):
         self.refused("/detokenize", {"tokens": [-1]}, 400, None, "tokens")
         self.refused("/detokenize", {"tokens": "x"}, 400, None, "tokens")
         self.refused("/apply-template", {}, 400, None, "messages")
+
+    def test_the_model_may_be_named(self) -> None:
+        """As vLLM's clients do."""
+        for path, body in (
+            ("/tokenize", {"content": "x"}),
+            ("/detokenize", {"tokens": [5]}),
+            ("/apply-template", {"messages": HELLO["messages"]}),
+        ):
+            self.post(path, body | {"model": "tern-tales"})
+            self.refused(path, body | {"model": "gpt-4o"}, 404, "model_not_found", "tern-tales")
 
     def test_more_than_the_context_may_hold(self) -> None:
         words = ("content", "bytes", "the context may hold", "100000")

@@ -126,6 +126,11 @@ class EmbeddingsTest(ServeTest):
         self.assertEqual(self.server.metric("tern_engine_kv_use"), 0)
         self.assertLess(self.server.log.read_text().count('"reason":"pooled"'), 2048 * 3)
 
+    def test_what_is_not_there_in_its_time_is_refused(self) -> None:
+        self.vectors(TEXTS, priority=-5, deadline_ms=60_000)
+        reply = self.post(PATH, {"input": ["word " * 60] * 500, "deadline_ms": 1}, 503)
+        self.assertIn("deadline_ms", reply.json()["error"]["message"])
+
     def test_the_model_says_that_it_can(self) -> None:
         card = self.get("/v1/models/tern-tales").json()
         self.valid(card, "Model")
@@ -147,6 +152,8 @@ class EmbeddingsTest(ServeTest):
             ({"dimensions": 0}, None, ("dimensions", "1 to 256")),
             ({"dimensions": 257}, None, ("dimensions", "1 to 256", "257")),
             ({"truncate": True}, "unknown_parameter", ("truncate",)),
+            ({"priority": 1}, None, ("priority", "-100 to 0")),
+            ({"deadline_ms": 0}, None, ("deadline_ms",)),
         ):
             with self.subTest(change=change):
                 self.refused(PATH, {"input": "x", **change}, 400, code, *words)

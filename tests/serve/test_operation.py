@@ -214,14 +214,21 @@ class OperationTest(unittest.TestCase):
 
     def test_an_idle_engine_shows_that_it_computes(self) -> None:
         server = self.server()
-        self.assertEqual(server.metric("tern_scheduler_finished_total"), 0)
+        self.assertEqual(server.metric("tern_scheduler_steps_total"), 0)
         for _ in range(3):  # one token stands for all three
             reply = server.ask("GET", "/ready")
             self.assertEqual((reply.status, reply.json()["status"]), (200, "ready"))
         until = time.monotonic() + SECONDS
-        while server.metric("tern_scheduler_finished_total") < 1:
+        while server.metric("tern_scheduler_steps_total") < 1:
             self.assertLess(time.monotonic(), until)
-        self.assertEqual(server.metric("tern_scheduler_finished_total"), 1)
+        self.assertEqual(server.metric("tern_scheduler_steps_total"), 1)
+        for name in (
+            "tern_scheduler_finished_total",
+            "tern_engine_prompt_tokens_total",
+            "tern_engine_generated_tokens_total",
+            "tern_scheduler_queue_seconds_count",
+        ):
+            self.assertEqual(server.metric(name), 0, name)  # it is nobody's request
 
     def test_connections_are_as_many_as_it_says(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -179,6 +179,7 @@ class StreamsTest(ServeTest):
             {"logprobs": 0},
             {"max_tokens": 29},
             {"ignore_eos": True},
+            {"stop_token_ids": [5]},
             {"logit_bias": {"5": 1}},
             {"max_tokens": None},
         ):
