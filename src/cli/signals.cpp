@@ -55,13 +55,11 @@ void Signals::take_over() {
   if (early_.joinable()) early_.join();
 }
 
-std::optional<int> Signals::wait(std::optional<std::chrono::steady_clock::time_point> until) {
+std::optional<int> Signals::wait(std::chrono::steady_clock::time_point until) {
   if (hung_up_.exchange(false)) return SIGHUP;
   for (;;) {
-    const auto left = until ? *until - std::chrono::steady_clock::now()
-                            : std::chrono::steady_clock::duration(std::chrono::hours(1));
-    if (const auto signal = next(left)) return signal;
-    if (until && std::chrono::steady_clock::now() >= *until) return std::nullopt;
+    if (const auto signal = next(until - std::chrono::steady_clock::now())) return signal;
+    if (std::chrono::steady_clock::now() >= until) return std::nullopt;
   }
 }
 

@@ -20,7 +20,7 @@ class Signals {
   // From now on signals are kept for wait().
   void take_over();
   // The next one, or nothing at that time.
-  std::optional<int> wait(std::optional<std::chrono::steady_clock::time_point> until = {});
+  std::optional<int> wait(std::chrono::steady_clock::time_point until);
 
  private:
   void end_early();

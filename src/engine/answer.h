@@ -65,7 +65,6 @@ class Answer {
     return std::span(tokens_).subspan(prompt_tokens_);
   }
   std::size_t prompt_tokens() const { return prompt_tokens_; }
-  const AnswerOptions& options() const { return options_; }
 
   // What next() needs to be asked for with the last of tokens(): no value for all logits. Its spans
   // hold until next().

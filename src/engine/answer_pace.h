@@ -8,7 +8,7 @@ namespace tern::engine {
 
 class AnswerPace {
  public:
-  // The engine was busy for so long, at the end of which so many answers ended.
+  // The engine was busy for so long, at the end of which so many answers ended that it computed.
   void note(std::size_t answered, double busy_seconds);
   // Until there is room in a queue of `queue` of which `waiting` wait: 1 to 60 seconds.
   std::chrono::seconds until_room(std::size_t waiting, std::size_t queue) const;

@@ -32,22 +32,35 @@ void Engine::stop() {
 }
 
 Result<void> Engine::submit(Request request) {
-  const bool follows = request.follows;
-  TERN_ASSIGN(std::unique_ptr<Task> task, scheduler_->prepare(std::move(request)));
+  std::vector<Request> one;
+  one.push_back(std::move(request));
+  return submit(std::move(one));
+}
+
+Result<void> Engine::submit(std::vector<Request> requests) {
+  std::vector<std::unique_ptr<Task>> tasks;
+  std::size_t places = 0;  // beside those of others that they take
+  for (Request& request : requests) {
+    places += request.follows ? 0 : 1;
+    TERN_ASSIGN(std::unique_ptr<Task> task, scheduler_->prepare(std::move(request)));
+    tasks.push_back(std::move(task));
+  }
   const std::lock_guard lock(mutex_);
-  if (state_.closed && !follows) {
+  if (state_.closed && places > 0) {
     return Error{ErrorCode::kOverloaded, "no more requests are taken", "engine"};
   }
+  const std::size_t found = state_.running + state_.waiting;
   // Between two steps one waits for a place that is free.
-  if (state_.running + state_.waiting >= most_requests() && !follows) {
+  if (places > 0 && found + places > most_requests()) {
     return Error{ErrorCode::kOverloaded,
-                 "expected fewer than " + std::to_string(most_requests()) +
-                     " requests that are computed or wait, found as many; come again later",
+                 "expected at most " + std::to_string(most_requests()) +
+                     " requests that are computed or wait, found " + std::to_string(found) +
+                     " and " + std::to_string(places) + " more; come again later",
                  "engine"};
   }
-  if (state_.running + state_.waiting == 0) last_step_ = Clock::now();  // it has rested until now
-  inbox_.push_back(std::move(task));
-  ++state_.waiting;
+  if (found == 0) last_step_ = Clock::now();  // it has rested until now
+  for (auto& task : tasks) inbox_.push_back(std::move(task));
+  state_.waiting += tasks.size();
   changed_.notify_all();
   return {};
 }
@@ -70,9 +83,9 @@ EngineState Engine::state() const {
   return state;
 }
 
-std::chrono::seconds Engine::retry_after() const {
+std::chrono::seconds Engine::retry_after(std::size_t requests) const {
   const std::lock_guard lock(mutex_);
-  return pace_.until_room(state_.running + state_.waiting, most_requests());
+  return pace_.until_room(state_.running + state_.waiting + requests - 1, most_requests());
 }
 
 void Engine::publish() {
@@ -104,14 +117,12 @@ void Engine::run(const std::stop_token& stop) {
     }
     const std::uint64_t before = scheduler_->answered();
     lock.unlock();
-    scheduler_->admit();
+    scheduler_->step([this] {
+      const std::lock_guard admitted(mutex_);
+      publish();
+    });
     lock.lock();
-    publish();
-    lock.unlock();
-    scheduler_->step();
-    const std::uint64_t answered = scheduler_->answered() - before;
-    lock.lock();
-    note_step(answered);
+    note_step(scheduler_->answered() - before);
     publish();
   }
   lock.unlock();

@@ -47,9 +47,10 @@ class Engine {
   // That it takes at once while it has none: places and queue.
   std::size_t most_requests() const { return std::size_t{scheduler_->places()} + options_.queue; }
 
-  // Takes a request, whose updates come from the engine's thread and may come before this returns.
-  // Errors: those of Scheduler::prepare; kOverloaded where the queue is full, or after close(),
-  // unless it follows another one.
+  // Takes requests, all of them or none, whose updates come from the engine's thread and may come
+  // before this returns. Errors: those of Scheduler::prepare; kOverloaded where the queue has no
+  // room for all, or after close(), unless they follow others.
+  Result<void> submit(std::vector<Request> requests);
   Result<void> submit(Request request);
   // Takes no more requests.
   void close();
@@ -59,8 +60,9 @@ class Engine {
   bool wait_idle(Clock::time_point until);
 
   EngineState state() const;
-  // How long one that was refused should wait, by the pace of the last answers: 1 to 60 seconds.
-  std::chrono::seconds retry_after() const;
+  // How long so many that were refused should wait, by the pace of the last answers: 1 to 60
+  // seconds.
+  std::chrono::seconds retry_after(std::size_t requests = 1) const;
 
  private:
   Engine(const EngineOptions& options, std::unique_ptr<Scheduler> scheduler);

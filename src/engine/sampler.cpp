@@ -112,6 +112,7 @@ std::vector<TokenId> Sampler::changed(std::span<const TokenId> history) const {
 Result<TokenId> Sampler::sample(std::span<const float> logits, std::uint32_t position,
                                 std::span<const TokenId> history) {
   candidates_.clear();
+  candidates_.reserve(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) {
     candidates_.push_back({static_cast<TokenId>(i), logits[i]});
   }
@@ -205,6 +206,7 @@ void Sampler::keep_top_p() {
   if (options_.top_p == 1.0f) return;
   const float largest = std::min_element(candidates_.begin(), candidates_.end(), is_before)->logit;
   logits_.clear();
+  logits_.reserve(candidates_.size());
   for (const Candidate& candidate : candidates_) logits_.push_back(candidate.logit);
   const double total = fixed_exp_sum(logits_, largest);
   double kept = 0.0;

@@ -6,6 +6,7 @@
 // Temperature 0 takes the largest logit.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -45,7 +46,8 @@ class Sampler {
   // The answer begins at position `answer`. Errors: kUsage for an option out of its range.
   static Result<Sampler> create(const SamplingOptions& options, std::size_t answer = 0);
 
-  const SamplingOptions& options() const { return options_; }
+  // What it may hold for each logit that it is given.
+  static constexpr std::size_t kLogitBytes = sizeof(backend::TokenLogit) + sizeof(float);
 
   // The tokens one of which is chosen for `position`, unless penalties or bias change others; no
   // value where it may be any.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace tern::engine {
@@ -36,13 +37,8 @@ Result<std::unique_ptr<Scheduler>> Scheduler::create(const model::Model& model,
                                                      const text::Tokenizer& tokenizer,
                                                      const SchedulerOptions& options,
                                                      telemetry::Telemetry& telemetry) {
-  const std::uint32_t trained = model.config().context;
-  if (options.context > trained) {
-    return refused("expected at most " + std::to_string(trained) +
-                       " tokens, which the model was trained for, found " +
-                       std::to_string(options.context),
-                   "context");
-  }
+  SchedulerOptions checked = options;
+  TERN_ASSIGN(checked.context, checked_context(options.context, model.config().context));
   if (options.sequences < 1 || options.sequences >= options.rows) {
     return refused("expected 1 to " + std::to_string(options.rows - std::min(options.rows, 1u)) +
                        " sequences for steps of " + std::to_string(options.rows) +
@@ -64,7 +60,7 @@ Result<std::unique_ptr<Scheduler>> Scheduler::create(const model::Model& model,
                                                               : 0,
                                       .kv_type = options.kv_type}));
   return std::unique_ptr<Scheduler>(
-      new Scheduler(tokenizer, options, std::move(stepper), telemetry));
+      new Scheduler(tokenizer, checked, std::move(stepper), telemetry));
 }
 
 Scheduler::Scheduler(const text::Tokenizer& tokenizer, const SchedulerOptions& options,
@@ -79,10 +75,8 @@ Scheduler::Scheduler(const text::Tokenizer& tokenizer, const SchedulerOptions& o
       generated_tokens_(telemetry.counter("engine.generated_tokens")),
       queued_(telemetry.histogram("scheduler.queue_seconds", kQueueSeconds)),
       pace_(options.stretch) {
-  const std::uint32_t trained = stepper_->model().config().context;
   const std::uint64_t held = std::uint64_t{options.pages} * KvPool::kPageTokens;
-  context_ = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(held, options.context == 0 ? trained : options.context));
+  context_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(held, options.context));
 }
 
 Scheduler::~Scheduler() = default;
@@ -113,12 +107,13 @@ Result<std::unique_ptr<Task>> Scheduler::prepare(Request request) const {
 }
 
 void Scheduler::add(std::unique_ptr<Task> task) {
-  task->arrival = arrivals_++;
+  task->order = arrivals_++;
   insert_by_seniority(waiting_, std::move(task));
 }
 
-void Scheduler::step() {
+void Scheduler::step(const std::function<void()>& admitted) {
   admit();
+  if (admitted) admitted();
   if (running_.empty()) return;
   share_rows();
   work_.clear();
@@ -173,7 +168,9 @@ bool Scheduler::has_room(const Task& task, std::size_t running, std::uint32_t fr
 
 // A place that a request has for the first time: one that was set back computes its prompt again.
 void Scheduler::note_start(Task& task) {
-  if (std::exchange(task.started, true) || !task.request.counts) return;
+  if (std::exchange(task.started, true)) return;
+  task.order = turns_[task.request.account] = ++starts_;
+  if (!task.request.counts) return;
   queued_.observe(seconds(Clock::now() - task.arrived));
   prompt_tokens_.add(task.answer.prompt_tokens());
 }
@@ -182,23 +179,44 @@ void Scheduler::admit() {
   drop_ended(running_);
   drop_ended(waiting_);
   while (!waiting_.empty()) {
-    Task& next = *waiting_.front();
-    const std::uint32_t free_pages =
-        unpromised_pages(running_.size(), stepper_->pool().free_pages());
-    if (!has_room(next, running_.size(), free_pages)) {
-      if (!make_room(next)) return;
-      continue;
+    const int highest = waiting_.front()->request.priority;
+    const bool is_full = running_.size() == options_.sequences;
+    if (is_full && running_.back()->request.priority >= highest) return;  // whoever it would be
+    const std::size_t index = next();  // stays so: lower ones are set back
+    const Task& task = *waiting_[index];
+    while (!has_room(task, running_.size(),
+                     unpromised_pages(running_.size(), stepper_->pool().free_pages()))) {
+      if (!make_room(task)) return;
     }
-    auto sequence = Sequence::create(*stepper_, context_);
-    if (sequence) {
-      next.start(std::move(*sequence));
-      note_start(next);
-      insert_by_seniority(running_, std::move(waiting_.front()));
-    } else {
-      fail(next, std::move(sequence.error()));
-    }
-    waiting_.erase(waiting_.begin());
+    std::unique_ptr<Task> taken = std::move(waiting_[index]);
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(index));
+    start(std::move(taken));
   }
+}
+
+// Of those that wait. One that was set back had its turn, and is the first of its priority.
+std::size_t Scheduler::next() const {
+  const Task& first = *waiting_.front();
+  if (first.started) return 0;
+  using Turn = std::pair<std::size_t, std::uint64_t>;  // its places, and its last start
+  std::map<std::string_view, Turn> turns;
+  for (const auto& [account, start] : turns_) turns[account].second = start;
+  for (const auto& task : running_) ++turns[task->request.account].first;
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < waiting_.size(); ++i) {
+    const Request& request = waiting_[i]->request;
+    if (request.priority != first.request.priority) break;
+    if (turns[request.account] < turns[waiting_[best]->request.account]) best = i;
+  }
+  return best;
+}
+
+void Scheduler::start(std::unique_ptr<Task> task) {
+  auto sequence = Sequence::create(*stepper_, context_);
+  if (!sequence) return fail(*task, std::move(sequence.error()));
+  task->start(std::move(*sequence));
+  note_start(*task);
+  insert_by_seniority(running_, std::move(task));
 }
 
 // Sets back one request of lower priority, if setting back such makes room.
@@ -356,16 +374,10 @@ void Scheduler::tell(Task& task, Update update) {
   if (task.request.on_update) task.request.on_update(update);
   task.over = update.last();
   if (!task.over || !task.request.counts) return;
-  ++answered_;
+  answered_ += task.started ? 1 : 0;
   telemetry_.counter("scheduler.finished").add();
   telemetry_.counter("engine.head_searches").add(task.answer.searches());
   telemetry_.counter("engine.head_rows").add(task.answer.head_rows());
-  telemetry_.emit({"request.finished",
-                   {{"reason", std::string(update.failed ? tern::name(update.failed->code)
-                                                         : name(*update.piece.end))},
-                    {"prompt_tokens", std::uint64_t{task.answer.prompt_tokens()}},
-                    {"generated_tokens", std::uint64_t{task.answer.generated().size()}},
-                    {"seconds", seconds(Clock::now() - task.arrived)}}});
 }
 
 }  // namespace tern::engine

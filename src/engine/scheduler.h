@@ -1,17 +1,23 @@
 // Continuous batching: many answers at once over one stepper.
 //
 // In each step every request that has its prompt behind it gets its next token, and prompts share
-// what room is left. Requests come in the order of priority, then arrival: their seniority. A
-// senior one that needs pages takes them from the most junior, which waits and is computed again
-// later: it loses no token. What shares a step with what, and who was set back, changes no answer.
+// what room is left. A place that is free goes to the highest priority, of those to the account
+// that has the fewest places, or whose last turn is longest ago, and there to who came first. Those
+// that have a place are senior to each other by priority, then by when they first had it: a senior
+// one that needs pages takes them from the most junior, which waits, before those that had none,
+// and is computed again later: it loses no token. What shares a step with what, and who was set
+// back, changes no answer.
 //
 // One thread at a time, but for prepare(), which any thread may call. Model, tokenizer and
 // telemetry outlive it.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/result.h"
@@ -55,8 +61,8 @@ class Scheduler {
 
   // Ends what was cancelled or is late, and starts what there is room for.
   void admit();
-  // Admits, computes one step and tells owners what it brought.
-  void step();
+  // Admits, says so, computes one step and tells owners what it brought.
+  void step(const std::function<void()>& admitted = {});
   // Ends all requests.
   void cancel_all();
 
@@ -64,7 +70,7 @@ class Scheduler {
   std::uint32_t places() const { return options_.sequences; }
   std::size_t running() const { return running_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
-  // That ended so far, of those that count.
+  // Those that ended, of those that count, of which something was computed.
   std::uint64_t answered() const { return answered_; }
   bool idle() const { return running_.empty() && waiting_.empty(); }
   const backend::KvPool& pool() const { return stepper_->pool(); }
@@ -79,6 +85,8 @@ class Scheduler {
   void note_start(Task& task);
   bool has_room(const Task& task, std::size_t running, std::uint32_t free_pages) const;
   bool make_room(const Task& task);
+  std::size_t next() const;
+  void start(std::unique_ptr<Task> task);
   std::uint32_t unpromised_pages(std::size_t running, std::uint32_t free_pages) const;
   void set_back_most_junior();
   void share_rows();
@@ -103,6 +111,8 @@ class Scheduler {
   telemetry::Counter& generated_tokens_;
   telemetry::Histogram& queued_;
   std::uint64_t arrivals_ = 0;
+  std::uint64_t starts_ = 0;
+  std::map<std::string, std::uint64_t> turns_;  // the last start of each account
   std::uint64_t answered_ = 0;
   Tasks running_;
   Tasks waiting_;

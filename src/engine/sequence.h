@@ -91,7 +91,7 @@ class Sequence {
   // Forgets those of the other tokens, and gives their memory back.
   void keep_last_logits();
   // [tokens of the last step][hidden], what the last norm makes of the tokens, where the step was
-  // asked for them; empty else.
+  // asked for them; empty else. There until the stepper's next step.
   std::span<const float> hidden() const { return hidden_; }
   std::span<const backend::TokenLogit> candidates() const {
     return std::span(candidates_).first(found_);
@@ -112,7 +112,7 @@ class Sequence {
   std::unique_ptr<backend::KvCache> cache_;
   std::vector<text::TokenId> tokens_;
   std::vector<float> logits_;
-  std::vector<float> hidden_;
+  std::span<const float> hidden_;
   std::vector<backend::TokenLogit> candidates_;  // room for the vocabulary once it was asked for
   std::size_t found_ = 0;
   bool failed_ = false;

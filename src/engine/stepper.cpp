@@ -4,11 +4,26 @@
 #include <string>
 
 #include "core/machine.h"
+#include "engine/sampler.h"
 #include "engine/sequence.h"
 
 namespace tern::engine {
 
 using text::TokenId;
+
+namespace {
+
+// The largest logits of a sequence, all of them, and its sampler's.
+std::uint64_t answer_bytes(const model::Model& model, std::uint32_t sequences) {
+  constexpr std::size_t kBytes = sizeof(backend::TokenLogit) + sizeof(float) + Sampler::kLogitBytes;
+  return std::uint64_t{sequences} * model.config().vocab * kBytes;
+}
+
+std::uint64_t hidden_bytes(const model::Model& model, std::uint32_t rows) {
+  return std::uint64_t{rows} * model.config().hidden * sizeof(float);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Stepper>> Stepper::create(const model::Model& model,
                                                  const StepperOptions& options) {
@@ -17,12 +32,12 @@ Result<std::unique_ptr<Stepper>> Stepper::create(const model::Model& model,
   }
   backend::Backend& backend = model.backend();
   const std::uint64_t tokens = std::uint64_t{options.pages} * backend::KvPool::kPageTokens;
-  TERN_TRY(require_memory(
-      "KV cache of " + std::to_string(tokens) + " tokens and workspace",
-      backend.pool_bytes(model.plan(), options.kv_type, options.pages) +
-          backend.workspace_bytes(model.plan(), options.rows) +
-          std::uint64_t{options.sequences} * model.config().vocab * sizeof(backend::TokenLogit),
-      options.available_memory));
+  TERN_TRY(require_memory("KV cache of " + std::to_string(tokens) + " tokens and workspace",
+                          backend.pool_bytes(model.plan(), options.kv_type, options.pages) +
+                              backend.workspace_bytes(model.plan(), options.rows) +
+                              answer_bytes(model, options.sequences) +
+                              hidden_bytes(model, options.rows),
+                          options.available_memory));
   std::unique_ptr<Stepper> stepper(new Stepper(model, options));
   stepper->pool_ = backend.make_pool(model.plan(), options.kv_type, options.pages);
   TERN_ASSIGN(stepper->workspace_, backend.make_workspace(model.plan(), options.rows));
@@ -40,6 +55,9 @@ Result<void> Stepper::step(std::span<Advance> work) {
     TERN_TRY(sequence.cache_->reserve(
         static_cast<std::uint32_t>(sequence.tokens_.size() + advance.tokens.size())));
   }
+  std::size_t hidden = 0;
+  for (const Advance& advance : work) hidden += advance.hidden ? advance.tokens.size() : 0;
+  states_.resize(hidden * model_.config().hidden);  // stays where it is, then
   for (Advance& advance : work) add(advance);
   failures_.assign(batch_.size(), std::nullopt);
   TERN_TRY(model_.backend().submit(model_.plan(), {batch_, logits_, tops_, hidden_, failures_},
@@ -120,9 +138,12 @@ void Stepper::add(Advance& advance) {
         {row + count - wanted + i, std::span(sequence.logits_).subspan(i * vocab, vocab)});
   }
   const std::size_t width = model_.config().hidden;
-  sequence.hidden_.resize(advance.hidden ? count * width : 0);
-  for (std::uint32_t i = 0; advance.hidden && i < count; ++i) {
-    hidden_.push_back({row + i, std::span(sequence.hidden_).subspan(i * width, width)});
+  sequence.hidden_ = {};
+  if (advance.hidden) {
+    sequence.hidden_ = std::span(states_).subspan(hidden_.size() * width, count * width);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      hidden_.push_back({row + i, std::span(states_).subspan(hidden_.size() * width, width)});
+    }
   }
   if (!advance.top) return;
   sequence.candidates_.resize(vocab);

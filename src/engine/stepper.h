@@ -89,6 +89,7 @@ class Stepper {
   std::vector<backend::LogitQuery> logits_;
   std::vector<backend::TopQuery> tops_;
   std::vector<backend::HiddenQuery> hidden_;
+  std::vector<float> states_;  // that they ask for
   std::vector<std::optional<Error>> failures_;
 };
 

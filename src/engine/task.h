@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -40,7 +41,8 @@ struct Request {
   std::optional<std::uint32_t> prompt_logprobs = {};
   // Instead of an answer: the hidden states of the prompt, pooled. `answer` is not looked at.
   std::optional<arch::Pooling> pooling = {};
-  int priority = 0;  // the higher goes first
+  int priority = 0;          // the higher goes first
+  std::string account = {};  // whose it is: of one priority, accounts share the places
   // Submitted from the last update of another, whose place it takes: neither a full queue nor
   // Engine::close() refuses it.
   bool follows = false;
@@ -58,7 +60,7 @@ struct Task {
 
   Request request;
   Answer answer;
-  std::uint64_t arrival = 0;
+  std::uint64_t order = 0;           // in which they came; once it started, in which they did
   std::optional<Sequence> sequence;  // while it runs
   std::optional<Pooler> pooler;      // then, too, where states are asked for
   std::uint32_t share = 0;           // of the tokens of the step at hand
@@ -73,8 +75,10 @@ struct Task {
     if (request.pooling) pooler.emplace(*request.pooling, sequence->model().config().hidden);
   }
   bool is_senior_to(const Task& other) const {
-    return request.priority != other.request.priority ? request.priority > other.request.priority
-                                                      : arrival < other.arrival;
+    if (request.priority != other.request.priority) {
+      return request.priority > other.request.priority;
+    }
+    return started != other.started ? started : order < other.order;
   }
   std::uint32_t tokens() const { return static_cast<std::uint32_t>(answer.tokens().size()); }
   std::uint32_t computed() const {

@@ -19,8 +19,7 @@ std::string_view find_header(const std::vector<HttpHeader>& headers, std::string
 
 struct HttpRequest {
   std::string method;  // "GET"
-  std::string path;    // decoded: "/v1/models"
-  std::string query;   // as sent, without the "?"
+  std::string path;    // decoded, without a query: "/v1/models"
   std::vector<HttpHeader> headers;
   std::string body;
   std::string peer;          // who sent it: "127.0.0.1:51234", "unix"

@@ -115,10 +115,6 @@ class HttpServer::Impl {
     });
   }
   const std::vector<std::string>& addresses() const { return addresses_; }
-  std::size_t connections() const {
-    const std::lock_guard lock(mutex_);
-    return count_;
-  }
   void close() {
     asio::post(io_, [this] {
       closing_ = true;
@@ -488,7 +484,6 @@ HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() = default;
 void HttpServer::reconfigure(const HttpServerOptions& options) { impl_->reconfigure(options); }
 const std::vector<std::string>& HttpServer::addresses() const { return impl_->addresses(); }
-std::size_t HttpServer::connections() const { return impl_->connections(); }
 void HttpServer::close() { impl_->close(); }
 bool HttpServer::wait_closed(std::chrono::steady_clock::time_point until) {
   return impl_->wait_closed(until);

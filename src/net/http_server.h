@@ -107,7 +107,6 @@ class HttpServer {
 
   // Where it listens, with the ports that were found: "127.0.0.1:41234", "https://[::1]:41235".
   const std::vector<std::string>& addresses() const;
-  std::size_t connections() const;
 
   // Takes no new connections; those that there are end with the reply at hand, or with that to the
   // request that has begun to come, which has its time.

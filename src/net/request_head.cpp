@@ -156,7 +156,6 @@ Wrong read_target(std::string_view target, HttpRequest& request) {
         400, "the path is not well-formed: a broken escape, a control character or no UTF-8"};
   }
   request.path = std::move(*decoded);
-  if (mark != std::string_view::npos) request.query = target.substr(mark + 1);
   return std::nullopt;
 }
 

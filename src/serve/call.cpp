@@ -193,9 +193,9 @@ void Call::fail(const ApiError& error, std::vector<net::HttpHeader> headers) {
   send(std::move(response), short_name(error));
 }
 
-void turn_away(Call& call, const engine::Engine& engine, ApiError error) {
+void turn_away(Call& call, const engine::Engine& engine, ApiError error, std::size_t requests) {
   if (engine.state().closed) return call.fail(draining());
-  if (error.status == 429) error.retry_after = engine.retry_after().count();
+  if (error.status == 429) error.retry_after = engine.retry_after(requests).count();
   call.fail(error);
 }
 

@@ -41,6 +41,8 @@ class Call {
   const std::string& id() const { return id_; }
   std::chrono::steady_clock::time_point arrived() const { return arrived_; }
   std::stop_token gone() const { return exchange_->gone(); }
+  // The name of its key; empty where there are no keys.
+  std::string account() const { return account_ ? account_->name() : ""; }
 
   // It has a place among the requests of its key.
   void take_place() { has_place_ = true; }
@@ -103,9 +105,9 @@ class Call {
   bool sends_ids_ = true;
 };
 
-// Tells a client that the engine does not take its request: when to come again where the queue is
-// full, that the server ends where it does, else `error`.
-void turn_away(Call& call, const engine::Engine& engine, ApiError error);
+// Tells a client that the engine does not take its `requests`: when to come again where the queue
+// is full, that the server ends where it does, else `error`.
+void turn_away(Call& call, const engine::Engine& engine, ApiError error, std::size_t requests = 1);
 
 // Counts a reply of that status as one that went well, or as the client's fault or the server's.
 void count_reply(telemetry::Telemetry& telemetry, unsigned status);

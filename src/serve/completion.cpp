@@ -79,11 +79,15 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
     choices_[i].begins = model_.tokenizer.is_special(prompt.back());
   }
   for (const std::string& echo : request_.echoes) kept_bytes_ += echo.size() * request_.choices;
+  if (!request_.stream) return;
+  chunk_ = json::serialize(envelope(true));
+  chunk_.back() = ',';
+  chunk_ += R"("choices":)";
 }
 
 void Completion::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
-  const std::lock_guard lock(mutex_);  // pieces wait until all are submitted
+  const std::lock_guard lock(mutex_);  // pieces wait for the head of a stream
   if (request_.prompt_logprobs) {
     for (std::size_t i = 0; i < choices_.size(); ++i) keep_echoed(i, {});
   }
@@ -93,24 +97,24 @@ void Completion::start() {
   const std::uint64_t most = most_tokens(UINT64_MAX);
   const std::uint64_t least = request_.names_length ? most : most_tokens(kBeginning);
   if (const auto error = call_->reserve_tokens(most, least)) return call_->fail(*error);
-  for (std::size_t i = 0; i < choices_.size(); ++i) {
-    if (const auto taken = submit(i); !taken) {
-      over_ = true;
-      stop_.request_stop();
-      return turn_away(*call_, engine_, api_error(taken.error(), text_field()));
-    }
+  std::vector<engine::Request> all;
+  for (std::size_t i = 0; i < choices_.size(); ++i) all.push_back(ask(i));
+  if (const auto taken = engine_.submit(std::move(all)); !taken) {
+    over_ = true;
+    return turn_away(*call_, engine_, api_error(taken.error(), text_field()), choices_.size());
   }
   if (request_.stream) call_->begin_events();
 }
 
-Result<void> Completion::submit(std::size_t index) {
+engine::Request Completion::ask(std::size_t index) {
   engine::Request request = choice_request(request_, index);
   if (request_.deadline) request.deadline = call_->arrived() + *request_.deadline;
+  request.account = call_->account();
   request.cancel = stop_.get_token();
   request.on_update = [self = shared_from_this(), index](const engine::Update& update) {
     self->take(index, update);
   };
-  return engine_.submit(std::move(request));
+  return request;
 }
 
 void Completion::take(std::size_t index, const engine::Update& update) {
@@ -247,11 +251,6 @@ std::uint64_t Completion::generated_tokens() const {
 
 json::object Completion::usage() const { return usage_json(prompt_tokens(), generated_tokens()); }
 
-// Of one choice alone: that of all would depend on how far the others happen to be.
-json::object Completion::usage_of(std::size_t index) const {
-  return usage_json(request_.prompts[index / request_.choices].size(), choices_[index].tokens);
-}
-
 json::object Completion::choice_chunk(std::size_t index, std::string_view text,
                                       json::value logprobs, std::optional<EndReason> end) const {
   json::object choice{{"index", index}};
@@ -268,7 +267,6 @@ json::object Completion::choice_chunk(std::size_t index, std::string_view text,
 
 // Not before a piece is there: load generators take the first event for the first token.
 void Completion::send_first() {
-  json::object chunk = envelope(true);
   json::array choices;
   for (std::size_t i = 0; i < choices_.size(); ++i) {
     json::object choice = choice_chunk(i, "", nullptr, std::nullopt);
@@ -276,17 +274,16 @@ void Completion::send_first() {
     if (!request_.chat) choice["text"] = request_.echoes[i / request_.choices];
     choices.push_back(std::move(choice));
   }
-  chunk["choices"] = std::move(choices);
-  send(std::move(chunk), usage_json(prompt_tokens(), 0));
+  send(choices, prompt_tokens(), 0);
 }
 
 void Completion::send_piece(std::size_t index, const engine::Answer::Piece& piece) {
   if (!std::exchange(begun_, true) && !resume_) send_first();
   const auto send_chunk = [&](std::string_view text, json::value logprobs,
                               std::optional<EndReason> end) {
-    json::object chunk = envelope(true);
-    chunk["choices"] = json::array{choice_chunk(index, text, std::move(logprobs), end)};
-    send(std::move(chunk), usage_of(index));
+    // The usage of one choice alone: that of all would depend on how far the others happen to be.
+    send({choice_chunk(index, text, std::move(logprobs), end)},
+         request_.prompts[index / request_.choices].size(), choices_[index].tokens);
   };
   // A deadline is no part of the answer and its event does not count: who goes on after it finds
   // what follows. So what was held back until then is in that event, and comes again.
@@ -324,13 +321,14 @@ bool Completion::is_new(std::size_t index) {
   return true;
 }
 
-void Completion::send(json::object body, json::object so_far) {
+void Completion::send(const json::array& choices, std::uint64_t prompt, std::uint64_t completion) {
+  std::string body = chunk_ + json::serialize(choices);
   if (request_.continuous_usage) {
-    body["usage"] = std::move(so_far);
+    body += R"(,"usage":)" + json::serialize(usage_json(prompt, completion));
   } else if (request_.include_usage) {
-    body["usage"] = nullptr;
+    body += R"(,"usage":null)";
   }
-  call_->event(event_.to_string(), json::serialize(body));
+  call_->event(event_.to_string(), body += '}');
 }
 
 json::value Completion::logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const {
@@ -412,10 +410,7 @@ void Completion::finish() {
   const bool left = call_->gone().stop_requested();
   if (request_.stream) {
     if (request_.include_usage) {
-      json::object chunk = envelope(true);
-      chunk["choices"] = json::array();
-      chunk["usage"] = usage();
-      call_->event(event_.to_string(), json::serialize(chunk));
+      call_->event(event_.to_string(), chunk_ + R"([],"usage":)" + json::serialize(usage()) + "}");
     }
     call_->event(event_.to_string(), "[DONE]");
     return left ? call_->end_events(client_left()) : call_->end_events();

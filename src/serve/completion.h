@@ -58,7 +58,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
 
   std::size_t choice_count() const { return request_.prompts.size() * request_.choices; }
   const char* text_field() const { return request_.chat ? "messages" : "prompt"; }
-  Result<void> submit(std::size_t index);
+  engine::Request ask(std::size_t index);
   void take(std::size_t index, const engine::Update& update);
   void note_token(Choice& choice);
   std::string finish_reasons() const;
@@ -72,8 +72,8 @@ class Completion : public std::enable_shared_from_this<Completion> {
   bool has_seen_too_much() const;
   bool is_new(std::size_t index);
   void finish();
-  // `so_far`: the usage, for clients that want it in each event.
-  void send(boost::json::object body, boost::json::object so_far);
+  // Of those in the event, with the usage so far, for clients that want it in each.
+  void send(const boost::json::array& choices, std::uint64_t prompt, std::uint64_t completion);
 
   boost::json::object envelope(bool chunk) const;
   std::uint64_t prompt_tokens() const;
@@ -82,7 +82,6 @@ class Completion : public std::enable_shared_from_this<Completion> {
   void pay_prompt(std::size_t index, const engine::Update& update);
   std::uint64_t generated_tokens() const;
   boost::json::object usage() const;
-  boost::json::object usage_of(std::size_t index) const;
   boost::json::value logprobs_of(Choice& choice, const engine::Answer::Piece& piece) const;
   std::size_t next_offset(Choice& choice, text::TokenId token) const;
   std::size_t keep_logprobs(Choice& choice, const engine::Answer::Piece& piece) const;
@@ -99,6 +98,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   const CompletionRequest request_;
   const std::optional<EventId> resume_;
   EventId event_;
+  std::string chunk_;  // how each event of a stream begins, up to its choices
   std::stop_source stop_;
   std::optional<std::stop_callback<std::function<void()>>> on_gone_;
 

@@ -120,6 +120,7 @@ Result<void> Embedding::submit_next(bool follows) {
   request.pooling = model_.pooling;
   request.priority = request_.priority;
   request.follows = follows;
+  request.account = call_->account();
   if (request_.deadline) request.deadline = call_->arrived() + *request_.deadline;
   request.cancel = stop_.get_token();
   request.on_update = [self = shared_from_this(), index = submitted_](const auto& update) {

@@ -192,6 +192,7 @@ TEST_F(EngineTest, AFullQueueIsRefusedWithATimeToComeAgain) {
   EXPECT_EQ(refused.error().code, ErrorCode::kOverloaded);
   EXPECT_GE(e->retry_after(), std::chrono::seconds(1));
   EXPECT_LE(e->retry_after(), std::chrono::seconds(60));
+  EXPECT_EQ(e->retry_after(3), e->retry_after() + std::chrono::seconds(2));  // none ended yet
   stop.request_stop();
   go_on.count_down();
   EXPECT_EQ(second.wait(), EndReason::kCancelled);
@@ -211,9 +212,31 @@ TEST_F(EngineTest, AShortQueueRefusesNobodyForWhomThereIsAPlace) {
   const auto refused = e->submit(r);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::kOverloaded);
-  EXPECT_NE(refused.error().message.find("fewer than 4 requests"), std::string::npos);
+  EXPECT_NE(refused.error().message.find("at most 4 requests"), std::string::npos);
   go_on.count_down();
   EXPECT_TRUE(e->wait_idle(Clock::now() + std::chrono::minutes(1)));
+}
+
+// What cannot be taken whole keeps nobody else out, and was no request that ended.
+TEST_F(EngineTest, SeveralAreTakenTogetherOrNotAtAll) {
+  const auto e = engine(1, 3);
+  std::latch go_on(1);
+  Request r = request("Once", 2);
+  r.on_update = [&](const Update&) { go_on.wait(); };  // holds up the engine
+  ASSERT_TRUE(e->submit(r).ok());
+  const auto refused = e->submit(std::vector(4, r));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kOverloaded);
+  EXPECT_NE(refused.error().message.find("found 1 and 4 more"), std::string::npos);
+  EXPECT_EQ(e->state().running + e->state().waiting, 1u);
+  Request wrong = r;
+  wrong.prompt.clear();
+  EXPECT_FALSE(e->submit(std::vector{r, wrong}).ok());
+  ASSERT_TRUE(e->submit(std::vector(3, r)).ok());
+  EXPECT_EQ(e->state().running + e->state().waiting, 4u);
+  go_on.count_down();
+  EXPECT_TRUE(e->wait_idle(Clock::now() + std::chrono::minutes(1)));
+  EXPECT_EQ(telemetry_.counters().at("scheduler.finished"), 4u);
 }
 
 TEST_F(EngineTest, AfterCloseWhatRunsIsFinishedAndNothingIsTaken) {

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace tern::engine {
 namespace {
@@ -26,6 +28,26 @@ TEST(Logprobs, LargeLogitsDoNotOverflow) {
   const auto found = log_probabilities(logits, 0, 0);
   ASSERT_EQ(found.size(), 1u);
   EXPECT_NEAR(found[0].logprob, 0.0, 1e-12);
+}
+
+// Among many equals, whichever come first.
+TEST(Logprobs, AreTheFirstOfAllInOrder) {
+  std::vector<float> logits(3000);
+  std::uint32_t state = 1;
+  for (float& logit : logits) {
+    state = state * 1664525 + 1013904223;
+    logit = static_cast<float>(state >> 24) / 8.0f - 16.0f;
+  }
+  std::vector<text::TokenId> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](text::TokenId a, text::TokenId b) {
+    return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
+  });
+  for (const std::uint32_t count : {1u, 2u, 20u, 255u, 2999u, 3000u}) {
+    const auto found = log_probabilities(logits, 7, count);
+    ASSERT_EQ(found.size(), count + 1);
+    for (std::size_t i = 0; i < count; ++i) EXPECT_EQ(found[i + 1].token, order[i]) << count;
+  }
 }
 
 TEST(Logprobs, ThereAreNoMoreThanTokens) {

@@ -225,6 +225,19 @@ TEST_F(StepperTest, RowsOfTheEmbeddingBringNoPagesOfTheFileIntoMemory) {
   EXPECT_EQ(test::resident_bytes(embedding), 0u);
 }
 
+// What a sequence holds of all logits, with a sampler that sorts them, and the hidden states.
+TEST_F(StepperTest, AllThatAStepWritesIsAskedForBefore) {
+  StepperOptions options{.rows = 10, .pages = 4, .sequences = 3};
+  const auto& c = model_->config();
+  const std::uint64_t needed = backend_.pool_bytes(model_->plan(), options.kv_type, options.pages) +
+                               backend_.workspace_bytes(model_->plan(), options.rows) +
+                               3 * 24 * std::uint64_t{c.vocab} + 10 * 4 * std::uint64_t{c.hidden};
+  options.available_memory = needed;
+  EXPECT_TRUE(Stepper::create(*model_, options).ok());
+  options.available_memory = needed - 1;
+  EXPECT_FALSE(Stepper::create(*model_, options).ok());
+}
+
 TEST_F(StepperTest, OptionsOutOfRangeAreRefused) {
   EXPECT_EQ(Stepper::create(*model_, {.rows = 0}).error().code, ErrorCode::kUsage);
   const auto poor = Stepper::create(*model_, {.pages = 4, .available_memory = 1000});

@@ -309,7 +309,7 @@ TEST_F(HttpServerTest, SaysThatAClientIsGone) {
       if (pipelined && !reset) shelf_.take();
     }
   }
-  EXPECT_TRUE(eventually([&] { return server_->connections() == 0; }));
+  EXPECT_TRUE(eventually([&] { return counts_->open == 0; }));
 }
 
 TEST_F(HttpServerTest, AClientThatStaysIsNotGone) {
@@ -372,7 +372,7 @@ TEST_F(HttpServerTest, AReplyThatNeverComesDoesNotKeepAConnection) {
     exchange->begin(text(""));  // is how a server finds out that nobody is there
     exchange->write("part");
   }
-  EXPECT_TRUE(eventually([&] { return server_->connections() == 0; }));
+  EXPECT_TRUE(eventually([&] { return counts_->open == 0; }));
 }
 
 TEST_F(HttpServerTest, AnswersTwoHundredAtOnce) {
@@ -387,7 +387,7 @@ TEST_F(HttpServerTest, AnswersTwoHundredAtOnce) {
   }
   std::vector<std::shared_ptr<Exchange>> exchanges;
   for (int i = 0; i < 200; ++i) exchanges.push_back(shelf_.take());
-  EXPECT_EQ(server_->connections(), 200u);
+  EXPECT_EQ(counts_->open, 200u);
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {

@@ -79,6 +79,7 @@ class HttpServerTest : public testing::Test {
  protected:
   void start(net::HttpServer::Handler handler, net::HttpServerOptions options = {}) {
     if (options.listen.empty()) options.listen = {"127.0.0.1:0"};
+    options.counts = counts_;
     auto started = net::HttpServer::start(options, std::move(handler));
     ASSERT_TRUE(started) << started.error().to_string();
     server_ = std::move(*started);
@@ -87,6 +88,7 @@ class HttpServerTest : public testing::Test {
   Client connect(int receive_buffer = 0) const { return Client(address(), receive_buffer); }
 
   Shelf shelf_;
+  const std::shared_ptr<net::ConnectionCounts> counts_ = std::make_shared<net::ConnectionCounts>();
   std::unique_ptr<net::HttpServer> server_;
 };
 

@@ -42,7 +42,7 @@ TEST_F(HttpServerTest, BytesNowAndThenBuyNoTime) {
   EXPECT_TRUE(eventually([&] {
     std::this_thread::sleep_for(milliseconds(10));
     client.send("a");
-    return server_->connections() == 0;
+    return counts_->open == 0;
   }));
 }
 
@@ -51,11 +51,11 @@ TEST_F(HttpServerTest, EmptyLinesBuyNoTime) {
   options.idle_time = kShort;
   start(echo, options);
   Client client = connect();
-  ASSERT_TRUE(eventually([&] { return server_->connections() == 1; }));
+  ASSERT_TRUE(eventually([&] { return counts_->open == 1; }));
   EXPECT_TRUE(eventually([&] {
     std::this_thread::sleep_for(milliseconds(10));
     client.send("\r\n");
-    return server_->connections() == 0;
+    return counts_->open == 0;
   }));
   EXPECT_EQ(client.read_all(), "");
 }
@@ -118,7 +118,7 @@ TEST_F(HttpServerTest, LeavesAClientThatDoesNotReadInTime) {
   auto exchange = shelf_.take();
   exchange->reply(text(std::string(32u << 20, 'x')));
   EXPECT_TRUE(eventually([&] { return exchange->gone().stop_requested(); }));
-  EXPECT_TRUE(eventually([&] { return server_->connections() == 0; }));
+  EXPECT_TRUE(eventually([&] { return counts_->open == 0; }));
 }
 
 // Often enough, but for 20 seconds.
@@ -157,7 +157,7 @@ TEST_F(HttpServerTest, LeavesAClientThatLeavesTooMuchUnread) {
   }));
   EXPECT_GT(parts, 16);
   EXPECT_LE(parts, 10'000);
-  EXPECT_TRUE(eventually([&] { return server_->connections() == 0; }));
+  EXPECT_TRUE(eventually([&] { return counts_->open == 0; }));
 }
 
 TEST_F(HttpServerTest, AWholeReplyMayBeAsLongAsItIs) {
@@ -205,7 +205,6 @@ TEST_F(HttpServerTest, LongRepliesOfAllTogetherHaveABound) {
 TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {
   HttpServerOptions options = patient();
   options.connections = 2;
-  options.counts = std::make_shared<ConnectionCounts>();
   start(echo, options);
   std::vector<Client> clients;
   for (int i = 0; i < 2; ++i) {
@@ -216,11 +215,10 @@ TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {
   Client third = connect();
   third.send(get("/"));
   EXPECT_THAT(third.read_all(), StartsWith("HTTP/1.1 503 Service Unavailable\r\n"));
-  EXPECT_EQ(server_->connections(), 2u);
-  EXPECT_EQ(options.counts->open, 2u);
-  EXPECT_EQ(options.counts->refused, 1u);
+  EXPECT_EQ(counts_->open, 2u);
+  EXPECT_EQ(counts_->refused, 1u);
   clients.pop_back();
-  EXPECT_TRUE(eventually([&] { return server_->connections() == 1; }));
+  EXPECT_TRUE(eventually([&] { return counts_->open == 1; }));
   Client fourth = connect();
   fourth.send(get("/"));
   EXPECT_EQ(fourth.read_reply(), reply_of("GET / "));
@@ -230,7 +228,6 @@ TEST_F(HttpServerTest, TurnsAwayOneConnectionTooMany) {
 TEST_F(HttpServerTest, TurnsAwayNoMoreThanSomeAtOnce) {
   HttpServerOptions options = patient();
   options.connections = 1;
-  options.counts = std::make_shared<ConnectionCounts>();
   options.least_rate = 1;  // what they send lets them stay
   start(echo, options);
   Client first = connect();
@@ -244,8 +241,8 @@ TEST_F(HttpServerTest, TurnsAwayNoMoreThanSomeAtOnce) {
     told += others.back().read_until("\r\n").empty() ? 0 : 1;
   }
   EXPECT_EQ(told, 64);
-  EXPECT_EQ(server_->connections(), 1u);
-  EXPECT_EQ(options.counts->refused, 100u);
+  EXPECT_EQ(counts_->open, 1u);
+  EXPECT_EQ(counts_->refused, 100u);
 }
 
 TEST_F(HttpServerTest, CloseLetsRepliesEnd) {
@@ -261,7 +258,7 @@ TEST_F(HttpServerTest, CloseLetsRepliesEnd) {
   auto second = shelf_.take();
   second->begin(text(""));
   EXPECT_THAT(streaming.read_until("\r\n\r\n"), HasSubstr("chunked"));
-  ASSERT_TRUE(eventually([&] { return server_->connections() == 4; }));
+  ASSERT_TRUE(eventually([&] { return counts_->open == 4; }));
 
   server_->close();
   EXPECT_EQ(idle.read_all(), "");
@@ -275,7 +272,7 @@ TEST_F(HttpServerTest, CloseLetsRepliesEnd) {
   second->end();
   EXPECT_EQ(streaming.read_all(), "1\r\na\r\n0\r\n\r\n");
   EXPECT_TRUE(server_->wait_closed(in_a_minute()));
-  EXPECT_EQ(server_->connections(), 0u);
+  EXPECT_EQ(counts_->open, 0u);
   server_->close();
 }
 
@@ -296,7 +293,7 @@ TEST_F(HttpServerTest, EndsWithConnectionsOpen) {
   slow.send(get("/"));
   auto unread = shelf_.take();
   unread->reply(text(std::string(32u << 20, 'x')));
-  ASSERT_TRUE(eventually([&] { return server_->connections() == 5; }));
+  ASSERT_TRUE(eventually([&] { return counts_->open == 5; }));
 
   const auto begin = std::chrono::steady_clock::now();
   server_.reset();
@@ -381,10 +378,10 @@ TEST_F(HttpServerTest, ARefusedBodyIsReadForAsLongAsABodyMayTake) {
   Client client = connect();
   ASSERT_TRUE(client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8000000\r\n\r\n"));
   EXPECT_THAT(client.read_until("\r\n"), StartsWith("HTTP/1.1 413 "));
-  EXPECT_EQ(server_->connections(), 1u);
+  EXPECT_EQ(counts_->open, 1u);
   EXPECT_TRUE(eventually([&] {
     client.send(std::string(4000, 'x'));
-    return server_->connections() == 0;
+    return counts_->open == 0;
   }));
 }
 
@@ -405,7 +402,7 @@ TEST_F(HttpServerTest, TakesNewLimitsForConnectionsToCome) {
   before.send(six);
   EXPECT_EQ(before.read_reply(), reply_of("POST / abcdef"));
   Client third = connect();
-  ASSERT_TRUE(eventually([&] { return server_->connections() == 2; }));
+  ASSERT_TRUE(eventually([&] { return counts_->open == 2; }));
   Client fourth = connect();
   EXPECT_THAT(fourth.read_all(), StartsWith("HTTP/1.1 503 "));
   EXPECT_EQ(server_->addresses().size(), 1u);

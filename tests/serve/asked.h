@@ -42,6 +42,7 @@ class Asked final : public net::Exchange {
     return bytes > room ? net::Room::kNotNow : net::Room::kYes;
   }
   void reply(net::HttpResponse response) override {
+    if (on_reply) on_reply();
     const std::lock_guard lock(mutex_);
     response_ = std::move(response);
     changed_.notify_all();
@@ -82,6 +83,7 @@ class Asked final : public net::Exchange {
   }
 
   std::function<void()> on_write;    // before each part, by whose it is
+  std::function<void()> on_reply;    // before it, by whose it is
   std::function<void()> on_body;     // called by who takes it
   std::size_t room = SIZE_MAX;       // for a reply, now
   std::size_t most_room = SIZE_MAX;  // and ever

@@ -1,4 +1,4 @@
-// What an answer's prompt costs its key.
+// What an answer's prompt costs its key, and the place that its choices have in the queue.
 #include "serve/completion.h"
 
 #include <gtest/gtest.h>
@@ -13,10 +13,10 @@ namespace {
 
 class CompletionTest : public ServedEngineTest {
  protected:
-  // Two choices for one prompt of so many tokens, which are computed in steps of up to 8.
+  // Choices for one prompt of so many tokens, which are computed in steps of up to 8.
   std::shared_ptr<Asked> ask(std::shared_ptr<Account> account,
                              std::optional<std::chrono::milliseconds> deadline,
-                             std::size_t tokens = 60) {
+                             std::uint32_t choices = 2, std::size_t tokens = 60) {
     auto client = std::make_shared<Asked>("/v1/completions", "");
     auto call = std::make_shared<Call>(client, telemetry_);
     call->belongs_to(std::move(account));
@@ -25,7 +25,7 @@ class CompletionTest : public ServedEngineTest {
     request.echoes = {""};
     request.answer.max_tokens = 2;
     request.answer.ignore_end = true;
-    request.choices = 2;
+    request.choices = choices;
     request.names_length = true;
     request.deadline = deadline;
     std::make_shared<Completion>(std::move(call), *served_, *engine_, latency_, std::move(request),
@@ -71,9 +71,34 @@ TEST_F(CompletionTest, APromptThatWasNotComputedCostsNothing) {
   EXPECT_EQ(account_->used().prompt_tokens, 0u);
 }
 
+// One of its two choices could wait.
+TEST_F(CompletionTest, WhatDoesNotFitKeepsNobodyOut) {
+  start(1, 1);
+  hold();
+  EXPECT_EQ(ask(account_, {})->status(), 429u);
+  EXPECT_TRUE(takes_another());
+  go_on();
+  ASSERT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));
+  EXPECT_EQ(telemetry_.counters().at("scheduler.finished"), 2u);
+}
+
+// Who asks for much does not keep others waiting until all of it is there.
+TEST_F(CompletionTest, KeysTakeTurns) {
+  start(1, 8);
+  hold();
+  const auto first = ask(account_, {});
+  const auto second = ask(std::make_shared<Account>(ApiKey{.name = "bob", .sha256 = ""}), {}, 1);
+  std::uint64_t before = 0;
+  second->on_reply = [&] { before = account_->used().generated_tokens; };
+  go_on();
+  EXPECT_EQ(second->wait().status, 200u);
+  EXPECT_EQ(first->wait().status, 200u);
+  EXPECT_EQ(before, 2u);  // of alice's first choice
+}
+
 TEST_F(CompletionTest, WhatTheEngineRefusesNamesThePrompt) {
   start(3, 8);
-  const auto reply = ask(nullptr, {}, 2000)->wait();
+  const auto reply = ask(nullptr, {}, 2, 2000)->wait();
   EXPECT_EQ(reply.status, 400u);
   EXPECT_NE(reply.body.find("\"param\":\"prompt\""), std::string::npos) << reply.body;
 }
