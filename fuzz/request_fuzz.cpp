@@ -59,6 +59,7 @@ struct Fixture {
                      .chat_template = must(tern::text::ChatTemplate::parse(kTemplate)),
                      .pooling = tern::arch::Pooling::kMean,
                      .fingerprint = "tern-0-f16-0123456789ab",
+                     .context = kContext,
                      .longest_text = 4096};
 };
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -19,6 +20,7 @@
 #include "cli/access_log.h"
 #include "cli/build_info.h"
 #include "cli/descriptors.h"
+#include "cli/exit_code.h"
 #include "cli/key_file.h"
 #include "cli/model_source.h"
 #include "cli/model_watch.h"
@@ -91,6 +93,8 @@ void warn_of_end(const std::string& certificates, std::chrono::sys_seconds end) 
   }
 }
 
+// For what is being read when no more is answered.
+constexpr auto kLastRead = std::chrono::seconds(1);
 // For administrators, the log and a reload, whatever clients hold.
 constexpr std::size_t kSpareDescriptors = 16;
 
@@ -189,7 +193,8 @@ class ServeProcess {
         file_(file) {}
 
   Result<void> start();
-  // Errors: kIo for a model file that was changed.
+  // Errors: kIo for a model file that was changed. Does not return where a request is still read
+  // at the end.
   Result<void> run();
 
  private:
@@ -209,7 +214,7 @@ class ServeProcess {
   void tell(const Changes& changes) const;
   std::string keep_settings(const Error& error);
   Result<void> look();
-  void end(std::uint32_t seconds);
+  void end(const Result<void>& outcome);
   void drain(std::uint32_t seconds);
   void tell_of_life() const;
 
@@ -411,16 +416,26 @@ Result<void> ServeProcess::run() {
     good = look();
     next_look = steady_clock::now() + kLook;
   }
-  end(good ? live().drain_seconds : 0);
+  end(good);
   return good;
 }
 
-void ServeProcess::end(std::uint32_t seconds) {
+void ServeProcess::end(const Result<void>& outcome) {
   manager_.stopping();
-  drain(seconds);
+  drain(outcome ? live().drain_seconds : 0);
   service_->close();
+  tell_of_life();
+  const bool all_read = service_->wait_closed(steady_clock::now() + kLastRead);
   engine_->stop();  // its last words go to clients that are still there
   server_->wait_closed(steady_clock::now() + std::chrono::seconds(1));
+  if (all_read) return;
+  // Nothing ends a thread that reads, and what it uses has to stay: the process goes without it.
+  say("ended while a request was being read: its client gets no answer");
+  if (!outcome) say(outcome.error().to_string());
+  server_.reset();
+  admin_.reset();
+  log_->close();
+  std::_Exit(static_cast<int>(outcome ? ExitCode::kOk : exit_code(outcome.error().code)));
 }
 
 // Answers what runs, at most so long; a second signal ends it at once. Who is not answered then is

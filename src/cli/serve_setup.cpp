@@ -86,7 +86,8 @@ Result<serve::ServedModel> make_served_model(const Runtime& runtime, const Serve
                            .chat_template = std::nullopt,
                            .fingerprint = fingerprint(runtime, options.compute.kv)};
   model.pooling = options.pooling ? options.pooling : runtime.model.config().pooling;
-  model.longest_text = std::size_t{engine.context()} * longest_token(runtime.tokenizer);
+  model.context = engine.context();
+  model.longest_text = std::size_t{model.context} * longest_token(runtime.tokenizer);
   TERN_ASSIGN(std::optional<ChosenTemplate> chosen,
               chat_template(runtime.model.file(), runtime.tokenizer, options));
   if (chosen) {

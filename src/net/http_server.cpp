@@ -13,6 +13,7 @@
 #include <set>
 #include <thread>
 
+#include "net/at_end.h"
 #include "net/listen.h"
 #include "net/memory_share.h"
 #include "net/outbox.h"
@@ -176,10 +177,6 @@ class HttpServer::Impl {
   const std::shared_ptr<ConnectionCounts> counts_;
   std::shared_ptr<MemoryPot> bodies_;
   std::shared_ptr<MemoryPot> replies_;
-  asio::io_context io_{1};
-  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
-  std::vector<std::unique_ptr<Listener>> listeners_;
-  std::vector<std::string> addresses_;
   std::set<Connection*> connections_;
   std::size_t turned_away_ = 0;  // the server's thread's, too
   bool closing_ = false;         // the server's thread's, too
@@ -187,6 +184,10 @@ class HttpServer::Impl {
   mutable std::mutex mutex_;
   std::condition_variable all_gone_;
   std::size_t count_ = 0;
+  asio::io_context io_{1};  // behind what coroutines use where they go with it
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::string> addresses_;
   std::thread thread_;
 };
 
@@ -229,11 +230,16 @@ awaitable<void> HttpServer::Impl::serve(Socket socket, const Listener& listener)
     const HttpError error{503, "too many connections; come again later"};
     if (is_tls || turned_away_ >= kMostTurnedAway) co_return;  // a handshake is not worth it
     ++turned_away_;
+    const AtEnd turned([this] { --turned_away_; });
     co_await refuse(connection, error);
-    --turned_away_;
     co_return;
   }
   count(1);
+  const AtEnd ended([&] {
+    if (connection.outbox) leave(*connection.outbox);
+    connections_.erase(&connection);
+    count(-1);
+  });
   connections_.insert(&connection);
   bool goes_on = true;
   if (is_tls) goes_on = co_await shake_hands(connection);
@@ -241,9 +247,6 @@ awaitable<void> HttpServer::Impl::serve(Socket socket, const Listener& listener)
     goes_on = co_await read_request(connection);
     if (goes_on) goes_on = co_await answer(connection);
   }
-  connections_.erase(&connection);
-  connection.stream.socket().close(ignored_);
-  count(-1);
 }
 
 // False where the connection is to end: what comes is no TLS, or not in time.

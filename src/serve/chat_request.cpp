@@ -73,6 +73,10 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   auto prompt = read_chat_prompt(*messages, model, options);
   if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);
   request.prompts.push_back(std::move(std::get<std::vector<text::TokenId>>(prompt)));
+  if (request.prompts[0].empty()) {
+    return ApiError{400, "messages: expected some that the template shows, found none",
+                    "invalid_request_error", "messages"};
+  }
   request.answer.stops.insert(request.answer.stops.end(), model.chat_stops.begin(),
                               model.chat_stops.end());
   const auto otherwise = default_tokens(length ? std::nullopt : defaults.max_tokens, defaults);

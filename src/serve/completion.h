@@ -58,6 +58,9 @@ class Completion : public std::enable_shared_from_this<Completion> {
 
   std::size_t choice_count() const { return request_.prompts.size() * request_.choices; }
   const char* text_field() const { return request_.chat ? "messages" : "prompt"; }
+  void hand_over();  // mutex_ held, as for
+  void hear(std::size_t index, const engine::Update& update);
+  void give_up(const std::exception& thrown);
   engine::Request ask(std::size_t index);
   void take(std::size_t index, const engine::Update& update);
   void note_token(Choice& choice);

@@ -77,7 +77,6 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
 
 // The prompt of the messages of a chat, whose content is text or parts of text.
 std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
-    const boost::json::array& messages, const ServedModel& model,
-    const text::ChatPromptOptions& options);
+    const boost::json::array& messages, const ServedModel& model, text::ChatPromptOptions options);
 
 }  // namespace tern::serve

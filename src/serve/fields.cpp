@@ -158,6 +158,7 @@ void Fields::fail(std::string_view name, const std::string& expected) {
 
 std::optional<ApiError> Fields::error() {
   for (const auto& field : object_) {
+    if (error_) break;
     const std::string name(field.key());
     if (!known_.contains(name) && !field.value().is_null()) {
       fail({400, full(name) + ": no such field; is it misspelled?", "invalid_request_error",

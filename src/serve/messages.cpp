@@ -12,6 +12,7 @@ namespace json = boost::json;
 
 namespace {
 
+constexpr std::size_t kMostArguments = 64;
 constexpr std::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool"};
 
 // Payloads of media-v1 and of OpenAI's form.
@@ -105,17 +106,25 @@ text::jinja::Value template_value(const json::value& value) {
     }
     case json::kind::object: break;
   }
-  text::jinja::Dict dict;
+  text::jinja::Dict dict;  // without a look for equal names: parse_json() has ruled them out
   for (const auto& [name, item] : value.get_object()) {
-    dict.set(std::string(name), template_value(item));
+    dict.items.emplace_back(std::string(name), template_value(item));
   }
   return dict;
 }
 
-std::variant<std::vector<text::ChatMessage>, ApiError> read_messages(const json::array& messages) {
+// Each message makes a token at least, or no template shows it: more than the context has are not
+// even read.
+std::variant<std::vector<text::ChatMessage>, ApiError> read_messages(const json::array& messages,
+                                                                     std::uint32_t context) {
   if (messages.empty()) {
     return ApiError{400, "messages: expected at least one, found none", "invalid_request_error",
                     "messages"};
+  }
+  if (messages.size() > context) {
+    return too_long("messages", "messages: a list of " + std::to_string(messages.size()) +
+                                    " exceeds the available context size of " +
+                                    std::to_string(context) + " tokens; shorten it");
   }
   std::vector<text::ChatMessage> read(messages.size());
   for (std::size_t i = 0; i < messages.size(); ++i) {
@@ -132,6 +141,11 @@ text::jinja::Variables template_arguments(Fields& fields) {
   text::jinja::Variables arguments;
   const json::object* found = fields.object("chat_template_kwargs");
   if (found == nullptr) return arguments;
+  if (found->size() > kMostArguments) {
+    fields.fail("chat_template_kwargs", "at most " + std::to_string(kMostArguments) +
+                                            " names, found " + std::to_string(found->size()));
+    return arguments;
+  }
   for (const auto& [name, value] : *found) {
     arguments.emplace_back(std::string(name), template_value(value));
   }
@@ -139,8 +153,8 @@ text::jinja::Variables template_arguments(Fields& fields) {
 }
 
 std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
-    const json::array& messages, const ServedModel& model, const text::ChatPromptOptions& options) {
-  auto read = read_messages(messages);
+    const json::array& messages, const ServedModel& model, text::ChatPromptOptions options) {
+  auto read = read_messages(messages, model.context);
   if (auto* error = std::get_if<ApiError>(&read)) return std::move(*error);
   if (!model.chat_template) {
     return ApiError{400,
@@ -156,6 +170,7 @@ std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
     return too_long("messages", "messages: a text of " + std::to_string(bytes) +
                                     " bytes exceeds the available context size; shorten it");
   }
+  options.most_bytes = model.longest_text;
   auto prompt = text::chat_prompt(*model.chat_template, model.tokenizer,
                                   std::get<std::vector<text::ChatMessage>>(read), options);
   if (prompt) return std::move(*prompt);

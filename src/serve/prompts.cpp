@@ -54,6 +54,13 @@ class PromptReader {
     found_.texts.push_back(std::move(text));
   }
   void add_tokens(const json::array& items) {
+    if (items.size() > model_.context) {
+      return fields_.fail(
+          too_long(name_, std::string(name_) + "[" + std::to_string(found_.tokens.size()) +
+                              "]: " + std::to_string(items.size()) +
+                              " tokens, but this model's maximum context length is " +
+                              std::to_string(model_.context) + " tokens; shorten it"));
+    }
     auto tokens = read_tokens(items, model_.tokenizer);
     if (!tokens) {
       return fail("a token that is none of 0 to " +

@@ -27,6 +27,7 @@ struct ServedModel {
   std::string chat_template_sha256 = {};      // of its text, where there is one
   std::int64_t created = 0;                   // seconds since the epoch
   std::string fingerprint;       // of what decides the bits: the file and the definition of numbers
+  std::uint32_t context = 0;     // most tokens of a request
   std::size_t longest_text = 0;  // in bytes, that the context may hold
 
   // What an answer says of its origin: of a chat, its template as well.

@@ -89,6 +89,12 @@ Result<std::vector<TokenId>> chat_prompt(const ChatTemplate& chat, const Tokeniz
   for (const auto& [name, value] : options.arguments) set(input.variables, name, value);
   TERN_ASSIGN(std::string text, chat.render(input));
   const std::vector<std::size_t> places = take_marks(text, mark);
+  if (text.size() > options.most_bytes) {
+    return Error{ErrorCode::kContextLength,
+                 "a prompt of " + std::to_string(text.size()) +
+                     " bytes exceeds the available context size; shorten it",
+                 "chat template"};
+  }
   return tokenizer.encode(
       text, {.add_bos = false, .add_eos = false, .parse_special = true, .no_names_at = places});
 }

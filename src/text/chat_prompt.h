@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -23,12 +25,13 @@ struct ChatPromptOptions {
   bool add_generation_prompt = true;  // ends where the assistant's answer begins
   jinja::Variables arguments = {};    // what else the template reads; before all but the messages
   std::chrono::system_clock::time_point now = std::chrono::system_clock::now();  // the template's
+  std::size_t most_bytes = SIZE_MAX;  // of what the template makes
 };
 
 // Names of special tokens are such tokens where the
 // template writes them, and text where a message has them: nobody can forge the turns of a chat.
 // A begin-of-text token is there where the template writes one.
-// Errors: those of ChatTemplate::render.
+// Errors: those of ChatTemplate::render; kContextLength for more than `most_bytes`.
 Result<std::vector<TokenId>> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
                                          std::span<const ChatMessage> messages,
                                          const ChatPromptOptions& options = {});

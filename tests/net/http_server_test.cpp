@@ -195,6 +195,23 @@ TEST_F(HttpServerTest, ADroppedRequestIsAnError) {
   EXPECT_THAT(client.read_reply(), StartsWith("HTTP/1.1 500 Internal Server Error\r\n"));
 }
 
+// The connection ends, and is none that the end waits for.
+TEST_F(HttpServerTest, AHandlerThatThrowsEndsItsConnectionAlone) {
+  start([](const auto& exchange) {
+    if (exchange->request().path == "/a") throw std::bad_alloc();
+    echo(exchange);
+  });
+  Client other = connect();
+  Client client = connect();
+  client.send(get("/a"));
+  EXPECT_EQ(client.read_all(), "");
+  EXPECT_TRUE(eventually([&] { return counts_->open == 1; }));
+  other.send(get("/b"));
+  EXPECT_EQ(other.read_reply(), reply_of("GET /b "));
+  server_->close();
+  EXPECT_TRUE(server_->wait_closed(in_a_minute()));
+}
+
 TEST_F(HttpServerTest, ADroppedStreamIsCut) {
   start([](const auto& exchange) {
     exchange->begin(text(""));

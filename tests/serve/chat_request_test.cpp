@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "serve/read_requests.h"
 
 namespace tern::serve {
@@ -81,9 +83,17 @@ TEST(ChatRequest, MessagesAreOfText) {
             "messages[0].tool_calls: not supported by this server; leave it out");
   EXPECT_EQ(words(message(R"("role": "assistant", "content": null, "tool_calls": [1])")),
             "messages[0].tool_calls: not supported by this server; leave it out");
-  good(content('"' + std::string(40, 'a') + '"'));
+  good(content('"' + std::string(34, 'a') + '"'));  // and "user: "
   EXPECT_EQ(words(content('"' + std::string(41, 'a') + '"')),
             "messages: a text of 41 bytes exceeds the available context size; shorten it");
+}
+
+TEST(ChatRequest, ATemplateThatShowsNothingMakesNoPrompt) {
+  ServedModel model = served();
+  model.chat_template = must(text::ChatTemplate::parse("{{ x }}"));
+  const auto body = boost::json::parse(R"({"messages": [{"role": "user", "content": "Hello"}]})");
+  EXPECT_EQ(words(read_chat_request(body.get_object(), model, defaults())),
+            "messages: expected some that the template shows, found none");
 }
 
 // lm-evaluation-harness has a type beside each content.
@@ -107,6 +117,66 @@ TEST(ChatRequest, MessagesMayHaveTheirTypeAndAName) {
   EXPECT_EQ(words(named(R"("name": 5)")), "messages[0].name: expected a string, found 5");
   EXPECT_EQ(bad(named(R"("name": ")" + std::string(41, 'x') + "\"")).code,
             "context_length_exceeded");
+}
+
+std::string names(int count) {
+  std::string members = "{";
+  for (int i = 0; i < count; ++i) {
+    members.append(i == 0 ? "" : ",").append("\"n" + std::to_string(i) + "\": 1");
+  }
+  return members + "}";
+}
+
+TEST(ChatRequest, ATemplateHasSoManyArguments) {
+  good(chat(R"("chat_template_kwargs": )" + names(64)));
+  EXPECT_EQ(words(chat(R"("chat_template_kwargs": )" + names(65))),
+            "chat_template_kwargs: expected at most 64 names, found 65");
+}
+
+// Where each name is looked for among all before it, this takes minutes.
+TEST(ChatRequest, AnArgumentMayHaveManyNames) {
+  const auto begin = std::chrono::steady_clock::now();
+  good(chat(R"("chat_template_kwargs": {"a": )" + names(300'000) + "}"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+}
+
+TEST(ChatRequest, WhatIsBeyondTheContextIsNotRead) {
+  const auto messages = [](int count) {
+    std::string all = R"([{"role": "user", "content": ""})";
+    for (int i = 1; i < count; ++i) all += i < 100 ? R"(, {"role": "user", "content": ""})" : ", 1";
+    return all + "]";
+  };
+  good(chat_of(messages(100)));
+  const Read more = chat_of(messages(101));
+  EXPECT_EQ(bad(more).code, "context_length_exceeded");
+  EXPECT_EQ(words(more),
+            "messages: a list of 101 exceeds the available context size of 100 tokens; shorten it");
+  const auto tokens = [](int count) {
+    std::string all = "5";
+    for (int i = 1; i < count; ++i) all += i < 100 ? ", 5" : ", -1";
+    return "[[5], [" + all + "]]";
+  };
+  const std::string one = R"("max_tokens": 0)";
+  EXPECT_THAT(words(completion(one, tokens(100))), testing::HasSubstr("100 of the prompt and 1"));
+  EXPECT_EQ(bad(completion(one, tokens(101))).code, "context_length_exceeded");
+  EXPECT_EQ(words(completion(one, tokens(101))),
+            "prompt[1]: 101 tokens, but this model's maximum context length is 100 tokens; shorten "
+            "it");
+}
+
+TEST(ChatRequest, ATemplateMakesNoMoreThanTheContextMayHold) {
+  ServedModel model = served();
+  model.chat_template = must(text::ChatTemplate::parse("{{ x }}"));
+  const auto made = [&](std::size_t bytes) {
+    const auto body = boost::json::parse(R"({"messages": [{"role": "user", "content": ""}], )"
+                                         R"("chat_template_kwargs": {"x": ")" +
+                                         std::string(bytes, 'x') + "\"}}");
+    return read_chat_request(body.get_object(), model, defaults());
+  };
+  good(made(40));
+  EXPECT_EQ(bad(made(41)).code, "context_length_exceeded");
+  EXPECT_EQ(words(made(41)),
+            "chat template: a prompt of 41 bytes exceeds the available context size; shorten it");
 }
 
 TEST(ChatRequest, ChatsNeedATemplateThatKeepsToItsLimits) {

@@ -33,6 +33,7 @@ inline const ServedModel& served() {
       .chat_template =
           must(text::ChatTemplate::parse("{{ messages[0].role }}: {{ messages[0].content }}")),
       .fingerprint = "tern-0123456789ab",
+      .context = 100,
       .longest_text = 40};
   return model;
 }

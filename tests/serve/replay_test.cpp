@@ -128,6 +128,7 @@ class ReplayTest : public ::testing::Test {
                                 .tokenizer = *tokenizer_,
                                 .chat_template = std::nullopt,
                                 .fingerprint = "tern-1.2-f16-0123456789ab",
+                                .context = 512,
                                 .longest_text = 4096});
   }
   // Two choices of a prompt at T = 1, as an engine of its own writes each.

@@ -39,6 +39,7 @@ class ServedEngineTest : public ::testing::Test {
                                 .chat_template = std::nullopt,
                                 .pooling = arch::Pooling::kMean,
                                 .fingerprint = "tern-0123456789ab",
+                                .context = 512,
                                 .longest_text = 4096});
   }
   // `queue` is the most that may wait.

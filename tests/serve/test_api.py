@@ -339,6 +339,11 @@ class CompletionsTest(ServeTest):
                 "context_length_exceeded",
                 ("maximum context length is 512", "shorten"),
             ),
+            (
+                {"prompt": [[5], [5] * 513]},
+                "context_length_exceeded",
+                ("prompt[1]", "513 tokens", "maximum context length is 512", "shorten"),
+            ),
             ({"max_tokens": 510}, "context_length_exceeded", ("512", "516")),
             ({"max_tokens": -2}, None, ("max_tokens", "-2")),
             ({"max_tokens": 1.5}, None, ("max_tokens", "integer")),
@@ -425,7 +430,7 @@ class ErrorsTest(ServeTest):
         image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
         parts = [{"role": "user", "content": [{"type": "text", "text": "Look:"}, image]}]
         asked: tuple[tuple[str, str, str, Any], ...] = (
-            ("context_length_exceeded", "POST", completion, {"prompt": [5] * 596}),
+            ("context_length_exceeded", "POST", completion, {"prompt": [5] * 500}),
             ("unsupported_parameter", "POST", chat, {"messages": parts, "tools": [{}]}),
             ("unsupported_media", "POST", chat, {"messages": parts}),
             ("unknown_parameter", "POST", completion, ONCE | {"temprature": 1}),

@@ -114,6 +114,7 @@ class ChatTest(ServeTest):
             ([{"role": "user", "content": [{"text": "x"}]}], ("content[0].type",)),
             ([{"role": "user", "content": [{"type": "x", "text": ""}]}], ("content[0].type",)),
             ([{"role": "user", "content": "x", "extra": 1}], ("messages[0].extra",)),
+            ([{"role": "user", "content": ""}] * 513, ("513", "available context size of 512")),
         ):
             with self.subTest(messages=messages):
                 error = self.post(self.path, HELLO | {"messages": messages}, 400).json()
@@ -161,6 +162,8 @@ class TokensTest(ServeTest):
         self.refused("/detokenize", {"tokens": [-1]}, 400, None, "tokens")
         self.refused("/detokenize", {"tokens": "x"}, 400, None, "tokens")
         self.refused("/apply-template", {}, 400, None, "messages")
+        many = HELLO | {"chat_template_kwargs": {f"n{i}": 1 for i in range(65)}}
+        self.refused("/apply-template", many, 400, None, "at most 64 names, found 65")
 
     def test_the_model_may_be_named(self) -> None:
         """As vLLM's clients do."""
