@@ -25,6 +25,7 @@ class AccessLog final : public telemetry::EventSink {
 
   void write_to(LogFile file) { lines_.write_to(std::move(file)); }
   void receive(const telemetry::Event& event) override;
+  void close() { lines_.close(); }
   // What is to be said of lines that were lost since this was asked last: nothing where none were,
   // and at most one line a minute. One thread.
   std::optional<std::string> losses();

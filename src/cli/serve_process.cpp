@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <system_error>
@@ -17,6 +18,7 @@
 #include "cli/access_log.h"
 #include "cli/build_info.h"
 #include "cli/descriptors.h"
+#include "cli/exit_code.h"
 #include "cli/key_file.h"
 #include "cli/model_source.h"
 #include "cli/model_watch.h"
@@ -88,6 +90,8 @@ void warn_of_end(const std::string& certificates, std::chrono::sys_seconds end) 
   }
 }
 
+// For what is being read when no more is answered.
+constexpr auto kLastRead = std::chrono::seconds(1);
 // For administrators, the log and a reload, whatever clients hold.
 constexpr std::size_t kSpareDescriptors = 16;
 
@@ -183,7 +187,8 @@ class ServeProcess {
         file_(file) {}
 
   Result<void> start();
-  // Errors: kIo for a model file that was changed.
+  // Errors: kIo for a model file that was changed. Does not return where a request is still read
+  // at the end.
   Result<void> run();
 
  private:
@@ -196,7 +201,7 @@ class ServeProcess {
   Result<void> take_settings();
   std::string keep_settings(const Error& error);
   Result<void> look();
-  void end(std::uint32_t seconds);
+  void end(const Result<void>& outcome);
   void drain(std::uint32_t seconds);
   void tell_of_life() const;
 
@@ -384,16 +389,26 @@ Result<void> ServeProcess::run() {
     good = look();
     next_look = steady_clock::now() + kLook;
   }
-  end(good ? live().drain_seconds : 0);
+  end(good);
   return good;
 }
 
-void ServeProcess::end(std::uint32_t seconds) {
+void ServeProcess::end(const Result<void>& outcome) {
   manager_.stopping();
-  drain(seconds);
+  drain(outcome ? live().drain_seconds : 0);
   service_->close();
+  tell_of_life();
+  service_->wait_closed(steady_clock::now() + kLastRead);
   engine_->stop();  // its last words go to clients that are still there
   server_->wait_closed(steady_clock::now() + std::chrono::seconds(1));
+  if (service_->wait_closed(steady_clock::now())) return;
+  // Nothing ends a thread that reads, and what it uses has to stay: the process goes without it.
+  say("ended while a request was being read: its client may get no answer");
+  if (!outcome) say(outcome.error().to_string());
+  server_.reset();
+  admin_.reset();
+  log_->close();
+  std::_Exit(static_cast<int>(outcome ? ExitCode::kOk : exit_code(outcome.error().code)));
 }
 
 // Answers what runs, at most so long; a second signal ends it at once. Who is not answered then is

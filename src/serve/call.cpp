@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <iterator>
+#include <new>
 #include <random>
 #include <utility>
 
@@ -71,7 +72,11 @@ Call::Call(std::shared_ptr<net::Exchange> exchange, telemetry::Telemetry& teleme
       arrived_(exchange_->request().head_time.value_or(std::chrono::steady_clock::now())) {}
 
 Call::~Call() {
-  if (!replied_) fail({503, "the server ends; ask another one", "server_error", "", "not_ready"});
+  try {
+    if (!replied_) fail({503, "the server ends; ask another one", "server_error", "", "not_ready"});
+  } catch (const std::exception& thrown) {
+    give_up(thrown);
+  }
 }
 
 std::string Call::take_body() {
@@ -151,7 +156,7 @@ void Call::send(net::HttpResponse response, std::string error) {
 }
 
 void Call::log(unsigned status, std::string error) {
-  replied_ = true;
+  replied_ = logged_ = true;
   if (has_place_) account_->count_request();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - arrived_;
   count_reply(telemetry_, status);
@@ -211,6 +216,21 @@ void Call::end_events(unsigned status, std::string error) {
   give_back_tokens();
   exchange_->end();
   log(status, std::move(error));
+}
+
+void Call::give_up(const std::exception& thrown) noexcept {
+  if (logged_) return;
+  try {
+    const bool memory = dynamic_cast<const std::bad_alloc*>(&thrown) != nullptr;
+    const ApiError error =
+        memory ? api_error(Error{ErrorCode::kOutOfMemory, "there is no memory for it left", ""})
+               : ApiError{500, std::string("the server failed: ") + thrown.what(), "server_error"};
+    if (!replied_) return fail(error);
+    event("", boost::json::serialize(to_json(error)));
+    end_events(error);
+  } catch (const std::exception&) {
+    replied_ = logged_ = true;  // by the exchange, when it is dropped
+  }
 }
 
 }  // namespace tern::serve

@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -69,6 +70,9 @@ class Call {
   void end_events() { end_events(200, {}); }
   // They end with it, though 200 was sent: so the log and the counters have them.
   void end_events(const ApiError& error) { end_events(error.status, short_name(error)); }
+  // Where something threw on the way to a reply, as for want of memory: a 500, or the end of the
+  // events; nothing where it is complete.
+  void give_up(const std::exception& thrown) noexcept;
 
  private:
   void send(net::HttpResponse response, std::string error);
@@ -92,6 +96,7 @@ class Call {
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> notes_;
   std::uint64_t response_bytes_ = 0;  // of the body of the reply
   bool replied_ = false;
+  bool logged_ = false;  // the reply is complete
   bool plain_events_ = false;
   bool sends_ids_ = true;
 };

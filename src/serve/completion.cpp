@@ -76,6 +76,14 @@ Completion::Completion(std::shared_ptr<Call> call, const ServedModel& model, eng
 void Completion::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
   const std::lock_guard lock(mutex_);  // pieces wait until all are submitted
+  try {
+    hand_over();
+  } catch (const std::exception& thrown) {
+    give_up(thrown);
+  }
+}
+
+void Completion::hand_over() {
   if (request_.prompt_logprobs) {
     for (std::size_t i = 0; i < choices_.size(); ++i) keep_echoed(i, {});
   }
@@ -105,9 +113,24 @@ Result<void> Completion::submit(std::size_t index) {
   return engine_.submit(std::move(request));
 }
 
+// The engine's thread answers others, too: what throws here ends this request alone.
 void Completion::take(std::size_t index, const engine::Update& update) {
   const std::lock_guard lock(mutex_);
   if (over_) return;
+  try {
+    hear(index, update);
+  } catch (const std::exception& thrown) {
+    give_up(thrown);
+  }
+}
+
+void Completion::give_up(const std::exception& thrown) {
+  over_ = true;
+  stop_.request_stop();
+  call_->give_up(thrown);
+}
+
+void Completion::hear(std::size_t index, const engine::Update& update) {
   if (update.failed) return fail(api_error(*update.failed));
   // Nobody but the server cancels what a client still waits for.
   if (update.piece.end == EndReason::kCancelled && !call_->gone().stop_requested()) {

@@ -57,6 +57,9 @@ class Completion : public std::enable_shared_from_this<Completion> {
   };
 
   std::size_t choice_count() const { return request_.prompts.size() * request_.choices; }
+  void hand_over();  // mutex_ held, as for
+  void hear(std::size_t index, const engine::Update& update);
+  void give_up(const std::exception& thrown);
   Result<void> submit(std::size_t index);
   void take(std::size_t index, const engine::Update& update);
   void note_token(Choice& choice);

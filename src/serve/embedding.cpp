@@ -76,12 +76,20 @@ Embedding::Embedding(std::shared_ptr<Call> call, const ServedModel& model, engin
 
 void Embedding::start() {
   on_gone_.emplace(call_->gone(), [stop = stop_]() mutable { stop.request_stop(); });
+  const std::lock_guard lock(mutex_);
+  try {
+    hand_over();
+  } catch (const std::exception& thrown) {
+    give_up(thrown);
+  }
+}
+
+void Embedding::hand_over() {
   call_->note("prompt_tokens", prompt_tokens());
   if (const auto error = call_->reserve(most_bytes())) return call_->fail(*error);
   if (const auto error = call_->reserve_tokens(prompt_tokens(), prompt_tokens())) {
     return call_->fail(*error);
   }
-  const std::lock_guard lock(mutex_);
   submit(false);
 }
 
@@ -127,8 +135,23 @@ Result<void> Embedding::submit_next(bool follows) {
   return engine_.submit(std::move(request));
 }
 
+// The engine's thread answers others, too: what throws here ends this request alone.
 void Embedding::take(std::size_t index, const engine::Update& update) {
   const std::lock_guard lock(mutex_);
+  try {
+    hear(index, update);
+  } catch (const std::exception& thrown) {
+    give_up(thrown);
+  }
+}
+
+void Embedding::give_up(const std::exception& thrown) {
+  over_ = true;
+  stop_.request_stop();
+  call_->give_up(thrown);
+}
+
+void Embedding::hear(std::size_t index, const engine::Update& update) {
   // Also of a text whose end nobody waits for any more.
   if (!update.failed) call_->count_prompt(update.prompt_tokens);
   if (over_) return;

@@ -31,7 +31,10 @@ class Embedding : public std::enable_shared_from_this<Embedding> {
   void start();
 
  private:
-  void submit(bool follows);  // mutex_ held, as for
+  void hand_over();  // mutex_ held, as for
+  void submit(bool follows);
+  void hear(std::size_t index, const engine::Update& update);
+  void give_up(const std::exception& thrown);
   void fail(const ApiError& error);
   Result<void> submit_next(bool follows);
   void take(std::size_t index, const engine::Update& update);

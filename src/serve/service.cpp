@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <mutex>
 #include <random>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/machine.h"
 #include "core/shortened.h"
@@ -48,6 +52,16 @@ Answered read_body(Call& call) {
   return parse_body(call.take_body());
 }
 
+// What throws ends this request, and not the thread that answers others, too.
+template <typename Work>
+void guarded(const CallPtr& call, const Work& work) {
+  try {
+    work();
+  } catch (const std::exception& thrown) {
+    call->give_up(thrown);
+  }
+}
+
 }  // namespace
 
 class Service::Impl {
@@ -62,6 +76,7 @@ class Service::Impl {
         latency_{telemetry.histogram("http.first_token_seconds", kFirstToken),
                  telemetry.histogram("http.between_tokens_seconds", kBetweenTokens)} {
     make_counters(telemetry);
+    for (int i = 0; i < 2; ++i) readers_.emplace_back([this] { to_read_.run(); });
   }
   ~Impl() { close(); }
 
@@ -87,11 +102,17 @@ class Service::Impl {
       const std::lock_guard lock(close_mutex_);
       closed_ = true;
     }
-    readers_.join();  // what waits is told so
+    to_read_.poll();  // what waits is told so, however long the readers take
+  }
+  bool wait_closed(std::chrono::steady_clock::time_point until) {
+    std::unique_lock lock(close_mutex_);
+    return all_read_.wait_until(lock, until, [&] { return reading_ == 0; });
   }
 
  private:
-  using Action = void (Impl::*)(const CallPtr&);
+  struct Rules;
+  // By the rules that the call came under, whatever is in force when it is read.
+  using Action = void (Impl::*)(const CallPtr&, const Rules&);
   struct Route {
     std::string_view method;
     std::string_view path;
@@ -112,26 +133,30 @@ class Service::Impl {
     return rules_;
   }
   const Route* route_of(const CallPtr& call, Door door) const;
-  void later(std::function<void()> work);
+  void later(const CallPtr& call, std::function<void()> work);
   void note_model(const CallPtr& call, const CompletionRequest& request) const;
 
-  void models(const CallPtr& call) {
+  void models(const CallPtr& call, const Rules&) {
     call->reply({{"object", "list"}, {"data", json::array{model_card()}}});
   }
-  void model(const CallPtr& call);
-  void health(const CallPtr& call) { call->reply({{"status", "ok"}}); }
-  void ready(const CallPtr& call);
-  void metrics(const CallPtr& call);
-  void openapi(const CallPtr& call) { call->reply_text("application/json", options_.openapi); }
-  void chat(const CallPtr& call) { complete(call, read_chat_request); }
-  void text(const CallPtr& call) { complete(call, read_completion_request); }
-  void embeddings(const CallPtr& call);
-  void tokenize(const CallPtr& call) { answer(call, serve::tokenize); }
-  void detokenize(const CallPtr& call) { answer(call, serve::detokenize); }
-  void apply_template(const CallPtr& call) { answer(call, serve::apply_template); }
+  void model(const CallPtr& call, const Rules&);
+  void health(const CallPtr& call, const Rules&) { call->reply({{"status", "ok"}}); }
+  void ready(const CallPtr& call, const Rules&);
+  void metrics(const CallPtr& call, const Rules& rules);
+  void openapi(const CallPtr& call, const Rules&) {
+    call->reply_text("application/json", options_.openapi);
+  }
+  void chat(const CallPtr& call, const Rules& rules) { complete(call, rules, read_chat_request); }
+  void text(const CallPtr& call, const Rules& rules) {
+    complete(call, rules, read_completion_request);
+  }
+  void embeddings(const CallPtr& call, const Rules& rules);
+  void tokenize(const CallPtr& call, const Rules&) { answer(call, serve::tokenize); }
+  void detokenize(const CallPtr& call, const Rules&) { answer(call, serve::detokenize); }
+  void apply_template(const CallPtr& call, const Rules&) { answer(call, serve::apply_template); }
 
   template <typename Read>
-  void complete(const CallPtr& call, Read read);
+  void complete(const CallPtr& call, const Rules& rules, Read read);
   void answer(const CallPtr& call, Answered (*make)(const json::object&, const ServedModel&));
   json::object model_card() const;
   // The body, or nothing where the call has failed by it.
@@ -151,8 +176,14 @@ class Service::Impl {
   std::atomic<std::int64_t> settings_from_{seconds_since_epoch()};
   const std::shared_ptr<std::atomic<bool>> computes_ = std::make_shared<std::atomic<bool>>(true);
   std::mutex close_mutex_;
-  std::atomic<bool> closed_{false};  // set with close_mutex_: then nothing comes to readers_
-  boost::asio::thread_pool readers_{2};
+  std::condition_variable all_read_;
+  std::size_t reading_ = 0;          // what to_read_ has; close_mutex_ held
+  std::atomic<bool> closed_{false};  // set with close_mutex_: then nothing comes to to_read_
+  boost::asio::io_context to_read_{2};
+  std::vector<std::jthread> readers_;
+  // Goes first, and lets them end.
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> is_open_{
+      to_read_.get_executor()};
 };
 
 const std::array<Service::Impl::Route, 12> Service::Impl::kRoutes{{
@@ -222,20 +253,32 @@ void Service::Impl::handle(const CallPtr& call, Door door) {
   if (closed_) return call->fail(draining());
   call->log_content(rules->policy.log_content);
   call->plain_events(rules->policy.plain_events);
-  if (!route->reads) return (this->*route->action)(call);
-  later([this, call, action = route->action] {
+  if (!route->reads) return (this->*route->action)(call, *rules);
+  later(call, [this, call, rules, action = route->action] {
     if (closed_) return call->fail(draining());
-    (this->*action)(call);
+    (this->*action)(call, *rules);
   });
 }
 
-// On a thread that may take its time, or, where those have ended, at once.
-void Service::Impl::later(std::function<void()> work) {
+// On a thread that may take its time, or, where those have ended, at once. Nothing is done for a
+// client that has left meanwhile.
+void Service::Impl::later(const CallPtr& call, std::function<void()> work) {
+  auto guarded_work = [call, work = std::move(work)] {
+    guarded(call, [&] { call->gone().stop_requested() ? call->fail(client_left()) : work(); });
+  };
   {
     const std::lock_guard lock(close_mutex_);
-    if (!closed_) return boost::asio::post(readers_, std::move(work));
+    if (!closed_) {
+      boost::asio::post(to_read_, [this, todo = std::move(guarded_work)] {
+        todo();
+        const std::lock_guard done(close_mutex_);
+        if (--reading_ == 0) all_read_.notify_all();
+      });
+      ++reading_;
+      return;
+    }
   }
-  work();
+  guarded_work();
 }
 
 json::object Service::Impl::model_card() const {
@@ -258,17 +301,20 @@ json::object Service::Impl::model_card() const {
           {"capabilities", std::move(capabilities)}};
 }
 
-void Service::Impl::model(const CallPtr& call) {
+void Service::Impl::model(const CallPtr& call, const Rules&) {
   const std::string id = call->request().path.substr(std::string_view("/v1/models/").size());
   if (model_.answers_to(id)) return call->reply(model_card());
   call->fail({404, "no model \"" + shortened(id) + "\" here; this server has \"" + model_.id + "\"",
               "not_found_error", "model", "model_not_found"});
 }
 
-void Service::Impl::ready(const CallPtr& call) {
+void Service::Impl::ready(const CallPtr& call, const Rules&) {
   const engine::EngineState state = engine_.state();
   const auto reply = [call, state](const char* status, unsigned code) {
-    call->reply({{"status", status}, {"running", state.running}, {"waiting", state.waiting}}, code);
+    guarded(call, [&] {
+      call->reply({{"status", status}, {"running", state.running}, {"waiting", state.waiting}},
+                  code);
+    });
   };
   if (draining_) return reply("draining", 503);
   probe_->ask([reply](bool computes) { computes ? reply("ready", 200) : reply("stalled", 503); });
@@ -280,7 +326,7 @@ bool Service::Impl::is_alive() {
   return *computes_;
 }
 
-void Service::Impl::metrics(const CallPtr& call) {
+void Service::Impl::metrics(const CallPtr& call, const Rules& rules) {
   const engine::EngineState state = engine_.state();
   const auto number = [](auto value) { return static_cast<double>(value); };
   const double used = number(state.pages - state.free_pages) / number(state.pages);
@@ -301,13 +347,12 @@ void Service::Impl::metrics(const CallPtr& call) {
   };
   add_process_metrics(gauges, start_);
   if (options_.connections) add_connection_metrics(gauges, *options_.connections);
-  const auto rules = this->rules();
-  if (const auto end = rules->policy.certificate_end) {
+  if (const auto end = rules.policy.certificate_end) {
     gauges.push_back({"tls.certificate_end_seconds",
                       "When the first of the certificates ends, since 1970-01-01T00:00:00Z.",
                       number(end->time_since_epoch().count())});
   }
-  add_key_metrics(gauges, rules->keys);
+  add_key_metrics(gauges, rules.keys);
   call->reply_text("text/plain; version=0.0.4; charset=utf-8", metrics_text(telemetry_, gauges));
 }
 
@@ -340,17 +385,16 @@ void Service::Impl::note_model(const CallPtr& call, const CompletionRequest& req
 }
 
 template <typename Read>
-void Service::Impl::complete(const CallPtr& call, Read read) {
+void Service::Impl::complete(const CallPtr& call, const Rules& rules, Read read) {
   const auto body = body_of(call);
   if (!body) return;
-  const auto rules = this->rules();
   CompletionDefaults defaults;
-  defaults.max_tokens = rules->policy.default_max_tokens;
-  defaults.most_tokens = rules->policy.most_tokens;
-  defaults.most_time = rules->policy.most_time;
+  defaults.max_tokens = rules.policy.default_max_tokens;
+  defaults.most_tokens = rules.policy.most_tokens;
+  defaults.most_time = rules.policy.most_time;
   defaults.context = engine_.context();
   defaults.most_answers = std::min<std::size_t>(defaults.most_answers, engine_.most_requests());
-  defaults.most_priority = rules->policy.most_priority;
+  defaults.most_priority = rules.policy.most_priority;
   defaults.seed = std::random_device{}();
   defaults.created = seconds_since_epoch();
   std::optional<EventId> resume;
@@ -375,15 +419,15 @@ void Service::Impl::complete(const CallPtr& call, Read read) {
       ->start();
 }
 
-void Service::Impl::embeddings(const CallPtr& call) {
+void Service::Impl::embeddings(const CallPtr& call, const Rules& rules) {
   const auto body = body_of(call);
   if (!body) return;
   auto request = read_embedding_request(*body, model_, engine_.context());
   if (auto* error = std::get_if<ApiError>(&request)) return call->fail(*error);
   auto& good = std::get<EmbeddingRequest>(request);
-  good.deadline = rules()->policy.most_time;
-  std::make_shared<Embedding>(call, model_, engine_, std::move(good), [this](auto work) {
-    later(std::move(work));
+  good.deadline = rules.policy.most_time;
+  std::make_shared<Embedding>(call, model_, engine_, std::move(good), [this, call](auto work) {
+    later(call, std::move(work));
   })->start();
 }
 
@@ -405,7 +449,8 @@ Service::~Service() = default;
 void Service::set_policy(const ServicePolicy& policy) { impl_->set_policy(policy); }
 
 void Service::handle(std::shared_ptr<net::Exchange> exchange, Door door) {
-  impl_->handle(std::make_shared<Call>(std::move(exchange), telemetry_), door);
+  const auto call = std::make_shared<Call>(std::move(exchange), telemetry_);
+  guarded(call, [&] { impl_->handle(call, door); });
 }
 
 net::HttpResponse Service::refuse(const net::HttpError& error, const net::HttpRequest& request,
@@ -417,5 +462,8 @@ void Service::note_reload(bool good) { impl_->note_reload(good); }
 bool Service::is_alive() { return impl_->is_alive(); }
 void Service::drain() { impl_->drain(); }
 void Service::close() { impl_->close(); }
+bool Service::wait_closed(std::chrono::steady_clock::time_point until) {
+  return impl_->wait_closed(until);
+}
 
 }  // namespace tern::serve

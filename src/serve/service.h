@@ -48,6 +48,7 @@ class Service {
  public:
   Service(ServedModel model, engine::Engine& engine, telemetry::Telemetry& telemetry,
           ServiceOptions options);
+  // Waits for all that is being read.
   ~Service();
 
   // For requests from now on.
@@ -66,9 +67,10 @@ class Service {
   void note_reload(bool good);
   // From now on /ready says that the server takes no more.
   void drain();
-  // Waits for requests that are being read, and reads no more: those that wait for it get a 503.
-  // Those that the engine has go on.
+  // Reads no more: requests that wait for it get a 503 at once. Those that the engine has go on.
   void close();
+  // Waits for those that are being read; nothing ends one. False where the time has run out before.
+  bool wait_closed(std::chrono::steady_clock::time_point until);
 
  private:
   class Impl;

@@ -37,13 +37,17 @@ bool ends_in_a_line(int file) {
 LineLog::LineLog(const Bounds& bounds, Counter& dropped)
     : bounds_(bounds), dropped_(dropped), thread_([this] { run(); }) {}
 
-LineLog::~LineLog() {
+LineLog::~LineLog() { close(); }
+
+void LineLog::close() {
+  if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;
   }
   changed_.notify_all();
   thread_.join();
+  const std::lock_guard lock(mutex_);
   dropped_.add(lines_.size());
 }
 
@@ -55,7 +59,7 @@ void LineLog::write_to(std::shared_ptr<FileDescriptor> file) {
 void LineLog::receive(const Event& event) {
   {
     const std::lock_guard lock(mutex_);
-    if (!file_) return;
+    if (!file_ || ending_) return;
   }
   std::string line = json_line(event);
   const std::lock_guard lock(mutex_);

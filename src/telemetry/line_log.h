@@ -26,13 +26,15 @@ class LineLog final : public EventSink {
   };
   // `dropped` outlives the log.
   LineLog(const Bounds& bounds, Counter& dropped);
-  // Writes what waits, for as long as somebody reads it: a reader that has stopped gets a second.
   ~LineLog() override;
 
   void receive(const Event& event) override;
   // From now on, lines go here; those that wait, too, and one that the old file does not take is
   // given up. Any thread.
   void write_to(std::shared_ptr<FileDescriptor> file);
+  // Writes what waits, for as long as somebody reads it: a reader that has stopped gets a second.
+  // What comes after is dropped. One thread.
+  void close();
 
  private:
   void run();

@@ -32,6 +32,7 @@ class Asked final : public net::Exchange {
     return std::move(request_.body);
   }
   net::Room reserve(std::size_t bytes) override {
+    if (on_room) on_room();
     const std::lock_guard lock(mutex_);
     rooms_.push_back(bytes);
     if (bytes > most_room) return net::Room::kNever;
@@ -53,7 +54,7 @@ class Asked final : public net::Exchange {
     ended_ = true;
     changed_.notify_all();
   }
-  std::stop_token gone() const override { return {}; }
+  std::stop_token gone() const override { return leaves.get_token(); }
 
   // 0: not yet.
   unsigned status() {
@@ -77,8 +78,10 @@ class Asked final : public net::Exchange {
     return response_;
   }
 
-  std::function<void()> on_write;    // before each part, by whose it is
-  std::function<void()> on_body;     // called by who takes it
+  std::function<void()> on_write;  // before each part, by whose it is
+  std::function<void()> on_body;   // called by who takes it
+  std::function<void()> on_room;   // called by who asks for room
+  std::stop_source leaves;
   std::size_t room = SIZE_MAX;       // for a reply, now
   std::size_t most_room = SIZE_MAX;  // and ever
   bool kept_share = false;           // of all bodies, by who took it

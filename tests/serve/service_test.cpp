@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <new>
 #include <thread>
 
 #include "serve/asked.h"
@@ -11,6 +12,10 @@
 
 namespace tern::serve {
 namespace {
+
+engine::Clock::time_point in_two_minutes() {
+  return engine::Clock::now() + std::chrono::minutes(2);
+}
 
 class ServiceTest : public ServedEngineTest {
  protected:
@@ -43,13 +48,84 @@ TEST_F(ServiceTest, WhatWaitsToBeReadIsToldOfTheEnd) {
   const auto second = ask("/tokenize", text, keep_busy);
   busy.wait();
   const auto third = ask("/tokenize", text);
-  std::thread closer([&] { service_->close(); });
-  while (ask("/tokenize", text)->status() == 0) std::this_thread::yield();
+  service_->close();
+  EXPECT_EQ(ask("/tokenize", text)->status(), 503u);
+  EXPECT_EQ(third->status(), 503u);
+  EXPECT_FALSE(service_->wait_closed(engine::Clock::now()));
   go_on.count_down();
-  closer.join();
+  EXPECT_TRUE(service_->wait_closed(in_two_minutes()));
   EXPECT_EQ(first->status(), 200u);
   EXPECT_EQ(second->status(), 200u);
-  EXPECT_EQ(third->status(), 503u);
+}
+
+TEST_F(ServiceTest, NothingIsReadForAClientThatHasLeft) {
+  std::latch busy(2);
+  std::latch go_on(1);
+  const auto keep_busy = [&] {
+    busy.count_down();
+    go_on.wait();
+  };
+  const std::string text = R"({"content": "Once"})";
+  const auto first = ask("/tokenize", text, keep_busy);
+  const auto second = ask("/tokenize", text, keep_busy);
+  busy.wait();
+  bool was_read = false;
+  const auto third = ask("/tokenize", text, [&] { was_read = true; });
+  third->leaves.request_stop();
+  const std::uint64_t before = telemetry_.counter("http.responses_4xx").value();
+  go_on.count_down();
+  EXPECT_EQ(first->wait().status, 200u);
+  EXPECT_EQ(second->wait().status, 200u);
+  EXPECT_EQ(third->wait().status, 499u);
+  EXPECT_FALSE(was_read);
+  EXPECT_EQ(telemetry_.counter("http.responses_4xx").value(), before + 1);
+}
+
+// Whatever it is that throws, as where memory is short, and on whose thread.
+TEST_F(ServiceTest, WhatThrowsEndsItsRequestAlone) {
+  const auto fails = [] { throw std::bad_alloc(); };
+  const auto unread = ask("/tokenize", R"({"content": "Once"})", fails)->wait();
+  EXPECT_EQ(unread.status, 500u);
+  EXPECT_NE(unread.body.find("out_of_memory"), std::string::npos) << unread.body;
+  auto client = std::make_shared<Asked>("/v1/completions", R"({"prompt": "Once"})");
+  client->on_room = [times = 0]() mutable {  // with the first token, on the engine's thread
+    if (++times == 2) throw std::bad_alloc();
+  };
+  service_->handle(client);
+  EXPECT_EQ(client->wait().status, 500u);
+  EXPECT_EQ(ask("/v1/completions", R"({"prompt": "Once"})")->wait().status, 200u);
+}
+
+TEST_F(ServiceTest, WhatThrowsEndsItsStreamWithAnError) {
+  auto client = std::make_shared<Asked>("/v1/completions", R"({"prompt": "Once", "stream": true})");
+  client->on_write = [times = 0]() mutable {
+    if (++times == 2) throw std::bad_alloc();
+  };
+  service_->handle(client);
+  EXPECT_NE(client->wait_for_end().find("out_of_memory"), std::string::npos);
+}
+
+// Not even the error can be sent: the client is told by its exchange, when that is dropped.
+TEST_F(ServiceTest, WhatThrowsAgainIsDropped) {
+  auto client = std::make_shared<Asked>("/v1/completions", R"({"prompt": "Once"})");
+  client->on_room = [] { throw std::bad_alloc(); };
+  service_->handle(client);
+  while (client.use_count() > 1) std::this_thread::yield();
+  EXPECT_EQ(client->status(), 0u);
+  EXPECT_EQ(ask("/v1/completions", R"({"prompt": "Once"})")->wait().status, 200u);
+}
+
+TEST_F(ServiceTest, ARequestGoesByTheRulesThatItCameUnder) {
+  const auto rules = [](std::uint32_t most) {
+    ServicePolicy policy;
+    policy.most_tokens = most;
+    return policy;
+  };
+  service_->set_policy(rules(8));
+  const std::string eight = R"({"prompt": "Once", "max_tokens": 8})";
+  const auto before = ask("/v1/completions", eight, [&] { service_->set_policy(rules(2)); });
+  EXPECT_EQ(before->wait().status, 200u);
+  EXPECT_EQ(ask("/v1/completions", eight)->wait().status, 400u);
 }
 
 TEST_F(ServiceTest, VectorsThatAreThereAtItsEndAreSent) {

@@ -1,6 +1,7 @@
 """A server's life: beginning, full queues, signals, endings."""
 
 import concurrent.futures
+import http.client
 import json
 import resource
 import shutil
@@ -165,6 +166,29 @@ class OperationTest(unittest.TestCase):
         server.process.send_signal(signal.SIGINT)
         self.assertEqual(server.end(), 0)
         lines.close()
+
+    def test_what_is_still_read_does_not_keep_it(self) -> None:
+        """The template compares each name with each other, which takes seconds."""
+        with tempfile.NamedTemporaryFile("w", suffix=".jinja") as template:
+            template.write("x{% if a == b %}{% endif %}")
+            template.flush()
+            server = self.server("--drain", "0", "--chat-template", template.name)
+        names = {f"n{i:05d}": 1 for i in range(21_000)}
+        body = {
+            "messages": [{"role": "user", "content": "Hello"}],
+            "chat_template_kwargs": {"a": names, "b": names},
+        }
+        connection = server.connect()
+        self.addCleanup(connection.close)
+        connection.request("POST", "/apply-template", json.dumps(body), server.headers())
+        time.sleep(0.3)
+        begin = time.monotonic()
+        self.assertEqual(server.end(), 0)
+        if any("was being read" in line for line in server.said):
+            with self.assertRaises(http.client.RemoteDisconnected):
+                connection.getresponse()
+        else:  # it was quicker
+            self.assertLess(time.monotonic() - begin, 2.5)
 
     def test_sighup_ends_nothing(self) -> None:
         server = self.server()
