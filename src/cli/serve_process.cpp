@@ -425,12 +425,12 @@ void ServeProcess::end(const Result<void>& outcome) {
   drain(outcome ? live().drain_seconds : 0);
   service_->close();
   tell_of_life();
-  const bool all_read = service_->wait_closed(steady_clock::now() + kLastRead);
+  service_->wait_closed(steady_clock::now() + kLastRead);
   engine_->stop();  // its last words go to clients that are still there
   server_->wait_closed(steady_clock::now() + std::chrono::seconds(1));
-  if (all_read) return;
+  if (service_->wait_closed(steady_clock::now())) return;
   // Nothing ends a thread that reads, and what it uses has to stay: the process goes without it.
-  say("ended while a request was being read: its client gets no answer");
+  say("ended while a request was being read: its client may get no answer");
   if (!outcome) say(outcome.error().to_string());
   server_.reset();
   admin_.reset();

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
 #include <random>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/machine.h"
 #include "core/shortened.h"
@@ -75,11 +78,9 @@ class Service::Impl {
         answer_seconds_(telemetry.histogram("http.answer_seconds", kSeconds)),
         embedding_seconds_(telemetry.histogram("http.embedding_seconds", kSeconds)) {
     make_counters(telemetry);
+    for (int i = 0; i < 2; ++i) readers_.emplace_back([this] { to_read_.run(); });
   }
-  ~Impl() {
-    close();
-    readers_.join();
-  }
+  ~Impl() { close(); }
 
   void set_policy(const ServicePolicy& policy);
   void handle(const CallPtr& call, Door door);
@@ -98,9 +99,12 @@ class Service::Impl {
     if (good) settings_from_ = seconds_since_epoch();
   }
   void drain() { draining_ = true; }
-  void close() {  // what waits is told so
-    const std::lock_guard lock(close_mutex_);
-    closed_ = true;
+  void close() {
+    {
+      const std::lock_guard lock(close_mutex_);
+      closed_ = true;
+    }
+    to_read_.poll();  // what waits is told so, however long the readers take
   }
   bool wait_closed(std::chrono::steady_clock::time_point until) {
     std::unique_lock lock(close_mutex_);
@@ -178,9 +182,13 @@ class Service::Impl {
   const std::shared_ptr<std::atomic<bool>> computes_ = std::make_shared<std::atomic<bool>>(true);
   std::mutex close_mutex_;
   std::condition_variable all_read_;
-  std::size_t reading_ = 0;          // what readers_ has; close_mutex_ held
-  std::atomic<bool> closed_{false};  // set with close_mutex_: then nothing comes to readers_
-  boost::asio::thread_pool readers_{2};
+  std::size_t reading_ = 0;          // what to_read_ has; close_mutex_ held
+  std::atomic<bool> closed_{false};  // set with close_mutex_: then nothing comes to to_read_
+  boost::asio::io_context to_read_{2};
+  std::vector<std::jthread> readers_;
+  // Goes first, and lets them end.
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> is_open_{
+      to_read_.get_executor()};
 };
 
 const std::array<Service::Impl::Route, 12> Service::Impl::kRoutes{{
@@ -266,7 +274,7 @@ void Service::Impl::later(const CallPtr& call, std::function<void()> work) {
   {
     const std::lock_guard lock(close_mutex_);
     if (!closed_) {
-      boost::asio::post(readers_, [this, todo = std::move(guarded_work)] {
+      boost::asio::post(to_read_, [this, todo = std::move(guarded_work)] {
         todo();
         const std::lock_guard done(close_mutex_);
         if (--reading_ == 0) all_read_.notify_all();

@@ -67,7 +67,7 @@ class Service {
   void note_reload(bool good);
   // From now on /ready says that the server takes no more.
   void drain();
-  // Reads no more: requests that wait for it get a 503. Those that the engine has go on.
+  // Reads no more: requests that wait for it get a 503 at once. Those that the engine has go on.
   void close();
   // Waits for those that are being read; nothing ends one. False where the time has run out before.
   bool wait_closed(std::chrono::steady_clock::time_point until);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <string>
 #include <thread>
 
 #include "serve/asked.h"
@@ -68,7 +70,10 @@ TEST_F(EmbeddingTest, WhatIsRefusedCostsNothing) {
   const auto account = std::make_shared<Account>(ApiKey{.name = "alice", .sha256 = ""});
   const auto taken = ask(1, account);
   const auto refused = ask(20, account);
-  EXPECT_EQ(refused->status(), 429u);
+  const net::HttpResponse reply = refused->wait();
+  EXPECT_EQ(reply.status, 429u);
+  const int seconds = std::atoi(std::string(find_header(reply.headers, "retry-after")).c_str());
+  EXPECT_TRUE(1 <= seconds && seconds <= 60) << seconds;
   go_on();
   EXPECT_EQ(taken->wait().status, 200u);
   EXPECT_EQ(account->used().prompt_tokens, 1u);
