@@ -41,9 +41,9 @@ CLI::Option* add_number(CLI::App& parser, const char* name, std::uint32_t& value
 
 void add_engine_options(CLI::App& parser, ServeOptions& options) {
   add_number(parser, "--parallel", options.sequences, 1,
-             "Requests that are computed at once; others wait");
+             "Answers that are computed at once; others wait");
   add_number(parser, "--queue", options.queue, 1,
-             "Requests that may wait; more are told to come again (429)");
+             "Answers that may wait; more are told to come again (429)");
   add_number(parser, "-c,--ctx-size", options.context, 0,
              "Most tokens of a request, prompt and answer together; 0: what the\n"
              "model was trained for");

@@ -1,6 +1,7 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -199,23 +200,33 @@ std::size_t Scheduler::next() const {
   const Task& first = *waiting_.front();
   if (first.started) return 0;
   using Turn = std::pair<std::size_t, std::uint64_t>;  // its places, and its last start
-  std::map<std::string_view, Turn> turns;
-  for (const auto& [account, start] : turns_) turns[account].second = start;
-  for (const auto& task : running_) ++turns[task->request.account].first;
+  std::map<std::string_view, Turn> turns;              // of those that wait, and of more
+  const auto turn_of = [&](const Task& task) -> Turn& {
+    const auto [turn, is_new] = turns.try_emplace(task.request.account);
+    if (is_new) {
+      const auto last = turns_.find(task.request.account);
+      turn->second.second = last == turns_.end() ? 0 : last->second;
+    }
+    return turn->second;
+  };
+  for (const auto& task : running_) ++turn_of(*task).first;
   std::size_t best = 0;
   for (std::size_t i = 1; i < waiting_.size(); ++i) {
     const Request& request = waiting_[i]->request;
     if (request.priority != first.request.priority) break;
-    if (turns[request.account] < turns[waiting_[best]->request.account]) best = i;
+    if (turn_of(*waiting_[i]) < turn_of(*waiting_[best])) best = i;
   }
   return best;
 }
 
 void Scheduler::start(std::unique_ptr<Task> task) {
-  auto sequence = Sequence::create(*stepper_, context_);
-  if (!sequence) return fail(*task, std::move(sequence.error()));
-  task->start(std::move(*sequence));
-  note_start(*task);
+  ending_alone(*task, [&] {
+    auto sequence = Sequence::create(*stepper_, context_);
+    if (!sequence) return fail(*task, std::move(sequence.error()));
+    task->start(std::move(*sequence));
+    note_start(*task);
+  });
+  if (task->over) return;
   insert_by_seniority(running_, std::move(task));
 }
 
@@ -300,23 +311,37 @@ void Scheduler::compute() {
   if (work_.empty()) return pace_.skip();
   steps_.add();
   const Clock::time_point start = Clock::now();
-  if (const auto done = stepper_->step(work_); !done) {
-    // Fewer next time; so it ends.
-    return fail(*workers_.back(), done.error());
-  }
+  bool computed = false;
+  ending_alone(*workers_.back(), [&] {  // fewer next time; so it ends
+    const auto done = stepper_->step(work_);
+    computed = done.ok();
+    if (!computed) fail(*workers_.back(), done.error());
+  });
+  if (!computed) return;
   for (std::size_t i = 0; i < work_.size(); ++i) {
-    if (work_[i].logits == Advance::Logits::kEvery && !work_[i].failed) take_scores(*workers_[i]);
+    if (work_[i].logits != Advance::Logits::kEvery || work_[i].failed) continue;
+    ending_alone(*workers_[i], [&] { take_scores(*workers_[i]); });
   }
   note_pace(Clock::now() - start);
   for (std::size_t i = 0; i < work_.size(); ++i) {
     rows_.add(work_[i].tokens.size());
-    if (work_[i].failed) {
-      fail(*workers_[i], std::move(*work_[i].failed));
-    } else if (workers_[i]->pooler) {
-      take_states(*workers_[i]);
-    } else if (workers_[i]->pending() == 0) {
-      take_piece(*workers_[i]);
-    }
+    Task& task = *workers_[i];
+    if (task.over) continue;
+    ending_alone(task, [&] {
+      if (work_[i].failed) return fail(task, std::move(*work_[i].failed));
+      if (task.pooler) return take_states(task);
+      if (task.pending() == 0) take_piece(task);
+    });
+  }
+}
+
+// A want of memory ends this request, and not the thread of all.
+template <typename Work>
+void Scheduler::ending_alone(Task& task, const Work& work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    fail(task, {ErrorCode::kOutOfMemory, "no memory is left for it", "step"});
   }
 }
 

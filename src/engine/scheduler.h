@@ -94,6 +94,8 @@ class Scheduler {
   void compute();
   void note_pace(Clock::duration took);
   void take_scores(Task& task);
+  template <typename Work>
+  void ending_alone(Task& task, const Work& work);
   void take_piece(Task& task);
   void take_states(Task& task);
   void end(Task& task, EndReason reason);

@@ -52,11 +52,15 @@ Result<void> Stepper::step(std::span<Advance> work) {
   hidden_.clear();
   for (const Advance& advance : work) {  // what can fail goes before what changes a sequence
     Sequence& sequence = *advance.sequence;
-    TERN_TRY(sequence.cache_->reserve(
-        static_cast<std::uint32_t>(sequence.tokens_.size() + advance.tokens.size())));
+    const std::size_t after = sequence.tokens_.size() + advance.tokens.size();
+    TERN_TRY(sequence.cache_->reserve(static_cast<std::uint32_t>(after)));
+    if (const std::size_t room = sequence.tokens_.capacity(); room < after) {
+      sequence.tokens_.reserve(std::max(after, 2 * room));
+    }
   }
   std::size_t hidden = 0;
   for (const Advance& advance : work) hidden += advance.hidden ? advance.tokens.size() : 0;
+  if (hidden > 0) states_.reserve(std::size_t{rows_} * model_.config().hidden);  // and no more
   states_.resize(hidden * model_.config().hidden);  // stays where it is, then
   for (Advance& advance : work) add(advance);
   failures_.assign(batch_.size(), std::nullopt);

@@ -76,7 +76,7 @@ class Account {
   void give_back_place(Clock::time_point now = Clock::now());
   // What it did not come to.
   void give_back(std::uint64_t tokens, Clock::time_point now = Clock::now());
-  // One that was let in, at its end: a place may go back before, and a counter does not.
+  // One that kept its place, at its end.
   void count_request();
   void count_prompt(std::uint64_t tokens);
   void count_generated(std::uint64_t tokens);

@@ -165,15 +165,13 @@ void Call::send(net::HttpResponse response, std::string error) {
   complete(response.headers);
   if (request().method != "HEAD") response_bytes_ = response.body.size();
   log(response.status, std::move(error));
+  replied_ = true;
   exchange_->reply(std::move(response));
 }
 
+// What may throw goes before what counts: nothing is counted twice.
 void Call::log(unsigned status, std::string error) {
-  replied_ = logged_ = true;
-  if (has_place_) account_->count_request();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - arrived_;
-  count_reply(telemetry_, status);
-  if (seconds_ != nullptr && status < 300) seconds_->observe(seconds.count());
   std::vector<std::pair<std::string_view, telemetry::FieldValue>> fields{
       {"request_id", id_},      {"method", request().method},      {"path", request().path},
       {"peer", request().peer}, {"status", std::uint64_t{status}}, {"seconds", seconds.count()}};
@@ -182,6 +180,10 @@ void Call::log(unsigned status, std::string error) {
   if (account_) fields.emplace_back("key_id", account_->name());
   std::move(notes_.begin(), notes_.end(), std::back_inserter(fields));
   telemetry_.emit({"http.request", std::move(fields)});
+  logged_ = true;
+  if (has_place_) account_->count_request();
+  count_reply(telemetry_, status);
+  if (seconds_ != nullptr && status < 300) seconds_->observe(seconds.count());
 }
 
 void Call::reply(const boost::json::value& body, unsigned status) {
@@ -206,7 +208,6 @@ void turn_away(Call& call, const engine::Engine& engine, ApiError error, std::si
 
 // Who reads events, or had an id already, gets the next in any case.
 void Call::begin_events() {
-  replied_ = true;
   sends_ids_ = !plain_events_ || asks_for_events(request().header("accept")) ||
                !request().header("last-event-id").empty();
   net::HttpResponse head{200, "text/event-stream; charset=utf-8", "", {}};
@@ -217,6 +218,7 @@ void Call::begin_events() {
   // A comment, which programs that know no ids do not know either.
   if (sends_ids_) head.pause = ":\n\n";
   exchange_->begin(std::move(head));
+  replied_ = true;
 }
 
 void Call::event(const std::string& id, std::string_view data) {
@@ -228,8 +230,8 @@ void Call::event(const std::string& id, std::string_view data) {
 
 void Call::end_events(unsigned status, std::string error) {
   give_back_tokens();
-  exchange_->end();
   log(status, std::move(error));
+  exchange_->end();
 }
 
 void Call::give_up(const std::exception& thrown) noexcept {
@@ -244,6 +246,7 @@ void Call::give_up(const std::exception& thrown) noexcept {
     end_events(error);
   } catch (const std::exception&) {
     replied_ = logged_ = true;  // by the exchange, when it is dropped
+    give_back_tokens();
   }
 }
 

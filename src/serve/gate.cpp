@@ -73,7 +73,8 @@ void add_key_metrics(std::vector<telemetry::Gauge>& gauges, const KeyRing& keys)
     std::uint64_t Used::*value;
   };
   constexpr Part kParts[] = {
-      {"key.requests", "Requests that a key was let in with, and that have ended.",
+      {"key.requests",
+       "Requests that a key was let in with and not told to come again, and that have ended.",
        &Used::requests},
       {"key.refused", "Requests beyond the limits of a key.", &Used::refused},
       {"key.prompt_tokens", "Tokens of its prompts.", &Used::prompt_tokens},

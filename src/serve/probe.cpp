@@ -1,5 +1,6 @@
 #include "serve/probe.h"
 
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -34,7 +35,12 @@ void Probe::ask(Tell tell) {
     }
   }
   for (const Tell& each : told) each(computes);
-  if (begins && !submit()) end(engine_.state().closed);  // then it is not known, and no matter
+  if (!begins) return;
+  try {
+    if (!submit()) end(engine_.state().closed);  // then it is not known, and no matter
+  } catch (const std::bad_alloc&) {
+    end(false);
+  }
 }
 
 Result<void> Probe::submit() {

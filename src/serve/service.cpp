@@ -336,8 +336,10 @@ void Service::Impl::metrics(const CallPtr& call, const Rules& rules) {
   const auto number = [](auto value) { return static_cast<double>(value); };
   const double used = number(state.pages - state.free_pages) / number(state.pages);
   std::vector<telemetry::Gauge> gauges{
-      {"engine.running", "Requests that are being computed.", number(state.running)},
-      {"engine.waiting", "Requests that wait to be computed.", number(state.waiting)},
+      {"engine.running", "Answers, and texts of embeddings, that are being computed.",
+       number(state.running)},
+      {"engine.waiting", "Answers, and texts of embeddings, that wait to be computed.",
+       number(state.waiting)},
       {"engine.kv_pages", "Pages for keys and values.", number(state.pages)},
       {"engine.kv_use", "The share of them in use.", used},
       {"engine.since_step_seconds", "Since the last step, while there is something to do.",

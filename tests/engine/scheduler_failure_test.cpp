@@ -3,6 +3,8 @@
 
 #include <cstring>
 #include <limits>
+#include <new>
+#include <utility>
 
 #include "backend/cpu/cpu_backend.h"
 #include "engine/heard.h"
@@ -57,6 +59,7 @@ class SchedulerFailureTest : public ::testing::Test {
     Request good = request(3);
     bad.on_update = [&](const Update& update) {
       EXPECT_TRUE(update.prompt_logprobs.empty());
+      if (std::exchange(throws_, false)) throw std::bad_alloc();
       failing.hear(update);
     };
     good.on_update = [&](const Update& update) { sound.hear(update); };
@@ -69,6 +72,7 @@ class SchedulerFailureTest : public ::testing::Test {
     return failing.failed.value_or(Error{ErrorCode::kUsage, "did not fail", ""});
   }
 
+  bool throws_ = false;  // who hears of the bad one, once
   test::TemporaryDirectory directory_;
   backend::CpuBackend backend_{kernels::scalar_table(), 1};
   telemetry::Telemetry telemetry_;
@@ -78,6 +82,13 @@ class SchedulerFailureTest : public ::testing::Test {
 
 TEST_F(SchedulerFailureTest, ATokenThatIsNoNumber) {
   EXPECT_EQ(failure_of(request(kBad)).code, ErrorCode::kNumeric);
+}
+
+// Wherever it is wanted behind the step: here by whose answer it is.
+TEST_F(SchedulerFailureTest, AWantOfMemory) {
+  Request bad = request(3);
+  throws_ = true;
+  EXPECT_EQ(failure_of(std::move(bad)).code, ErrorCode::kOutOfMemory);
 }
 
 TEST_F(SchedulerFailureTest, NoProbabilityOfATokenThatIsNoNumber) {

@@ -16,6 +16,7 @@ class ProbeTest : public ::testing::Test {
     return std::make_shared<Probe>(Probe::Engine{[this] { return state_; },
                                                  [this](engine::Request request) {
                                                    if (refuses_) return Result<void>(refusal());
+                                                   if (throws_) throw std::bad_alloc();
                                                    ++state_.waiting;
                                                    asked_.push_back(std::move(request));
                                                    return Result<void>();
@@ -36,6 +37,7 @@ class ProbeTest : public ::testing::Test {
 
   engine::EngineState state_;
   bool refuses_ = false;
+  bool throws_ = false;
   std::vector<engine::Request> asked_;
   std::vector<bool> told_;
 };
@@ -75,6 +77,17 @@ TEST_F(ProbeTest, AnEngineThatFailsOrRefusesDoesNotCompute) {
   state_.closed = true;  // ends, which is another matter
   probe({})->ask(tell());
   EXPECT_TRUE(told_.back());
+}
+
+TEST_F(ProbeTest, AWantOfMemoryIsOverWhenItIsOver) {
+  throws_ = true;
+  const auto it = probe({.fresh = milliseconds(0)});
+  it->ask(tell());
+  EXPECT_EQ(told_, (std::vector<bool>{false}));
+  throws_ = false;
+  it->ask(tell());
+  answer(true);
+  EXPECT_EQ(told_, (std::vector<bool>{false, true}));
 }
 
 TEST_F(ProbeTest, WhoeverAsksOnceTheTimeIsOverIsToldAndAllBefore) {
