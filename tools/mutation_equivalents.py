@@ -314,7 +314,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             (
                 ("scheduler.cpp", "never", "index == 0"),
                 ("scheduler.cpp", "never", "work_.empty()"),
-                ("scheduler.cpp", "never", "!done"),
+                ("scheduler.cpp", "never", "!computed"),
                 ("embedder.cpp", "never", "!computed"),
             ),
             "no test can tell when the system has no memory for a page",
@@ -347,7 +347,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             (
                 ("sampler.cpp", "bound", "a.logit >= b.logit"),
                 ("sampler.cpp", "bound", "a.token <= b.token"),
-                ("logprobs.cpp", "bound", "x >= y"),
+                ("logprobs.cpp", "bound", "logit(a) >= logit(b)"),
                 ("logprobs.cpp", "bound", "a <= b"),
                 ("sampler.cpp", "bound", "token <= chosen"),
             ),
