@@ -201,22 +201,27 @@ void HttpServer::Impl::count(int change) {
 awaitable<void> HttpServer::Impl::accept(Listener& listener) {
   constexpr Milliseconds kPause{50};
   asio::steady_timer pause(io_);
-  while (listener.acceptor.is_open()) {
-    if (!leaves_descriptors(options_.spare_descriptors, listener.acceptor.native_handle())) {
-      ++counts_->starved;
-      pause.expires_after(kPause);
-      co_await pause.async_wait(kTuple);
-      continue;
-    }
-    auto [code, socket] = co_await listener.acceptor.async_accept(kTuple);
-    if (code == asio::error::operation_aborted) co_return;
-    if (code) {  // the system is out of descriptors, say: not a reason to end
+  for (bool waits = false; listener.acceptor.is_open();) {
+    try {
+      if (waits) {
+        pause.expires_after(kPause);
+        co_await pause.async_wait(kTuple);
+        waits = false;
+        continue;
+      }
+      waits = true;  // unless all goes well
+      if (!leaves_descriptors(options_.spare_descriptors, listener.acceptor.native_handle())) {
+        ++counts_->starved;
+        continue;
+      }
+      auto [code, socket] = co_await listener.acceptor.async_accept(kTuple);
+      if (code == asio::error::operation_aborted) co_return;
       if (code == asio::error::no_descriptors) ++counts_->starved;
-      pause.expires_after(kPause);
-      co_await pause.async_wait(kTuple);
-      continue;
+      if (code) continue;  // the system is out of descriptors, say: not a reason to end
+      asio::co_spawn(io_, serve(std::move(socket), listener), asio::detached);
+      waits = false;
+    } catch (const std::exception&) {  // no memory for a connection: not a reason, either
     }
-    asio::co_spawn(io_, serve(std::move(socket), listener), asio::detached);
   }
 }
 

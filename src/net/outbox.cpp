@@ -1,5 +1,6 @@
 #include "net/outbox.h"
 
+#include <exception>
 #include <utility>
 
 namespace tern::net {
@@ -34,24 +35,25 @@ Room Outbox::reserve(std::size_t bytes) {
 void Outbox::reply(const HttpResponse& response) {
   const std::lock_guard lock(mutex_);
   if (begun_) return;
-  begun_ = ended_ = true;
   HeadFraming framing{.length = std::nullopt, .close = close_};
   if (!is_bodyless(response.status)) framing.length = response.body.size();
-  bytes_ = format_head(response, framing, now_in_seconds());
-  if (shape_.with_body && framing.length) bytes_.append(response.body);
+  std::string bytes = format_head(response, framing, now_in_seconds());
+  if (shape_.with_body && framing.length) bytes.append(response.body);
+  bytes_ = std::move(bytes);
+  begun_ = ended_ = true;  // not where there is no memory: another reply can follow
   wake();
 }
 
 void Outbox::begin(const HttpResponse& head) {
   const std::lock_guard lock(mutex_);
   if (begun_) return;
-  begun_ = true;
   bodyless_ = !shape_.with_body || is_bodyless(head.status);
   pause_ = head.pause;
   close_ |= !shape_.chunks;
   const bool chunked = shape_.chunks && !is_bodyless(head.status);
   bytes_ = format_head(head, {.length = std::nullopt, .chunked = chunked, .close = close_},
                        now_in_seconds());
+  begun_ = true;
   wake();
 }
 
@@ -65,17 +67,21 @@ void Outbox::write(std::string_view bytes) {
 void Outbox::end() {
   const std::lock_guard lock(mutex_);
   if (!begun_ || ended_) return;
-  ended_ = true;
   if (shape_.chunks && !bodyless_) bytes_.append(kLastChunk);
+  ended_ = true;
   wake();
 }
 
-void Outbox::drop() {
-  reply({500, "text/plain", "the request was dropped\n"});
+void Outbox::drop() noexcept try {
+  try {
+    reply({500, "text/plain", "the request was dropped\n"});
+  } catch (const std::exception&) {  // no memory even for this: closed without a word
+  }
   const std::lock_guard lock(mutex_);
   if (ended_) return;
-  ended_ = close_ = true;
+  begun_ = ended_ = close_ = true;
   wake();
+} catch (const std::exception&) {  // by `wake`: the connection sees it after its next pause
 }
 
 void Outbox::close_after() {

@@ -32,7 +32,7 @@ class Outbox {
   void write(std::string_view bytes);
   void end();
   // Nobody will end it: a reply that has begun is cut, visibly to the client.
-  void drop();
+  void drop() noexcept;
   std::stop_token gone() const { return gone_.get_token(); }
 
   // The connection's side. It ends with this reply:

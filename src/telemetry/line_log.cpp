@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <climits>
 #include <optional>
@@ -26,8 +27,9 @@ constexpr std::chrono::seconds kLastWords{1};
 bool ends_in_a_line(int file) {
   struct stat facts {};
   if (::fstat(file, &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_size == 0) return false;
-  const std::string path = "/proc/self/fd/" + std::to_string(file);
-  const FileDescriptor reading(::open(path.c_str(), O_RDONLY | O_CLOEXEC));  // NOLINT: variadic
+  char path[32] = "/proc/self/fd/";
+  std::to_chars(path + std::string_view(path).size(), path + sizeof(path) - 1, file);
+  const FileDescriptor reading(::open(path, O_RDONLY | O_CLOEXEC));  // NOLINT: variadic
   char end = 0;
   return ::pread(reading.get(), &end, 1, facts.st_size - 1) != 1 || end != '\n';
 }
@@ -66,11 +68,13 @@ void LineLog::receive(const Event& event) {
   if (lines_.size() >= bounds_.lines || bytes_ + line.size() > bounds_.bytes) {
     return dropped_.add();
   }
-  bytes_ += line.size();
+  const std::size_t size = line.size();
   lines_.push_back(std::move(line));
+  bytes_ += size;
   changed_.notify_all();
 }
 
+// Allocates nothing: there is nobody to tell that it failed.
 void LineLog::run() {
   std::weak_ptr<FileDescriptor> last;
   bool torn = false;  // the last file ends within a line
@@ -78,25 +82,22 @@ void LineLog::run() {
   for (;;) {
     changed_.wait(lock, [&] { return ending_ || !lines_.empty(); });
     if (lines_.empty()) return;
-    std::string line = std::move(lines_.front());
-    lines_.pop_front();
-    const std::size_t size = line.size();
+    const std::string& line = lines_.front();  // stays where it is: others only add behind it
     const std::shared_ptr<FileDescriptor> file = file_;
     lock.unlock();
     if (file && file != last.lock()) {
       last = file;
       torn = ends_in_a_line(file->get());
     }
-    const std::string text = (torn ? "\n" : "") + line;
-    std::string_view left = text;
-    const bool written = file && write(*file, left);
-    if (left.size() < text.size()) torn = !written;
+    std::string_view end = torn ? "\n" : "";
+    std::string_view left = line;
+    const bool written = file && write(*file, end) && write(*file, left);
+    const bool touched = left.size() < line.size();
+    if (touched || end.empty()) torn = touched && !written;
     lock.lock();
-    if (!written && left.size() == text.size() && file_ != file && file_) {
-      lines_.push_front(std::move(line));  // for the new file
-      continue;
-    }
-    bytes_ -= size;
+    if (!written && !touched && file_ != file && file_) continue;  // it is for the new file
+    bytes_ -= line.size();
+    lines_.pop_front();
     if (written) continue;
     dropped_.add();
     if (ending_) return;

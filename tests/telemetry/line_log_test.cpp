@@ -10,6 +10,8 @@
 #include <chrono>
 #include <csignal>
 
+#include "support/most_allocated.h"
+
 namespace tern::telemetry {
 namespace {
 
@@ -186,6 +188,28 @@ TEST(LineLog, ALineThatWasCutGetsAnEnd) {
   ::unlink(path);
   EXPECT_NE(text.find("x\n{"), std::string::npos);
   EXPECT_EQ(lines(text), 2u);
+}
+
+// Its thread has nobody to tell of an exception.
+TEST(LineLog, WritingNeedsNoMemory) {
+  Pipe pipe;
+  Counter dropped;
+  const std::string large(200'000, 'x');
+  std::string text(3 * large.size(), '\0');
+  std::size_t size = 0;
+  {
+    LineLog log({}, dropped);
+    log.write_to(pipe.writing);
+    for (int i = 0; i < 2; ++i) log.receive({"a", {{"text", large}}});
+    const test::MostAllocated most(0);
+    while (std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(size), '\n') < 2) {
+      const ssize_t count = ::read(pipe.reading.get(), text.data() + size, text.size() - size);
+      if (count <= 0) break;
+      size += static_cast<std::size_t>(count);
+    }
+  }
+  EXPECT_EQ(lines(text), 2u);
+  EXPECT_EQ(dropped.value(), 0u);
 }
 
 }  // namespace
