@@ -51,7 +51,7 @@ void read_stop_tokens(Fields& fields, const ServedModel& model, std::vector<Toke
     return fields.fail("stop_token_ids",
                        "at most " + std::to_string(kMostStops) + " ids of tokens below " +
                            std::to_string(model.tokenizer.vocab_size()) + ", found " +
-                           (read ? std::to_string(read->size()) : "another"));
+                           (read ? std::to_string(read->size()) : "one that is none"));
   }
   tokens = std::move(*read);
 }

@@ -145,7 +145,7 @@ TEST(RequestFields, StopTokensAreOfTheVocabulary) {
       "stop_token_ids: expected at most 16 ids of tokens below " + std::to_string(vocab);
   for (const std::string& value :
        {std::to_string(vocab), std::string("-1"), std::string("\"a\"")}) {
-    EXPECT_EQ(words(with(value)), expected + ", found another");
+    EXPECT_EQ(words(with(value)), expected + ", found one that is none");
   }
   EXPECT_EQ(words(with("1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1")), expected + ", found 17");
 }

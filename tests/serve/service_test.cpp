@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <latch>
 #include <new>
+#include <string>
 #include <thread>
 
 #include "core/sha256.h"
@@ -33,50 +36,44 @@ class ServiceTest : public ServedEngineTest {
     return client;
   }
 
+  // Both threads that read stand until readers_go_on_, so that a third request waits for them.
+  void keep_readers_busy() {
+    for (auto& client : read_) {
+      client = ask("/tokenize", kText, [&] {
+        busy_.count_down();
+        readers_go_on_.wait();
+      });
+    }
+    busy_.wait();
+  }
+
+  const std::string kText = R"({"content": "Once"})";
+  std::array<std::shared_ptr<Asked>, 2> read_;
+  std::latch busy_{2};
+  std::latch readers_go_on_{1};
   std::unique_ptr<Service> service_;
 };
 
-// Both threads that read are busy, so that a third request waits for them.
 TEST_F(ServiceTest, WhatWaitsToBeReadIsToldOfTheEnd) {
-  std::latch busy(2);
-  std::latch go_on(1);
-  const auto keep_busy = [&] {
-    busy.count_down();
-    go_on.wait();
-  };
-  const std::string text = R"({"content": "Once"})";
-  const auto first = ask("/tokenize", text, keep_busy);
-  const auto second = ask("/tokenize", text, keep_busy);
-  busy.wait();
-  const auto third = ask("/tokenize", text);
+  keep_readers_busy();
+  const auto third = ask("/tokenize", kText);
   service_->close();
-  EXPECT_EQ(ask("/tokenize", text)->status(), 503u);
+  EXPECT_EQ(ask("/tokenize", kText)->status(), 503u);
   EXPECT_EQ(third->status(), 503u);
   EXPECT_FALSE(service_->wait_closed(engine::Clock::now()));
-  go_on.count_down();
+  readers_go_on_.count_down();
   EXPECT_TRUE(service_->wait_closed(in_two_minutes()));
-  EXPECT_EQ(first->status(), 200u);
-  EXPECT_EQ(second->status(), 200u);
+  for (const auto& client : read_) EXPECT_EQ(client->status(), 200u);
 }
 
 TEST_F(ServiceTest, NothingIsReadForAClientThatHasLeft) {
-  std::latch busy(2);
-  std::latch go_on(1);
-  const auto keep_busy = [&] {
-    busy.count_down();
-    go_on.wait();
-  };
-  const std::string text = R"({"content": "Once"})";
-  const auto first = ask("/tokenize", text, keep_busy);
-  const auto second = ask("/tokenize", text, keep_busy);
-  busy.wait();
+  keep_readers_busy();
   bool was_read = false;
-  const auto third = ask("/tokenize", text, [&] { was_read = true; });
+  const auto third = ask("/tokenize", kText, [&] { was_read = true; });
   third->leaves.request_stop();
   const std::uint64_t before = telemetry_.counter("http.responses_4xx").value();
-  go_on.count_down();
-  EXPECT_EQ(first->wait().status, 200u);
-  EXPECT_EQ(second->wait().status, 200u);
+  readers_go_on_.count_down();
+  for (const auto& client : read_) EXPECT_EQ(client->wait().status, 200u);
   EXPECT_EQ(third->wait().status, 499u);
   EXPECT_FALSE(was_read);
   EXPECT_EQ(telemetry_.counter("http.responses_4xx").value(), before + 1);
@@ -134,7 +131,8 @@ TEST_F(ServiceTest, ARequestGoesByTheRulesThatItCameUnder) {
 TEST_F(ServiceTest, VectorsThatAreThereAtItsEndAreSent) {
   hold();
   const auto client = ask("/v1/embeddings", R"({"input": ["Once", "The king"]})");
-  while (engine_->state().waiting < 2) std::this_thread::yield();
+  const auto until = in_two_minutes();
+  while (engine_->state().waiting < 2 && engine::Clock::now() < until) std::this_thread::yield();
   service_->close();
   go_on();
   EXPECT_TRUE(engine_->wait_idle(engine::Clock::now() + std::chrono::minutes(2)));

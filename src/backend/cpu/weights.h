@@ -35,11 +35,6 @@ struct MatrixWeight {
   std::optional<HeadCopy> copy = std::nullopt;
 };
 
-// `count` rows of a matrix of which few are read, `first` and those behind it: where they lie in
-// memory, or a copy in `room` of those of a file.
-const std::byte* few_rows(const format::Tensor& matrix, std::size_t first, std::size_t count,
-                          std::byte* room);
-
 struct VectorWeight {
   std::vector<float> values;
 };
@@ -55,5 +50,10 @@ Result<TernaryWeight> make_ternary_weight(const format::Tensor& tensor, kernels:
                                           PackedCache* cache = nullptr);
 Result<MatrixWeight> make_matrix_weight(const format::Tensor& tensor);
 Result<VectorWeight> make_vector_weight(const format::Tensor& tensor);
+
+// `count` rows of a matrix of which few are read, `first` and those behind it: where they lie in
+// memory, or a copy in `room` of those of a file.
+const std::byte* few_rows(const format::Tensor& matrix, std::size_t first, std::size_t count,
+                          std::byte* room);
 
 }  // namespace tern::backend
