@@ -129,7 +129,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
         (
             ("lut_body.h", "bound", "at > tokens"),
             ("lut_body.h", "bound", "left <= some * kTileRows"),
-            ("lut_body.h", "bound", "left <= kLutBlock"),
+            ("lut_body.h", "bound", "left <= most"),
         ),
         "no tokens, or as many either way",
     ),

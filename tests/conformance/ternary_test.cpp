@@ -53,10 +53,12 @@ TEST_P(TernaryTier, TernaryLinearOfManyTokens) {
   struct Sizes {
     std::size_t rows, columns, tokens;
   };
-  constexpr Sizes kSizes[] = {{511, 100, 32}, {512, 100, 27}, {512, 100, 28},   {516, 100, 31},
-                              {519, 100, 32}, {521, 100, 33}, {525, 16, 59},    {513, 17, 60},
-                              {527, 1, 63},   {650, 272, 64}, {650, 272, 65},   {512, 2560, 60},
-                              {2048, 20, 32}, {2049, 33, 30}, {2064, 2560, 32}, {4113, 16, 32}};
+  constexpr Sizes kSizes[] = {{511, 100, 32}, {512, 100, 14},  {512, 100, 15},   {512, 100, 16},
+                              {515, 100, 17}, {512, 100, 25},  {512, 100, 26},   {516, 100, 31},
+                              {519, 100, 32}, {521, 100, 33},  {525, 16, 47},    {525, 16, 59},
+                              {513, 17, 60},  {527, 1, 15},    {527, 1, 63},     {650, 272, 64},
+                              {650, 272, 65}, {512, 2560, 60}, {512, 2560, 16},  {2048, 20, 32},
+                              {2049, 33, 30}, {2049, 33, 16},  {2064, 2560, 32}, {4113, 16, 32}};
   for (const Sizes& size : kSizes) {
     for (const Packing packing : packings()) {
       const Weights w = random_weights(size.rows, size.columns, packing,
@@ -250,13 +252,15 @@ TEST_P(TernaryTier, TernaryLinearDoesNotOverflow) {
 }
 
 TEST_P(TernaryTier, TernaryLinearOfManyTokensDoesNotOverflow) {
-  constexpr std::size_t kRows = 520, kColumns = 4100, kTokens = 32;
+  constexpr std::size_t kRows = 520, kColumns = 4100;
   for (const int code : {0, 2}) {
     Weights w = random_weights(kRows, kColumns, Packing::kTwoBits, 1, code);
     w.tiles.scale = 1.0f;
-    for (const std::int8_t q : {std::int8_t{127}, std::int8_t{-127}}) {
-      for (const float v : constant_rows(tier(), w, kRows, kColumns, q, kTokens)) {
-        ASSERT_EQ(v, static_cast<float>((code - 1) * q * static_cast<int>(kColumns)));
+    for (const std::size_t tokens : {std::size_t{16}, std::size_t{32}}) {
+      for (const std::int8_t q : {std::int8_t{127}, std::int8_t{-127}}) {
+        for (const float v : constant_rows(tier(), w, kRows, kColumns, q, tokens)) {
+          ASSERT_EQ(v, static_cast<float>((code - 1) * q * static_cast<int>(kColumns)));
+        }
       }
     }
   }

@@ -83,14 +83,15 @@ TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
 #include "kernels/generic/lut_body.h"
 
 // Fewer tokens or rows are multiplied: tables would take longer to make than they save.
-constexpr std::uint32_t kLeastLutTokens = 28;
+constexpr std::uint32_t kLeastLutTokens = 15;
+constexpr std::uint32_t kLeastTwoVectors = 26;
 constexpr std::size_t kLeastLutRows = 512;
 
 void linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x, std::size_t tokens,
             float* y, std::size_t y_stride) {
   std::size_t done = 0;
   if (rows >= kLeastLutRows) {
-    done = lut_linear(w, rows, x, tokens, kLeastLutTokens, y, y_stride);
+    done = lut_linear(w, rows, x, tokens, kLeastLutTokens, kLeastTwoVectors, y, y_stride);
     if (done == tokens) return;
   }
   ternary_linear(w, rows, rows_from(x, done), tokens - done, y + done * y_stride, y_stride);

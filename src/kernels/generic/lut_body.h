@@ -16,27 +16,27 @@
 inline constexpr std::size_t kLutEntries = 81;
 inline constexpr std::size_t kLutBytes = kTileBytes / kTileRows;  // of a row in a tile
 inline constexpr std::size_t kLutRows = 2048;  // whose sums stay in the second cache
-// Vectors of an entry: so many that the tables of a tile fill two thirds of a nearest cache of
-// 32 KiB.
-inline constexpr int kLutVectors = 2;
-inline constexpr std::size_t kLutBlock = kLutVectors * kLutTokens;
 inline constexpr int kLutInts = kLutTokens / kLanes;
 
-using LutEntry = Lut[kLutVectors];
-
-// A block of tokens times some rows: 0.4 MB, on the stack.
+// A block of tokens, kVectors vectors of them, times some rows: up to 0.4 MB, on the stack. Of two
+// vectors the tables of a tile fill two thirds of a nearest cache of 32 KiB.
+template <int kVectors>
 struct LutBlock {
-  alignas(64) LutEntry tables[kLutBytes][kLutEntries];
-  alignas(64) LutEntry sums[kLutRows];
-  alignas(64) Ints wide[kLutRows][kLutVectors * kLutInts];  // what was in sums before, if any
+  static constexpr std::size_t kTokens = kVectors * kLutTokens;
+  using Entry = Lut[kVectors];
+
+  alignas(64) Entry tables[kLutBytes][kLutEntries];
+  alignas(64) Entry sums[kLutRows];
+  alignas(64) Ints wide[kLutRows][kVectors * kLutInts];  // what was in sums before, if any
   bool any_wide;
-  LutEntry reached;  // the sums of magnitudes that are in `sums`
-  const std::int8_t* tokens[kLutBlock];
-  float factors[kLutBlock];
+  Entry reached;  // the sums of magnitudes that are in `sums`
+  const std::int8_t* tokens[kTokens];
+  float factors[kTokens];
 };
 
 // The sums of four columns.
-TERN_INLINE void fill_table(Lut a, Lut b, Lut c, Lut d, int vector, LutEntry* entries) {
+template <int kVectors>
+TERN_INLINE void fill_table(Lut a, Lut b, Lut c, Lut d, int vector, Lut (*entries)[kVectors]) {
   const Lut b3[3] = {lut_sub(lut_zero(), b), lut_zero(), b};
   const Lut d3[3] = {lut_sub(lut_zero(), d), lut_zero(), d};
   Lut low[9];
@@ -60,7 +60,9 @@ TERN_INLINE void fill_table(Lut a, Lut b, Lut c, Lut d, int vector, LutEntry* en
 }
 
 // What has been summed up of a row and a vector of tokens.
-TERN_INLINE void total_of(const LutBlock& block, std::size_t row, int vector, Ints* total) {
+template <int kVectors>
+TERN_INLINE void total_of(const LutBlock<kVectors>& block, std::size_t row, int vector,
+                          Ints* total) {
   lut_widen(block.sums[row][vector], total);
   if (!block.any_wide) return;
 #pragma GCC unroll 4
@@ -69,10 +71,11 @@ TERN_INLINE void total_of(const LutBlock& block, std::size_t row, int vector, In
   }
 }
 
-TERN_INLINE void move_to_wide(LutBlock& block, std::size_t rows) {
+template <int kVectors>
+TERN_INLINE void move_to_wide(LutBlock<kVectors>& block, std::size_t rows) {
   for (std::size_t r = 0; r < rows; ++r) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kLutVectors; ++v) {
+    for (int v = 0; v < kVectors; ++v) {
       Ints total[kLutInts];
       total_of(block, r, v, total);
 #pragma GCC unroll 4
@@ -86,11 +89,13 @@ TERN_INLINE void move_to_wide(LutBlock& block, std::size_t rows) {
 
 // The tables of the columns of a tile. Before some token's magnitudes, of which a tile has 2032 at
 // most, come to 2^15, what sums of 16 bits hold is moved on.
-__attribute__((noinline)) void fill_tables(LutBlock& block, std::size_t column, std::size_t rows) {
-  LutEntry magnitudes;
+template <int kVectors>
+__attribute__((noinline)) void fill_tables(LutBlock<kVectors>& block, std::size_t column,
+                                           std::size_t rows) {
+  Lut magnitudes[kVectors];
   bool full = false;
 #pragma GCC unroll 2
-  for (int v = 0; v < kLutVectors; ++v) {
+  for (int v = 0; v < kVectors; ++v) {
     Lut x[kTwoBitColumns];
     load_columns(block.tokens + v * kLutTokens, column, x);
     magnitudes[v] = lut_zero();
@@ -98,48 +103,58 @@ __attribute__((noinline)) void fill_tables(LutBlock& block, std::size_t column, 
     for (const Lut& each : x) magnitudes[v] = lut_add(magnitudes[v], lut_magnitude(each));
 #pragma GCC unroll 4
     for (std::size_t i = 0; i < kLutBytes; ++i) {
-      fill_table(x[i], x[kLutBytes + i], x[2 * kLutBytes + i], x[3 * kLutBytes + i], v,
-                 block.tables[i]);
+      fill_table<kVectors>(x[i], x[kLutBytes + i], x[2 * kLutBytes + i], x[3 * kLutBytes + i], v,
+                           block.tables[i]);
     }
     full |= lut_negative(lut_add(block.reached[v], magnitudes[v]));
   }
   if (full) move_to_wide(block, rows);
 #pragma GCC unroll 2
-  for (int v = 0; v < kLutVectors; ++v) {
+  for (int v = 0; v < kVectors; ++v) {
     block.reached[v] = lut_add(block.reached[v], magnitudes[v]);
   }
 }
 
 // sums += of each row the entries that its bytes in a tile name. Their places are made a group of
 // rows ahead, and read as one word a row.
-__attribute__((noinline)) void add_named(LutBlock& block, const std::uint8_t* packed,
+template <int kVectors>
+__attribute__((noinline)) void add_named(LutBlock<kVectors>& block, const std::uint8_t* packed,
                                          std::size_t group_bytes, std::size_t groups) {
+  using Entry = typename LutBlock<kVectors>::Entry;
   constexpr std::size_t kTableBytes = sizeof(block.tables[0]);
-  const auto* tables = reinterpret_cast<const char*>(block.tables);
+  // Of each vector a base of its own: else the compiler adds up addresses that an addition could
+  // have as its operand.
+  const char* tables[kVectors];
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+    tables[v] = reinterpret_cast<const char*>(block.tables) + v * sizeof(Lut);
+    __asm__("" : "+r"(tables[v]));
+  }
   alignas(64) std::uint16_t places[2][kTileBytes];
-  load_places<sizeof(LutEntry)>(packed, places[0]);
+  load_places<sizeof(Entry)>(packed, places[0]);
   for (std::size_t group = 0; group < groups; ++group) {
     if (group + 1 < groups) packed += group_bytes;
     __builtin_prefetch(packed + kTileBytes, 0, 2);
-    load_places<sizeof(LutEntry)>(packed, places[(group + 1) % 2]);
+    load_places<sizeof(Entry)>(packed, places[(group + 1) % 2]);
     __asm__("" : "+m"(places));  // else the compiler takes them out of vectors
-    LutEntry* sums = block.sums + group * kTileRows;
+    Entry* sums = block.sums + group * kTileRows;
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < kTileRows; ++r) {
       std::uint64_t of_row;
       __builtin_memcpy(&of_row, &places[group % 2][r * kLutBytes], sizeof of_row);
-      Lut sum[kLutVectors];
+      Lut sum[kVectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < kLutVectors; ++v) sum[v] = sums[r][v];
+      for (int v = 0; v < kVectors; ++v) sum[v] = sums[r][v];
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < kLutBytes; ++i) {
-        const std::size_t at = i * kTableBytes + static_cast<std::uint16_t>(of_row >> (16 * i));
-        const auto& entry = *reinterpret_cast<const LutEntry*>(tables + at);
+        const std::size_t at = static_cast<std::uint16_t>(of_row >> (16 * i));
 #pragma GCC unroll 2
-        for (int v = 0; v < kLutVectors; ++v) sum[v] = lut_add(sum[v], entry[v]);
+        for (int v = 0; v < kVectors; ++v) {
+          sum[v] = lut_add(sum[v], *reinterpret_cast<const Lut*>(tables[v] + i * kTableBytes + at));
+        }
       }
 #pragma GCC unroll 2
-      for (int v = 0; v < kLutVectors; ++v) sums[r][v] = sum[v];
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = sum[v];
     }
   }
 }
@@ -160,10 +175,11 @@ TERN_INLINE void store_square(float* y, std::size_t y_stride, std::size_t rows, 
   }
 }
 
-TERN_INLINE void store_lut(const LutBlock& block, std::size_t rows, std::size_t tokens, float* y,
-                           std::size_t y_stride) {
+template <int kVectors>
+TERN_INLINE void store_lut(const LutBlock<kVectors>& block, std::size_t rows, std::size_t tokens,
+                           float* y, std::size_t y_stride) {
   for (std::size_t row = 0; row < rows; row += kLanes) {
-    for (int v = 0; v < kLutVectors; ++v) {
+    for (int v = 0; v < kVectors; ++v) {
       Vec outputs[kLutInts][kLanes];
       const std::size_t token = v * kLutTokens;
 #pragma GCC unroll 16
@@ -185,11 +201,12 @@ TERN_INLINE void store_lut(const LutBlock& block, std::size_t rows, std::size_t 
 }
 
 // A block of `count` tokens from the first of x on; the last stands for those that are missing.
+template <int kVectors>
 __attribute__((noinline)) void lut_block(const TernaryTiles& w, std::size_t rows,
                                          const QuantizedRows& x, std::size_t count, float* y,
                                          std::size_t y_stride) {
-  LutBlock block;
-  for (std::size_t t = 0; t < kLutBlock; ++t) {
+  LutBlock<kVectors> block;
+  for (std::size_t t = 0; t < block.kTokens; ++t) {
     const std::size_t token = t < count ? t : count - 1;
     block.tokens[t] = x.values + token * x.stride;
     block.factors[t] = w.scale * x.scales[token];
@@ -201,7 +218,7 @@ __attribute__((noinline)) void lut_block(const TernaryTiles& w, std::size_t rows
     const std::size_t begin = groups * range / ranges;
     const std::size_t some = groups * (range + 1) / ranges - begin;
     const std::size_t row = begin * kTileRows;
-    __builtin_memset(block.sums, 0, some * kTileRows * sizeof(LutEntry));
+    __builtin_memset(block.sums, 0, some * kTileRows * sizeof block.sums[0]);
     __builtin_memset(block.reached, 0, sizeof block.reached);
     block.any_wide = false;
     for (std::size_t tile = 0; tile < w.tiles; ++tile) {
@@ -218,16 +235,20 @@ TERN_INLINE QuantizedRows rows_from(const QuantizedRows& x, std::size_t token) {
   return {x.values + token * x.stride, x.stride, x.scales + token, x.sums + token};
 }
 
-// As KernelTable::ternary_linear, of two bits a weight, for blocks of kLutBlock tokens, of which
-// the last has at least `least`. Returns how many tokens are done.
+// As KernelTable::ternary_linear, of two bits a weight, for blocks of two vectors of tokens, or of
+// one where it takes less time. The last block has at least `least` tokens, and of one vector where
+// it has fewer than `least_of_two`. Returns how many tokens are done.
 TERN_INLINE std::size_t lut_linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,
-                                   std::size_t tokens, std::size_t least, float* y,
-                                   std::size_t y_stride) {
+                                   std::size_t tokens, std::size_t least, std::size_t least_of_two,
+                                   float* y, std::size_t y_stride) {
   std::size_t done = 0;
   while (tokens - done >= least) {
     const std::size_t left = tokens - done;
-    const std::size_t count = left < kLutBlock ? left : kLutBlock;
-    lut_block(w, rows, rows_from(x, done), count, y + done * y_stride, y_stride);
+    const int vectors = left < least_of_two ? 1 : 2;
+    const std::size_t most = vectors * kLutTokens;
+    const std::size_t count = left < most ? left : most;
+    const auto block = vectors == 1 ? lut_block<1> : lut_block<2>;
+    block(w, rows, rows_from(x, done), count, y + done * y_stride, y_stride);
     done += count;
   }
   return done;
