@@ -32,8 +32,8 @@ BenchReport report() {
   r.kv_bytes = 40'000'000;
   r.kv_type = format::KvType::kInt8;
   r.share_with_kv = 0.804;
-  r.prefills = {{512, {{{90.0, 100.0, 110.0, 7}, 1}, 0.5}},
-                {64, {{{70.0, 80.0, 90.0, 7}, 0}, 0.4}}};
+  r.prefills = {{512, {{{90.0, 100.0, 110.0, 7}, 1}, 0.5}, {{90.0, 3.9e11}, {100.0, 3.8e11}}},
+                {64, {{{70.0, 80.0, 90.0, 7}, 0}, 0.4}, {{80.0, 3.7e11}}}};
   r.batches = {{16, {{{150.0, 160.0, 170.0, 7}, 0}, 0.6}}};
   r.decode = Rate{{{19.0, 20.0, 21.0, 7}, 0}, 0.8};
   r.decode_turns = {{19.0, 23e9}, {20.0, 25e9}, {21.0, 26e9}};
@@ -57,16 +57,19 @@ TEST(BenchReport, JsonHasTheKeysThatStay) {
     "prefill": {"tokens": 512, "chunk": 256, "tokens_per_s": 100.0, "lower_quartile": 90.0,
                 "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "stolen_share": 0.0,
        "share": 0.5,
-                "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000},
+                "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000,
+       "mac_per_s": 3.85e11},
     "prefills": [
       {"tokens": 512, "chunk": 256, "tokens_per_s": 100.0, "lower_quartile": 90.0,
        "upper_quartile": 110.0, "repetitions": 7, "discarded": 1, "stolen_share": 0.0,
        "share": 0.5,
-       "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000},
+       "shares": {"slow": 2.0, "fast": 0.5}, "macs_per_token": 2000000000,
+       "mac_per_s": 3.85e11},
       {"tokens": 64, "chunk": 64, "tokens_per_s": 80.0, "lower_quartile": 70.0,
        "upper_quartile": 90.0, "repetitions": 7, "discarded": 0, "stolen_share": 0.0,
        "share": 0.4,
-       "shares": {"slow": 1.6, "fast": 0.4}, "macs_per_token": 2000000000}],
+       "shares": {"slow": 1.6, "fast": 0.4}, "macs_per_token": 2000000000,
+       "mac_per_s": 3.7e11}],
     "batches": [
       {"sequences": 16, "tokens_per_s": 160.0, "lower_quartile": 150.0, "upper_quartile": 170.0,
        "repetitions": 7, "discarded": 0, "stolen_share": 0.0, "share": 0.6,
@@ -115,9 +118,9 @@ TEST(BenchReport, TextShowsEachFigureBesideItsCeiling) {
       "run      fast, 2 threads, keys and values in int8, tuning loaded, median [quartiles] of "
       "7\n"
       "prefill  512 tokens: 100 tok/s [90, 110, 1 disturbed discarded], 50.0% of fast's int8 "
-      "multiply-accumulates, 200.0% of slow's\n"
+      "multiply-accumulates, 200.0% of slow's, at 385.00 G/s [382.50, 387.50] beside it\n"
       "prefill  64 tokens: 80 tok/s [70, 90], 40.0% of fast's int8 multiply-accumulates, "
-      "160.0% of slow's\n"
+      "160.0% of slow's, at 370.00 G/s [370.00, 370.00] beside it\n"
       "decode   128 tokens behind 16: 20 tok/s [19, 21], 80.0% of reading 1000.0 MB a token, "
       "80.4% with its 5.0 MB of keys and values, at 25.00 GB/s [24.00, 25.50] beside it\n"
       "batch    16 sequences: 160 tok/s [150, 170], 100 ms a token of each, 60.0% of the "

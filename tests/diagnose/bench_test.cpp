@@ -107,6 +107,20 @@ TEST_F(Bench, Int8KeysAndValuesCountWithTheirScales) {
   EXPECT_EQ(report.kv_bytes, 3u * 7 * 2 * 68);
 }
 
+// The share of the rate is the median of what its three turns have of their ceilings.
+void expect_turns(const std::vector<Turn>& turns, const Rate& rate, double a_token) {
+  ASSERT_EQ(turns.size(), 3u);
+  std::vector<double> shares, rates;
+  for (const Turn& turn : turns) {
+    EXPECT_GT(turn.ceiling, 0.0);
+    EXPECT_LT(turn.ceiling, 1e14);
+    rates.push_back(turn.tokens_per_second);
+    shares.push_back(turn.tokens_per_second * a_token / turn.ceiling);
+  }
+  EXPECT_EQ(quartiles(rates).median, rate.tokens_per_second.value.median);
+  EXPECT_DOUBLE_EQ(rate.share, quartiles(shares).median);
+}
+
 TEST_F(Bench, MeasuresAllAndSharesAreShares) {
   options_.batches = {2, 3};
   const auto outcome = measured();
@@ -121,9 +135,7 @@ TEST_F(Bench, MeasuresAllAndSharesAreShares) {
     EXPECT_LE(rate.share, 1.0);
   }
   EXPECT_EQ(report.prefills[1].tokens, 5u);
-  EXPECT_DOUBLE_EQ(report.prefills[1].rate.share,
-                   report.prefills[1].rate.tokens_per_second.value.median * 147456.0 /
-                       report.ceilings.macs[0].best());
+  expect_turns(report.prefills[1].turns, report.prefills[1].rate, 147456.0);
   const BatchRate& batch = report.batches[1];
   EXPECT_EQ(batch.sequences, 3u);
   const double rate = batch.rate.tokens_per_second.value.median;
@@ -133,16 +145,7 @@ TEST_F(Bench, MeasuresAllAndSharesAreShares) {
       3 * 147456.0 / report.ceilings.macs[0].best());
   EXPECT_DOUBLE_EQ(batch.rate.share, rate * least / 3);
   const auto bytes = static_cast<double>(report.bytes_per_token);
-  ASSERT_EQ(report.decode_turns.size(), 3u);
-  std::vector<double> shares, rates;
-  for (const DecodeTurn& turn : report.decode_turns) {
-    EXPECT_GT(turn.bytes_per_second, 0.0);
-    EXPECT_LT(turn.bytes_per_second, 1e14);
-    rates.push_back(turn.tokens_per_second);
-    shares.push_back(turn.tokens_per_second * bytes / turn.bytes_per_second);
-  }
-  EXPECT_EQ(quartiles(rates).median, report.decode->tokens_per_second.value.median);
-  EXPECT_DOUBLE_EQ(report.decode->share, quartiles(shares).median);
+  expect_turns(report.decode_turns, *report.decode, bytes);
   EXPECT_DOUBLE_EQ(
       report.share_with_kv.value(),
       report.decode->share * (1 + static_cast<double>(report.kv_bytes_per_token) / bytes));
@@ -370,7 +373,7 @@ TEST_F(Bench, ADisturbedMachineIsAnError) {
   const auto outcome = bench(options_);
   ASSERT_FALSE(outcome.ok());
   EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
-  EXPECT_EQ(outcome.error().context, "prefill");
+  EXPECT_EQ(outcome.error().context, "multiplying beside prefill");
 }
 
 // A ceiling that says too little is none, unless products are looked up and not multiplied.
@@ -401,17 +404,11 @@ TEST_F(Bench, LookUpTablesMayPassTheMultiplyAccumulates) {
   EXPECT_GT((*outcome)->batches[0].rate.share, 1.0);
 }
 
-TEST(Share, OfDecodeIsTheMedianOfItsTurns) {
-  const std::vector<DecodeTurn> turns{{3.0, 40.0}, {2.0, 20.0}, {1.0, 5.0}};
-  EXPECT_DOUBLE_EQ(*decode_share(turns, 5.0), 0.5);
-  EXPECT_DOUBLE_EQ(*decode_share(turns, 10.0), 1.0);
-  const auto above = decode_share(turns, 20.0);
-  ASSERT_FALSE(above.ok());
-  EXPECT_EQ(above.error().code, ErrorCode::kNumeric);
-  EXPECT_NE(above.error().message.find("found 40 a second, above the measured ceiling of 20:"),
-            std::string::npos)
-      << above.error().message;
-  EXPECT_EQ(above.error().context, "bytes of decode");
+TEST(Share, IsTheMedianOfItsTurns) {
+  const std::vector<Turn> turns{{3.0, 40.0}, {2.0, 20.0}, {1.0, 5.0}};
+  EXPECT_DOUBLE_EQ(share_in_turns(turns, 5.0), 0.5);
+  EXPECT_DOUBLE_EQ(share_in_turns(turns, 20.0), 2.0);
+  EXPECT_DOUBLE_EQ(ceiling_of(turns).median, 20.0);
 }
 
 TEST(ShareOf, AboveOneIsAnError) {

@@ -147,9 +147,7 @@ class Bench {
       TERN_TRY(make_stepper(loaded.model, std::ranges::max(options_.batches)));
     }
     for (const std::uint32_t tokens : options_.prefills) {
-      const auto once = [&] { return append_once(loaded.model, 0, tokens, tokens); };
-      TERN_ASSIGN(const std::optional<Repeated> found, counted("prefill", once));
-      if (found) report_.prefills.push_back({tokens, {*found, 0.0}});
+      TERN_TRY(measure_prefill(loaded.model, tokens));
     }
     if (options_.decode > 0) {
       TERN_TRY(measure_decode(loaded.model));
@@ -182,35 +180,55 @@ class Bench {
     return std::optional(count / seconds.count());
   }
 
-  // One token after another, in turns with reading: memory that others use, too, does not give the
-  // same in every second, so each repetition is held to what it gave right before and behind it.
+  // A prompt, in turns with multiplying.
+  Result<void> measure_prefill(const model::Model& model, std::uint32_t tokens) {
+    const auto once = [&] { return append_once(model, 0, tokens, tokens); };
+    PrefillRate prefill{.tokens = tokens};
+    TERN_ASSIGN(const std::optional<Repeated> found,
+                in_turns(
+                    "prefill", once, [this] { return mac_rate(); }, prefill.turns));
+    if (!found) return {};
+    prefill.rate.tokens_per_second = *found;
+    report_.prefills.push_back(std::move(prefill));
+    return {};
+  }
+
+  // One token after another, in turns with reading.
   Result<void> measure_decode(const model::Model& model) {
-    if (stopped()) return {};
-    std::vector<DecodeTurn> turns;
-    TERN_ASSIGN(double before, read_rate());
-    const auto once = [&]() -> Result<std::optional<double>> {
-      TERN_ASSIGN(const std::optional<double> found,
-                  append_once(model, options_.depth, options_.decode, 1));
+    const auto once = [&] { return append_once(model, options_.depth, options_.decode, 1); };
+    TERN_ASSIGN(const std::optional<Repeated> found,
+                in_turns(
+                    "decode", once, [this] { return read_rate(); }, report_.decode_turns));
+    if (found) report_.decode = Rate{*found, 0.0};
+    return {};
+  }
+
+  // What others on the same machine leave of its memory and its cores is not the same in every
+  // second, so each repetition is held to what there was right before and behind it.
+  Result<std::optional<Repeated>> in_turns(std::string_view what, const Repetition& once,
+                                           const std::function<Result<double>()>& ceiling,
+                                           std::vector<Turn>& kept) {
+    if (stopped()) return std::optional<Repeated>();
+    std::vector<Turn> turns;
+    ceiling_disturbance_ = 0.0;
+    TERN_ASSIGN(double before, ceiling());
+    const auto turn = [&]() -> Result<std::optional<double>> {
+      TERN_ASSIGN(const std::optional<double> found, once());
       if (!found) return found;
-      TERN_ASSIGN(const double behind, read_rate());
+      TERN_ASSIGN(const double behind, ceiling());
       turns.push_back({*found, (before + behind) / 2});
       before = behind;
       return found;
     };
-    TERN_ASSIGN(std::optional<Repeated> found, counted("decode", once));
-    if (!found) return {};
-    found->disturbance = std::max(found->disturbance, reading_disturbance_);
-    report_.decode = Rate{*found, 0.0};
-    for (const std::size_t i : found->kept) {
-      report_.decode_turns.push_back(turns[i + 1]);  // 0: not counted
-    }
-    return {};
+    TERN_ASSIGN(std::optional<Repeated> found, counted(what, turn));
+    if (!found) return found;
+    found->disturbance = std::max(found->disturbance, ceiling_disturbance_);
+    for (const std::size_t i : found->kept) kept.push_back(turns[i + 1]);  // 0: not counted
+    return found;
   }
 
-  // Again where a hypervisor took time from it: what memory gave less then would flatter the decode
-  // on either side of it, of which one alone is discarded for that.
   Result<double> read_rate() {
-    const auto once = [this]() -> Result<std::optional<double>> {
+    return undisturbed("reading beside decode", [this]() -> Result<double> {
       note_peak();
       const ReadCeiling& way = report_.ceilings.read_before;
       TERN_ASSIGN(
@@ -218,12 +236,29 @@ class Bench {
           measure_read_rate(way, std::min(way.buffer_bytes, kRateReadBuffer), options_.threads,
                             std::min(options_.read_budget, kRateReadBudget)));
       report_.rss_excludes_probe = reset_peak_resident() && report_.rss_excludes_probe;
+      return rate;
+    });
+  }
+
+  Result<double> mac_rate() {
+    return undisturbed("multiplying beside prefill", [this] {
+      return measure_mac_ceiling(options_.tier->multiply_accumulate_loop, options_.threads,
+                                 kMacRateBudget);
+    });
+  }
+
+  // Again where a hypervisor took time from it: what the machine gave less then would flatter what
+  // is computed on either side of it, of which one alone is discarded for that.
+  Result<double> undisturbed(std::string_view what,
+                             const std::function<Result<double>()>& ceiling) {
+    const auto once = [&]() -> Result<std::optional<double>> {
+      TERN_ASSIGN(const double rate, ceiling());
       return std::optional(rate);
     };
     TERN_ASSIGN(const std::optional<Repeated> found,
-                repeat("reading beside decode", {1, options_.repetitions.clock}, once));
-    // A reading has a value always.
-    reading_disturbance_ = std::max(reading_disturbance_, found.value().disturbance);
+                repeat(what, {1, options_.repetitions.clock}, once));
+    // A ceiling has a value always.
+    ceiling_disturbance_ = std::max(ceiling_disturbance_, found.value().disturbance);
     return found.value().value.median;
   }
 
@@ -347,10 +382,12 @@ class Bench {
                                   [this](const auto& c) { return c.tier == report_.tier; });
     const double macs_per_second = own->best();
     const auto macs = static_cast<double>(report_.macs_per_token);
-    for (auto& [tokens, rate] : report_.prefills) {
-      const double done = rate.tokens_per_second.value.median * macs;
-      TERN_ASSIGN(rate.share, share_of_macs("prefill", std::min(tokens, report_.prefill_chunk),
-                                            done, macs_per_second));
+    for (PrefillRate& prefill : report_.prefills) {
+      const double ceiling = ceiling_of(prefill.turns).median;
+      const double done = share_in_turns(prefill.turns, macs) * ceiling;
+      TERN_ASSIGN(
+          prefill.rate.share,
+          share_of_macs("prefill", std::min(prefill.tokens, report_.prefill_chunk), done, ceiling));
     }
     for (auto& [sequences, rate] : report_.batches) {
       const double read =
@@ -363,7 +400,9 @@ class Bench {
     if (report_.decode) {
       const auto weights = static_cast<double>(report_.bytes_per_token);
       const auto kv = static_cast<double>(report_.kv_bytes_per_token);
-      TERN_ASSIGN(report_.decode->share, decode_share(report_.decode_turns, weights));
+      const double ceiling = ceiling_of(report_.decode_turns).median;
+      const double read = share_in_turns(report_.decode_turns, weights) * ceiling;
+      TERN_ASSIGN(report_.decode->share, share_of("bytes of decode", read, ceiling));
       // Keys and values may come from a cache in part: then there is no share of reading memory.
       const double with_kv = report_.decode->share * ((weights + kv) / weights);
       if (with_kv <= 1.0) report_.share_with_kv = with_kv;
@@ -373,7 +412,7 @@ class Bench {
 
   const BenchOptions& options_;
   BenchReport report_;
-  double reading_disturbance_ = 0.0;  // the most of a reading beside decode
+  double ceiling_disturbance_ = 0.0;  // the most of a ceiling beside what is measured now
   std::uint64_t weight_bytes_ = 0;    // that a token reads: of the file, and once loaded as packed
 };
 
@@ -411,16 +450,16 @@ Result<double> share_of(std::string_view what, double rate, double ceiling) {
       std::string(what)};
 }
 
-Result<double> decode_share(std::span<const DecodeTurn> turns, double bytes_a_token) {
-  std::vector<double> shares, rates;
-  for (const DecodeTurn& turn : turns) {
-    rates.push_back(turn.bytes_per_second);
-    shares.push_back(turn.tokens_per_second * bytes_a_token / turn.bytes_per_second);
-  }
-  const double share = quartiles(shares).median;
-  const double rate = quartiles(rates).median;
-  TERN_TRY(share_of("bytes of decode", share * rate, rate));
-  return share;
+double share_in_turns(std::span<const Turn> turns, double a_token) {
+  std::vector<double> shares;
+  for (const Turn& turn : turns) shares.push_back(turn.tokens_per_second * a_token / turn.ceiling);
+  return quartiles(shares).median;
+}
+
+Quartiles ceiling_of(std::span<const Turn> turns) {
+  std::vector<double> ceilings;
+  for (const Turn& turn : turns) ceilings.push_back(turn.ceiling);
+  return quartiles(ceilings);
 }
 
 Result<std::optional<BenchReport>> bench(const BenchOptions& options) {

@@ -3,9 +3,9 @@
 //
 // Numerators are formulas of the model alone: the multiply-accumulates of its ternary matrices and
 // the bytes of its tensors. Denominators are the ceilings for the threads in use, measured before
-// and after; the larger counts. Decode has one of its own: what memory gives in turns with it. A
-// share above 1 is an error: then the ceiling is none. Of multiply-accumulates it may be above 1
-// where the tier has look-up tables instead.
+// and after; the larger counts. Prefill and decode have one of their own: what cores and memory
+// give in turns with them. A share above 1 is an error: then the ceiling is none. Of
+// multiply-accumulates it may be above 1 where the tier has look-up tables instead.
 #pragma once
 
 #include <cstdint>
@@ -72,15 +72,16 @@ struct Rate {
   double share = 0.0;  // of the ceiling, 0 to 1
 };
 
-// A repetition of decode.
-struct DecodeTurn {
+// A repetition, and what the machine gave right before and behind it.
+struct Turn {
   double tokens_per_second = 0.0;
-  double bytes_per_second = 0.0;  // that were read right before and behind it
+  double ceiling = 0.0;  // of prefill in multiply-accumulates a second, of decode in bytes
 };
 
 struct PrefillRate {
-  std::uint32_t tokens = 0;  // of the prompt
-  Rate rate;                 // share of the tier's multiply-accumulates
+  std::uint32_t tokens = 0;      // of the prompt
+  Rate rate = {};                // share of the tier's multiply-accumulates
+  std::vector<Turn> turns = {};  // those repetitions that count
 };
 
 // Decode of several sequences in common steps.
@@ -122,8 +123,8 @@ struct BenchReport {
   // Of decode, where those bytes count as well; none where that is more than memory gives.
   std::optional<double> share_with_kv;
   std::vector<PrefillRate> prefills;
-  std::optional<Rate> decode;  // share of the tokens whose bytes the cores could read meanwhile
-  std::vector<DecodeTurn> decode_turns;  // those repetitions that count
+  std::optional<Rate> decode;      // share of the tokens whose bytes the cores could read meanwhile
+  std::vector<Turn> decode_turns;  // those repetitions that count
   std::vector<BatchRate> batches;
   LoadTimes load;
   std::uint64_t rss_bytes = 0;         // peak with one model loaded, after prefill and decode
@@ -135,9 +136,9 @@ struct BenchReport {
 // rate / ceiling. Errors: kNumeric, naming `what`, where that is above 1.
 Result<double> share_of(std::string_view what, double rate, double ceiling);
 
-// The median over the turns of what share of the bytes read beside it each computed with, so many a
-// token. Errors: as share_of, with the bytes a second of the median.
-Result<double> decode_share(std::span<const DecodeTurn> turns, double bytes_a_token);
+// The median over the turns of what share of its ceiling each computed with, so much a token.
+double share_in_turns(std::span<const Turn> turns, double a_token);
+Quartiles ceiling_of(std::span<const Turn> turns);
 
 // No value where `stop` was requested. Errors: those of loading and computing; kUsage for lengths
 // beyond the model's context; kNumeric for a disturbed machine and for a share above 1.

@@ -13,8 +13,12 @@ namespace json = boost::json;
 constexpr double kGiga = 1e9;
 constexpr double kMega = 1e6;
 
-double macs_per_second(const BenchReport& report, const Rate& prefill) {
-  return prefill.tokens_per_second.value.median * static_cast<double>(report.macs_per_token);
+// Of the multiply-accumulates of a tier, as the ceilings of the run stand to each other.
+double share_of_tier(const BenchReport& report, const Rate& prefill, const TierCeiling& tier) {
+  const auto& macs = report.ceilings.macs;
+  const auto own = std::find_if(macs.begin(), macs.end(),
+                                [&](const TierCeiling& each) { return each.tier == report.tier; });
+  return prefill.share * own->best() / tier.best();
 }
 
 std::string quartile_text(const Repeated& repeated, std::string_view unit) {
@@ -28,19 +32,25 @@ std::string quartile_text(const Repeated& repeated, std::string_view unit) {
   return fmt::format("{:.4g} {} [{:.4g}, {:.4g}{}]", q.median, unit, q.lower, q.upper, disturbed);
 }
 
+std::string ceiling_text(std::span<const Turn> turns, std::string_view unit) {
+  const Quartiles q = ceiling_of(turns);
+  return fmt::format("{:.2f} {} [{:.2f}, {:.2f}]", q.median / kGiga, unit, q.lower / kGiga,
+                     q.upper / kGiga);
+}
+
 std::string prefill_text(const BenchReport& report) {
   if (report.prefills.empty()) return "prefill  not measured\n";
   std::string text;
-  for (const auto& [tokens, rate] : report.prefills) {
-    text +=
-        fmt::format("prefill  {} tokens: {}, {:.1f}% of {}'s int8 multiply-accumulates", tokens,
-                    quartile_text(rate.tokens_per_second, "tok/s"), 100 * rate.share, report.tier);
+  for (const PrefillRate& prefill : report.prefills) {
+    text += fmt::format("prefill  {} tokens: {}, {:.1f}% of {}'s int8 multiply-accumulates",
+                        prefill.tokens, quartile_text(prefill.rate.tokens_per_second, "tok/s"),
+                        100 * prefill.rate.share, report.tier);
     for (const TierCeiling& tier : report.ceilings.macs) {
       if (tier.tier == report.tier) continue;
-      text += fmt::format(", {:.1f}% of {}'s", 100 * macs_per_second(report, rate) / tier.best(),
+      text += fmt::format(", {:.1f}% of {}'s", 100 * share_of_tier(report, prefill.rate, tier),
                           tier.tier);
     }
-    text += "\n";
+    text += fmt::format(", at {} beside it\n", ceiling_text(prefill.turns, "G/s"));
   }
   return text;
 }
@@ -66,23 +76,16 @@ std::string batches_text(const BenchReport& report) {
   return text;
 }
 
-Quartiles read_beside_decode(const BenchReport& report) {
-  std::vector<double> rates;
-  for (const DecodeTurn& turn : report.decode_turns) rates.push_back(turn.bytes_per_second);
-  return quartiles(rates);
-}
-
 std::string decode_text(const BenchReport& report) {
   if (!report.decode) return "not measured";
-  const Quartiles read = read_beside_decode(report);
   return fmt::format(
       "{} tokens behind {}: {}, {:.1f}% of reading {:.1f} MB a token, {} with its {:.1f} MB of "
-      "keys and values, at {:.2f} GB/s [{:.2f}, {:.2f}] beside it",
+      "keys and values, at {} beside it",
       report.decode_tokens, report.depth, quartile_text(report.decode->tokens_per_second, "tok/s"),
       100 * report.decode->share, static_cast<double>(report.bytes_per_token) / kMega,
       report.share_with_kv ? fmt::format("{:.1f}%", 100 * *report.share_with_kv) : "no share",
-      static_cast<double>(report.kv_bytes_per_token) / kMega, read.median / kGiga,
-      read.lower / kGiga, read.upper / kGiga);
+      static_cast<double>(report.kv_bytes_per_token) / kMega,
+      ceiling_text(report.decode_turns, "GB/s"));
 }
 
 std::string head_text(const BenchReport& report) {
@@ -127,9 +130,10 @@ json::object prefill_object(const BenchReport& report, const PrefillRate& prefil
   object["chunk"] = std::min(prefill.tokens, report.prefill_chunk);
   object["share"] = prefill.rate.share;
   object["macs_per_token"] = report.macs_per_token;
+  object["mac_per_s"] = ceiling_of(prefill.turns).median;
   json::object shares;
   for (const TierCeiling& tier : report.ceilings.macs) {
-    shares[tier.tier] = macs_per_second(report, prefill.rate) / tier.best();
+    shares[tier.tier] = share_of_tier(report, prefill.rate, tier);
   }
   object["shares"] = std::move(shares);
   return object;
@@ -164,7 +168,7 @@ json::value decode_value(const BenchReport& report) {
   object["depth"] = report.depth;
   object["share"] = report.decode->share;
   object["bytes_per_token"] = report.bytes_per_token;
-  object["read_bytes_per_s"] = read_beside_decode(report).median;
+  object["read_bytes_per_s"] = ceiling_of(report.decode_turns).median;
   object["kv_bytes_per_token"] = report.kv_bytes_per_token;
   object["share_with_kv"] = nullptr;
   if (report.share_with_kv) object["share_with_kv"] = *report.share_with_kv;

@@ -15,6 +15,7 @@ namespace tern::diagnose {
 using MacLoop = std::uint64_t (*)(std::uint64_t steps);
 
 inline constexpr std::chrono::milliseconds kMacBudget{300};
+inline constexpr std::chrono::milliseconds kMacRateBudget{100};  // beside something else
 
 // Multiply-accumulates a second of `threads` threads together: the best of the passes, each of
 // some milliseconds, that the budget holds; at least one. Errors: kOutOfMemory for the threads,
