@@ -30,9 +30,30 @@ Error no_prompt() {
           "prompt"};
 }
 
+namespace {
+
+bool ends(TokenId token, const text::Tokenizer& tokenizer, const AnswerOptions& options) {
+  const auto& own = options.stop_tokens;
+  return (!options.ignore_end && tokenizer.is_end_of_generation(token)) ||
+         std::find(own.begin(), own.end(), token) != own.end();
+}
+
+// All tokens that end an answer may not come before it has as many as it should.
+void hold_off_ends(const text::Tokenizer& tokenizer, AnswerOptions& options) {
+  options.sampling.least_tokens = options.min_tokens;
+  if (options.min_tokens == 0) return;
+  for (std::size_t i = 0; i < tokenizer.vocab_size(); ++i) {
+    const auto token = static_cast<TokenId>(i);
+    if (ends(token, tokenizer, options)) options.sampling.held_off.push_back(token);
+  }
+}
+
+}  // namespace
+
 Result<Answer> Answer::create(const text::Tokenizer& tokenizer, std::span<const TokenId> prompt,
                               AnswerOptions options) {
   if (prompt.empty()) return no_prompt();
+  hold_off_ends(tokenizer, options);
   TERN_ASSIGN(Sampler sampler, Sampler::create(options.sampling, prompt.size()));
   return Answer(tokenizer, prompt, std::move(options), std::move(sampler));
 }
@@ -43,7 +64,7 @@ Answer::Answer(const text::Tokenizer& tokenizer, std::span<const TokenId> prompt
       options_(std::move(options)),
       sampler_(std::move(sampler)),
       decoder_(tokenizer, false, prompt),
-      scanner_(options_.stops),
+      scanner_(options_.stops, options_.shows_stop),
       tokens_(prompt.begin(), prompt.end()),
       prompt_tokens_(prompt.size()) {}
 
@@ -78,12 +99,6 @@ std::vector<std::vector<TokenLogprob>> Answer::score(const Sequence& sequence,
   return found;
 }
 
-bool Answer::ends(TokenId token) const {
-  const auto& own = options_.stop_tokens;
-  return (!options_.ignore_end && tokenizer_->is_end_of_generation(token)) ||
-         std::find(own.begin(), own.end(), token) != own.end();
-}
-
 Result<Answer::Piece> Answer::next(const Sequence& sequence) {
   const auto limit = [&]() -> std::optional<EndReason> {
     if (enough()) return EndReason::kMaxTokens;
@@ -98,12 +113,13 @@ Result<Answer::Piece> Answer::next(const Sequence& sequence) {
     const auto logits = sequence.logits().first(known_tokens(sequence.model(), *tokenizer_));
     piece.logprobs = log_probabilities(logits, token, *options_.logprobs);
   }
-  if (ends(token)) {
+  if (ends(token, *tokenizer_, options_)) {
     piece.end = EndReason::kEndOfSequence;
   } else {
     tokens_.push_back(token);
     piece.token = token;
-    piece.text = scanner_.push(decoder_.push(token));
+    piece.text = decoder_.push(token);
+    if (!too_few()) piece.text = scanner_.push(piece.text);
     piece.end = scanner_.stopped() ? EndReason::kStopString : limit();
   }
   if (piece.end) piece.text += finish();

@@ -46,7 +46,9 @@ std::uint32_t known_tokens(const model::Model& model, const text::Tokenizer& tok
 struct AnswerOptions {
   SamplingOptions sampling;
   std::optional<std::uint32_t> max_tokens;  // else until the context is full
+  std::uint32_t min_tokens = 0;             // before that no stop string and no token ends it
   std::vector<std::string> stops;
+  bool shows_stop = false;                      // the stop string that ended it is part of its text
   std::vector<text::TokenId> stop_tokens = {};  // end it as the model's own do, ignore_end or not
   bool ignore_end = false;                      // go on after an end-of-generation token
   std::optional<std::uint32_t> logprobs;  // of each token, and of so many others: costs all logits
@@ -101,7 +103,7 @@ class Answer {
     return options_.logprobs ? std::nullopt : sampler_.decisive(position());
   }
   Result<text::TokenId> sample(const Sequence& sequence);
-  bool ends(text::TokenId token) const;
+  bool too_few() const { return generated().size() < options_.min_tokens; }
   bool enough() const { return options_.max_tokens && generated().size() >= *options_.max_tokens; }
 
   const text::Tokenizer* tokenizer_;

@@ -71,6 +71,7 @@ Result<Sampler> Sampler::create(const SamplingOptions& options, std::size_t answ
   }
   SamplingOptions sorted = options;
   std::sort(sorted.bias.begin(), sorted.bias.end(), by_token);
+  std::sort(sorted.held_off.begin(), sorted.held_off.end());
   for (std::size_t i = 0; i < sorted.bias.size(); ++i) {
     const TokenBias& bias = sorted.bias[i];
     if (std::isnan(bias.logit) || bias.logit > 1000.0f) {
@@ -106,6 +107,9 @@ std::vector<TokenId> Sampler::changed(std::span<const TokenId> history) const {
     tokens.insert(tokens.end(), answer.begin(), answer.end());
   }
   for (const TokenBias& bias : options_.bias) tokens.push_back(bias.token);
+  if (holds_off(history)) {
+    tokens.insert(tokens.end(), options_.held_off.begin(), options_.held_off.end());
+  }
   return ascending(std::move(tokens));
 }
 
@@ -139,6 +143,7 @@ Result<TokenId> Sampler::choose(std::uint32_t position, std::span<const TokenId>
   penalise_answer(history);
   add_bias();
   drop_masked();
+  hold_off(history);
   if (candidates_.empty()) {
     return Error{ErrorCode::kNumeric, "no logit is finite", "position " + std::to_string(position)};
   }
@@ -184,6 +189,13 @@ void Sampler::add_bias() {
     if (bias == options_.bias.end()) return;
     if (bias->token == candidate.token) candidate.logit += bias->logit;
   }
+}
+
+void Sampler::hold_off(std::span<const TokenId> history) {
+  if (!holds_off(history)) return;
+  std::erase_if(candidates_, [this](const Candidate& c) {
+    return std::binary_search(options_.held_off.begin(), options_.held_off.end(), c.token);
+  });
 }
 
 void Sampler::drop_masked() {

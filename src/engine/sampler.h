@@ -1,9 +1,9 @@
 // Chooses the next token from logits.
 //
-// In order: repetition penalty, presence and frequency penalty, bias, top-k, top-p, min-p,
-// temperature, then the largest logit/T + gumbel(seed, position, token), ties to the lowest id: an
-// exact sample from the remaining distribution that depends only on logits, seed and position.
-// Temperature 0 takes the largest logit.
+// In order: repetition penalty, presence and frequency penalty, bias and masks, top-k, top-p,
+// min-p, temperature, then the largest logit/T + gumbel(seed, position, token), ties to the lowest
+// id: an exact sample from the remaining distribution that depends only on logits, seed and
+// position. Temperature 0 takes the largest logit.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +31,8 @@ struct SamplingOptions {
   float presence_penalty = 0.0f;     // taken from the logit of each token of the answer so far
   float frequency_penalty = 0.0f;    // the same, as often as it came
   std::vector<TokenBias> bias = {};  // added to logits; -infinity masks. Each token once
+  std::vector<text::TokenId> held_off = {};  // masked until the answer has least_tokens
+  std::uint32_t least_tokens = 0;
   std::uint64_t seed = 0;
 };
 
@@ -73,12 +75,16 @@ class Sampler {
 
   Result<text::TokenId> choose(std::uint32_t position, std::span<const text::TokenId> history);
   std::vector<text::TokenId> repeated(std::span<const text::TokenId> history) const;
+  bool holds_off(std::span<const text::TokenId> history) const {
+    return history.size() < answer_ + options_.least_tokens;
+  }
   bool counts_answer() const {
     return options_.presence_penalty != 0.0f || options_.frequency_penalty != 0.0f;
   }
   void penalise(std::span<const text::TokenId> history);
   void penalise_answer(std::span<const text::TokenId> history);
   void add_bias();
+  void hold_off(std::span<const text::TokenId> history);
   void drop_masked();
   void keep_top_k();
   void keep_top_p();

@@ -5,7 +5,8 @@
 
 namespace tern::engine {
 
-StopScanner::StopScanner(std::vector<std::string> stops) : stops_(std::move(stops)) {
+StopScanner::StopScanner(std::vector<std::string> stops, bool shows_stop)
+    : stops_(std::move(stops)), shows_stop_(shows_stop) {
   std::erase(stops_, "");
 }
 
@@ -13,10 +14,16 @@ std::string StopScanner::push(std::string_view text) {
   if (stopped_) return {};
   held_ += text;
   std::size_t earliest = std::string::npos;
-  for (const std::string& stop : stops_) earliest = std::min(earliest, held_.find(stop));
+  std::size_t length = 0;
+  for (const std::string& stop : stops_) {
+    const std::size_t at = held_.find(stop);
+    if (at > earliest || at == std::string::npos) continue;
+    length = at < earliest ? stop.size() : std::min(length, stop.size());
+    earliest = at;
+  }
   if (earliest != std::string::npos) {
     stopped_ = true;
-    held_.resize(earliest);
+    held_.resize(earliest + (shows_stop_ ? length : 0));
     return std::exchange(held_, {});
   }
   // Keep the longest tail that begins a stop string.

@@ -10,11 +10,12 @@ namespace tern::engine {
 
 class StopScanner {
  public:
-  // Empty stop strings are ignored.
-  explicit StopScanner(std::vector<std::string> stops);
+  // Empty stop strings are ignored. With `shows_stop` the one that stopped is shown, too: of those
+  // that begin where the earliest does, the shortest.
+  explicit StopScanner(std::vector<std::string> stops, bool shows_stop = false);
 
   // Takes the next text and returns what can be shown. Once stopped(), everything from the earliest
-  // stop string on is dropped and nothing more is returned.
+  // stop string on, or behind it, is dropped and nothing more is returned.
   std::string push(std::string_view text);
   // What was held back, at the end of the stream.
   std::string finish();
@@ -23,6 +24,7 @@ class StopScanner {
 
  private:
   std::vector<std::string> stops_;
+  bool shows_stop_;
   std::string held_;
   bool stopped_ = false;
 };

@@ -66,6 +66,7 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   }
   text::ChatPromptOptions options;
   options.now = std::chrono::sys_seconds(std::chrono::seconds(defaults.created));
+  read_prompt_end(fields, options);
   options.arguments = template_arguments(fields);
   const json::array* messages = fields.array("messages");
   if (messages == nullptr) fields.fail("messages", "an array, found nothing");

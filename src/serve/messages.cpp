@@ -152,6 +152,17 @@ text::jinja::Variables template_arguments(Fields& fields) {
   return arguments;
 }
 
+void read_prompt_end(Fields& fields, text::ChatPromptOptions& options) {
+  const auto opens = fields.boolean("add_generation_prompt");
+  options.continue_final_message = fields.boolean("continue_final_message").value_or(false);
+  options.add_generation_prompt = opens.value_or(!options.continue_final_message);
+  if (options.continue_final_message && options.add_generation_prompt) {
+    fields.fail("add_generation_prompt",
+                "false beside continue_final_message, which goes on with an answer that has begun, "
+                "found true");
+  }
+}
+
 std::variant<std::vector<text::TokenId>, ApiError> read_chat_prompt(
     const json::array& messages, const ServedModel& model, text::ChatPromptOptions options) {
   auto read = read_messages(messages, model.context);

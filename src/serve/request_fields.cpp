@@ -106,6 +106,9 @@ void read_sampling(Fields& fields, const ServedModel& model, const CompletionDef
   read_stops(fields, answer.stops);
   read_stop_tokens(fields, model, answer.stop_tokens);
   answer.ignore_end = fields.boolean("ignore_eos").value_or(false);
+  answer.min_tokens =
+      static_cast<std::uint32_t>(fields.integer("min_tokens", 0, kMostTokens).value_or(0));
+  answer.shows_stop = fields.boolean("include_stop_str_in_output").value_or(false);
 }
 
 void read_stream(Fields& fields, CompletionRequest& request) {
@@ -159,8 +162,6 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
   request.deadline = read_deadline(fields, defaults);
   fields.accept({"user", "metadata", "store", "service_tier", "safety_identifier",
                  "prompt_cache_key", "prompt_cache_retention", "cache_prompt"});
-  fields.accept_only("min_tokens", 0);
-  fields.accept_only("include_stop_str_in_output", false);
   fields.accept_only("skip_special_tokens", true);
 }
 
@@ -189,6 +190,12 @@ void check_room(Fields& fields, const CompletionRequest& request, const char* pa
   if (answers > defaults.most_answers) {
     fields.fail("n", "at most " + std::to_string(defaults.most_answers) +
                          " answers in all, found " + std::to_string(answers));
+  }
+  if (const auto most = request.answer.max_tokens; most && request.answer.min_tokens > *most) {
+    fields.fail("min_tokens", "at most " + std::to_string(*most) +
+                                  ", which is all that the answer may have, found " +
+                                  std::to_string(request.answer.min_tokens) +
+                                  "; name a larger max_tokens");
   }
   // Even before no token the engine asks for the room of one.
   const std::uint32_t answer = std::max(request.answer.max_tokens.value_or(1), 1u);

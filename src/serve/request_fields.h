@@ -37,6 +37,8 @@ std::optional<std::uint32_t> default_tokens(std::optional<std::uint32_t> wanted,
 
 // What a chat template reads beside the messages: `chat_template_kwargs`.
 text::jinja::Variables template_arguments(Fields& fields);
+// Where the prompt of a chat ends: add_generation_prompt, continue_final_message.
+void read_prompt_end(Fields& fields, text::ChatPromptOptions& options);
 
 // The ids of tokens; no value where one is none of the vocabulary.
 std::optional<std::vector<text::TokenId>> read_tokens(const boost::json::array& values,

@@ -81,7 +81,7 @@ Answered apply_template(const json::object& body, const ServedModel& model) {
   const json::array* messages = fields.array("messages");
   if (messages == nullptr) fields.fail("messages", "an array, found nothing");
   text::ChatPromptOptions options;
-  options.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
+  read_prompt_end(fields, options);
   options.arguments = template_arguments(fields);
   if (auto error = fields.error()) return std::move(*error);
   auto prompt = read_chat_prompt(*messages, model, options);

@@ -196,6 +196,44 @@ TEST_F(GenerateTest, EndTokenEndsUnlessIgnored) {
   EXPECT_EQ(g.end, EndReason::kEndOfSequence);
   const auto first = std::find(tokens.begin(), tokens.end(), tokens[3]);
   EXPECT_EQ(g.tokens, std::vector(tokens.begin(), first));
+  // Not before there are so many, and with the tokens before it as they were.
+  const auto whole = static_cast<std::uint32_t>(g.tokens.size());
+  for (const std::uint32_t least : {whole, whole + 1, whole + 3}) {
+    r.answer.min_tokens = least;
+    const Generation longer = must_run(r);
+    EXPECT_GE(longer.tokens.size(), least);
+    EXPECT_EQ(longer.tokens.size() == whole, least == whole) << least;
+    EXPECT_TRUE(std::equal(tokens.begin(), first, longer.tokens.begin()));
+    EXPECT_EQ(std::count(longer.tokens.begin(), longer.tokens.end(), tokens[3]), 0);
+  }
+  r.answer.ignore_end = true;
+  r.answer.stop_tokens = {tokens[1]};
+  r.answer.min_tokens = 1;
+  EXPECT_EQ(must_run(r).tokens.size(), 1u);
+  r.answer.min_tokens = 2;
+  EXPECT_GE(must_run(r).tokens.size(), 2u);
+}
+
+TEST_F(GenerateTest, StopStringsCountFromTheLeastNumberOfTokensOn) {
+  const Generation plain = must_run(request(24));
+  auto r = request(24);
+  r.answer.stops = {" "};
+  const std::size_t early = must_run(r).tokens.size();
+  r.answer.min_tokens = 12;
+  const Generation g = must_run(r);
+  EXPECT_LT(early, 12u);
+  EXPECT_EQ(g.end, EndReason::kStopString);
+  EXPECT_GE(g.tokens.size(), 12u);
+  EXPECT_EQ(g.text, plain.text.substr(0, g.text.size()));
+  EXPECT_EQ(plain.text[g.text.size()], ' ');
+  r.answer.shows_stop = true;
+  EXPECT_EQ(must_run(r).text, g.text + " ");
+  for (std::uint32_t i = 1; i <= 12; ++i) {  // a token that brings it may be the last of so many
+    r.answer.min_tokens = i;
+    EXPECT_GE(must_run(r).tokens.size(), i);
+  }
+  r.answer.min_tokens = static_cast<std::uint32_t>(g.tokens.size());
+  EXPECT_EQ(must_run(r).tokens, g.tokens);
 }
 
 TEST_F(GenerateTest, CancelledBetweenTokens) {

@@ -298,6 +298,24 @@ TEST(Sampler, BiasIsAddedAndMinusInfinityMasks) {
   EXPECT_EQ((*Sampler::create(options)).sample(logits, 0, {}).error().code, ErrorCode::kNumeric);
 }
 
+TEST(Sampler, HoldsTokensOffUntilTheAnswerHasEnough) {
+  const std::vector<float> logits{1.0f, 2.0f, 3.0f, 3.5f};
+  SamplingOptions options = plain(0.0f);
+  options.held_off = {3, 2};
+  options.least_tokens = 2;
+  auto sampler = *Sampler::create(options, 1);
+  std::vector<TokenId> history{0};
+  for (const TokenId expected : {1, 1, 3}) {
+    const auto changed = sampler.changed(history);
+    EXPECT_EQ(changed, expected == 3 ? std::vector<TokenId>{} : (std::vector<TokenId>{2, 3}));
+    const auto position = static_cast<std::uint32_t>(history.size());
+    EXPECT_EQ(*sampler.sample(logits, position, history), expected) << position;
+    history.push_back(expected);
+  }
+  options.held_off = {0, 1, 2, 3};
+  EXPECT_EQ((*Sampler::create(options)).sample(logits, 0, {}).error().code, ErrorCode::kNumeric);
+}
+
 // The changed logits and the decisive ones of the others, ascending by token.
 std::vector<backend::TokenLogit> decisive_of(const Sampler& sampler,
                                              const std::vector<float>& logits,

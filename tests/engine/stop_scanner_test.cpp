@@ -47,6 +47,16 @@ TEST(StopScanner, HandlesSelfOverlap) {
   EXPECT_TRUE(scanner.stopped());
 }
 
+TEST(StopScanner, ShowsWhatStoppedWhereItIsAsked) {
+  StopScanner spread({"END"}, true);
+  EXPECT_EQ(run(spread, {"one E", "N", "D two", "three"}), "one END");
+  EXPECT_TRUE(spread.stopped());
+  StopScanner several({"later", "abc", "ab", "abcd"}, true);
+  EXPECT_EQ(run(several, {"xyz abcde later"}), "xyz ab");
+  StopScanner none({"END"}, true);
+  EXPECT_EQ(run(none, {"one E"}), "one E");
+}
+
 TEST(StopScanner, IgnoresEmptyStops) {
   StopScanner scanner({""});
   EXPECT_EQ(run(scanner, {"text"}), "text");

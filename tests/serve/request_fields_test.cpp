@@ -173,10 +173,24 @@ TEST(RequestFields, NoNumberOfTokensIsAllThatFit) {
   EXPECT_EQ(chat_of("max_tokens").answer.max_tokens, 7u);
 }
 
-TEST(RequestFields, WhatChangesNoAnswerIsTaken) {
-  good(completion(R"("cache_prompt": true, "include_stop_str_in_output": false)"));
-  EXPECT_EQ(bad(completion(R"("include_stop_str_in_output": true)")).code, "unsupported_parameter");
-  EXPECT_EQ(bad(completion(R"("min_tokens": 1)")).code, "unsupported_parameter");
+TEST(RequestFields, WhatChangesNoAnswerIsTaken) { good(completion(R"("cache_prompt": true)")); }
+
+TEST(RequestFields, HowAnAnswerMayEnd) {
+  const auto plain = good(completion(R"("min_tokens": null)")).answer;
+  EXPECT_EQ(plain.min_tokens, 0u);
+  EXPECT_FALSE(plain.shows_stop);
+  const auto answer =
+      good(completion(R"("min_tokens": 4, "max_tokens": 4, "include_stop_str_in_output": true)"))
+          .answer;
+  EXPECT_EQ(answer.min_tokens, 4u);
+  EXPECT_TRUE(answer.shows_stop);
+  EXPECT_EQ(
+      words(completion(R"("min_tokens": 5, "max_tokens": 4)")),
+      "min_tokens: expected at most 4, which is all that the answer may have, found 5; name a "
+      "larger max_tokens");
+  EXPECT_EQ(bad(completion(R"("min_tokens": 17)")).param, "min_tokens");  // of 16, the default
+  EXPECT_EQ(good(chat(R"("min_tokens": 17, "max_tokens": 17)")).answer.min_tokens, 17u);
+  EXPECT_EQ(good(completion(R"("min_tokens": 17, "max_tokens": -1)")).answer.min_tokens, 17u);
 }
 
 TEST(RequestFields, BiasIsOfTokensOfTheVocabulary) {
@@ -247,8 +261,8 @@ TEST(RequestFields, FieldsMayAskForWhatIsSoAnyway) {
   struct Case {
     std::string name, neutral, other;
   };
-  for (const Case& c : {Case{"min_tokens", "0", "1"}, Case{"min_tokens", "null", "false"},
-                        Case{"skip_special_tokens", "true", "false"}}) {
+  for (const Case& c :
+       {Case{"skip_special_tokens", "true", "false"}, Case{"skip_special_tokens", "null", "0"}}) {
     const auto member = [&](const std::string& value) { return "\"" + c.name + "\": " + value; };
     good(completion(member(c.neutral)));
     good(chat(member(c.neutral)));

@@ -305,7 +305,6 @@ class CompletionsTest(ServeTest):
     def test_what_other_servers_clients_send(self) -> None:
         plain = self.post("/v1/completions", ONCE).json()["choices"]
         ignored = {"cache_prompt": True, "stop": "", "stop_token_ids": [], "min_tokens": 0}
-        ignored["include_stop_str_in_output"] = False
         self.assertEqual(self.post("/v1/completions", ONCE | ignored).json()["choices"], plain)
         endless = ONCE | {"max_tokens": -1, "ignore_eos": True}  # of llama.cpp: as many as fit
         self.assertEqual(self.post("/v1/completions", endless).json()["usage"]["total_tokens"], 512)
@@ -317,6 +316,14 @@ class CompletionsTest(ServeTest):
             self.assertEqual(choice["finish_reason"], "stop")
             pieces = self.post("/detokenize", {"tokens": ids[: ids.index(ids[5])]}).json()
             self.assertEqual(choice["text"], pieces["content"])
+        least = ONCE | {"stop_token_ids": [ids[1]], "min_tokens": 7, "max_tokens": 9}
+        reply = self.post("/v1/completions", least).json()
+        self.assertIn(reply["usage"]["completion_tokens"], (7, 8, 9))
+        word = text.split()[1]
+        stop = ONCE | {"stop": word, "include_stop_str_in_output": True}
+        choice = self.post("/v1/completions", stop).json()["choices"][0]
+        self.assertEqual(choice["text"], text[: text.index(word) + len(word)])
+        self.assertEqual(choice["finish_reason"], "stop")
 
     def test_a_deadline_ends_an_answer(self) -> None:
         slow = {"prompt": "Once", "max_tokens": 400, "n": 8, "deadline_ms": 1, "ignore_eos": True}

@@ -23,6 +23,25 @@ class ChatTest(ServeTest):
         text = self.post("/v1/completions", wanted).json()["choices"][0]["text"]
         self.assertEqual(choice["message"]["content"], text)
 
+    def test_an_answer_that_has_begun_goes_on(self) -> None:
+        messages = [*HELLO["messages"], {"role": "assistant", "content": "Once upon "}]
+        going_on = {"messages": messages, "continue_final_message": True}
+        prompt = self.post("/apply-template", going_on).json()["prompt"]
+        self.assertEqual(prompt, "user: Hello\nassistant: Once upon ")
+        raw = {"prompt": prompt, "max_tokens": 5, "temperature": 0, "add_special_tokens": False}
+        rest = self.post("/v1/completions", raw).json()["choices"][0]["text"]
+        chat = HELLO | going_on | {"max_tokens": 5, "temperature": 0}
+        reply = self.post(self.path, chat).json()
+        self.valid(reply, "ChatCompletion")
+        self.assertEqual(reply["choices"][0]["message"]["content"], rest)
+        self.post(self.path, chat | {"add_generation_prompt": False})
+        both = {"add_generation_prompt": True}
+        self.refused(self.path, chat | both, 400, None, "add_generation_prompt: expected false")
+        empty = [*HELLO["messages"], {"role": "assistant", "content": ""}]
+        self.refused(self.path, chat | {"messages": empty}, 400, None, "content to continue")
+        closed = self.post("/apply-template", {"messages": messages, **both}).json()["prompt"]
+        self.assertNotEqual(closed, prompt)
+
     def test_contents_of_parts(self) -> None:
         parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
         changed = HELLO | {"messages": [{"role": "user", "content": parts}]}
@@ -140,7 +159,6 @@ class ChatTest(ServeTest):
         self.post(self.path, HELLO | {"messages": [{"role": "user", "content": [part]}]})
         anyway = {"min_tokens": 0, "skip_special_tokens": True, "tool_choice": "auto"}
         self.post(self.path, HELLO | anyway | {"top_logprobs": 0})
-        self.refused(self.path, HELLO | {"min_tokens": 1}, 400, "unsupported_parameter")
         self.refused(self.path, HELLO | {"top_logprobs": 2}, 400, None, "logprobs to be true")
 
 

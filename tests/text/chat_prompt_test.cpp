@@ -33,10 +33,11 @@ struct Vocab {
 };
 
 std::vector<TokenId> prompt_of(std::string_view source, const Tokenizer& tokenizer,
-                               const std::vector<ChatMessage>& messages) {
+                               const std::vector<ChatMessage>& messages,
+                               const ChatPromptOptions& options = {}) {
   const auto chat = ChatTemplate::parse(source);
   if (!chat) throw std::runtime_error(chat.error().to_string());
-  auto tokens = chat_prompt(*chat, tokenizer, messages);
+  auto tokens = chat_prompt(*chat, tokenizer, messages, options);
   if (!tokens) throw std::runtime_error(tokens.error().to_string());
   return std::move(*tokens);
 }
@@ -101,6 +102,38 @@ TEST(ChatPrompt, MarksAreNotConfusedWithWhatMessagesHold) {
   const auto refused = chat_prompt(*chat, tokenizer, messages);
   ASSERT_FALSE(refused.ok());
   EXPECT_THAT(refused.error().to_string(), HasSubstr("noncharacters"));
+}
+
+// Where its content ends, whatever the template has behind it; a template that trims shows less.
+TEST(ChatPrompt, EndsWithinTheLastMessageWhereItIsContinued) {
+  const Vocab vocab;
+  const Tokenizer tokenizer = vocab.tokenizer();
+  const TokenId bos = *vocab.v.bos;
+  const ChatPromptOptions options{.add_generation_prompt = false, .continue_final_message = true};
+  const auto prompt = [&](std::string_view source, const std::string& content) {
+    return prompt_of(source, tokenizer, {{"user", "a"}, {"assistant", content}}, options);
+  };
+  constexpr std::string_view kWhole =
+      "{{ bos_token }}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}b{{ "
+      "messages[0].content }}";
+  const std::vector<TokenId> begun = joined({bos}, "a", {vocab.end});
+  for (const char* content : {"b", "e", "<|end|>", "x<|end|>", "\xE2\x82\xAC", " b"}) {
+    EXPECT_EQ(prompt(kWhole, content), joined(begun, content)) << content;
+    EXPECT_EQ(prompt(kSource, content), joined(begun, content[0] == ' ' ? "b" : content));
+  }
+  EXPECT_EQ(prompt(kWhole, "b \n"), joined(begun, "b \n"));
+  EXPECT_EQ(prompt(kSource, "b \n"), joined(begun, "b"));
+  EXPECT_EQ(prompt("{{ messages[1].content }}{{ add_generation_prompt }}", "b"), joined({}, "b"));
+  const auto refused = [&](std::string_view source, const std::vector<ChatMessage>& messages) {
+    const auto chat = ChatTemplate::parse(source);
+    const auto made = chat_prompt(*chat, tokenizer, messages, options);
+    EXPECT_FALSE(made.ok());
+    return made ? "" : made.error().to_string();
+  };
+  const std::string hidden = refused("{{ messages[0].content }}", {{"user", "a"}, {"user", "b"}});
+  EXPECT_THAT(hidden, HasSubstr("shows the content of the last message"));
+  EXPECT_THAT(refused(kSource, {{"user", ""}}), HasSubstr("content to continue, found none"));
+  EXPECT_THAT(refused(kSource, {}), HasSubstr("content to continue, found none"));
 }
 
 TEST(ChatPrompt, AddsNothingOfItsOwn) {
