@@ -79,10 +79,13 @@ Result<std::vector<serve::ApiKey>> read_keys(const TomlTable& table) {
       TERN_ASSIGN(key.requests_per_minute, limit(entry));
     } else if (entry.key == "tokens-per-minute") {
       TERN_ASSIGN(key.tokens_per_minute, limit(entry));
+    } else if (entry.key == "answers-at-once") {
+      TERN_ASSIGN(key.answers_at_once, limit(entry));
     } else {
       return Error{ErrorCode::kUsage,
                    "a key has no " + entry.key +
-                       suggestion(entry.key, {"hash", "requests-per-minute", "tokens-per-minute"}),
+                       suggestion(entry.key, {"hash", "requests-per-minute", "tokens-per-minute",
+                                              "answers-at-once"}),
                    entry.where};
     }
   }

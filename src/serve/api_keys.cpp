@@ -75,13 +75,17 @@ Seconds Budget::until(double amount, Clock::time_point now) {
 }
 
 Account::Account(const ApiKey& key)
-    : name_(key.name), requests_(key.requests_per_minute), tokens_(key.tokens_per_minute) {}
+    : name_(key.name),
+      requests_(key.requests_per_minute),
+      tokens_(key.tokens_per_minute),
+      most_open_(key.answers_at_once) {}
 
 void Account::set_limits(const ApiKey& key) {
   const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
   requests_.set(key.requests_per_minute, now);
   tokens_.set(key.tokens_per_minute, now);
+  most_open_ = key.answers_at_once;
 }
 
 std::optional<Account::Refusal> Account::admit(Clock::time_point now) {
@@ -98,6 +102,24 @@ std::optional<Account::Refusal> Account::admit(Clock::time_point now) {
   if (tokens_.is_limited() && tokens_.left(now) < 1) return refuse(tokens_, "tokens");
   requests_.spend(1, now);
   return std::nullopt;
+}
+
+std::optional<Account::Refusal> Account::open(std::size_t count) {
+  const std::lock_guard lock(mutex_);
+  if (most_open_ > 0 && open_ > 0 && open_ + count > most_open_) {
+    ++used_.refused;
+    return Refusal{fmt::format("the key {} may have {} answers at once and has {}, but the request "
+                               "asks for {}: come again when some have ended",
+                               name_, most_open_, open_, count),
+                   std::chrono::seconds(1)};
+  }
+  open_ += count;
+  return std::nullopt;
+}
+
+void Account::close(std::size_t count) {
+  const std::lock_guard lock(mutex_);
+  open_ -= count;
 }
 
 std::optional<Account::Refusal> Account::reserve(std::uint64_t& tokens, std::uint64_t least,

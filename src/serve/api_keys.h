@@ -24,6 +24,7 @@ struct ApiKey {
   std::string sha256;                     // 64 lower-case hexadecimal digits
   std::uint32_t requests_per_minute = 0;  // 0: as many as there are
   std::uint32_t tokens_per_minute = 0;    // of prompts and answers; 0: as many as there are
+  std::uint32_t answers_at_once = 0;      // that wait or are computed; 0: as many as there are
 };
 
 // "sk-tern-" and 256 random bits.
@@ -64,6 +65,10 @@ class Account {
   };
   // A request wants to be answered: its place in both limits, or why it has none.
   std::optional<Refusal> admit(Clock::time_point now = Clock::now());
+  // Begins `count` answers, texts of embeddings among them, or says why there are too many. Of a
+  // request for more than the key may ever have none may be open.
+  std::optional<Refusal> open(std::size_t count);
+  void close(std::size_t count);
   // Takes `tokens`, the most that a request may come to, before it is computed; where fewer are
   // left those, but no fewer than `least`; `tokens` is then what it took. Else says why there are
   // none, and the request's place goes back. Of more than a minute's worth all of that has to be
@@ -97,6 +102,8 @@ class Account {
   mutable std::mutex mutex_;
   Budget requests_;
   Budget tokens_;
+  std::uint32_t most_open_ = 0;
+  std::size_t open_ = 0;
   Used used_;
 };
 

@@ -91,6 +91,15 @@ std::string Call::take_body() {
   return body;
 }
 
+std::optional<ApiError> Call::open_answers(std::size_t count) {
+  if (!account_) return std::nullopt;
+  if (const auto refusal = account_->open(count)) {
+    return beyond_limit(refusal->message, refusal->retry_after);
+  }
+  open_answers_ = count;
+  return std::nullopt;
+}
+
 std::optional<ApiError> Call::reserve_tokens(std::uint64_t most, std::uint64_t least) {
   if (!account_) return std::nullopt;
   std::uint64_t tokens = most;
@@ -110,8 +119,10 @@ void Call::use_tokens(std::uint64_t tokens) {
   if (tokens > reserved) account_->overdraw(tokens - reserved);
 }
 
-void Call::give_back_tokens() {
-  if (account_) account_->give_back(std::exchange(reserved_tokens_, 0));
+void Call::give_back() {
+  if (!account_) return;
+  account_->give_back(std::exchange(reserved_tokens_, 0));
+  account_->close(std::exchange(open_answers_, 0));
 }
 
 // Who is to come again later, and has had nothing, has not come yet.
@@ -160,7 +171,7 @@ void Call::send(net::HttpResponse response, std::string error) {
     error = short_name(*no_room);
     reserve(response.body.size());
   }
-  give_back_tokens();
+  give_back();
   if (response.status == 429 || response.status == 503) give_back_place();
   complete(response.headers);
   if (request().method != "HEAD") response_bytes_ = response.body.size();
@@ -229,7 +240,7 @@ void Call::event(const std::string& id, std::string_view data) {
 }
 
 void Call::end_events(unsigned status, std::string error) {
-  give_back_tokens();
+  give_back();
   log(status, std::move(error));
   exchange_->end();
 }
@@ -246,7 +257,7 @@ void Call::give_up(const std::exception& thrown) noexcept {
     end_events(error);
   } catch (const std::exception&) {
     replied_ = logged_ = true;  // by the exchange, when it is dropped
-    give_back_tokens();
+    give_back();
   }
 }
 

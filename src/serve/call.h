@@ -47,6 +47,9 @@ class Call {
 
   // It has a place among the requests of its key.
   void take_place() { has_place_ = true; }
+  // Begins so many of the answers that its key may have at once; they have ended when its reply is
+  // complete. Else why there are too many.
+  std::optional<ApiError> open_answers(std::size_t count);
   // Keeps tokens of the budget of its key, as Account::reserve does; what it did not come to goes
   // back before its reply is complete. Else why there are none, and its place goes back as well.
   std::optional<ApiError> reserve_tokens(std::uint64_t most, std::uint64_t least);
@@ -86,7 +89,7 @@ class Call {
   // `error`: its short name, where there is one.
   void log(unsigned status, std::string error);
   void use_tokens(std::uint64_t tokens);
-  void give_back_tokens();
+  void give_back();
   void give_back_place();
   // x-request-id, the limits of the key, and what add_headers() was given.
   void complete(std::vector<net::HttpHeader>& headers) const;
@@ -96,7 +99,8 @@ class Call {
   std::string id_;
   std::chrono::steady_clock::time_point arrived_;  // its head, before its body
   std::shared_ptr<Account> account_;               // nothing where there are no keys
-  std::uint64_t reserved_tokens_ = 0;              // and not come to
+  std::size_t open_answers_ = 0;
+  std::uint64_t reserved_tokens_ = 0;  // and not come to
   bool has_place_ = false;
   bool is_computed_ = false;  // some of it
   std::vector<net::HttpHeader> headers_;

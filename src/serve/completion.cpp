@@ -102,6 +102,7 @@ void Completion::hand_over() {
   if (const auto error = call_->reserve(request_.stream ? 0 : kept_bytes_)) {
     return call_->fail(*error);
   }
+  if (const auto error = call_->open_answers(choices_.size())) return call_->fail(*error);
   const std::uint64_t most = most_tokens(UINT64_MAX);
   const std::uint64_t least = request_.names_length ? most : most_tokens(kBeginning);
   if (const auto error = call_->reserve_tokens(most, least)) return call_->fail(*error);

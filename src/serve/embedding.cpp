@@ -87,6 +87,7 @@ void Embedding::start() {
 void Embedding::hand_over() {
   call_->note("prompt_tokens", prompt_tokens());
   if (const auto error = call_->reserve(most_bytes())) return call_->fail(*error);
+  if (const auto error = call_->open_answers(request_.inputs.size())) return call_->fail(*error);
   if (const auto error = call_->reserve_tokens(prompt_tokens(), prompt_tokens())) {
     return call_->fail(*error);
   }

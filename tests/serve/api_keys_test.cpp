@@ -151,6 +151,32 @@ TEST(Account, WithoutTokensAPlaceGoesBack) {
   EXPECT_EQ(account.used().refused, 3u);
 }
 
+TEST(Account, HasSoManyAnswersAtOnce) {
+  ApiKey key{.name = "alice", .answers_at_once = 4};
+  Account account(key);
+  EXPECT_FALSE(account.open(3));
+  const auto refused = account.open(2);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->message,
+            "the key alice may have 4 answers at once and has 3, but the request asks for 2: come "
+            "again when some have ended");
+  EXPECT_EQ(refused->retry_after, std::chrono::seconds(1));
+  EXPECT_EQ(account.used().refused, 1u);
+  EXPECT_FALSE(account.open(1));
+  EXPECT_TRUE(account.open(1));
+  account.close(4);
+  EXPECT_FALSE(account.open(5));  // more than it may ever have, alone
+  EXPECT_TRUE(account.open(1));
+  account.close(5);
+  key.answers_at_once = 1;
+  account.set_limits(key);
+  EXPECT_FALSE(account.open(1));
+  EXPECT_TRUE(account.open(1));
+  key.answers_at_once = 0;
+  account.set_limits(key);
+  EXPECT_FALSE(account.open(1000));
+}
+
 TEST(KeyRing, KnowsItsKeysByTheirHashes) {
   const KeyRing ring(
       {{.name = "a", .sha256 = sha256_of("one")}, {.name = "b", .sha256 = sha256_of("two")}},

@@ -1,5 +1,5 @@
-"""By which names a server may be asked: a web page whose own name was made to lead to this machine
-(DNS rebinding) is of this server to its browser, and no rule of CORS holds it."""
+"""Which web pages may ask a server: those of listed origins (CORS), and none whose own name was
+made to lead to this machine (DNS rebinding), which is of this server to its browser."""
 
 import socket
 import tempfile
@@ -7,8 +7,9 @@ import unittest
 from pathlib import Path
 
 from server import SECONDS, Server
-from test_keys import ORIGIN, Keys
+from test_keys import ONCE, Keys
 
+ORIGIN = "https://app.example.com"
 FOREIGN = ("rebound.example", "rebound.example:8080", "localhost.example", "127.0.0.1.example")
 OWN = (
     "localhost",
@@ -110,6 +111,75 @@ class HostsTest(unittest.TestCase):
                 message = reply.json()["error"]["message"]
                 self.assertTrue(message.endswith("name it in allowed-hosts"), message)
                 self.assertEqual(self.status(server, "localhost", path), 200)
+
+
+class CorsTest(unittest.TestCase):
+    def test_pages_of_listed_origins_may_ask(self) -> None:
+        keys = Keys()
+        key = keys.make("alice")
+        server = Server("--cors-origin", ORIGIN, "--api-keys", str(keys.path))
+        self.addCleanup(server.close)
+        beforehand = {
+            "Origin": ORIGIN,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type,x-stainless-os",
+        }
+        reply = server.ask("OPTIONS", "/v1/chat/completions", None, beforehand)
+        self.assertEqual((reply.status, reply.body), (204, b""))
+        self.assertEqual(reply.headers["access-control-allow-origin"], ORIGIN)
+        self.assertIn("POST", reply.headers["access-control-allow-methods"])
+        self.assertIn("x-stainless-os", reply.headers["access-control-allow-headers"])
+        self.assertEqual(reply.headers["vary"], "Origin")
+        server.key = key
+        for status, headers in ((200, {}), (401, {"Authorization": "Bearer x"})):
+            reply = server.ask("POST", "/v1/completions", ONCE, headers | {"Origin": ORIGIN})
+            self.assertEqual(reply.status, status)
+            self.assertEqual(reply.headers["access-control-allow-origin"], ORIGIN)
+            self.assertIn("x-request-id", reply.headers["access-control-expose-headers"])
+        stream = server.ask("POST", "/v1/completions", ONCE | {"stream": True}, {"Origin": ORIGIN})
+        self.assertEqual(stream.headers["access-control-allow-origin"], ORIGIN)
+
+    def test_pages_of_others_may_not(self) -> None:
+        server = Server("--cors-origin", ORIGIN)
+        self.addCleanup(server.close)
+        for origin in ("https://evil.example", ORIGIN + ".evil.example", ORIGIN + ":444", "null"):
+            with self.subTest(origin=origin):
+                headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+                reply = server.ask("OPTIONS", "/v1/completions", None, headers)
+                self.assertEqual(reply.status, 405)
+                self.assertNotIn("access-control-allow-origin", reply.headers)
+                reply = server.ask("POST", "/v1/completions", ONCE, {"Origin": origin})
+                self.assertNotIn("access-control-allow-origin", reply.headers)
+                self.assertEqual(reply.headers["vary"], "Origin")
+        reply = server.ask("OPTIONS", "/v1/completions", None, {"Origin": ORIGIN})
+        self.assertEqual(reply.status, 405)  # no question of a browser
+
+    def test_no_page_asks_without_a_type_of_its_body(self) -> None:
+        server = Server()
+        self.addCleanup(server.close)
+        for headers, status in (
+            ({"Origin": ORIGIN}, 415),
+            ({"Origin": "null"}, 415),
+            ({"Origin": ORIGIN, "Content-Type": "application/json"}, 200),
+            ({}, 200),  # of no page
+        ):
+            with self.subTest(headers=headers):
+                connection = server.connect()
+                connection.request("POST", "/tokenize", b'{"content": "a"}', headers)
+                reply = connection.getresponse()
+                self.assertEqual(reply.status, status, reply.read())
+                connection.close()
+
+    def test_without_a_list_nothing_is_said_of_origins(self) -> None:
+        server = Server()
+        self.addCleanup(server.close)
+        reply = server.ask("GET", "/health", None, {"Origin": ORIGIN})
+        self.assertNotIn("vary", reply.headers)
+        self.assertNotIn("access-control-allow-origin", reply.headers)
+        any_origin = Server("--cors-origin", "*")
+        self.addCleanup(any_origin.close)
+        reply = any_origin.ask("GET", "/health", None, {"Origin": ORIGIN})
+        self.assertEqual(reply.headers["access-control-allow-origin"], ORIGIN)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""Who may ask, how much, and from which pages: API keys, their limits, CORS, and the address of
-administrators."""
+"""Who may ask, and how much: API keys, their limits, and the address of administrators."""
 
 import concurrent.futures
 import hashlib
@@ -15,7 +14,6 @@ from pathlib import Path
 from server import SECONDS, TERN, Reply, Server
 
 ONCE = {"prompt": "Once upon a time", "max_tokens": 4, "temperature": 0}
-ORIGIN = "https://app.example.com"
 
 
 class Keys:
@@ -214,6 +212,33 @@ class KeysTest(unittest.TestCase):
         left = int(reply.headers["x-ratelimit-remaining-tokens"])
         self.assertGreaterEqual(left, 100_000 - used - 60)
 
+    def test_answers_at_once(self) -> None:
+        keys = Keys()
+        alice = keys.make("alice", "answers-at-once = 2\nrequests-per-minute = 100\n")
+        bob = keys.make("bob")
+        server = self.server(keys, "--pooling", "mean")
+        endless = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "stream": True, "n": 2}
+        server.key = alice
+        lines = server.stream("/v1/completions", endless)
+        next(lines)
+        few = {"prompt": "Once", "max_tokens": 1}
+        texts = {"input": "Once"}
+        for path, body in (("/v1/completions", few), ("/v1/embeddings", texts)):
+            server.key = alice
+            reply = server.ask("POST", path, body)
+            self.assertEqual(reply.status, 429, reply.body)
+            error = reply.json()["error"]
+            self.assertEqual(error["code"], "rate_limit_exceeded")
+            self.assertIn("2 answers at once and has 2", error["message"])
+            self.assertEqual(reply.headers["retry-after"], "1")
+            self.assertEqual(reply.headers["x-ratelimit-remaining-requests"], "99")
+            server.key = bob
+            self.assertEqual(server.ask("POST", path, body).status, 200)
+        self.assertTrue(b"".join(lines).endswith(b"data: [DONE]\n\n"))
+        server.key = alice
+        for path, body in (("/v1/completions", few | {"n": 3}), ("/v1/embeddings", texts)):
+            self.assertEqual(server.ask("POST", path, body).status, 200)
+
     def test_a_chat_that_names_no_number_goes_on_with_what_is_left(self) -> None:
         keys = Keys()
         alice = keys.make("alice", "tokens-per-minute = 300\n")
@@ -409,75 +434,6 @@ class AdminTest(unittest.TestCase):
         self.assertEqual(reply.json()["status"], "draining")
         self.assertTrue(b"".join(lines).endswith(b"data: [DONE]\n\n"))
         self.assertEqual(server.end(), 0)
-
-
-class CorsTest(unittest.TestCase):
-    def test_pages_of_listed_origins_may_ask(self) -> None:
-        keys = Keys()
-        key = keys.make("alice")
-        server = Server("--cors-origin", ORIGIN, "--api-keys", str(keys.path))
-        self.addCleanup(server.close)
-        beforehand = {
-            "Origin": ORIGIN,
-            "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization,content-type,x-stainless-os",
-        }
-        reply = server.ask("OPTIONS", "/v1/chat/completions", None, beforehand)
-        self.assertEqual((reply.status, reply.body), (204, b""))
-        self.assertEqual(reply.headers["access-control-allow-origin"], ORIGIN)
-        self.assertIn("POST", reply.headers["access-control-allow-methods"])
-        self.assertIn("x-stainless-os", reply.headers["access-control-allow-headers"])
-        self.assertEqual(reply.headers["vary"], "Origin")
-        server.key = key
-        for status, headers in ((200, {}), (401, {"Authorization": "Bearer x"})):
-            reply = server.ask("POST", "/v1/completions", ONCE, headers | {"Origin": ORIGIN})
-            self.assertEqual(reply.status, status)
-            self.assertEqual(reply.headers["access-control-allow-origin"], ORIGIN)
-            self.assertIn("x-request-id", reply.headers["access-control-expose-headers"])
-        stream = server.ask("POST", "/v1/completions", ONCE | {"stream": True}, {"Origin": ORIGIN})
-        self.assertEqual(stream.headers["access-control-allow-origin"], ORIGIN)
-
-    def test_pages_of_others_may_not(self) -> None:
-        server = Server("--cors-origin", ORIGIN)
-        self.addCleanup(server.close)
-        for origin in ("https://evil.example", ORIGIN + ".evil.example", ORIGIN + ":444", "null"):
-            with self.subTest(origin=origin):
-                headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-                reply = server.ask("OPTIONS", "/v1/completions", None, headers)
-                self.assertEqual(reply.status, 405)
-                self.assertNotIn("access-control-allow-origin", reply.headers)
-                reply = server.ask("POST", "/v1/completions", ONCE, {"Origin": origin})
-                self.assertNotIn("access-control-allow-origin", reply.headers)
-                self.assertEqual(reply.headers["vary"], "Origin")
-        reply = server.ask("OPTIONS", "/v1/completions", None, {"Origin": ORIGIN})
-        self.assertEqual(reply.status, 405)  # no question of a browser
-
-    def test_no_page_asks_without_a_type_of_its_body(self) -> None:
-        server = Server()
-        self.addCleanup(server.close)
-        for headers, status in (
-            ({"Origin": ORIGIN}, 415),
-            ({"Origin": "null"}, 415),
-            ({"Origin": ORIGIN, "Content-Type": "application/json"}, 200),
-            ({}, 200),  # of no page
-        ):
-            with self.subTest(headers=headers):
-                connection = server.connect()
-                connection.request("POST", "/tokenize", b'{"content": "a"}', headers)
-                reply = connection.getresponse()
-                self.assertEqual(reply.status, status, reply.read())
-                connection.close()
-
-    def test_without_a_list_nothing_is_said_of_origins(self) -> None:
-        server = Server()
-        self.addCleanup(server.close)
-        reply = server.ask("GET", "/health", None, {"Origin": ORIGIN})
-        self.assertNotIn("vary", reply.headers)
-        self.assertNotIn("access-control-allow-origin", reply.headers)
-        any_origin = Server("--cors-origin", "*")
-        self.addCleanup(any_origin.close)
-        reply = any_origin.ask("GET", "/health", None, {"Origin": ORIGIN})
-        self.assertEqual(reply.headers["access-control-allow-origin"], ORIGIN)
 
 
 if __name__ == "__main__":
