@@ -94,7 +94,8 @@ void require_tokens(const std::vector<TokenId>& tokens) {
 bool within(double value, double least, double most) { return value >= least && value <= most; }
 
 void require_sound(const CompletionRequest& request) {
-  const auto& [sampling, max_tokens, stops, stop_tokens, ignore_end, logprobs] = request.answer;
+  const auto& [sampling, max_tokens, min_tokens, stops, shows_stop, stop_tokens, ignore_end,
+               logprobs] = request.answer;
   require(request.choices >= 1 && request.choices <= 16);
   require(!request.prompts.empty() && request.prompts.size() * request.choices <= 64);
   require(!request.chat || request.prompts.size() == 1);
@@ -115,6 +116,7 @@ void require_sound(const CompletionRequest& request) {
   for (const std::string& stop : stops) require(!stop.empty() && stop.size() <= 1024);
   if (!stop_tokens.empty()) require_tokens(stop_tokens);
   require(stop_tokens.size() <= 16);
+  require(min_tokens <= max_tokens.value_or(UINT32_MAX));
   require(logprobs.value_or(0) <= 20);
   require(within(request.priority, -100, 7));
   require(!request.deadline || request.deadline->count() > 0);
@@ -133,6 +135,7 @@ void require_same(const CompletionRequest& a, const CompletionRequest& b) {
   require(a.answer.max_tokens == b.answer.max_tokens && a.answer.stops == b.answer.stops);
   require(a.answer.stop_tokens == b.answer.stop_tokens);
   require(a.answer.ignore_end == b.answer.ignore_end && a.answer.logprobs == b.answer.logprobs);
+  require(a.answer.min_tokens == b.answer.min_tokens && a.answer.shows_stop == b.answer.shows_stop);
   const auto& x = a.answer.sampling;
   const auto& y = b.answer.sampling;
   require(x.seed == y.seed && x.top_k == y.top_k && x.bias.size() == y.bias.size());
