@@ -360,10 +360,5 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "clause",
             "static_cast<std::uint32_t>(token) < model().config().vocab",
         ): "a negative token lies beyond every vocabulary as well",
-        (
-            "stop_scanner.cpp",
-            "sign",
-            "stop.size() + 1",
-        ): "a whole stop string was looked for before, so that none ends the text",
     },
 }

@@ -135,6 +135,15 @@ KERNELS: dict[tuple[str, str, str], str] = {
     ),
     **dict.fromkeys(
         (
+            ("lut_body.h", "bound", "left <= least_of_two"),
+            ("lut_body.h", "bound", "tokens - done > least"),
+            ("kernels.cpp", "bound", "rows > kLeastLutRows"),
+            ("kernels.cpp", "never", "rows >= kLeastLutRows"),
+        ),
+        "decides speed alone",
+    ),
+    **dict.fromkeys(
+        (
             ("attention_body.h", "bound", "queries[q].keys <= common"),
             ("attention_body.h", "bound", "queries[q].keys >= most"),
             ("attention_body.h", "bound", "first >= start"),

@@ -64,7 +64,7 @@ Answer::Answer(const text::Tokenizer& tokenizer, std::span<const TokenId> prompt
       options_(std::move(options)),
       sampler_(std::move(sampler)),
       decoder_(tokenizer, false, prompt),
-      scanner_(options_.stops, options_.shows_stop),
+      scanner_(options_.stops, options_.shown_stops),
       tokens_(prompt.begin(), prompt.end()),
       prompt_tokens_(prompt.size()) {}
 
@@ -118,8 +118,7 @@ Result<Answer::Piece> Answer::next(const Sequence& sequence) {
   } else {
     tokens_.push_back(token);
     piece.token = token;
-    piece.text = decoder_.push(token);
-    if (!too_few()) piece.text = scanner_.push(piece.text);
+    piece.text = scanner_.push(decoder_.push(token), !too_few());
     piece.end = scanner_.stopped() ? EndReason::kStopString : limit();
   }
   if (piece.end) piece.text += finish();

@@ -48,7 +48,7 @@ struct AnswerOptions {
   std::optional<std::uint32_t> max_tokens;  // else until the context is full
   std::uint32_t min_tokens = 0;             // before that no stop string and no token ends it
   std::vector<std::string> stops;
-  bool shows_stop = false;                      // the stop string that ended it is part of its text
+  std::size_t shown_stops = 0;  // of `stops`, the first so many are part of the text they end
   std::vector<text::TokenId> stop_tokens = {};  // end it as the model's own do, ignore_end or not
   bool ignore_end = false;                      // go on after an end-of-generation token
   std::optional<std::uint32_t> logprobs;  // of each token, and of so many others: costs all logits

@@ -81,7 +81,7 @@ std::string request_mark(const CompletionRequest& request, std::uint32_t context
   for (const text::TokenId token : answer.stop_tokens) bytes.add(token);
   bytes.add(answer.ignore_end);
   bytes.add(answer.min_tokens);
-  bytes.add(answer.shows_stop);
+  bytes.add(std::uint64_t{answer.shown_stops});
   bytes.add(answer.logprobs);
   bytes.add(answer.max_tokens);
   if (!answer.max_tokens) bytes.add(context);  // where it ends

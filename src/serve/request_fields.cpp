@@ -108,7 +108,9 @@ void read_sampling(Fields& fields, const ServedModel& model, const CompletionDef
   answer.ignore_end = fields.boolean("ignore_eos").value_or(false);
   answer.min_tokens =
       static_cast<std::uint32_t>(fields.integer("min_tokens", 0, kMostTokens).value_or(0));
-  answer.shows_stop = fields.boolean("include_stop_str_in_output").value_or(false);
+  if (fields.boolean("include_stop_str_in_output").value_or(false)) {
+    answer.shown_stops = answer.stops.size();
+  }
 }
 
 void read_stream(Fields& fields, CompletionRequest& request) {
@@ -193,12 +195,12 @@ void check_room(Fields& fields, const CompletionRequest& request, const char* pa
   }
   if (const auto most = request.answer.max_tokens; most && request.answer.min_tokens > *most) {
     fields.fail("min_tokens", "at most " + std::to_string(*most) +
-                                  ", which is all that the answer may have, found " +
-                                  std::to_string(request.answer.min_tokens) +
-                                  "; name a larger max_tokens");
+                                  ", which is all that the answer may have here, found " +
+                                  std::to_string(request.answer.min_tokens));
   }
   // Even before no token the engine asks for the room of one.
-  const std::uint32_t answer = std::max(request.answer.max_tokens.value_or(1), 1u);
+  const std::uint32_t answer =
+      std::max({request.answer.max_tokens.value_or(1), request.answer.min_tokens, 1u});
   for (const auto& prompt : request.prompts) {
     const std::uint64_t wanted = std::uint64_t{prompt.size()} + answer;
     if (wanted <= context) continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/jinja/operations.h"
 #include "text/utf8.h"
 
 namespace tern::text {
@@ -38,24 +39,23 @@ std::string marked(const std::string& content, std::string_view mark, const Toke
   return out.append(content, begin);
 }
 
-// Behind content that is to be continued; what has no mark has no two of them. As transformers
-// does, it ends with a space, which is lost where the template trims what it shows.
+// Behind content that is to be continued; what has no mark has no two of them. As in transformers
+// it ends with a space, which is lost where the template trims what it shows.
 std::string end_mark(std::string_view mark) { return std::string(mark).append(mark) + " "; }
 
-// Cuts a text off where the last content that is to be continued ends.
-Result<void> cut_at_end(std::string& text, std::string_view mark) {
+// Cuts a text off where `content`, the last of it that is to be continued, ends.
+Result<void> cut_behind(std::string& text, std::string_view content, std::string_view mark) {
   const std::string end = end_mark(mark);
   const std::size_t at = text.rfind(std::string_view(end).substr(0, end.size() - 1));
-  if (at == std::string::npos) {
-    return Error{ErrorCode::kUsage,
-                 "expected a template that shows the content of the last message, which is to be "
-                 "continued; it does not",
-                 "chat template"};
-  }
-  const bool trims = text.compare(at, end.size(), end) != 0;
-  text.resize(at);
-  if (trims) text.resize(text.find_last_not_of(" \t\r\n\f\v") + 1);
-  return {};
+  const bool trims = at != std::string::npos && text.compare(at, end.size(), end) != 0;
+  text.resize(std::min(at, text.size()));
+  if (trims) text = jinja::stripped(text, "", false, true);
+  const bool whole = text.ends_with(jinja::stripped(content, "", true, trims));
+  if (at != std::string::npos && whole) return {};
+  return Error{ErrorCode::kUsage,
+               "expected a template that shows the whole content of the last message, which is to "
+               "be continued; it does not",
+               "chat template"};
 }
 
 // Takes the marks out and says where they were.
@@ -91,17 +91,19 @@ Result<std::vector<TokenId>> chat_prompt(const ChatTemplate& chat, const Tokeniz
                                          std::span<const ChatMessage> messages,
                                          const ChatPromptOptions& options) {
   TERN_ASSIGN(const std::string mark, free_mark(messages));
-  if (options.continue_final_message && (messages.empty() || messages.back().content.empty())) {
+  const bool continues = options.continue_final_message;
+  if (continues &&
+      (messages.empty() || jinja::stripped(messages.back().content, "", true, true).empty())) {
     return Error{ErrorCode::kUsage, "expected a last message with content to continue, found none",
                  "conversation"};
   }
   jinja::List list;
+  std::string content;  // of the last one, in the end
   for (const ChatMessage& message : messages) {
+    content = marked(message.content, mark, tokenizer);
+    const bool continued = continues && &message == &messages.back();
     jinja::Dict shown{
-        {{"role", message.role}, {"content", marked(message.content, mark, tokenizer)}}};
-    if (options.continue_final_message && &message == &messages.back()) {
-      shown.set("content", marked(message.content, mark, tokenizer) + end_mark(mark));
-    }
+        {{"role", message.role}, {"content", continued ? content + end_mark(mark) : content}}};
     if (message.name) shown.set("name", marked(*message.name, mark, tokenizer));
     list.items.emplace_back(std::move(shown));
   }
@@ -115,7 +117,7 @@ Result<std::vector<TokenId>> chat_prompt(const ChatTemplate& chat, const Tokeniz
                      {"eos_token", name_of(tokenizer.eos(), tokenizer)}};
   for (const auto& [name, value] : options.arguments) set(input.variables, name, value);
   TERN_ASSIGN(std::string text, chat.render(input));
-  if (options.continue_final_message) TERN_TRY(cut_at_end(text, mark));
+  if (continues) TERN_TRY(cut_behind(text, content, mark));
   const std::vector<std::size_t> places = take_marks(text, mark);
   if (text.size() > options.most_bytes) {
     return Error{ErrorCode::kContextLength,

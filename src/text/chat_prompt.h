@@ -34,7 +34,8 @@ struct ChatPromptOptions {
 // template writes them, and text where a message has them: nobody can forge the turns of a chat.
 // A begin-of-text token is there where the template writes one.
 // Errors: those of ChatTemplate::render; kContextLength for more than `most_bytes`; kUsage where
-// the last message, whose content is to be continued, has none or the template does not show it.
+// the last message, whose content is to be continued, has none or the template does not show all of
+// it.
 Result<std::vector<TokenId>> chat_prompt(const ChatTemplate& chat, const Tokenizer& tokenizer,
                                          std::span<const ChatMessage> messages,
                                          const ChatPromptOptions& options = {});

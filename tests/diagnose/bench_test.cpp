@@ -365,15 +365,23 @@ TEST_F(Bench, RefusesOptionsThatMeasureNothing) {
 }
 
 TEST_F(Bench, ADisturbedMachineIsAnError) {
-  options_.repetitions.clock = [time = CpuTime{}]() mutable {
-    time.total += 100;
-    time.stolen += 50;
-    return std::optional(time);
+  // A reading of the clock begins the run and two are around each ceiling; from the sixth on each
+  // repetition of a prompt begins with one, has those of its ceiling, and ends with one.
+  const auto refused = [&](const std::function<bool(int)>& disturbed, std::string_view what) {
+    int asked = 0;
+    CpuTime time;
+    options_.repetitions.clock = [&]() {
+      time.total += 1000;
+      time.stolen += disturbed(++asked) ? 500 : 0;
+      return std::optional(time);
+    };
+    const auto outcome = bench(options_);
+    ASSERT_FALSE(outcome.ok());
+    EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
+    EXPECT_EQ(outcome.error().context, what);
   };
-  const auto outcome = bench(options_);
-  ASSERT_FALSE(outcome.ok());
-  EXPECT_EQ(outcome.error().code, ErrorCode::kNumeric);
-  EXPECT_EQ(outcome.error().context, "multiplying beside prefill");
+  refused([](int) { return true; }, "multiplying beside prefill");
+  refused([](int asked) { return asked >= 9 && asked % 4 == 1; }, "prefill");
 }
 
 // A ceiling that says too little is none, unless products are looked up and not multiplied.

@@ -226,7 +226,7 @@ TEST_F(GenerateTest, StopStringsCountFromTheLeastNumberOfTokensOn) {
   EXPECT_GE(g.tokens.size(), 12u);
   EXPECT_EQ(g.text, plain.text.substr(0, g.text.size()));
   EXPECT_EQ(plain.text[g.text.size()], ' ');
-  r.answer.shows_stop = true;
+  r.answer.shown_stops = 1;
   EXPECT_EQ(must_run(r).text, g.text + " ");
   for (std::uint32_t i = 1; i <= 12; ++i) {  // a token that brings it may be the last of so many
     r.answer.min_tokens = i;
@@ -234,6 +234,17 @@ TEST_F(GenerateTest, StopStringsCountFromTheLeastNumberOfTokensOn) {
   }
   r.answer.min_tokens = static_cast<std::uint32_t>(g.tokens.size());
   EXPECT_EQ(must_run(r).tokens, g.tokens);
+  // One of several tokens, some of which come before: it counts with the token that ends it.
+  r.answer.stops = {plain.text.substr(plain.text.find(' ', 1), 16)};
+  r.answer.min_tokens = 0;
+  const auto last = static_cast<std::uint32_t>(must_run(r).tokens.size());
+  ASSERT_GT(last, 4u);
+  for (std::uint32_t least = 1; least <= last; ++least) {
+    r.answer.min_tokens = least;
+    EXPECT_EQ(must_run(r).tokens.size(), last) << least;
+  }
+  r.answer.min_tokens = last + 1;
+  EXPECT_GT(must_run(r).tokens.size(), last);
 }
 
 TEST_F(GenerateTest, CancelledBetweenTokens) {

@@ -48,13 +48,38 @@ TEST(StopScanner, HandlesSelfOverlap) {
 }
 
 TEST(StopScanner, ShowsWhatStoppedWhereItIsAsked) {
-  StopScanner spread({"END"}, true);
+  StopScanner spread({"END"}, 1);
   EXPECT_EQ(run(spread, {"one E", "N", "D two", "three"}), "one END");
   EXPECT_TRUE(spread.stopped());
-  StopScanner several({"later", "abc", "ab", "abcd"}, true);
+  StopScanner several({"later", "abc", "ab", "abcd"}, 4);
   EXPECT_EQ(run(several, {"xyz abcde later"}), "xyz ab");
-  StopScanner none({"END"}, true);
+  StopScanner twice({"END", "END"}, 1);
+  EXPECT_EQ(run(twice, {"one END"}), "one END");
+  StopScanner none({"END"}, 1);
   EXPECT_EQ(run(none, {"one E"}), "one E");
+  for (const char* text : {"one END", "one STOP"}) {  // the second one is not shown
+    StopScanner some({"", "END", "STOP"}, 2);
+    EXPECT_EQ(run(some, {text}), std::string(text) == "one END" ? text : "one ");
+  }
+}
+
+// What begins before a text may stop counts where it ends behind that.
+TEST(StopScanner, StopsWithTextsThatMayAlone) {
+  for (std::size_t late = 0; late <= 6; ++late) {
+    StopScanner scanner({"cd", "d", "bcdx"});
+    std::string shown;
+    const std::string text = "abcdef";
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      shown += scanner.push(text.substr(i, 1), i >= late);
+    }
+    shown += scanner.finish();
+    EXPECT_EQ(scanner.stopped(), late <= 3) << late;
+    EXPECT_EQ(shown, late <= 3 ? "ab" : text) << late;
+  }
+  StopScanner again({"aa"});
+  EXPECT_EQ(again.push("aaaa", false), "aaa");  // the last may begin one
+  EXPECT_EQ(again.push("a"), "");
+  EXPECT_TRUE(again.stopped());
 }
 
 TEST(StopScanner, IgnoresEmptyStops) {

@@ -178,19 +178,20 @@ TEST(RequestFields, WhatChangesNoAnswerIsTaken) { good(completion(R"("cache_prom
 TEST(RequestFields, HowAnAnswerMayEnd) {
   const auto plain = good(completion(R"("min_tokens": null)")).answer;
   EXPECT_EQ(plain.min_tokens, 0u);
-  EXPECT_FALSE(plain.shows_stop);
-  const auto answer =
-      good(completion(R"("min_tokens": 4, "max_tokens": 4, "include_stop_str_in_output": true)"))
-          .answer;
+  EXPECT_EQ(plain.shown_stops, 0u);
+  const auto answer = good(completion(R"("min_tokens": 4, "max_tokens": 4, "stop": ["x", "", "y"],
+                                          "include_stop_str_in_output": true)"))
+                          .answer;
   EXPECT_EQ(answer.min_tokens, 4u);
-  EXPECT_TRUE(answer.shows_stop);
+  EXPECT_EQ(answer.shown_stops, 2u);
   EXPECT_EQ(
       words(completion(R"("min_tokens": 5, "max_tokens": 4)")),
-      "min_tokens: expected at most 4, which is all that the answer may have, found 5; name a "
-      "larger max_tokens");
+            "min_tokens: expected at most 4, which is all that the answer may have here, found 5");
   EXPECT_EQ(bad(completion(R"("min_tokens": 17)")).param, "min_tokens");  // of 16, the default
   EXPECT_EQ(good(chat(R"("min_tokens": 17, "max_tokens": 17)")).answer.min_tokens, 17u);
   EXPECT_EQ(good(completion(R"("min_tokens": 17, "max_tokens": -1)")).answer.min_tokens, 17u);
+  EXPECT_EQ(bad(completion(R"("min_tokens": 5000, "max_tokens": -1)")).code,
+            "context_length_exceeded");
 }
 
 TEST(RequestFields, BiasIsOfTokensOfTheVocabulary) {

@@ -42,6 +42,29 @@ class ChatTest(ServeTest):
         closed = self.post("/apply-template", {"messages": messages, **both}).json()["prompt"]
         self.assertNotEqual(closed, prompt)
 
+    def test_a_stop_of_the_template_is_never_shown(self) -> None:
+        """The one that a client names is, where it asks for it."""
+        server = Server("--chat-template", "plain")
+        self.addCleanup(server.close)
+        bias = {}
+        for text in ("\nUser:", " and"):
+            asked = {"content": text, "add_special": False}
+            for token in server.ask("POST", "/tokenize", asked).json()["tokens"]:
+                bias[str(token)] = 10
+        chat = HELLO | {"logit_bias": bias, "max_tokens": 200, "include_stop_str_in_output": True}
+        seen = set()
+        for seed in range(40):
+            for stop in (None, " and"):
+                asked = chat | {"seed": seed, "stop": stop, "ignore_eos": True}
+                choice = server.ask("POST", self.path, asked).json()["choices"][0]
+                content = choice["message"]["content"]
+                self.assertNotIn("\nUser:", content)
+                if choice["finish_reason"] == "stop":
+                    seen.add(content.endswith(" and"))
+            if len(seen) == 2:
+                break
+        self.assertEqual(seen, {True, False})
+
     def test_contents_of_parts(self) -> None:
         parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
         changed = HELLO | {"messages": [{"role": "user", "content": parts}]}

@@ -181,7 +181,7 @@ class StreamsTest(ServeTest):
             {"ignore_eos": True},
             {"stop_token_ids": [5]},
             {"min_tokens": 1},
-            {"include_stop_str_in_output": True},
+            {"stop": "x", "include_stop_str_in_output": True},
             {"logit_bias": {"5": 1}},
             {"max_tokens": None},
         ):

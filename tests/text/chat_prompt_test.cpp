@@ -117,13 +117,16 @@ TEST(ChatPrompt, EndsWithinTheLastMessageWhereItIsContinued) {
       "{{ bos_token }}{% for m in messages %}{{ m.content }}<|end|>{% endfor %}b{{ "
       "messages[0].content }}";
   const std::vector<TokenId> begun = joined({bos}, "a", {vocab.end});
-  for (const char* content : {"b", "e", "<|end|>", "x<|end|>", "\xE2\x82\xAC", " b"}) {
+  for (const char* content :
+       {"b", "e", "<|end|>", "x<|end|>", "\xE2\x82\xAC", "\xE2\x82\xAC\xE2\x82\xAC", " b"}) {
     EXPECT_EQ(prompt(kWhole, content), joined(begun, content)) << content;
     EXPECT_EQ(prompt(kSource, content), joined(begun, content[0] == ' ' ? "b" : content));
   }
   EXPECT_EQ(prompt(kWhole, "b \n"), joined(begun, "b \n"));
   EXPECT_EQ(prompt(kSource, "b \n"), joined(begun, "b"));
-  EXPECT_EQ(prompt("{{ messages[1].content }}{{ add_generation_prompt }}", "b"), joined({}, "b"));
+  EXPECT_EQ(prompt(kSource, "b \xE3\x80\x80"), joined(begun, "b"));  // as what trims has it
+  EXPECT_EQ(prompt("{{ add_generation_prompt }}{{ messages[1].content }}", "b"),
+            joined({}, "Falseb"));
   const auto refused = [&](std::string_view source, const std::vector<ChatMessage>& messages) {
     const auto chat = ChatTemplate::parse(source);
     const auto made = chat_prompt(*chat, tokenizer, messages, options);
@@ -131,7 +134,12 @@ TEST(ChatPrompt, EndsWithinTheLastMessageWhereItIsContinued) {
     return made ? "" : made.error().to_string();
   };
   const std::string hidden = refused("{{ messages[0].content }}", {{"user", "a"}, {"user", "b"}});
-  EXPECT_THAT(hidden, HasSubstr("shows the content of the last message"));
+  EXPECT_THAT(hidden, HasSubstr("shows the whole content of the last message"));
+  constexpr std::string_view kThoughtless = "{{ messages[-1].content.split('</t>')[-1] | trim }}";
+  EXPECT_EQ(prompt(kThoughtless, " b "), joined({}, "b"));
+  EXPECT_THAT(refused(kThoughtless, {{"user", "a</t>b"}}), HasSubstr("shows the whole content"));
+  EXPECT_THAT(refused(kThoughtless, {{"user", "a</t>"}}), HasSubstr("shows the whole content"));
+  EXPECT_THAT(refused(kSource, {{"user", " \n"}}), HasSubstr("content to continue, found none"));
   EXPECT_THAT(refused(kSource, {{"user", ""}}), HasSubstr("content to continue, found none"));
   EXPECT_THAT(refused(kSource, {}), HasSubstr("content to continue, found none"));
 }

@@ -84,14 +84,15 @@ TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
 
 // Fewer tokens or rows are multiplied: tables would take longer to make than they save.
 constexpr std::uint32_t kLeastLutTokens = 15;
-constexpr std::uint32_t kLeastTwoVectors = 26;
 constexpr std::size_t kLeastLutRows = 512;
+// Of fewer tokens one vector is looked up, and those beyond it are multiplied.
+constexpr std::uint32_t kLeastTokensOfTwo = 26;
 
 void linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x, std::size_t tokens,
             float* y, std::size_t y_stride) {
   std::size_t done = 0;
   if (rows >= kLeastLutRows) {
-    done = lut_linear(w, rows, x, tokens, kLeastLutTokens, kLeastTwoVectors, y, y_stride);
+    done = lut_linear(w, rows, x, tokens, kLeastLutTokens, kLeastTokensOfTwo, y, y_stride);
     if (done == tokens) return;
   }
   ternary_linear(w, rows, rows_from(x, done), tokens - done, y + done * y_stride, y_stride);

@@ -235,9 +235,8 @@ TERN_INLINE QuantizedRows rows_from(const QuantizedRows& x, std::size_t token) {
   return {x.values + token * x.stride, x.stride, x.scales + token, x.sums + token};
 }
 
-// As KernelTable::ternary_linear, of two bits a weight, for blocks of two vectors of tokens, or of
-// one where it takes less time. The last block has at least `least` tokens, and of one vector where
-// it has fewer than `least_of_two`. Returns how many tokens are done.
+// As KernelTable::ternary_linear, of two bits a weight: blocks of two vectors of tokens while there
+// are `least_of_two`, then of one while there are `least`. Returns how many tokens are done.
 TERN_INLINE std::size_t lut_linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,
                                    std::size_t tokens, std::size_t least, std::size_t least_of_two,
                                    float* y, std::size_t y_stride) {
