@@ -179,10 +179,10 @@ void check(std::string_view body, Read read) {
   require_sound(std::get<0>(found));
   const auto again = serve::parse_body(json::serialize(object));
   require(std::holds_alternative<json::object>(again));
-  const auto same = read(std::get<json::object>(again));
   // Numbers come back by their shortest digits, which Boost reads to within a unit of a double: at
   // the end of a range, or where a template shows them, that is another request.
   if (std::get<json::object>(again) != object) return;
+  const auto same = read(std::get<json::object>(again));
   require(same.index() == 0);
   require_same(std::get<0>(found), std::get<0>(same));
 }

@@ -3,8 +3,10 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parser.hpp>
+#include <cmath>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/shortened.h"
@@ -14,8 +16,9 @@ namespace {
 
 namespace json = boost::json;
 
-// Takes the events of a parse and keeps the names of the objects that are open.
-class NameCheck {
+// Takes the events of a parse and refuses what Boost.JSON alone takes: names that stand twice in an
+// object, and numbers that become an infinity.
+class StrictCheck {
  public:
   // NOLINTBEGIN(readability-identifier-naming): Boost.JSON asks for these names.
   static constexpr std::size_t max_object_size = std::size_t(-1);
@@ -25,7 +28,7 @@ class NameCheck {
   // NOLINTEND(readability-identifier-naming)
   using Code = json::error_code;
 
-  const std::string& twice() const { return twice_; }
+  const std::string& wrong() const { return wrong_; }
 
   bool on_document_begin(Code&) { return true; }
   bool on_document_end(Code&) { return true; }
@@ -46,9 +49,7 @@ class NameCheck {
   bool on_key(json::string_view part, std::size_t, Code& code) {
     name_.append(part.data(), part.size());
     if (!open_.back().insert(name_).second) {
-      twice_ = name_;
-      code = json::error::extra_data;  // any error ends the parse; twice() says which it was
-      return false;
+      return refuse("the name '" + shortened(name_) + "' stands twice in one object", code);
     }
     name_.clear();
     return true;
@@ -58,17 +59,25 @@ class NameCheck {
   bool on_number_part(json::string_view, Code&) { return true; }
   bool on_int64(std::int64_t, json::string_view, Code&) { return true; }
   bool on_uint64(std::uint64_t, json::string_view, Code&) { return true; }
-  bool on_double(double, json::string_view, Code&) { return true; }
+  bool on_double(double value, json::string_view, Code& code) {
+    return std::isfinite(value) || refuse("a number is beyond what a double holds", code);
+  }
   bool on_bool(bool, Code&) { return true; }
   bool on_null(Code&) { return true; }
   bool on_comment_part(json::string_view, Code&) { return true; }
   bool on_comment(json::string_view, Code&) { return true; }
 
  private:
+  bool refuse(std::string wrong, Code& code) {
+    wrong_ = std::move(wrong);
+    code = json::error::extra_data;  // any error ends the parse; wrong() says which it was
+    return false;
+  }
+
   // In order, not hashed: names that somebody chose to have one hash would take quadratic time.
   std::vector<std::set<std::string>> open_;
   std::string name_;
-  std::string twice_;
+  std::string wrong_;
 };
 
 Error malformed(std::string message) {
@@ -77,14 +86,11 @@ Error malformed(std::string message) {
 
 Result<void> check(std::string_view text, const json::parse_options& options,
                    const JsonLimits& limits) {
-  json::basic_parser<NameCheck> parser(options);
+  json::basic_parser<StrictCheck> parser(options);
   json::error_code code;
   const std::size_t used = parser.write_some(false, text.data(), text.size(), code);
   const std::string at = " (at offset " + std::to_string(used) + ")";
-  if (!parser.handler().twice().empty()) {
-    return malformed("the name '" + shortened(parser.handler().twice()) +
-                     "' stands twice in one object" + at);
-  }
+  if (!parser.handler().wrong().empty()) return malformed(parser.handler().wrong() + at);
   if (code == json::error::too_deep) {
     return Error{ErrorCode::kUnsupported,
                  "JSON nested deeper than " + std::to_string(limits.depth) + " levels" + at, ""};

@@ -40,7 +40,7 @@ bool ends(TokenId token, const text::Tokenizer& tokenizer, const AnswerOptions& 
 
 // All tokens that end an answer may not come before it has as many as it should.
 void hold_off_ends(const text::Tokenizer& tokenizer, AnswerOptions& options) {
-  options.sampling.least_tokens = options.min_tokens;
+  options.sampling.min_tokens = options.min_tokens;
   if (options.min_tokens == 0) return;
   for (std::size_t i = 0; i < tokenizer.vocab_size(); ++i) {
     const auto token = static_cast<TokenId>(i);

@@ -31,8 +31,8 @@ struct SamplingOptions {
   float presence_penalty = 0.0f;     // taken from the logit of each token of the answer so far
   float frequency_penalty = 0.0f;    // the same, as often as it came
   std::vector<TokenBias> bias = {};  // added to logits; -infinity masks. Each token once
-  std::vector<text::TokenId> held_off = {};  // masked until the answer has least_tokens
-  std::uint32_t least_tokens = 0;
+  std::vector<text::TokenId> held_off = {};  // masked until the answer has min_tokens
+  std::uint32_t min_tokens = 0;
   std::uint64_t seed = 0;
 };
 
@@ -76,7 +76,7 @@ class Sampler {
   Result<text::TokenId> choose(std::uint32_t position, std::span<const text::TokenId> history);
   std::vector<text::TokenId> repeated(std::span<const text::TokenId> history) const;
   bool holds_off(std::span<const text::TokenId> history) const {
-    return history.size() < answer_ + options_.least_tokens;
+    return history.size() < answer_ + options_.min_tokens;
   }
   bool counts_answer() const {
     return options_.presence_penalty != 0.0f || options_.frequency_penalty != 0.0f;

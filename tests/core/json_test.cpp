@@ -33,6 +33,14 @@ TEST(Json, RefusesANameTwiceInOneObjectAlone) {
   EXPECT_EQ(outcome(R"([{"a":1},{"a":{"a":2}}])"), R"([{"a":1},{"a":{"a":2}}])");
 }
 
+// An infinity is no JSON, and could not be written again.
+TEST(Json, RefusesNumbersBeyondADouble) {
+  for (const char* text : {"1e400", "[-1e400]", "{\"a\":24e0777}"}) {
+    EXPECT_THAT(outcome(text), HasSubstr("a number is beyond what a double holds (at offset "));
+  }
+  EXPECT_EQ(outcome("[1e308,-1e308,1e-400]").substr(0, 6), "[1E308");
+}
+
 TEST(Json, ShowsTheBeginningOfALongName) {
   const std::string name(80, 'x');
   const auto twice = [](const std::string& n) { return "{\"" + n + "\":1,\"" + n + "\":2}"; };

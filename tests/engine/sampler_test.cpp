@@ -302,7 +302,7 @@ TEST(Sampler, HoldsTokensOffUntilTheAnswerHasEnough) {
   const std::vector<float> logits{1.0f, 2.0f, 3.0f, 3.5f};
   SamplingOptions options = plain(0.0f);
   options.held_off = {3, 2};
-  options.least_tokens = 2;
+  options.min_tokens = 2;
   auto sampler = *Sampler::create(options, 1);
   std::vector<TokenId> history{0};
   for (const TokenId expected : {1, 1, 3}) {
