@@ -1,10 +1,12 @@
 """Starts `tern serve` for a test, and speaks HTTP to it."""
 
+import atexit
 import http.client
 import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -23,7 +25,15 @@ TEMPLATE = (
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
 SECONDS = 120.0  # for anything; a busy machine is not a failure
-__all__ = ["OPENAPI", "ROOT", "SECONDS", "TEMPLATE", "TERN", "Reply", "ServeTest", "Server", "load"]
+__all__ = ["OPENAPI", "ROOT", "SECONDS", "TEMPLATE", "TERN",
+           "Reply", "ServeTest", "Server", "load", "new_folder"]  # fmt: skip
+
+
+def new_folder() -> Path:
+    """An empty folder, which is gone when the tests have ended."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 class Reply:

@@ -3,15 +3,13 @@
 import os
 import re
 import subprocess
-import tempfile
 import time
 import tomllib
 import unittest
-from pathlib import Path
 
-from server import ROOT, SECONDS, TERN, Server
+from server import ROOT, SECONDS, TERN, Server, new_folder
 
-FOLDER = Path(tempfile.mkdtemp())
+FOLDER = new_folder()
 NEVER_SETTINGS = {"help", "config", "print-config", "check", "make-key"}
 
 
@@ -127,7 +125,7 @@ class FileTest(unittest.TestCase):
         outcome = tern_serve("--config", file("queue = 1\n", 0o666))
         self.assertEqual((outcome.returncode, "chmod o-w" in outcome.stderr), (2, True))
         self.assertEqual(tern_serve("--config", "/nowhere").returncode, 3)
-        pipe = Path(tempfile.mkdtemp()) / "pipe"
+        pipe = new_folder() / "pipe"
         os.mkfifo(pipe)
         for path in (str(pipe), "/dev/null", str(pipe.parent)):  # at their end for a reload
             outcome = tern_serve("--config", path)
@@ -141,7 +139,7 @@ class FileTest(unittest.TestCase):
                 self.assertEqual(outcome.returncode, 2, outcome.stderr)
 
     def test_settings_are_checked_before_they_are_taken(self) -> None:
-        folder = Path(tempfile.mkdtemp())
+        folder = new_folder()
         good = f'access-log = "{folder / "log"}"\nchat-template = "plain"\n'
         outcome = tern_serve("--check", "--config", file(good))
         self.assertEqual((outcome.returncode, outcome.stdout), (0, ""), outcome.stderr)
@@ -269,7 +267,7 @@ class ReloadTest(unittest.TestCase):
         self.assertEqual([event["path"] for event in server.logged(1)], ["/health"])
 
     def test_a_pipe_without_a_reader_is_no_log(self) -> None:
-        path = Path(tempfile.mkdtemp()) / "pipe"
+        path = new_folder() / "pipe"
         os.mkfifo(path)
         outcome = tern_serve("--access-log", str(path), "--listen", "127.0.0.1:0")
         self.assertEqual(outcome.returncode, 3, outcome.stderr)
@@ -281,7 +279,7 @@ class ReloadTest(unittest.TestCase):
         self.assertEqual(server.ask("GET", "/health").status, 200)
 
     def test_a_log_that_cannot_be_opened_changes_nothing(self) -> None:
-        folder = Path(tempfile.mkdtemp()) / "logs"
+        folder = new_folder() / "logs"
         folder.mkdir()
         server = self.server("--access-log", str(folder / "log"))
         moved = folder.rename(folder.with_name("moved"))

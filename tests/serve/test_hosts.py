@@ -2,11 +2,9 @@
 made to lead to this machine (DNS rebinding), which is of this server to its browser."""
 
 import socket
-import tempfile
 import unittest
-from pathlib import Path
 
-from server import SECONDS, Server
+from server import SECONDS, Server, new_folder
 from test_keys import ONCE, Keys
 
 ORIGIN = "https://app.example.com"
@@ -61,7 +59,7 @@ class HostsTest(unittest.TestCase):
                 self.assertIn(status, client.recv(100))
 
     def test_names_that_the_operator_allows(self) -> None:
-        config = Path(tempfile.mkdtemp()) / "tern.toml"
+        config = new_folder() / "tern.toml"
         config.write_text('allowed-hosts = ["tern.example", "fd00::1"]\n', encoding="utf-8")
         server = self.server("--config", str(config), "--cors-origin", f"{ORIGIN}:8443")
         for host in (
@@ -90,7 +88,7 @@ class HostsTest(unittest.TestCase):
         server = self.server("--api-keys", str(keys.path))
         server.key = key
         self.assertEqual(self.status(server, FOREIGN[0]), 200)
-        path = Path(tempfile.mkdtemp()) / "tern.sock"
+        path = new_folder() / "tern.sock"
         self.server("--listen", f"unix:{path}")
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))

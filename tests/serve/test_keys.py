@@ -6,12 +6,11 @@ import http.client
 import shlex
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 from pathlib import Path
 
-from server import SECONDS, TERN, Reply, Server
+from server import SECONDS, TERN, Reply, Server, new_folder
 
 ONCE = {"prompt": "Once upon a time", "max_tokens": 4, "temperature": 0}
 
@@ -20,7 +19,7 @@ class Keys:
     """A file of keys, some with limits."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp()) / "keys.toml"
+        self.path = new_folder() / "keys.toml"
         self.text = ""
 
     def make(self, name: str, limits: str = "") -> str:
@@ -379,7 +378,7 @@ class KeysTest(unittest.TestCase):
     def test_what_the_help_says_makes_a_file_that_is_taken(self) -> None:
         text = subprocess.run([TERN, "serve", "--help"], capture_output=True, check=True).stdout
         (line,) = (line for line in text.decode().splitlines() if "--make-key alice" in line)
-        folder = Path(tempfile.mkdtemp())
+        folder = new_folder()
         tern = f'umask 022; tern() {{ {shlex.quote(str(Path(TERN).resolve()))} "$@"; }}; '
         subprocess.run(["sh", "-c", tern + line], cwd=folder, check=True, capture_output=True)
         server = Server("--api-keys", str(folder / "keys.toml"))

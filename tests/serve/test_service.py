@@ -16,7 +16,7 @@ import unittest
 from pathlib import Path
 from typing import Any
 
-from server import ROOT, SECONDS, TERN, Server
+from server import ROOT, SECONDS, TERN, Server, new_folder
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 from json_schema import Document, load
@@ -238,7 +238,7 @@ class LogTest(ServiceTest):
         os.close(reading)
 
     def path(self) -> str:
-        self.folder = tempfile.mkdtemp()
+        self.folder = new_folder()
         return f"{self.folder}/tern.sock"
 
     def get(self, path: str) -> bytes:
@@ -275,7 +275,7 @@ class SystemdTest(ServiceTest):
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(manager.close)
         manager.settimeout(SECONDS)
-        path = str(Path(tempfile.mkdtemp()) / "notify")
+        path = str(new_folder() / "notify")
         manager.bind(path)
         return manager, {"NOTIFY_SOCKET": path}
 

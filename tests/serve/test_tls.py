@@ -10,14 +10,13 @@ import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 import unittest
 import warnings
 from pathlib import Path
 
-from server import SECONDS, TERN, Server
+from server import SECONDS, TERN, Server, new_folder
 
 CERTIFICATES = Path(__file__).resolve().parent / "tls"
 ONCE = {"prompt": "Once upon a time", "max_tokens": 12, "seed": 3}
@@ -31,7 +30,7 @@ class Pair:
     """A certificate and its key, where a server looks for them."""
 
     def __init__(self, name: str = "first") -> None:
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = new_folder()
         self.certificate, self.key = self.folder / "server.crt", self.folder / "server.key"
         self.put(name)
 
@@ -290,7 +289,7 @@ class TlsTest(unittest.TestCase):
             ("first.crt", "nowhere", 0o600, 3, "nowhere"),
         ):
             with self.subTest(certificate=certificate, key=key, mode=mode):
-                folder = Path(tempfile.mkdtemp())
+                folder = new_folder()
                 for name in {certificate, key} - {"nowhere"}:
                     shutil.copy(CERTIFICATES / name, folder / name)
                     (folder / name).chmod(mode)
