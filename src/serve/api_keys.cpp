@@ -1,13 +1,12 @@
 #include "serve/api_keys.h"
 
 #include <fmt/format.h>
-#include <sys/random.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
+#include "core/random_hex.h"
 #include "core/sha256.h"
 
 namespace tern::serve {
@@ -44,16 +43,7 @@ std::chrono::seconds whole(Seconds time) {
 
 }  // namespace
 
-std::string make_api_key() {
-  std::array<unsigned char, 32> bytes{};
-  for (std::size_t filled = 0; filled < bytes.size();) {
-    const ssize_t count = ::getrandom(bytes.data() + filled, bytes.size() - filled, 0);
-    if (count > 0) filled += static_cast<std::size_t>(count);
-  }
-  std::string key = "sk-tern-";
-  for (const unsigned char byte : bytes) key += fmt::format("{:02x}", byte);
-  return key;
-}
+std::string make_api_key() { return "sk-tern-" + random_hex(32); }
 
 void Budget::set(std::uint32_t per_minute, Clock::time_point now) {
   left_ = is_limited() ? std::min<double>(left(now), per_minute) : per_minute;

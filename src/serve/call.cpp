@@ -4,9 +4,9 @@
 #include <boost/json/serialize.hpp>
 #include <iterator>
 #include <new>
-#include <random>
 #include <utility>
 
+#include "core/random_hex.h"
 #include "text/utf8.h"
 
 namespace tern::serve {
@@ -57,13 +57,6 @@ std::int64_t seconds_since_epoch() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
-}
-
-std::string random_hex(std::size_t bytes) {
-  thread_local std::random_device device;
-  std::string text;
-  for (std::size_t i = 0; i < bytes * 2; ++i) text += "0123456789abcdef"[device() % 16];
-  return text;
 }
 
 Call::Call(std::shared_ptr<net::Exchange> exchange, telemetry::Telemetry& telemetry)

@@ -127,7 +127,5 @@ std::string id_of(const net::HttpRequest& request);
 // parameter may stand behind them (RFC 9110, 8.3.1).
 bool is_media_type(std::string_view value, std::string_view type);
 std::int64_t seconds_since_epoch();
-// Letters and digits that nobody can guess: `bytes` of them in hexadecimal.
-std::string random_hex(std::size_t bytes);
 
 }  // namespace tern::serve

@@ -6,6 +6,8 @@
 #include <functional>
 #include <utility>
 
+#include "core/random_hex.h"
+
 namespace tern::serve {
 
 namespace json = boost::json;
