@@ -16,14 +16,18 @@ void read_format(Fields& fields) {
   const json::object* format = fields.object("response_format");
   if (format == nullptr) return;
   const json::value* type = format->if_contains("type");
-  if (format->size() == 1 && type != nullptr && *type == json::value("text")) return;
+  const auto asks = [](const auto& member) {
+    return member.key() != "type" && !member.value().is_null();
+  };
+  const bool asks_more = std::any_of(format->begin(), format->end(), asks);
+  if (!asks_more && type != nullptr && *type == json::value("text")) return;
   fields.fail({400, "response_format: not supported by this server but for text; leave it out",
                "invalid_request_error", "response_format", "unsupported_parameter"});
 }
 
-// Without tools none is called, whoever would choose.
-void refuse_choice(Fields& fields, std::string_view name,
-                   std::initializer_list<std::string_view> neutral) {
+// The value of a field that stands for what is done without it.
+void refuse_but(Fields& fields, std::string_view name,
+                std::initializer_list<std::string_view> neutral) {
   const json::value* found = fields.find(name);
   const std::string_view choice =
       found != nullptr && found->is_string() ? std::string_view(found->get_string()) : "";
@@ -52,9 +56,12 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
     fields.fail("top_logprobs", "logprobs to be true beside it, found it not");
   }
   fields.refuse({"tools", "functions"});
-  refuse_choice(fields, "tool_choice", {"none", "auto"});
-  refuse_choice(fields, "function_call", {"none"});
-  fields.refuse({"audio", "prediction", "reasoning_effort", "verbosity", "web_search_options"});
+  refuse_but(fields, "tool_choice", {"none", "auto"});  // without tools none is called
+  refuse_but(fields, "function_call", {"none", "auto"});
+  refuse_but(fields, "reasoning_effort", {"none"});
+  refuse_but(fields, "verbosity", {"medium"});  // OpenAI's default
+  fields.refuse({"audio", "prediction", "web_search_options"});
+  fields.accept_only({{"best_of", 1}, {"echo", false}, {"add_special_tokens", false}});
   read_format(fields);
   fields.accept({"parallel_tool_calls"});
   if (const json::array* wanted = fields.array("modalities")) {

@@ -53,7 +53,7 @@ std::variant<EmbeddingRequest, ApiError> read_embedding_request(
   request.priority = read_priority(fields, defaults);
   request.deadline = read_deadline(fields, defaults);
   fields.accept({"user"});
-  Prompts inputs = read_prompts(fields, "input", kMostInputs, {}, model);
+  Prompts inputs = read_prompts(fields, "input", kMostInputs, model);
   check_lengths(fields, inputs, defaults.context);
   if (auto error = fields.error()) return std::move(*error);
   request.inputs = std::move(inputs.tokens);

@@ -1,5 +1,7 @@
 #include "serve/fields.h"
 
+#include <fmt/format.h>
+
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <cmath>
@@ -17,7 +19,7 @@ namespace {
 std::string text_of(double value) {
   return value == std::floor(value) && std::fabs(value) < 1e15
              ? std::to_string(static_cast<std::int64_t>(value))
-             : json::serialize(json::value(value));
+             : fmt::format("{}", value);
 }
 
 std::string range(const std::string& kind, const std::string& least, const std::string& most) {
@@ -27,7 +29,14 @@ std::string range(const std::string& kind, const std::string& least, const std::
 // What was found, short enough for a message.
 std::string shown(const json::value& value) {
   if (value.is_array() || value.is_object() || value.is_string()) return kind_of(value);
-  return json::serialize(value);
+  return value.is_double() ? text_of(value.get_double()) : json::serialize(value);
+}
+
+// 1 is 1.0.
+bool is_same(const json::value& a, const json::value& b) {
+  json::error_code code;
+  return a == b ||
+         (a.is_number() && b.is_number() && a.to_number<double>(code) == b.to_number<double>(code));
 }
 
 }  // namespace
@@ -125,9 +134,11 @@ void Fields::accept(std::initializer_list<std::string_view> names) {
   known_.insert(names.begin(), names.end());
 }
 
-void Fields::accept_only(std::string_view name, const json::value& value) {
-  const json::value* found = find(name);
-  if (found != nullptr && *found != value) unsupported(name);
+void Fields::accept_only(const json::object& neutral) {
+  for (const auto& [name, value] : neutral) {
+    const json::value* found = find(name);
+    if (found != nullptr && !is_same(*found, value)) unsupported(name);
+  }
 }
 
 void Fields::refuse(std::initializer_list<std::string_view> names) {

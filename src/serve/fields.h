@@ -36,8 +36,8 @@ class Fields {
 
   // Fields that change no answer.
   void accept(std::initializer_list<std::string_view> names);
-  // A field that other servers have, whose one value here is what is done without it.
-  void accept_only(std::string_view name, const boost::json::value& value);
+  // Fields that other servers have, each with the one value that asks for what is done without it.
+  void accept_only(const boost::json::object& neutral);
   // Fields that would change the answer, which this server does not do.
   void refuse(std::initializer_list<std::string_view> names);
   // The first error is kept.

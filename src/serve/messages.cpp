@@ -80,7 +80,8 @@ std::optional<ApiError> read_message(const json::value& value, const std::string
   }
   if (message.role == "developer") message.role = "system";  // its newer name
   // Before the content, which a call of tools may lack: it is not what is wrong.
-  fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id", "annotations"});
+  fields.refuse({"tool_calls", "function_call", "audio", "refusal", "tool_call_id", "annotations",
+                 "reasoning_content", "reasoning"});
   const bool may_lack = message.role == "assistant";
   if (auto error = read_content(fields, where, may_lack, message.content)) return error;
   message.name = fields.string("name");

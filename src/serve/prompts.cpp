@@ -86,7 +86,11 @@ class PromptReader {
 }  // namespace
 
 Prompts read_prompts(Fields& fields, std::string_view name, std::size_t most,
-                     const text::EncodeOptions& options, const ServedModel& model) {
+                     const ServedModel& model) {
+  text::EncodeOptions options;
+  if (!fields.boolean("add_special_tokens").value_or(true)) {
+    options = {.add_bos = false, .add_eos = false};
+  }
   if (const json::value* value = fields.find(name)) {
     return PromptReader(fields, name, most, options, model).read(*value);
   }

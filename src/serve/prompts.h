@@ -17,9 +17,10 @@ struct Prompts {
   std::vector<std::optional<std::string>> texts;  // the same, of those that came as text
 };
 
-// The field `name`: a text, tokens, or 1 to `most` of either, none of them empty. What is wrong
-// with it is told to `fields`.
+// The field `name`: a text, tokens, or 1 to `most` of either, none of them empty; BOS and EOS of
+// texts, where the tokenizer has them, unless `add_special_tokens` is false. What is wrong with it
+// is told to `fields`.
 Prompts read_prompts(Fields& fields, std::string_view name, std::size_t most,
-                     const text::EncodeOptions& options, const ServedModel& model);
+                     const ServedModel& model);
 
 }  // namespace tern::serve

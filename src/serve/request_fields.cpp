@@ -16,7 +16,6 @@ using text::TokenId;
 
 namespace {
 
-constexpr std::int64_t kMostChoices = 16;
 constexpr std::size_t kMostStops = 16;
 constexpr std::size_t kMostStopBytes = 1024;
 constexpr std::size_t kMostBiases = 1024;
@@ -117,7 +116,6 @@ void read_stream(Fields& fields, CompletionRequest& request) {
   request.stream = fields.boolean("stream").value_or(false);
   const json::object* options = fields.object("stream_options");
   if (options == nullptr) return;
-  if (!request.stream) fields.fail("stream_options", "stream to be true beside it, found it not");
   Fields nested(*options, "stream_options.");
   request.include_usage = nested.boolean("include_usage").value_or(false);
   request.continuous_usage = nested.boolean("continuous_usage_stats").value_or(false);
@@ -125,7 +123,38 @@ void read_stream(Fields& fields, CompletionRequest& request) {
     nested.fail("continuous_usage_stats", "include_usage to be true beside it, found it not");
   }
   nested.accept({"include_obfuscation"});
+  if (request.include_usage && !request.stream) {
+    fields.fail("stream_options", "stream to be true beside it, found it not");
+  }
   if (auto error = nested.error()) fields.fail(std::move(*error));
+}
+
+// What other servers can do and clients send at its default: any other value would ask for more.
+void read_neutral(Fields& fields) {
+  fields.string("cache_salt");
+  fields.string("request_id");
+  fields.boolean("include_reasoning");
+  fields.accept_only({{"skip_special_tokens", true},
+                      {"spaces_between_special_tokens", true},
+                      {"detokenize", true},
+                      {"return_tokens_as_token_ids", false},
+                      {"return_token_ids", false},
+                      {"use_beam_search", false},
+                      {"early_stopping", false},
+                      {"length_penalty", 1}});  // of vLLM; those below of llama.cpp
+  fields.accept_only({{"repeat_penalty", 1},
+                      {"typical_p", 1},
+                      {"mirostat", 0},
+                      {"dry_multiplier", 0},
+                      {"xtc_probability", 0},
+                      {"dynatemp_range", 0},
+                      {"n_probs", 0},
+                      {"n_keep", 0},
+                      {"id_slot", -1},
+                      {"timings_per_token", false},
+                      {"return_progress", false},
+                      {"post_sampling_probs", false}});
+  fields.refuse({"bad_words", "grammar"});
 }
 
 }  // namespace
@@ -164,7 +193,7 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
   request.deadline = read_deadline(fields, defaults);
   fields.accept({"user", "metadata", "store", "service_tier", "safety_identifier",
                  "prompt_cache_key", "prompt_cache_retention", "cache_prompt"});
-  fields.accept_only("skip_special_tokens", true);
+  read_neutral(fields);
 }
 
 std::optional<std::vector<TokenId>> read_tokens(const json::array& values,

@@ -11,7 +11,7 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t kMostPrompts = 64;
+constexpr std::size_t kMostPrompts = 256;
 constexpr std::uint32_t kMaxTokens = 16;  // OpenAI's default here
 
 std::string text_of(const std::vector<text::TokenId>& tokens, const text::Tokenizer& tokenizer) {
@@ -43,18 +43,14 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
   }
   fields.refuse({"suffix"});
   // All that are made are given: nothing to choose from.
-  const auto best_of = fields.integer("best_of", 1, 16).value_or(1);
+  const auto best_of = fields.integer("best_of", 1, kMostChoices).value_or(1);
   if (best_of != 1 && best_of != request.choices) {
     fields.fail({400,
                  "best_of: expected 1 or n (" + std::to_string(request.choices) + "), found " +
                      std::to_string(best_of) + ": nothing is chosen from more than are given",
                  "invalid_request_error", "best_of", "unsupported_parameter"});
   }
-  text::EncodeOptions options;
-  if (const auto special = fields.boolean("add_special_tokens"); special && !*special) {
-    options = {.add_bos = false, .add_eos = false};
-  }
-  Prompts prompts = read_prompts(fields, "prompt", kMostPrompts, options, model);
+  Prompts prompts = read_prompts(fields, "prompt", kMostPrompts, model);
   request.prompts = std::move(prompts.tokens);
   check_room(fields, request, "prompt", defaults);
   if (wanted == kAllThatFit) request.answer.max_tokens = default_tokens(std::nullopt, defaults);

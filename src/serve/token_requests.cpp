@@ -83,6 +83,7 @@ Answered apply_template(const json::object& body, const ServedModel& model) {
   text::ChatPromptOptions options;
   read_prompt_end(fields, options);
   options.arguments = template_arguments(fields);
+  fields.refuse({"tools"});
   if (auto error = fields.error()) return std::move(*error);
   auto prompt = read_chat_prompt(*messages, model, options);
   if (auto* error = std::get_if<ApiError>(&prompt)) return std::move(*error);

@@ -82,6 +82,17 @@ class CompareTest(unittest.TestCase):
         self.assertEqual(second["decode"]["ratio"]["median"], 0.8)
         self.assertEqual(first["decode"]["ratio"]["median"], 1)
 
+    def test_a_batch_is_the_first_of_those_of_tern_or_a_rivals_own(self) -> None:
+        line = """echo "$*" > {log}; echo '{{"batches": [{{"tokens_per_s": 8}}, {{}}]}}'"""
+        tern = self.script("tern", "#!/bin/bash\n" + line.format(log=self.log))
+        rival = """rival=echo '{"batch": {"tokens_per_s": 2, "what": "{batch}"}}'"""
+        first, second = self.results("-r", "1", "-b", "16", rival, f"tern={tern}")
+        self.assertIn('"what": "16"', first["command"])
+        self.assertTrue(self.log.read_text(encoding="utf-8").endswith(" --json -b 16\n"))
+        self.assertEqual(second["batch"]["tokens_per_s"]["median"], 8)
+        self.assertEqual(second["batch"]["ratio"]["median"], 4)
+        self.assertNotIn("decode", second)
+
     def test_table(self) -> None:
         run = self.compare(
             "-r", "2", f"a={self.fake('one', 10, 20)}", f"b={self.fake('two', 5, 5)}"

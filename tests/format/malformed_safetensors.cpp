@@ -47,7 +47,7 @@ std::vector<MalformedSafetensors> malformed_safetensors_files() {
       {"LongestLength", "its length says 18446744073709551615", with_length(~std::uint64_t{0})},
       {"CutInHeader", "expected 3 bytes behind the length, found 2", with_length(3)},
       {"NoJson", "expected JSON, found a syntax error (at offset 0)", safetensors("hello", 0)},
-      {"CutJson", "expected JSON, found a incomplete JSON", safetensors(R"({"a":{})", 0)},
+      {"CutJson", "expected JSON, found no end of it (at offset 7)", safetensors(R"({"a":{})", 0)},
       {"NoUtf8", "expected JSON, found a syntax error (at offset 2)",
        safetensors("{\"\xff\":1}", 0)},
       {"MoreJson", "expected nothing behind the JSON, found more", safetensors("{}{}", 0)},

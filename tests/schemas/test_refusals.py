@@ -71,11 +71,22 @@ class OpenApiTest(RefusalsTest):
             {"tool_choice": "required"},
             {"min_tokens": -1},
             {"skip_special_tokens": False},
+            {"use_beam_search": True},
+            {"use_beam_search": 0},
+            {"length_penalty": 2},
+            {"length_penalty": True},
+            {"mirostat": 2},
+            {"mirostat": False},
+            {"id_slot": 0},
+            {"bad_words": ["x"]},
+            {"reasoning_effort": "low"},
             {"messages": [{"role": "user", "content": "Hello", "type": "image"}]},
             {"messages": [{"role": "user", "content": "Hello", "name": 5}]},
             {"stop": "x" * 1025},
             {"logit_bias": {str(token): 1 for token in range(1025)}},
             {"function_call": {"name": "f"}},
+            {"messages": [{"role": "assistant", "content": "", "reasoning": "x"}]},
+            {"response_format": {"type": "text", "json_schema": {}}},
             {"continue_final_message": "yes"},
             {"add_generation_prompt": 1},
             {"response_format": {"type": "json_object"}},
@@ -92,7 +103,7 @@ class OpenApiTest(RefusalsTest):
             {"top_k": -2},
             {"min_p": 2},
             {"n": 0},
-            {"n": 17},
+            {"n": 129},
             {"n": 1.5},
             {"presence_penalty": 2.5},
             {"frequency_penalty": -2.5},
@@ -127,7 +138,7 @@ class OpenApiTest(RefusalsTest):
 
     def test_prompts(self) -> None:
         good = {"prompt": [[0, 412], "Once"]}
-        prompts: tuple[Any, ...] = ([], None, [[]], [-1], [0, "Once"], ["a"] * 65, {"text": "a"})
+        prompts: tuple[Any, ...] = ([], None, [[]], [-1], [0, "Once"], ["a"] * 257, {"text": "a"})
         changes = ({"prompt": prompt} for prompt in prompts)
         self.changes(OPENAPI, "#/components/schemas/CompletionRequest", good, *changes)
 

@@ -26,7 +26,7 @@ TEST(ChatRequest, ChatsHaveTheirOwn) {
   good(chat(
       R"("tool_choice": "none", "modalities": ["text"], "response_format": {"type": "text"})"));
   good(chat(R"("function_call": "none")"));
-  EXPECT_EQ(bad(chat(R"("function_call": "auto")")).code, "unsupported_parameter");
+  EXPECT_EQ(bad(chat(R"("function_call": "f")")).code, "unsupported_parameter");
   EXPECT_EQ(bad(chat(R"("tool_choice": "auto", "tools": [1])")).param, "tools");
   EXPECT_EQ(words(chat(R"("modalities": ["text", "audio"])")),
             "modalities: this model gives text only");

@@ -42,11 +42,11 @@ TEST(RequestFields, NumbersHaveRanges) {
       {"temperature", "a number", "0", "2", "-0.5", "2.5"},
       {"top_p", "a number", "0", "1", "-0.5", "1.5"},
       {"min_p", "a number", "0", "1", "-0.5", "1.5"},
-      {"repetition_penalty", "a number", "1E-2", "100", "0", "101"},
+      {"repetition_penalty", "a number", "0.01", "100", "0", "101"},
       {"presence_penalty", "a number", "-2", "2", "-2.5", "2.5"},
       {"frequency_penalty", "a number", "-2", "2", "-2.5", "2.5"},
       {"top_k", "an integer", "-1", "1048576", "-2", "1048577"},
-      {"n", "an integer", "1", "16", "0", "17"},
+      {"n", "an integer", "1", "128", "0", "129"},
       {"priority", "an integer", "-100", "5", "-101", "6"},
       {"deadline_ms", "an integer", "1", "86400000", "0", "86400001"},
       {"max_tokens", "an integer", "-1", "2147483648", "-2", "2147483649"},
@@ -108,7 +108,7 @@ TEST(RequestFields, SeedsAreAnySixtyFourBits) {
   EXPECT_EQ(seed("-9223372036854775808"), std::uint64_t{1} << 63);
   const std::string expected =
       "seed: expected an integer from -9223372036854775808 to 18446744073709551615, found ";
-  EXPECT_EQ(words(completion(R"("seed": 1.5)")), expected + "1.5E0");
+  EXPECT_EQ(words(completion(R"("seed": 1.5)")), expected + "1.5");
   EXPECT_EQ(words(completion(R"("seed": "x")")), expected + "a string");
   EXPECT_EQ(bad(completion(R"("seed": 1.5)")).param, "seed");
 }
@@ -184,8 +184,7 @@ TEST(RequestFields, HowAnAnswerMayEnd) {
                           .answer;
   EXPECT_EQ(answer.min_tokens, 4u);
   EXPECT_EQ(answer.shown_stops, 2u);
-  EXPECT_EQ(
-      words(completion(R"("min_tokens": 5, "max_tokens": 4)")),
+  EXPECT_EQ(words(completion(R"("min_tokens": 5, "max_tokens": 4)")),
             "min_tokens: expected at most 4, which is all that the answer may have here, found 5");
   EXPECT_EQ(bad(completion(R"("min_tokens": 17)")).param, "min_tokens");  // of 16, the default
   EXPECT_EQ(good(chat(R"("min_tokens": 17, "max_tokens": 17)")).answer.min_tokens, 17u);
@@ -262,8 +261,30 @@ TEST(RequestFields, FieldsMayAskForWhatIsSoAnyway) {
   struct Case {
     std::string name, neutral, other;
   };
-  for (const Case& c :
-       {Case{"skip_special_tokens", "true", "false"}, Case{"skip_special_tokens", "null", "0"}}) {
+  for (const Case& c : {Case{"skip_special_tokens", "true", "false"},
+                        Case{"skip_special_tokens", "null", "0"},
+                        Case{"spaces_between_special_tokens", "true", "false"},
+                        Case{"detokenize", "true", "0"},
+                        Case{"return_tokens_as_token_ids", "false", "true"},
+                        Case{"return_token_ids", "false", "0"},
+                        Case{"use_beam_search", "false", "true"},
+                        Case{"early_stopping", "false", "true"},
+                        Case{"length_penalty", "1", "1.5"},
+                        Case{"length_penalty", "1.0", "true"},
+                        Case{"repeat_penalty", "1.0", "1.1"},
+                        Case{"typical_p", "1", "0.5"},
+                        Case{"mirostat", "0", "2"},
+                        Case{"dry_multiplier", "0.0", "0.8"},
+                        Case{"xtc_probability", "0", "0.1"},
+                        Case{"dynatemp_range", "0", "1"},
+                        Case{"n_probs", "0", "5"},
+                        Case{"n_keep", "0", "-1"},
+                        Case{"id_slot", "-1", "0"},
+                        Case{"timings_per_token", "false", "true"},
+                        Case{"return_progress", "false", "true"},
+                        Case{"post_sampling_probs", "false", "true"},
+                        Case{"bad_words", "[]", R"(["x"])"},
+                        Case{"grammar", R"("")", R"("root ::= x")"}}) {
     const auto member = [&](const std::string& value) { return "\"" + c.name + "\": " + value; };
     good(completion(member(c.neutral)));
     good(chat(member(c.neutral)));
@@ -275,6 +296,21 @@ TEST(RequestFields, FieldsMayAskForWhatIsSoAnyway) {
   EXPECT_EQ(bad(chat(R"("tool_choice": "required")")).code, "unsupported_parameter");
   EXPECT_EQ(bad(chat(R"("tool_choice": {"type": "function"})")).code, "unsupported_parameter");
   good(chat(R"("tool_choice": "")"));
+  for (const char* anything : {R"("cache_salt": "x")", R"("request_id": "x")",
+                               R"("include_reasoning": false)", R"("include_reasoning": true)"}) {
+    good(completion(anything));
+    good(chat(anything));
+  }
+  EXPECT_EQ(words(chat(R"("include_reasoning": "no")")),
+            "include_reasoning: expected true or false, found a string");
+  for (const Case& c :
+       {Case{"best_of", "1", "2"}, Case{"echo", "false", "true"},
+        Case{"add_special_tokens", "false", "true"}, Case{"function_call", R"("auto")", R"("f")"},
+        Case{"reasoning_effort", R"("none")", R"("low")"},
+        Case{"verbosity", R"("medium")", R"("low")"}}) {
+    good(chat("\"" + c.name + "\": " + c.neutral));
+    EXPECT_EQ(bad(chat("\"" + c.name + "\": " + c.other)).code, "unsupported_parameter") << c.name;
+  }
   EXPECT_FALSE(good(chat(R"("top_logprobs": 0)")).answer.logprobs);
   EXPECT_FALSE(good(chat(R"("top_logprobs": 0, "logprobs": false)")).answer.logprobs);
 }
@@ -295,8 +331,10 @@ TEST(RequestFields, OptionsOfAStreamWantAStream) {
   EXPECT_EQ(words(usage(R"({"include": 1})")),
             "stream_options.include: no such field; is it misspelled?");
   EXPECT_EQ(words(usage("[]")), "stream_options: expected an object, found an array");
-  EXPECT_EQ(words(completion(R"("stream_options": {})")),
+  EXPECT_EQ(words(completion(R"("stream_options": {"include_usage": true})")),
             "stream_options: expected stream to be true beside it, found it not");
+  good(completion(R"("stream_options": {})"));
+  good(completion(R"("stream_options": {"include_usage": false})"));
 }
 
 TEST(RequestFields, FieldsThatNobodyReadsAreRefused) {
@@ -329,7 +367,7 @@ TEST(RequestFields, PromptsAreTextsOrTokensOneOrSeveral) {
   EXPECT_EQ(prompts(R"(["a", "b"])").size(), 2u);
   EXPECT_EQ(prompts("[[5], [6]]").size(), 2u);
   EXPECT_EQ(prompts('"' + std::string(40, 'a') + '"').size(), 1u);
-  const std::string expected = "prompt: expected a text, tokens, or 1 to 64 of them, found ";
+  const std::string expected = "prompt: expected a text, tokens, or 1 to 256 of them, found ";
   const auto found = [&](const std::string& value, const std::string& message) {
     EXPECT_EQ(words(completion("", value)), expected + message) << value;
   };
@@ -346,10 +384,10 @@ TEST(RequestFields, PromptsAreTextsOrTokensOneOrSeveral) {
     found(value, "a token that is none of 0 to " + last);
   }
   std::string many = "\"a\"";
-  for (int i = 0; i < 63; ++i) many += ", \"a\"";
+  for (int i = 0; i < 255; ++i) many += ", \"a\"";
   EXPECT_EQ(words(completion("", "[" + many + "]")),
-            "n: expected at most 6 answers in all, found 64");
-  found("[" + many + ", \"a\"]", "65 prompts");
+            "n: expected at most 6 answers in all, found 256");
+  found("[" + many + ", \"a\"]", "257 prompts");
   EXPECT_EQ(words(completion("", "null")), "prompt: expected a text or tokens, found nothing");
 }
 
@@ -361,7 +399,7 @@ TEST(RequestFields, SpecialTokensAreAddedUnlessTheyAreNotWanted) {
   const text::EncodeOptions none{.add_bos = false, .add_eos = false};
   EXPECT_EQ(size(R"("add_special_tokens": false)"), served().tokenizer.encode("Once", none).size());
   EXPECT_EQ(words(completion(R"("add_special_tokens": false)", R"("")")),
-            "prompt: expected a text, tokens, or 1 to 64 of them, found an empty one");
+            "prompt: expected a text, tokens, or 1 to 256 of them, found an empty one");
 }
 
 TEST(RequestFields, EchoesHaveLogprobsOfPromptsButInStreams) {

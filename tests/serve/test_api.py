@@ -357,7 +357,7 @@ class CompletionsTest(ServeTest):
             ({"temperature": 3}, None, ("temperature", "0 to 2", "3")),
             ({"temperature": "hot"}, None, ("temperature", "a string")),
             ({"top_p": 1.01}, None, ("top_p",)),
-            ({"n": 17}, None, ("n:", "1 to 16")),
+            ({"n": 129}, None, ("n:", "1 to 128")),
             ({"logprobs": 21}, None, ("logprobs",)),
             ({"logit_bias": {"x": 1}}, None, ("logit_bias", '"x"')),
             ({"logit_bias": {"99999999": 1}}, None, ("logit_bias",)),
@@ -380,7 +380,7 @@ class CompletionsTest(ServeTest):
             ({"priority": 1}, None, ("priority", "-100 to 0")),
             ({"stop": "x" * 1025}, None, ("stop", "at most 1024 bytes")),
             ({"logit_bias": dict.fromkeys(map(str, range(1025)), 1)}, None, ("at most 1024",)),
-            ({"prompt": ["x"] * 5, "n": 16}, None, ("at most 64 answers", "80")),
+            ({"prompt": ["x"] * 3, "n": 128}, None, ("at most 256 answers", "384")),
             (
                 {"prompt": "x" * 100000},
                 "context_length_exceeded",
