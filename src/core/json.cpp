@@ -84,12 +84,6 @@ Error malformed(std::string message) {
   return Error{ErrorCode::kMalformed, std::move(message), ""};
 }
 
-Error no_json(const json::error_code& code, const std::string& at = "") {
-  const bool is_cut = code == json::error::incomplete;
-  return malformed("expected JSON, found " + (is_cut ? "no end of it" : "a " + code.message()) +
-                   at);
-}
-
 Result<void> check(std::string_view text, const json::parse_options& options,
                    const JsonLimits& limits) {
   json::basic_parser<StrictCheck> parser(options);
@@ -101,7 +95,8 @@ Result<void> check(std::string_view text, const json::parse_options& options,
     return Error{ErrorCode::kUnsupported,
                  "JSON nested deeper than " + std::to_string(limits.depth) + " levels" + at, ""};
   }
-  if (code) return no_json(code, at);
+  if (text.empty()) return malformed("expected JSON, found nothing");
+  if (code) return malformed("expected JSON, found: " + code.message() + at);
   if (text.find_first_not_of(" \t\r\n", used) != std::string_view::npos) {
     return malformed("expected nothing behind the JSON, found more" + at);
   }
@@ -123,7 +118,7 @@ Result<json::value> parse_json(std::string_view text, const JsonLimits& limits) 
   json::parser parser(json::make_shared_resource<json::monotonic_resource>(), options);
   json::error_code code;
   parser.write_some(text.data(), text.size(), code);
-  if (code) return no_json(code);
+  if (code) return malformed("expected JSON, found: " + code.message());
   return parser.release();
 }
 

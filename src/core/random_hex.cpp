@@ -3,6 +3,8 @@
 #include <sys/random.h>
 
 #include <array>
+#include <cerrno>
+#include <system_error>
 
 namespace tern {
 
@@ -12,8 +14,10 @@ std::string random_hex(std::size_t bytes) {
   while (text.size() < 2 * bytes) {
     std::array<unsigned char, 32> some{};
     const std::size_t left = bytes - text.size() / 2;
-    // Less than asked for only where a signal came before the generator was ready.
     const ssize_t count = ::getrandom(some.data(), left < some.size() ? left : some.size(), 0);
+    if (count < 0 && errno != EINTR) {
+      throw std::system_error(errno, std::generic_category(), "getrandom");
+    }
     for (ssize_t i = 0; i < count; ++i) {
       const unsigned byte = some[static_cast<std::size_t>(i)];
       text += "0123456789abcdef"[byte >> 4];

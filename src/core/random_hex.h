@@ -6,7 +6,8 @@
 
 namespace tern {
 
-// `bytes` bytes of the kernel's random generator, two hexadecimal digits each.
+// `bytes` bytes of the kernel's random generator, two hexadecimal digits each. Throws
+// std::system_error where this process may not ask it.
 std::string random_hex(std::size_t bytes);
 
 }  // namespace tern

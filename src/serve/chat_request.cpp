@@ -58,10 +58,9 @@ std::variant<CompletionRequest, ApiError> read_chat_request(const json::object& 
   fields.refuse({"tools", "functions"});
   refuse_but(fields, "tool_choice", {"none", "auto"});  // without tools none is called
   refuse_but(fields, "function_call", {"none", "auto"});
-  refuse_but(fields, "reasoning_effort", {"none"});
   refuse_but(fields, "verbosity", {"medium"});  // OpenAI's default
-  fields.refuse({"audio", "prediction", "web_search_options"});
-  fields.accept_only({{"best_of", 1}, {"echo", false}, {"add_special_tokens", false}});
+  fields.refuse({"audio", "prediction", "reasoning_effort", "web_search_options"});
+  fields.accept_only({{"echo", false}, {"add_special_tokens", false}});
   read_format(fields);
   fields.accept({"parallel_tool_calls"});
   if (const json::array* wanted = fields.array("modalities")) {

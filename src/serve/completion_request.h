@@ -56,7 +56,7 @@ struct CompletionDefaults {
   std::optional<std::chrono::milliseconds> most_time = {};
   std::optional<std::uint32_t> max_tokens;  // of a chat; else until the context is full
   std::uint32_t context = 0;                // most tokens of a request
-  std::size_t most_answers = 256;           // of all prompts of a request
+  std::size_t most_answers = 128;           // of all prompts of a request
   int most_priority = 0;                    // that a request may ask for
   std::uint64_t seed = 0;                   // where the request names none
   std::int64_t created = 0;                 // what a template takes for now, since the epoch

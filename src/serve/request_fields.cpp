@@ -16,6 +16,7 @@ using text::TokenId;
 
 namespace {
 
+constexpr std::int64_t kMostChoices = 128;  // OpenAI's limit
 constexpr std::size_t kMostStops = 16;
 constexpr std::size_t kMostStopBytes = 1024;
 constexpr std::size_t kMostBiases = 1024;
@@ -129,26 +130,34 @@ void read_stream(Fields& fields, CompletionRequest& request) {
   if (auto error = nested.error()) fields.fail(std::move(*error));
 }
 
+void read_choices(Fields& fields, CompletionRequest& request) {
+  request.choices = static_cast<std::uint32_t>(fields.integer("n", 1, kMostChoices).value_or(1));
+  // All that are made are given: nothing to choose from.
+  const auto best_of = fields.integer("best_of", 1, kMostChoices).value_or(1);
+  if (best_of == 1 || best_of == request.choices) return;
+  fields.fail({400,
+               "best_of: expected 1 or n (" + std::to_string(request.choices) + "), found " +
+                   std::to_string(best_of) + ": nothing is chosen from more than are given",
+               "invalid_request_error", "best_of", "unsupported_parameter"});
+}
+
 // What other servers can do and clients send at its default: any other value would ask for more.
 void read_neutral(Fields& fields) {
   fields.string("cache_salt");
-  fields.string("request_id");
-  fields.boolean("include_reasoning");
   fields.accept_only({{"skip_special_tokens", true},
                       {"spaces_between_special_tokens", true},
                       {"detokenize", true},
+                      {"include_reasoning", true},
                       {"return_tokens_as_token_ids", false},
                       {"return_token_ids", false},
                       {"use_beam_search", false},
                       {"early_stopping", false},
                       {"length_penalty", 1}});  // of vLLM; those below of llama.cpp
-  fields.accept_only({{"repeat_penalty", 1},
-                      {"typical_p", 1},
+  fields.accept_only({{"typical_p", 1},
                       {"mirostat", 0},
                       {"dry_multiplier", 0},
                       {"xtc_probability", 0},
                       {"dynatemp_range", 0},
-                      {"n_probs", 0},
                       {"n_keep", 0},
                       {"id_slot", -1},
                       {"timings_per_token", false},
@@ -188,7 +197,7 @@ void read_common(Fields& fields, const ServedModel& model, const CompletionDefau
   read_model(fields, model);
   read_sampling(fields, model, defaults, request.answer);
   read_stream(fields, request);
-  request.choices = static_cast<std::uint32_t>(fields.integer("n", 1, kMostChoices).value_or(1));
+  read_choices(fields, request);
   request.priority = read_priority(fields, defaults);
   request.deadline = read_deadline(fields, defaults);
   fields.accept({"user", "metadata", "store", "service_tier", "safety_identifier",

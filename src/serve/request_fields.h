@@ -14,8 +14,6 @@
 
 namespace tern::serve {
 
-inline constexpr std::int64_t kMostChoices = 128;  // of a prompt: OpenAI's limit
-
 // The name of another model is an error.
 void read_model(Fields& fields, const ServedModel& model);
 

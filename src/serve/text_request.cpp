@@ -11,7 +11,7 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t kMostPrompts = 256;
+constexpr std::size_t kMostPrompts = 128;
 constexpr std::uint32_t kMaxTokens = 16;  // OpenAI's default here
 
 std::string text_of(const std::vector<text::TokenId>& tokens, const text::Tokenizer& tokenizer) {
@@ -42,14 +42,6 @@ std::variant<CompletionRequest, ApiError> read_completion_request(
                  "invalid_request_error", "echo", "unsupported_parameter"});
   }
   fields.refuse({"suffix"});
-  // All that are made are given: nothing to choose from.
-  const auto best_of = fields.integer("best_of", 1, kMostChoices).value_or(1);
-  if (best_of != 1 && best_of != request.choices) {
-    fields.fail({400,
-                 "best_of: expected 1 or n (" + std::to_string(request.choices) + "), found " +
-                     std::to_string(best_of) + ": nothing is chosen from more than are given",
-                 "invalid_request_error", "best_of", "unsupported_parameter"});
-  }
   Prompts prompts = read_prompts(fields, "prompt", kMostPrompts, model);
   request.prompts = std::move(prompts.tokens);
   check_room(fields, request, "prompt", defaults);

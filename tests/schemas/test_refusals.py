@@ -74,9 +74,7 @@ class OpenApiTest(RefusalsTest):
             {"use_beam_search": True},
             {"use_beam_search": 0},
             {"length_penalty": 2},
-            {"length_penalty": True},
             {"mirostat": 2},
-            {"mirostat": False},
             {"id_slot": 0},
             {"bad_words": ["x"]},
             {"reasoning_effort": "low"},
@@ -138,7 +136,7 @@ class OpenApiTest(RefusalsTest):
 
     def test_prompts(self) -> None:
         good = {"prompt": [[0, 412], "Once"]}
-        prompts: tuple[Any, ...] = ([], None, [[]], [-1], [0, "Once"], ["a"] * 257, {"text": "a"})
+        prompts: tuple[Any, ...] = ([], None, [[]], [-1], [0, "Once"], ["a"] * 129, {"text": "a"})
         changes = ({"prompt": prompt} for prompt in prompts)
         self.changes(OPENAPI, "#/components/schemas/CompletionRequest", good, *changes)
 

@@ -13,6 +13,9 @@ TEST(EventIds, GoThereAndBack) {
   ASSERT_TRUE(read);
   EXPECT_EQ(read->to_string(), id.to_string());
   EXPECT_TRUE(EventId::parse(".0.0.0"));
+  EventId longest = id;  // of as many answers as a request may have, in a head of 16 KiB
+  longest.sent.assign(CompletionDefaults().most_answers, 4294967295u);
+  EXPECT_EQ(EventId::parse(longest.to_string()).value().sent, longest.sent);
   for (const char* wrong : {"",
                             "a",
                             "a.1",

@@ -380,7 +380,7 @@ class CompletionsTest(ServeTest):
             ({"priority": 1}, None, ("priority", "-100 to 0")),
             ({"stop": "x" * 1025}, None, ("stop", "at most 1024 bytes")),
             ({"logit_bias": dict.fromkeys(map(str, range(1025)), 1)}, None, ("at most 1024",)),
-            ({"prompt": ["x"] * 3, "n": 128}, None, ("at most 256 answers", "384")),
+            ({"prompt": ["x"] * 3, "n": 128}, None, ("at most 128 answers", "384")),
             (
                 {"prompt": "x" * 100000},
                 "context_length_exceeded",

@@ -3,10 +3,26 @@
 import tempfile
 import unittest
 from pathlib import Path
+from typing import Any
 
-from server import Server, ServeTest
+from server import OPENAPI, Server, ServeTest
 
 HELLO = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "seed": 3}
+CHAT = "#/components/schemas/ChatCompletionRequest"
+# Of other servers: the value that asks for nothing, and one that would ask for something.
+NEUTRAL: dict[str, tuple[Any, Any]] = {
+    **dict.fromkeys(("skip_special_tokens", "spaces_between_special_tokens"), (True, False)),
+    **dict.fromkeys(("detokenize", "include_reasoning"), (True, False)),
+    **dict.fromkeys(("return_tokens_as_token_ids", "return_token_ids"), (False, True)),
+    **dict.fromkeys(("use_beam_search", "early_stopping", "return_progress"), (False, True)),
+    **dict.fromkeys(("timings_per_token", "post_sampling_probs"), (False, True)),
+    **dict.fromkeys(("length_penalty", "typical_p"), (1, 0.5)),
+    **dict.fromkeys(("mirostat", "n_keep"), (0, 2)),
+    **dict.fromkeys(("dry_multiplier", "xtc_probability", "dynatemp_range"), (0.0, 0.5)),
+    "id_slot": (-1, 0),
+    "bad_words": ([], ["x"]),
+    "grammar": ("", "root ::= x"),
+}
 
 
 class ChatTest(ServeTest):
@@ -183,6 +199,20 @@ class ChatTest(ServeTest):
         anyway = {"min_tokens": 0, "skip_special_tokens": True, "tool_choice": "auto"}
         self.post(self.path, HELLO | anyway | {"top_logprobs": 0})
         self.refused(self.path, HELLO | {"top_logprobs": 2}, 400, None, "logprobs to be true")
+
+    def test_fields_of_other_servers_at_their_defaults(self) -> None:
+        """The OpenAPI document has to have what is answered (exchange.py), and not the rest."""
+        neutral = {name: value for name, (value, _) in NEUTRAL.items()} | {"cache_salt": "x"}
+        self.post(self.path, HELLO | neutral | {"echo": False, "add_special_tokens": False})
+        self.post("/v1/completions", {"prompt": "Once", "max_tokens": 1} | neutral)
+        for name, (_, other) in NEUTRAL.items():
+            body = HELLO | {name: other}
+            self.refused(self.path, body, 400, "unsupported_parameter", name)
+            self.assertNotEqual(OPENAPI.errors(body, CHAT), [], name)
+        said = [*HELLO["messages"], {"role": "assistant", "content": "x", "reasoning_content": ""}]
+        self.post(self.path, HELLO | {"messages": said})
+        said[-1]["reasoning_content"] = "because"
+        self.refused(self.path, HELLO | {"messages": said}, 400, "unsupported_parameter", "reason")
 
 
 class TokensTest(ServeTest):

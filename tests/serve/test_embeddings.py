@@ -65,6 +65,14 @@ class EmbeddingsTest(ServeTest):
             found = self.vectors("a", encoding_format="base64", dimensions=dimensions)[0]
             self.assertEqual(len(base64.b64decode(found, validate=True)), 4 * dimensions)
 
+    def test_special_tokens_are_left_out_where_they_are_not_wanted(self) -> None:
+        ids = self.server.ask(
+            "POST", "/tokenize", {"content": "The king", "add_special": False}
+        ).json()["tokens"]
+        bare = self.vectors("The king", add_special_tokens=False)[0]
+        self.assertEqual(bare, self.vectors(ids)[0])
+        self.assertNotEqual(bare, self.vectors("The king", add_special_tokens=True)[0])
+
     def test_dimensions_are_the_first_brought_to_length_1(self) -> None:
         whole = self.vectors("The king")[0]
         part = self.vectors("The king", dimensions=10)[0]
