@@ -6,8 +6,7 @@
 
 namespace tern {
 
-// `bytes` bytes of the kernel's random generator, two hexadecimal digits each. Throws
-// std::system_error where this process may not ask it.
+// `bytes` bytes of the C library's generator, which is the kernel's; two hexadecimal digits each.
 std::string random_hex(std::size_t bytes);
 
 }  // namespace tern

@@ -144,25 +144,26 @@ void read_choices(Fields& fields, CompletionRequest& request) {
 // What other servers can do and clients send at its default: any other value would ask for more.
 void read_neutral(Fields& fields) {
   fields.string("cache_salt");
-  fields.accept_only({{"skip_special_tokens", true},
-                      {"spaces_between_special_tokens", true},
-                      {"detokenize", true},
-                      {"include_reasoning", true},
-                      {"return_tokens_as_token_ids", false},
-                      {"return_token_ids", false},
-                      {"use_beam_search", false},
-                      {"early_stopping", false},
-                      {"length_penalty", 1}});  // of vLLM; those below of llama.cpp
-  fields.accept_only({{"typical_p", 1},
-                      {"mirostat", 0},
-                      {"dry_multiplier", 0},
-                      {"xtc_probability", 0},
-                      {"dynatemp_range", 0},
-                      {"n_keep", 0},
-                      {"id_slot", -1},
-                      {"timings_per_token", false},
-                      {"return_progress", false},
-                      {"post_sampling_probs", false}});
+  static const json::object kNeutral{{"skip_special_tokens", true},
+                                     {"spaces_between_special_tokens", true},
+                                     {"detokenize", true},
+                                     {"include_reasoning", true},
+                                     {"return_tokens_as_token_ids", false},
+                                     {"return_token_ids", false},
+                                     {"use_beam_search", false},
+                                     {"early_stopping", false},
+                                     {"length_penalty", 1},  // of vLLM; those below of llama.cpp
+                                     {"typical_p", 1},
+                                     {"mirostat", 0},
+                                     {"dry_multiplier", 0},
+                                     {"xtc_probability", 0},
+                                     {"dynatemp_range", 0},
+                                     {"n_keep", 0},
+                                     {"id_slot", -1},
+                                     {"timings_per_token", false},
+                                     {"return_progress", false},
+                                     {"post_sampling_probs", false}};
+  fields.accept_only(kNeutral);
   fields.refuse({"bad_words", "grammar"});
 }
 

@@ -271,15 +271,14 @@ TEST(RequestFields, FieldsMayAskForWhatIsSoAnyway) {
                         Case{"early_stopping", "false", "true"},
                         Case{"length_penalty", "1", "1.5"},
                         Case{"length_penalty", "1.0", "true"},
-
                         Case{"typical_p", "1", "0.5"},
                         Case{"mirostat", "0", "2"},
+                        Case{"mirostat", "-0.0", "false"},
                         Case{"dry_multiplier", "0.0", "0.8"},
                         Case{"xtc_probability", "0", "0.1"},
                         Case{"dynatemp_range", "0", "1"},
-
                         Case{"n_keep", "0", "-1"},
-                        Case{"id_slot", "-1", "0"},
+                        Case{"id_slot", "-1.0", "0"},
                         Case{"timings_per_token", "false", "true"},
                         Case{"return_progress", "false", "true"},
                         Case{"post_sampling_probs", "false", "true"},
