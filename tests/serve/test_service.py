@@ -183,10 +183,11 @@ class LogTest(ServiceTest):
         head = b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"
         with socket.create_connection(("127.0.0.1", server.port), SECONDS) as client:
             client.sendall(head)
-            time.sleep(0.5)
+            time.sleep(1)
             client.sendall(b"{}")
             self.assertIn(b" 400 ", client.recv(100))
-        self.assertGreaterEqual(server.logged()[0]["seconds"], 0.5)
+        # The server may come to the head when this client already sleeps: no whole second.
+        self.assertGreater(server.logged()[0]["seconds"], 0.5)
 
     def test_a_stream_that_fails_is_no_success(self) -> None:
         server = self.server("--drain", "0", "--parallel", "8")
