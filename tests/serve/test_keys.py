@@ -213,7 +213,7 @@ class KeysTest(unittest.TestCase):
 
     def test_answers_at_once(self) -> None:
         keys = Keys()
-        alice = keys.make("alice", "answers-at-once = 2\nrequests-per-minute = 100\n")
+        alice = keys.make("alice", "answers-at-once = 2\nrequests-per-minute = 3\n")
         bob = keys.make("bob")
         server = self.server(keys, "--pooling", "mean")
         endless = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "stream": True, "n": 2}
@@ -230,7 +230,7 @@ class KeysTest(unittest.TestCase):
             self.assertEqual(error["code"], "rate_limit_exceeded")
             self.assertIn("2 answers at once and has 2", error["message"])
             self.assertEqual(reply.headers["retry-after"], "1")
-            self.assertEqual(reply.headers["x-ratelimit-remaining-requests"], "99")
+            self.assertGreaterEqual(int(reply.headers["x-ratelimit-remaining-requests"]), 2)
             server.key = bob
             self.assertEqual(server.ask("POST", path, body).status, 200)
         self.assertTrue(b"".join(lines).endswith(b"data: [DONE]\n\n"))
@@ -250,10 +250,12 @@ class KeysTest(unittest.TestCase):
             self.assertEqual(server.ask("POST", path, short).status, 200)
         refused = server.ask("POST", path, short | {"max_tokens": 300})
         self.assertEqual(refused.status, 429)
+        begin = time.monotonic()
         self.assertEqual(server.ask("POST", path, hello | {"ignore_eos": True}).status, 200)
         refused = server.ask("POST", path, short)  # what was more than was left is waited for
         self.assertEqual(refused.status, 429)
-        self.assertGreater(int(refused.headers["retry-after"]), 30)
+        waits = int(refused.headers["retry-after"]) + time.monotonic() - begin
+        self.assertGreater(waits, 30)  # from when tokens began to come back
 
     def test_without_tokens_a_request_keeps_no_place(self) -> None:
         keys = Keys()
