@@ -73,7 +73,7 @@ constexpr std::array<std::size_t, 9> kTokenCounts{1, 2, 3, 4, 8, 16, 32, 64, 512
 std::span<const std::uint8_t> many_codes() {
   constexpr std::size_t kBytes = std::size_t{96} << 20;
   static tern::AlignedBuffer buffer = [] {
-    auto allocated = std::move(tern::AlignedBuffer::allocate_unwritten(kBytes, "weights").value());
+    auto allocated = std::move(tern::AlignedBuffer::allocate(kBytes, "weights").value());
     std::memset(allocated.data(), kCodes, kBytes);
     return allocated;
   }();

@@ -198,17 +198,21 @@ void require_listed(const tern::CacheDir& directory, const std::optional<CacheLa
 void require_given(tern::backend::PackedCache& cache, const std::optional<Blobs>& blobs) {
   static tern::ThreadPool pool(1);
   require(cache.trouble().empty() == blobs.has_value());
+  tern::Arena arena;
+  const auto take = [&](const std::string& name, std::size_t bytes) {
+    auto taken = cache.take(name, bytes, arena, pool);
+    require(taken.ok());
+    return *taken;
+  };
   if (!blobs) {
-    require(!cache.take("", {}, pool));
+    require(!take("", 0));
     return;
   }
   for (const auto& [name, blob] : *blobs) {
-    std::vector<std::byte> memory(blob.bytes.size() + 1);
-    require(!cache.take(name, memory, pool));
-    memory.pop_back();
-    const bool taken = cache.take(name, memory, pool);
-    require(taken == blob.whole);
-    require(!taken || std::ranges::equal(memory, blob.bytes));
+    require(!take(name, blob.bytes.size() + 1));
+    const auto taken = take(name, blob.bytes.size());
+    require(taken.has_value() == blob.whole);
+    require(!taken || std::ranges::equal(*taken, blob.bytes));
   }
 }
 

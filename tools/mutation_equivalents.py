@@ -8,8 +8,6 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
     "core": {
         **dict.fromkeys(
             (
-                ("aligned_buffer.cpp", "never", "rounded >= kHugePage"),
-                ("aligned_buffer.cpp", "bound", "rounded > kHugePage"),
                 ("thread_pool.cpp", "never", "value.load(std::memory_order_acquire) != old"),
                 ("thread_pool.cpp", "never", "size_ == 1"),
                 ("thread_pool.cpp", "sign", "size_ + 1"),

@@ -258,11 +258,6 @@ BACKEND: dict[tuple[str, str, str], str] = {
         "saves room for what is refused a moment later",
     ),
     (
-        "packed_cache.cpp",
-        "clause",
-        "found->second.bytes != to.size()",
-    ): "what stands at the end of a map is no size of a blob",
-    (
         "head_copy.cpp",
         "bound",
         "norm <= kMostNorm",

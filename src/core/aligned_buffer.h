@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 
 #include "core/result.h"
@@ -13,15 +12,13 @@ namespace tern {
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  // Zeroed. `what` names the purpose in the error. Errors: kOutOfMemory.
+  // Zeroed. From 2 MiB on what nobody touches takes no memory, and the system clears each page for
+  // the thread that first does. `what` names the purpose in the error. Errors: kOutOfMemory.
   static Result<AlignedBuffer> allocate(std::size_t bytes, std::string_view what);
-  // For those who write every byte: the system clears the pages for the threads that write them,
-  // all at once, and not for this one, page after page.
-  static Result<AlignedBuffer> allocate_unwritten(std::size_t bytes, std::string_view what);
 
   std::byte* data() { return memory_.get(); }
   const std::byte* data() const { return memory_.get(); }
-  std::size_t size() const { return size_; }
+  std::size_t size() const { return memory_.get_deleter().bytes; }
 
   // The buffer as an array that starts `offset` bytes in. The caller keeps within size().
   template <typename T>
@@ -30,11 +27,11 @@ class AlignedBuffer {
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }  // NOLINT: pairs posix_memalign
+  struct Release {
+    std::size_t bytes;
+    void operator()(std::byte* memory) const;
   };
-  std::unique_ptr<std::byte, Free> memory_;
-  std::size_t size_ = 0;
+  std::unique_ptr<std::byte, Release> memory_;
 };
 
 }  // namespace tern

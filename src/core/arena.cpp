@@ -15,7 +15,7 @@ constexpr std::size_t kMost = std::size_t{256} << 20;
 Result<std::span<std::byte>> Arena::allocate(std::size_t bytes, std::string_view what) {
   if (left_.size() < bytes) {
     const std::size_t size = std::max(bytes, std::clamp(allocated_, kLeast, kMost));
-    TERN_ASSIGN(AlignedBuffer buffer, AlignedBuffer::allocate_unwritten(size, what));
+    TERN_ASSIGN(AlignedBuffer buffer, AlignedBuffer::allocate(size, what));
     buffers_.push_back(std::move(buffer));
     left_ = {buffers_.back().data(), buffers_.back().size()};
     allocated_ += left_.size();

@@ -15,8 +15,8 @@ namespace tern {
 
 class Arena {
  public:
-  // Aligned to 64 bytes, not zeroed, until the arena goes. `what` names the purpose in the error.
-  // What is not written takes no memory. Errors: kOutOfMemory.
+  // Aligned to 64 bytes, zeroed, until the arena goes. `what` names the purpose in the error.
+  // What nobody touches takes no memory. Errors: kOutOfMemory.
   Result<std::span<std::byte>> allocate(std::size_t bytes, std::string_view what);
 
  private:

@@ -18,15 +18,24 @@ std::uint64_t pair_of(TokenId left, TokenId right) {
 
 MergeTable::MergeTable(std::size_t merges) : slots_(std::bit_ceil(2 * merges + 2)) {}
 
-// The slot that holds the pair, or the empty one where it belongs.
-std::size_t MergeTable::slot_of(std::uint64_t pair) const {
-  const std::size_t mask = slots_.size() - 1;
+// The slot where the search for the pair begins.
+std::size_t MergeTable::home_of(std::uint64_t pair) const {
   std::uint64_t hash = pair;  // the finalizer of MurmurHash3
   hash = (hash ^ hash >> 33) * 0xFF51AFD7ED558CCDu;
   hash = (hash ^ hash >> 33) * 0xC4CEB9FE1A85EC53u;
-  std::size_t slot = (hash ^ hash >> 33) & mask;
+  return (hash ^ hash >> 33) & (slots_.size() - 1);
+}
+
+// The slot that holds the pair, or the empty one where it belongs.
+std::size_t MergeTable::slot_of(std::uint64_t pair) const {
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t slot = home_of(pair);
   while (slots_[slot].entry.rank != kNoRank && slots_[slot].pair != pair) slot = (slot + 1) & mask;
   return slot;
+}
+
+void MergeTable::fetch(TokenId left, TokenId right) const {
+  __builtin_prefetch(&slots_[home_of(pair_of(left, right))]);
 }
 
 bool MergeTable::insert(const Merge& merge) {

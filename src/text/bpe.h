@@ -24,6 +24,8 @@ class MergeTable {
   };
 
   explicit MergeTable(std::size_t merges);
+  // Begins to fetch the place of the pair from memory, as TokenIndex::fetch().
+  void fetch(TokenId left, TokenId right) const;
   // False where the pair is there already. At most as many inserts as the constructor was told.
   bool insert(const Merge& merge);
   // Rank kNoRank where the pair does not merge.
@@ -34,6 +36,7 @@ class MergeTable {
     std::uint64_t pair = 0;
     Entry entry;
   };
+  std::size_t home_of(std::uint64_t pair) const;
   std::size_t slot_of(std::uint64_t pair) const;
 
   std::vector<Slot> slots_;

@@ -57,7 +57,11 @@ Result<void> ByteLevelBpe::index_bytes() {
 
 Result<void> ByteLevelBpe::index_merges(const std::vector<Token>& tokens,
                                         const std::vector<Merge>& merges) {
-  for (const Merge& merge : merges) {
+  for (std::size_t i = 0; i < merges.size(); ++i) {
+    const Merge& merge = merges[i];
+    if (const std::size_t ahead = i + kFetchAhead; ahead < merges.size()) {
+      merges_.fetch(merges[ahead].left, merges[ahead].right);
+    }
     TERN_TRY(check_merge(merge, tokens));
     if (!merges_.insert(merge)) {
       return malformed(

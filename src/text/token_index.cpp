@@ -20,6 +20,10 @@ std::size_t TokenIndex::slot_of(std::string_view bytes, std::uint32_t hash) cons
   return at;
 }
 
+void TokenIndex::fetch(std::string_view bytes) const {
+  __builtin_prefetch(&slots_[hash_of(bytes) & (slots_.size() - 1)]);
+}
+
 bool TokenIndex::insert(std::string_view bytes, TokenId token) {
   const std::uint32_t hash = hash_of(bytes);
   Slot& slot = slots_[slot_of(bytes, hash)];

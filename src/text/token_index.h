@@ -13,9 +13,14 @@
 
 namespace tern::text {
 
+// How many insertions or look-ups before its own a place is fetched: enough to hide main memory.
+inline constexpr std::size_t kFetchAhead = 16;
+
 class TokenIndex {
  public:
   explicit TokenIndex(std::size_t tokens);
+  // Begins to fetch the place of the bytes from memory: many are then under way at once.
+  void fetch(std::string_view bytes) const;
   // False where the bytes are there already. At most as many inserts as the constructor was told.
   bool insert(std::string_view bytes, TokenId token);
   std::optional<TokenId> find(std::string_view bytes) const;

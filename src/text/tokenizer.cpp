@@ -101,6 +101,7 @@ Result<void> Tokenizer::State::index_tokens() {
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const Token& token = tokens[i];
     const auto id = static_cast<TokenId>(i);
+    if (i + kFetchAhead < tokens.size()) words.fetch(tokens[i + kFetchAhead].bytes);
     if (token.kind == TokenKind::kUnused || token.kind == TokenKind::kByte) continue;
     if (token.bytes.empty()) {
       return malformed("tokens", token_at(i) + ": expected a text, found an empty one");

@@ -134,52 +134,76 @@ class MergeReader {
               const Vocabulary& vocabulary)
       : file_(file), ids_(texts.size()) {
     for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (i + kFetchAhead < texts.size()) ids_.fetch(texts[i + kFetchAhead]);
       if (vocabulary.tokens[i].kind == TokenKind::kNormal) {
         ids_.insert(texts[i], static_cast<TokenId>(i));
       }
     }
   }
 
-  Result<Merge> read(std::string_view text, std::size_t index) {
+  Result<std::vector<Merge>> read(std::span<const std::string_view> texts) {
+    std::array<Parts, kFetchAhead> parts;  // of some merges, whose places come from memory together
+    std::vector<Merge> merges;
+    merges.reserve(texts.size());
+    for (std::size_t first = 0; first < texts.size(); first += parts.size()) {
+      const std::size_t end = std::min(first + parts.size(), texts.size());
+      for (std::size_t i = first; i < end; ++i) TERN_TRY(split(texts[i], i, parts[i - first]));
+      for (std::size_t i = first; i < end; ++i) {
+        TERN_ASSIGN(const Merge merge, merge_of(parts[i - first], texts[i], i));
+        merges.push_back(merge);
+      }
+    }
+    return merges;
+  }
+
+ private:
+  struct Parts {
+    std::string_view left;
+    std::string_view right;
+    std::string joined;
+  };
+
+  Result<void> split(std::string_view text, std::size_t index, Parts& parts) const {
     const std::size_t space = text.find(' ');  // a space is never part of a token's text
     if (space == std::string_view::npos || text.find(' ', space + 1) != std::string_view::npos) {
       return malformed(file_, kMergesKey,
                        element(index) + ": expected two tokens with a space between, found " +
                            format::in_quotes(text));
     }
-    joined_ = text.substr(0, space);
-    joined_ += text.substr(space + 1);
-    const std::array<std::string_view, 3> parts{text.substr(0, space), text.substr(space + 1),
-                                                joined_};
+    parts.left = text.substr(0, space);
+    parts.right = text.substr(space + 1);
+    parts.joined = parts.left;
+    parts.joined += parts.right;
+    ids_.fetch(parts.left);
+    ids_.fetch(parts.right);
+    ids_.fetch(parts.joined);
+    return {};
+  }
+
+  Result<Merge> merge_of(const Parts& parts, std::string_view text, std::size_t index) const {
     std::array<TokenId, 3> found{};
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      const auto id = ids_.find(parts[i]);
+    const std::array<std::string_view, 3> names{parts.left, parts.right, parts.joined};
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const auto id = ids_.find(names[i]);
       if (!id) {
         return malformed(file_, kMergesKey,
                          element(index) + ", " + format::in_quotes(text) +
                              ": expected normal tokens of " + std::string(kTokensKey) +
-                             ", found no " + format::in_quotes(parts[i]));
+                             ", found no " + format::in_quotes(names[i]));
       }
       found[i] = *id;
     }
     return Merge{found[0], found[1], found[2], static_cast<std::uint32_t>(index)};
   }
 
- private:
   const GgufFile& file_;
   TokenIndex ids_;
-  std::string joined_;  // kept for its capacity
 };
 
 Result<void> read_merges(const GgufFile& file, std::span<const std::string_view> texts,
                          Vocabulary& vocabulary) {
   TERN_ASSIGN(const auto merges, file.get_strings(kMergesKey));
-  MergeReader reader(file, texts, vocabulary);
-  vocabulary.merges.reserve(merges.size());
-  for (std::size_t i = 0; i < merges.size(); ++i) {
-    TERN_ASSIGN(const Merge merge, reader.read(merges[i], i));
-    vocabulary.merges.push_back(merge);
-  }
+  TERN_ASSIGN(vocabulary.merges, MergeReader(file, texts, vocabulary).read(merges));
   return {};
 }
 

@@ -37,11 +37,11 @@ class PackedCacheTest : public ::testing::Test {
   }
   // Empty: not there.
   std::vector<std::byte> take(PackedCache& cache, std::string_view name, std::size_t bytes,
-                              std::uint32_t threads = 2) const {
+                              std::uint32_t threads = 2) {
     ThreadPool pool(threads);
-    std::vector<std::byte> taken(bytes);
-    if (!cache.take(name, taken, pool)) return {};
-    return taken;
+    const auto taken = must(cache.take(name, bytes, arena_, pool));
+    if (!taken) return {};
+    return {taken->begin(), taken->end()};
   }
   void store_both() const {
     PackedCache cache = open();
@@ -75,6 +75,7 @@ class PackedCacheTest : public ::testing::Test {
     out.put(other);
   }
 
+  Arena arena_;
   test::TemporaryDirectory directory_;
   fs::path path_ = directory_ / "cache";
   std::vector<std::byte> large_ = random_bytes(kLarge, 1);
@@ -123,8 +124,9 @@ TEST_F(PackedCacheTest, KeepsBlobsOfWholePartsAndOfNone) {
   EXPECT_EQ(cache.trouble(), "");
   EXPECT_EQ(take(cache, "parts", parts.size()), parts);
   ThreadPool pool(2);
-  EXPECT_TRUE(cache.take("nothing", {}, pool));
-  EXPECT_FALSE(cache.take("absent", {}, pool));
+  Arena arena;
+  EXPECT_TRUE(must(cache.take("nothing", 0, arena, pool)));
+  EXPECT_FALSE(must(cache.take("absent", 0, arena, pool)));
 }
 
 TEST_F(PackedCacheTest, ANameWithAnotherSizeIsAnotherBlob) {
@@ -211,6 +213,25 @@ TEST_F(PackedCacheTest, DamageIsFoundAndReplaced) {
   }
   PackedCache whole = open();
   EXPECT_EQ(take(whole, "large", kLarge), large_);
+}
+
+// What is read together is checked for each blob, whatever was asked for first.
+TEST_F(PackedCacheTest, ABlobIsDamagedByItsOwnBytesAlone) {
+  const std::vector<std::string> names{"a", "b", "c", "d"};
+  const auto other = random_bytes(65, 4);  // the next one begins on a line of its own
+  {
+    PackedCache cache = open();
+    for (const auto& name : names) cache.keep(name, other);
+    must(cache.store(no_progress));
+  }
+  flip(kHeader + 65 + 64);  // the last byte of b
+  for (const auto& first : names) {
+    PackedCache cache = open();
+    EXPECT_EQ(take(cache, first, 65).empty(), first == "b");
+    for (const auto& name : names) EXPECT_EQ(take(cache, name, 65).empty(), name == "b") << first;
+    EXPECT_EQ(take(cache, "d", 65), other);
+    EXPECT_THAT(cache.trouble(), HasSubstr("b: damaged: the blob has another hash"));
+  }
 }
 
 // A table that lies although its hash is right: written by another program, or by a fault.

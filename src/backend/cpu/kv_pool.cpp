@@ -62,7 +62,6 @@ Result<void> CpuKvPool::take(std::size_t count, std::vector<PageId>& taken) {
   while (blocks_.size() * kPagesPerChunk < last) {
     TERN_ASSIGN(const std::span<std::byte> block,
                 memory_.allocate(shape_.block_bytes(), "KV cache"));
-    std::fill(block.begin(), block.end(), std::byte{0});
     blocks_.push_back(block);
   }
   for (std::size_t i = 0; i < reused; ++i) {

@@ -12,6 +12,8 @@ namespace {
 
 // Read and hashed in turn, it is still in the second-level cache for the hash.
 constexpr std::uint64_t kPartBytes = 1u << 18;
+constexpr std::uint64_t kReadTogether = 1u << 26;
+constexpr std::uint64_t kLine = 64;
 constexpr std::uint64_t kMostTableBytes = 1u << 28;  // hashes of 30 TB
 
 // The end of the payload. Before it stands the table, before that the blobs, one after the other.
@@ -84,6 +86,11 @@ PackedCache::PackedCache(CacheDir directory, std::string key, CacheLabel label)
   }
   if (found && read) return;
   trouble_ = (found ? read.error() : found.error()).to_string();
+  forget();
+}
+
+void PackedCache::forget() {
+  places_.clear();
   blobs_.clear();
   entry_.reset();
 }
@@ -111,57 +118,87 @@ Result<void> PackedCache::parse_table(std::span<const std::byte> table,
         parts_of(row.blob_bytes) > table.size() / sizeof(std::uint64_t)) {
       return damaged("table");
     }
-    std::string name(row.name_bytes, '\0');
-    Blob blob{offset, row.blob_bytes, {}};
+    Blob blob;
+    blob.offset = offset;
+    blob.bytes = row.blob_bytes;
+    blob.name.resize(row.name_bytes);
     blob.hashes.resize(parts_of(blob.bytes));
-    if (!take_front(table, std::span(name)) || !take_front(table, std::span(blob.hashes))) {
+    if (!take_front(table, std::span(blob.name)) || !take_front(table, std::span(blob.hashes))) {
       return damaged("table");
     }
     offset += blob.bytes;
-    blobs_.insert_or_assign(std::move(name), std::move(blob));
+    places_.insert_or_assign(blob.name, blobs_.size());
+    blobs_.push_back(std::move(blob));
   }
   if (offset != table_offset) return damaged("table");
   return {};
 }
 
-Result<void> PackedCache::read_blob(const Blob& blob, std::span<std::byte> to,
-                                    ThreadPool& pool) const {
-  std::vector<Result<void>> outcomes(pool.size());
+Result<void> PackedCache::read_part(const Blob& blob, std::size_t part) const {
+  const std::uint64_t at = part * kPartBytes;
+  const auto to = blob.memory.subspan(at, std::min(kPartBytes, blob.bytes - at));
+  TERN_TRY(entry_->read(blob.offset + at, to));
+  return fast_hash(to) == blob.hashes[part] ? Result<void>{} : damaged("blob");
+}
+
+// That blob and those behind it.
+Result<void> PackedCache::read_from(std::size_t first, Arena& arena, ThreadPool& pool) {
+  struct Part {
+    std::size_t blob;
+    std::size_t part;
+    Result<void> outcome;
+  };
+  std::vector<Part> parts;
+  std::uint64_t total = 0;
+  std::size_t end = first;
+  for (; end < blobs_.size() && !blobs_[end].read; ++end) {
+    if (end != first && total + blobs_[end].bytes > kReadTogether) break;
+    total += (blobs_[end].bytes + kLine - 1) / kLine * kLine;
+    for (std::size_t i = 0; i < blobs_[end].hashes.size(); ++i) parts.push_back({end, i, {}});
+  }
+  TERN_ASSIGN(std::span<std::byte> memory, arena.allocate(total, "packed weights"));
+  for (std::size_t i = first; i < end; ++i) {
+    Blob& blob = blobs_[i];
+    blob.read = true;
+    blob.memory = memory.first(blob.bytes);
+    memory = memory.subspan((blob.bytes + kLine - 1) / kLine * kLine);
+  }
   pool.run([&](ThreadPool::Worker& worker) {
-    const Slice slice = slice_of(to.size(), kPartBytes, worker.index(), worker.count());
-    Result<void>& outcome = outcomes[worker.index()];
-    for (std::size_t at = slice.begin; at < slice.end && outcome; at += kPartBytes) {
-      const auto part = to.subspan(at, std::min<std::size_t>(kPartBytes, slice.end - at));
-      outcome = entry_->read(blob.offset + at, part);
-      if (outcome && fast_hash(part) != blob.hashes[at / kPartBytes]) outcome = damaged("blob");
+    const Slice slice = slice_of(parts.size(), 1, worker.index(), worker.count());
+    for (std::size_t i = slice.begin; i < slice.end; ++i) {
+      parts[i].outcome = read_part(blobs_[parts[i].blob], parts[i].part);
     }
   });
-  for (auto& outcome : outcomes) TERN_TRY(std::move(outcome));
+  for (const Part& part : parts) {
+    if (part.outcome) continue;
+    Blob& blob = blobs_[part.blob];
+    blob.damaged = true;
+    if (!trouble_.empty()) continue;
+    trouble_ = (directory_.path() / key_).string() + ": " + blob.name + ": " +
+               part.outcome.error().to_string();
+  }
   return {};
 }
 
-bool PackedCache::take(std::string_view name, std::span<std::byte> to, ThreadPool& pool) {
-  const auto found = blobs_.find(name);
-  if (found == blobs_.end() || found->second.bytes != to.size()) return false;
-  const auto read = read_blob(found->second, to, pool);
-  if (!read) {
-    trouble_ = (directory_.path() / key_).string() + ": " + std::string(name) + ": " +
-               read.error().to_string();
-    return false;
-  }
+Result<PackedCache::Taken> PackedCache::take(std::string_view name, std::uint64_t bytes,
+                                             Arena& arena, ThreadPool& pool) {
+  const auto found = places_.find(name);
+  if (found == places_.end() || blobs_[found->second].bytes != bytes) return Taken();
+  const Blob& blob = blobs_[found->second];
+  if (!blob.read) TERN_TRY(read_from(found->second, arena, pool));
+  if (blob.damaged) return Taken();
   ++taken_;
-  return true;
+  return Taken(blob.memory);
 }
 
 void PackedCache::discard() {
-  blobs_.clear();
-  entry_.reset();
+  forget();
   static_cast<void>(directory_.remove(key_));
 }
 
 Result<void> PackedCache::compare(std::string_view name, std::span<const std::byte> taken,
                                   const Make& make) {
-  TERN_ASSIGN(AlignedBuffer made, AlignedBuffer::allocate_unwritten(taken.size(), name));
+  TERN_ASSIGN(AlignedBuffer made, AlignedBuffer::allocate(taken.size(), name));
   TERN_TRY(make(made.data()));
   if (taken.empty() || std::memcmp(taken.data(), made.data(), taken.size()) == 0) {
     ++compared_;
@@ -229,12 +266,20 @@ void PackedCache::remove_former() {
 
 Result<PackedBlob> packed_blob(PackedCache* cache, std::string_view name, std::uint64_t bytes,
                                Arena& arena, ThreadPool& pool, const PackedCache::Make& make) {
-  TERN_ASSIGN(const std::span<std::byte> memory, arena.allocate(bytes, name));
-  const bool cached = cache != nullptr && cache->take(name, memory, pool);
-  if (!cached) TERN_TRY(make(memory.data()));
-  if (cached && cache->compares()) TERN_TRY(cache->compare(name, memory, make));
+  PackedCache::Taken taken;
+  if (cache != nullptr) {
+    TERN_ASSIGN(taken, cache->take(name, bytes, arena, pool));
+  }
+  std::span<std::byte> memory;
+  if (taken) {
+    memory = *taken;
+    if (cache->compares()) TERN_TRY(cache->compare(name, memory, make));
+  } else {
+    TERN_ASSIGN(memory, arena.allocate(bytes, name));
+    TERN_TRY(make(memory.data()));
+  }
   if (cache != nullptr) cache->keep(name, memory);
-  return PackedBlob{memory.data(), cached};
+  return PackedBlob{memory.data(), taken.has_value()};
 }
 
 }  // namespace tern::backend

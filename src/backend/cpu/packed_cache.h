@@ -28,9 +28,11 @@ class PackedCache {
   // Looks for the entry of `key`: two loads share it that make the same bytes of the same model.
   PackedCache(CacheDir directory, std::string key, CacheLabel label);
 
-  // Reads the blob of that name and size into `to`. False where there is none, or it is damaged:
-  // then `to` holds anything.
-  bool take(std::string_view name, std::span<std::byte> to, ThreadPool& pool);
+  // The blob of that name and size, in the arena; no value where there is none, or it is damaged.
+  // Blobs are asked for as they were kept: those behind it are read with it, up to 64 MiB, so that
+  // threads wait for each other a few times and not at each blob. Errors: kOutOfMemory.
+  using Taken = std::optional<std::span<std::byte>>;
+  Result<Taken> take(std::string_view name, std::uint64_t bytes, Arena& arena, ThreadPool& pool);
   // Adds a blob to what store() writes. Borrowed until then.
   void keep(std::string_view name, std::span<const std::byte> blob);
 
@@ -50,7 +52,7 @@ class PackedCache {
   bool took_any() const { return taken_ > 0; }
   // Whether everything asked for was there: then there is nothing to store.
   bool complete() const { return kept_.empty() || taken_ == kept_.size(); }
-  // What was wrong with the entry that was found; empty: nothing.
+  // What was wrong first with the entry that was found; empty: nothing.
   const std::string& trouble() const { return trouble_; }
 
   using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
@@ -61,18 +63,24 @@ class PackedCache {
 
  private:
   struct Blob {
-    std::uint64_t offset;
-    std::uint64_t bytes;
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
     std::vector<std::uint64_t> hashes;  // of parts of kPartBytes
+    std::string name;
+    bool read = false;  // into `memory`
+    bool damaged = false;
+    std::span<std::byte> memory;
   };
   struct Kept {
     std::string name;
     std::span<const std::byte> bytes;
   };
 
+  void forget();  // what was found
   Result<void> read_table();
   Result<void> parse_table(std::span<const std::byte> table, std::uint64_t table_offset);
-  Result<void> read_blob(const Blob& blob, std::span<std::byte> to, ThreadPool& pool) const;
+  Result<void> read_from(std::size_t first, Arena& arena, ThreadPool& pool);
+  Result<void> read_part(const Blob& blob, std::size_t part) const;
   std::vector<std::byte> make_table() const;
   void remove_former();
 
@@ -80,7 +88,8 @@ class PackedCache {
   std::string key_;
   CacheLabel label_;
   std::optional<CacheReader> entry_;
-  std::map<std::string, Blob, std::less<>> blobs_;
+  std::vector<Blob> blobs_;  // as they lie in the payload
+  std::map<std::string, std::size_t, std::less<>> places_;
   std::vector<Kept> kept_;
   std::size_t taken_ = 0;
   bool compares_ = false;

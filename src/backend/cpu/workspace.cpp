@@ -112,8 +112,7 @@ Result<void> CpuWorkspace::make_head(const Plan& plan, std::uint32_t rows) {
   vocab_ = plan.vocab;
   digit_bytes_ = digit_bytes(plan, rows);
   head_found_.resize(std::size_t{rows} * threads_);
-  TERN_ASSIGN(head_,
-              AlignedBuffer::allocate_unwritten(head_bytes(plan, rows, threads_), "workspace"));
+  TERN_ASSIGN(head_, AlignedBuffer::allocate(head_bytes(plan, rows, threads_), "workspace"));
   TERN_ASSIGN(digits_, AlignedBuffer::allocate(threads_ * digit_bytes_, "workspace"));
   return {};
 }
@@ -144,8 +143,7 @@ Result<void> CpuWorkspace::make_attention(const Plan& plan, std::uint32_t rows,
   const std::size_t width = state_width(plan);
   const std::size_t count = threads * states_of(plan);
   // Unwritten: few sequences are so long that they need all of it.
-  TERN_ASSIGN(state_floats_,
-              AlignedBuffer::allocate_unwritten(count * width * sizeof(float), "workspace"));
+  TERN_ASSIGN(state_floats_, AlignedBuffer::allocate(count * width * sizeof(float), "workspace"));
   states_.resize(count);
   for (std::size_t i = 0; i < states_.size(); ++i) {
     states_[i].out = state_floats_.as<float>() + i * width;
