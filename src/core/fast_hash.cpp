@@ -1,6 +1,9 @@
 #include "core/fast_hash.h"
 
 #include <xxhash.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h>  // the same hash with the widest vectors of this CPU, not SSE2's
+#endif
 
 namespace tern {
 

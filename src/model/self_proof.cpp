@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,24 +48,56 @@ Result<void> check_histogram(const format::Tensor& tensor, const TernaryMatrix& 
   return {};
 }
 
-// Fixed values of both signs, another row for each token, the largest magnitude not first.
-std::vector<float> probe_input(std::uint64_t values) {
-  std::vector<float> x(values);
-  std::uint32_t state = 0x2545f491u;
-  for (float& value : x) {
-    state = state * 1664525u + 1013904223u;
-    value = static_cast<float>(static_cast<std::int32_t>(state) >> 8) * 0x1p-22f;
+// What goes into the rows: fixed values of both signs, other ones for each token, the largest
+// magnitude not first; and what the definition makes of them.
+class ProbeInput {
+ public:
+  explicit ProbeInput(std::uint64_t columns)
+      : columns_(columns), x_(kProbedTokens * columns), q_(x_.size()), d_(kProbedTokens) {
+    std::uint32_t state = 0x2545f491u;
+    for (float& value : x_) {
+      state = state * 1664525u + 1013904223u;
+      value = static_cast<float>(static_cast<std::int32_t>(state) >> 8) * 0x1p-22f;
+    }
+    for (std::size_t t = 0; t < kProbedTokens; ++t) {
+      std::int32_t sum = 0;
+      kernels::scalar_table().quantize(x_.data() + t * columns, columns, columns,
+                                       q_.data() + t * columns, &d_[t], &sum);
+    }
   }
-  return x;
-}
 
-// The definition on decoded trits: nothing is shared with the tier but the formula.
-float defined_value(const std::int8_t* trits, const std::vector<std::int8_t>& q, float scale,
-                    float d) {
-  std::int32_t acc = 0;
-  for (std::size_t c = 0; c < q.size(); ++c) acc += q[c] * trits[c];
-  return static_cast<float>(acc) * (scale * d);
-}
+  std::uint64_t columns() const { return columns_; }
+  std::span<const float> first(std::size_t tokens) const {
+    return std::span(x_).first(tokens * columns_);
+  }
+  // The definition on decoded trits: nothing is shared with the tier but the formula.
+  float defined_value(std::size_t token, const std::int8_t* trits, float scale) const {
+    const std::int8_t* q = q_.data() + token * columns_;
+    std::int32_t acc = 0;
+    for (std::uint64_t c = 0; c < columns_; ++c) acc += q[c] * trits[c];
+    return static_cast<float>(acc) * (scale * d_[token]);
+  }
+
+ private:
+  std::uint64_t columns_;
+  std::vector<float> x_;
+  std::vector<std::int8_t> q_;
+  std::vector<float> d_;
+};
+
+// Of each number of columns that a model has: two or three.
+class ProbeInputs {
+ public:
+  const ProbeInput& of(std::uint64_t columns) {
+    for (const ProbeInput& input : inputs_) {
+      if (input.columns() == columns) return input;
+    }
+    return inputs_.emplace_back(columns);
+  }
+
+ private:
+  std::deque<ProbeInput> inputs_;
+};
 
 // Some rows in one call, for some tokens: enough of both to reach every path of a tier's blocking,
 // which takes up to four groups of 16 rows and four tokens in turn, then what is left over.
@@ -75,20 +108,15 @@ struct Probe {
 };
 
 Result<void> compare_rows(const TernaryTensor& entry, const TernaryMatrix& matrix,
-                          backend::Backend& backend, const Probe& probe) {
-  const std::uint64_t columns = matrix.columns();
-  const std::vector<float> x = probe_input(probe.tokens * columns);
+                          backend::Backend& backend, const ProbeInput& input, const Probe& probe) {
   std::vector<float> found(probe.tokens * probe.rows);
-  TERN_TRY(backend.ternary_rows(entry.weight, probe.first_row, probe.tokens, x, found));
-  std::vector<std::int8_t> trits(columns);
-  std::vector<std::int8_t> q(columns);
-  for (std::size_t t = 0; t < probe.tokens; ++t) {
-    float d = 0.0f;
-    std::int32_t sum = 0;
-    kernels::scalar_table().quantize(x.data() + t * columns, columns, columns, q.data(), &d, &sum);
-    for (std::uint64_t r = 0; r < probe.rows; r += kComparedStep) {
-      matrix.decode_rows(probe.first_row + r, 1, trits.data());
-      const float expected = defined_value(trits.data(), q, matrix.scale(), d);
+  TERN_TRY(backend.ternary_rows(entry.weight, probe.first_row, probe.tokens,
+                                input.first(probe.tokens), found));
+  std::vector<std::int8_t> trits(matrix.columns());
+  for (std::uint64_t r = 0; r < probe.rows; r += kComparedStep) {
+    matrix.decode_rows(probe.first_row + r, 1, trits.data());
+    for (std::size_t t = 0; t < probe.tokens; ++t) {
+      const float expected = input.defined_value(t, trits.data(), matrix.scale());
       const float value = found[t * probe.rows + r];
       if (std::memcmp(&expected, &value, sizeof(float)) == 0) continue;
       return failed(*entry.tensor, "row " + std::to_string(probe.first_row + r) + " gives " +
@@ -102,7 +130,7 @@ Result<void> compare_rows(const TernaryTensor& entry, const TernaryMatrix& matri
 }
 
 // Returns the scale.
-Result<float> prove_one(const TernaryTensor& entry, backend::Backend& backend,
+Result<float> prove_one(const TernaryTensor& entry, backend::Backend& backend, ProbeInputs& inputs,
                         ProofReport& report) {
   const format::Tensor& tensor = *entry.tensor;
   TERN_ASSIGN(const TernaryMatrix matrix, TernaryMatrix::bind(tensor));
@@ -111,8 +139,9 @@ Result<float> prove_one(const TernaryTensor& entry, backend::Backend& backend,
   const std::uint64_t rows = std::min(kProbedRows, matrix.rows());
   const Probe decode{matrix.rows() - rows, rows, 1};
   const Probe prefill{0, rows, kProbedTokens};
-  TERN_TRY(compare_rows(entry, matrix, backend, decode));
-  TERN_TRY(compare_rows(entry, matrix, backend, prefill));
+  const ProbeInput& input = inputs.of(matrix.columns());
+  TERN_TRY(compare_rows(entry, matrix, backend, input, decode));
+  TERN_TRY(compare_rows(entry, matrix, backend, input, prefill));
   report.rows_compared += 2 * ((rows + kComparedStep - 1) / kComparedStep);
   ++report.tensors;
   return matrix.scale();
@@ -129,8 +158,9 @@ Result<ProofReport> prove(const format::GgufFile& file, std::span<const TernaryT
   std::vector<Result<float>> outcomes(tensors.size(), Result<float>(0.0f));
   TERN_ASSIGN(const std::unique_ptr<ThreadPool> pool, ThreadPool::create(backend.threads()));
   pool->run([&](ThreadPool::Worker& worker) {
+    ProbeInputs inputs;
     for (std::size_t i = worker.index(); i < tensors.size(); i += worker.count()) {
-      outcomes[i] = prove_one(tensors[i], backend, parts[worker.index()]);
+      outcomes[i] = prove_one(tensors[i], backend, inputs, parts[worker.index()]);
       file.release(*tensors[i].tensor);
     }
   });
