@@ -205,14 +205,14 @@ void require_given(tern::backend::PackedCache& cache, const std::optional<Blobs>
     return *taken;
   };
   if (!blobs) {
-    require(!take("", 0));
+    require(!take("", 0).whole);
     return;
   }
   for (const auto& [name, blob] : *blobs) {
-    require(!take(name, blob.bytes.size() + 1));
+    require(!take(name, blob.bytes.size() + 1).whole);
     const auto taken = take(name, blob.bytes.size());
-    require(taken.has_value() == blob.whole);
-    require(!taken || std::ranges::equal(*taken, blob.bytes));
+    require(taken.whole == blob.whole);
+    require(!taken.whole || std::ranges::equal(taken.memory, blob.bytes));
   }
 }
 

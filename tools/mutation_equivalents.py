@@ -280,13 +280,16 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
     },
     "kernels": KERNELS,
     "backend": BACKEND,
-    "model": dict.fromkeys(
-        (
-            ("self_proof.cpp", "sign", "state * 1664525u - 1013904223u"),
-            ("self_proof.cpp", "shift", "static_cast<std::int32_t>(state) << 8"),
+    "model": {
+        **dict.fromkeys(
+            (
+                ("self_proof.cpp", "sign", "state * 1664525u - 1013904223u"),
+                ("self_proof.cpp", "shift", "static_cast<std::int32_t>(state) << 8"),
+            ),
+            "other values to try a tier with, as good",
         ),
-        "other values to try a tier with, as good",
-    ),
+        ("self_proof.cpp", "never", "input.columns() == columns"): "makes the same input again",
+    },
     "engine": {
         **dict.fromkeys(
             (

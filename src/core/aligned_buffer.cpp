@@ -30,7 +30,7 @@ std::size_t mapped_bytes(std::size_t bytes) {
 
 // Memory from the system itself, which alone says that it is zero. nullptr where there is none.
 std::byte* map(std::size_t bytes) {
-  if (bytes > std::numeric_limits<std::size_t>::max() - 2 * kHugePage) return nullptr;
+  if (bytes > std::numeric_limits<std::size_t>::max() / 2) return nullptr;
   const std::size_t kept = mapped_bytes(bytes);
   void* const found =
       ::mmap(nullptr, kept + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -38,9 +38,9 @@ std::byte* map(std::size_t bytes) {
   auto* const begin = static_cast<std::byte*>(found);
   const auto address = reinterpret_cast<std::uintptr_t>(found);
   const std::size_t before = round_up(address, kHugePage) - address;
-  if (before != 0) static_cast<void>(::munmap(begin, before));
   std::byte* const memory = begin + before;
-  if (before != kHugePage) static_cast<void>(::munmap(memory + kept, kHugePage - before));
+  static_cast<void>(::munmap(begin, before));
+  static_cast<void>(::munmap(memory + kept, kHugePage - before));
   // Advice: without it, smaller pages serve as well, more slowly.
   static_cast<void>(::madvise(memory, bytes, MADV_HUGEPAGE));
   ASAN_POISON_MEMORY_REGION(memory + bytes, kept - bytes);

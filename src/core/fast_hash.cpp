@@ -1,7 +1,7 @@
 #include "core/fast_hash.h"
 
 #include <xxhash.h>
-#ifdef __x86_64__
+#ifdef TERN_XXHASH_DISPATCHES
 #include <xxh_x86dispatch.h>  // the same hash with the widest vectors of this CPU, not SSE2's
 #endif
 

@@ -6,13 +6,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
 #include <limits>
 #include <utility>
 #include <vector>
-
-// A sanitizer's allocator ends the process at an absurd size unless told to fail as malloc does.
-extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
-extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
 
 namespace tern {
 namespace {
@@ -48,6 +45,26 @@ TEST(AlignedBuffer, WhatNobodyTouchesTakesNoMemory) {
   EXPECT_LE(static_cast<std::size_t>(count) * page, std::size_t{2} << 20);
 }
 
+// The kernel gives whole mappings back: neither those for the alignment nor the buffer stay.
+TEST(AlignedBuffer, LeavesNoMappingBehind) {
+  const auto mapped_pages = [] {
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    return pages;
+  };
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  constexpr std::size_t kBytes = (std::size_t{2} << 20) + 64;
+  const std::size_t before = mapped_pages();
+  {
+    std::vector<AlignedBuffer> buffers;
+    for (int i = 0; i < 100; ++i) {
+      buffers.push_back(std::move(AlignedBuffer::allocate(kBytes, "test").value()));
+    }
+    EXPECT_LE((mapped_pages() - before) * page, 100 * (kBytes + 3 * page) + (1u << 20));
+  }
+  EXPECT_LE(mapped_pages() * page, before * page + (1u << 20));
+}
+
 TEST(AlignedBuffer, AsCountsTheOffsetInBytes) {
   auto buffer = AlignedBuffer::allocate(64, "test");
   ASSERT_TRUE(buffer.ok());
@@ -79,6 +96,9 @@ TEST(AlignedBuffer, AnAbsurdSizeIsAnErrorThatNamesThePurpose) {
   ASSERT_FALSE(too_large.ok());
   EXPECT_EQ(too_large.error().code, ErrorCode::kOutOfMemory);
   EXPECT_EQ(too_large.error().to_string(), "KV cache page: cannot allocate 4398046511104 MiB");
+  for (const std::size_t bytes : {kMost - 63, kMost - (std::size_t{2} << 20), kMost / 2 + 1}) {
+    EXPECT_FALSE(AlignedBuffer::allocate(bytes, "KV cache page").ok()) << bytes;
+  }
 }
 
 // Rounding up to 64 would wrap to a small number.

@@ -12,7 +12,6 @@ namespace {
 
 // Read and hashed in turn, it is still in the second-level cache for the hash.
 constexpr std::uint64_t kPartBytes = 1u << 18;
-constexpr std::uint64_t kReadTogether = 1u << 26;
 constexpr std::uint64_t kLine = 64;
 constexpr std::uint64_t kMostTableBytes = 1u << 28;  // hashes of 30 TB
 
@@ -75,8 +74,12 @@ bool is_former(std::string_view layout, std::string_view own) {
 
 }  // namespace
 
-PackedCache::PackedCache(CacheDir directory, std::string key, CacheLabel label)
-    : directory_(std::move(directory)), key_(std::move(key)), label_(std::move(label)) {
+PackedCache::PackedCache(CacheDir directory, std::string key, CacheLabel label,
+                         std::uint64_t read_together)
+    : directory_(std::move(directory)),
+      key_(std::move(key)),
+      label_(std::move(label)),
+      read_together_(read_together) {
   auto found = directory_.find(key_);
   if (found && !*found) return;
   Result<void> read;
@@ -152,7 +155,7 @@ Result<void> PackedCache::read_from(std::size_t first, Arena& arena, ThreadPool&
   std::uint64_t total = 0;
   std::size_t end = first;
   for (; end < blobs_.size() && !blobs_[end].read; ++end) {
-    if (end != first && total + blobs_[end].bytes > kReadTogether) break;
+    if (end != first && total + blobs_[end].bytes > read_together_) break;
     total += (blobs_[end].bytes + kLine - 1) / kLine * kLine;
     for (std::size_t i = 0; i < blobs_[end].hashes.size(); ++i) parts.push_back({end, i, {}});
   }
@@ -186,9 +189,8 @@ Result<PackedCache::Taken> PackedCache::take(std::string_view name, std::uint64_
   if (found == places_.end() || blobs_[found->second].bytes != bytes) return Taken();
   const Blob& blob = blobs_[found->second];
   if (!blob.read) TERN_TRY(read_from(found->second, arena, pool));
-  if (blob.damaged) return Taken();
-  ++taken_;
-  return Taken(blob.memory);
+  if (!blob.damaged) ++taken_;
+  return Taken{blob.memory, !blob.damaged};
 }
 
 void PackedCache::discard() {
@@ -270,16 +272,16 @@ Result<PackedBlob> packed_blob(PackedCache* cache, std::string_view name, std::u
   if (cache != nullptr) {
     TERN_ASSIGN(taken, cache->take(name, bytes, arena, pool));
   }
-  std::span<std::byte> memory;
-  if (taken) {
-    memory = *taken;
-    if (cache->compares()) TERN_TRY(cache->compare(name, memory, make));
-  } else {
-    TERN_ASSIGN(memory, arena.allocate(bytes, name));
-    TERN_TRY(make(memory.data()));
+  if (!taken.whole) {
+    if (taken.memory.empty()) {
+      TERN_ASSIGN(taken.memory, arena.allocate(bytes, name));
+    }
+    TERN_TRY(make(taken.memory.data()));
+  } else if (cache->compares()) {
+    TERN_TRY(cache->compare(name, taken.memory, make));
   }
-  if (cache != nullptr) cache->keep(name, memory);
-  return PackedBlob{memory.data(), taken.has_value()};
+  if (cache != nullptr) cache->keep(name, taken.memory);
+  return PackedBlob{taken.memory.data(), taken.whole};
 }
 
 }  // namespace tern::backend

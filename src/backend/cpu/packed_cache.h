@@ -26,12 +26,16 @@ namespace tern::backend {
 class PackedCache {
  public:
   // Looks for the entry of `key`: two loads share it that make the same bytes of the same model.
-  PackedCache(CacheDir directory, std::string key, CacheLabel label);
+  // Blobs are asked for as they were kept, and read together up to so many bytes: threads wait for
+  // each other a few times, and not at each blob.
+  PackedCache(CacheDir directory, std::string key, CacheLabel label,
+              std::uint64_t read_together = std::uint64_t{64} << 20);
 
-  // The blob of that name and size, in the arena; no value where there is none, or it is damaged.
-  // Blobs are asked for as they were kept: those behind it are read with it, up to 64 MiB, so that
-  // threads wait for each other a few times and not at each blob. Errors: kOutOfMemory.
-  using Taken = std::optional<std::span<std::byte>>;
+  struct Taken {
+    std::span<std::byte> memory;  // in the arena; of a damaged blob for who makes it again
+    bool whole = false;           // has the blob; else there is none, or it is damaged
+  };
+  // The blob of that name and size. Errors: kOutOfMemory.
   Result<Taken> take(std::string_view name, std::uint64_t bytes, Arena& arena, ThreadPool& pool);
   // Adds a blob to what store() writes. Borrowed until then.
   void keep(std::string_view name, std::span<const std::byte> blob);
@@ -87,6 +91,7 @@ class PackedCache {
   CacheDir directory_;
   std::string key_;
   CacheLabel label_;
+  std::uint64_t read_together_;
   std::optional<CacheReader> entry_;
   std::vector<Blob> blobs_;  // as they lie in the payload
   std::map<std::string, std::size_t, std::less<>> places_;

@@ -142,7 +142,6 @@ Result<void> CpuWorkspace::make_attention(const Plan& plan, std::uint32_t rows,
   kept_states_ = kept_states_of(plan);
   const std::size_t width = state_width(plan);
   const std::size_t count = threads * states_of(plan);
-  // Unwritten: few sequences are so long that they need all of it.
   TERN_ASSIGN(state_floats_, AlignedBuffer::allocate(count * width * sizeof(float), "workspace"));
   states_.resize(count);
   for (std::size_t i = 0; i < states_.size(); ++i) {
