@@ -29,6 +29,7 @@ TEST(Arena, PartsAreAlignedKeepTheirBytesAndDoNotOverlap) {
                                   kHuge, std::size_t{1}, 3 * kHuge + 7, std::size_t{100}}) {
     parts.push_back(allocate(arena, bytes));
     ASSERT_EQ(parts.back().size(), bytes);
+    EXPECT_TRUE(std::ranges::all_of(parts.back(), [](std::byte b) { return b == std::byte{0}; }));
     EXPECT_EQ(address(parts.back()) % 64, 0u);
     std::ranges::fill(parts.back(), static_cast<std::byte>(parts.size()));
   }

@@ -12,7 +12,6 @@ namespace {
 
 // Read and hashed in turn, it is still in the second-level cache for the hash.
 constexpr std::uint64_t kPartBytes = 1u << 18;
-constexpr std::uint64_t kLine = 64;
 constexpr std::uint64_t kMostTableBytes = 1u << 28;  // hashes of 30 TB
 
 // The end of the payload. Before it stands the table, before that the blobs, one after the other.
@@ -144,7 +143,7 @@ Result<void> PackedCache::read_part(const Blob& blob, std::size_t part) const {
   return fast_hash(to) == blob.hashes[part] ? Result<void>{} : damaged("blob");
 }
 
-// That blob and those behind it.
+// That blob and those behind it, which the arena lays side by side.
 Result<void> PackedCache::read_from(std::size_t first, Arena& arena, ThreadPool& pool) {
   struct Part {
     std::size_t blob;
@@ -153,18 +152,13 @@ Result<void> PackedCache::read_from(std::size_t first, Arena& arena, ThreadPool&
   };
   std::vector<Part> parts;
   std::uint64_t total = 0;
-  std::size_t end = first;
-  for (; end < blobs_.size() && !blobs_[end].read; ++end) {
-    if (end != first && total + blobs_[end].bytes > read_together_) break;
-    total += (blobs_[end].bytes + kLine - 1) / kLine * kLine;
-    for (std::size_t i = 0; i < blobs_[end].hashes.size(); ++i) parts.push_back({end, i, {}});
-  }
-  TERN_ASSIGN(std::span<std::byte> memory, arena.allocate(total, "packed weights"));
-  for (std::size_t i = first; i < end; ++i) {
+  for (std::size_t i = first; i < blobs_.size() && !blobs_[i].read; ++i) {
     Blob& blob = blobs_[i];
+    total += blob.bytes;
+    if (i != first && total > read_together_) break;
+    TERN_ASSIGN(blob.memory, arena.allocate(blob.bytes, blob.name));
     blob.read = true;
-    blob.memory = memory.first(blob.bytes);
-    memory = memory.subspan((blob.bytes + kLine - 1) / kLine * kLine);
+    for (std::size_t part = 0; part < blob.hashes.size(); ++part) parts.push_back({i, part, {}});
   }
   pool.run([&](ThreadPool::Worker& worker) {
     const Slice slice = slice_of(parts.size(), 1, worker.index(), worker.count());
