@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/cpu/tuning.h"
 #include "core/aligned_buffer.h"
 #include "core/cpu_features.h"
 #include "core/fp_env.h"
@@ -86,19 +87,24 @@ void ternary_linear(benchmark::State& state, const KernelTable& table,
   using namespace tern::kernels;
   const tern::ScopedFpEnv fp_env;
   const auto [rows, columns] = shape;
-  const std::size_t stride = padded_columns(columns);
-  const std::vector<std::int8_t> values(tokens * stride, 3);
+  const std::size_t stride = padded_columns(columns) | 64;  // as activations lie
+  auto values = std::move(tern::AlignedBuffer::allocate(tokens * stride, "activations").value());
+  std::memset(values.data(), 3, tokens * stride);
   const std::vector<float> scales(tokens, 0.01f);
   const std::vector<std::int32_t> sums(tokens, 3 * static_cast<std::int32_t>(columns));
-  std::vector<float> y(tokens * rows);
-  const QuantizedRows x{values.data(), stride, scales.data(), sums.data()};
+  auto outputs =
+      std::move(tern::AlignedBuffer::allocate(tokens * rows * sizeof(float), "outputs").value());
+  auto* const y = outputs.as<float>();
+  const QuantizedRows x{values.as<std::int8_t>(), stride, scales.data(), sums.data()};
   const std::size_t bytes = packed_bytes(rows, columns, packing);
   const std::span<const std::uint8_t> codes = many_codes();
+  const ReadPattern read =
+      tokens == 1 ? tern::backend::default_plan(table).read : ReadPattern{0, 0};
   double most = ceiling(table.multiply_accumulate_loop);
   std::size_t matrix = 0;
   for (auto _ : state) {
-    const TernaryTiles w{&codes[matrix * bytes], tiles_of(columns, packing), 0.02f, packing};
-    table.ternary_linear(w, rows, x, tokens, y.data(), rows);
+    const TernaryTiles w{&codes[matrix * bytes], tiles_of(columns, packing), 0.02f, packing, read};
+    table.ternary_linear(w, rows, x, tokens, y, rows);
     benchmark::ClobberMemory();
     matrix = (matrix + 1) % (codes.size() / bytes);
   }

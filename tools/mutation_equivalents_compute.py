@@ -63,7 +63,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("float_body.h", "sign", "row - at + kDotRows * n"),
             ("float_body.h", "sign", "row + at - kDotRows * n"),
             ("scan_body.h", "sign", "at - kPrefetchBytes"),
-            ("tmm_body.h", "sign", "packed - prefetch_bytes"),
             (
                 "ternary_block_body.h",
                 "sign",
@@ -157,7 +156,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("tmm_body.h", "bound", "tokens <= kTmmRows"),
             ("tmm_body.h", "bound", "at <= last"),
             ("tmm_body.h", "bound", "left <= kTileRows"),
-            ("tmm_body.h", "bound", "w.tiles - first <= kTiles"),
             ("attention_int8_body.h", "bound", "count <= kScored"),
             ("attention_int8_body.h", "bound", "count <= kSharing"),
         ),
@@ -187,7 +185,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("ternary_block_body.h", "bound", "first <= b.w.tiles"),
             ("ternary_panel_body.h", "bound", "first <= b.w.tiles"),
             ("ternary_body.h", "bound", "step <= steps"),
-            ("tmm_body.h", "bound", "first <= w.tiles"),
             ("quantize_body.h", "bound", "first <= n"),
             ("kernels.cpp", "bound", "i <= steps"),
             ("float_body.h", "bound", "step <= steps"),

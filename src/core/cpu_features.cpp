@@ -60,6 +60,12 @@ bool may_use_amx() {
 
 bool amx_is_refused() { return cpu_has_amx_int8() && (detect_cpu_features() & kCpuAmxInt8) == 0; }
 
+bool fetches_into_second_cache() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(0, &a, &b, &c, &d) != 0 && b == signature_INTEL_ebx &&
+         c == signature_INTEL_ecx && d == signature_INTEL_edx;
+}
+
 std::uint32_t detect_cpu_features() {
   constexpr std::uint32_t kSavesAvx = 0x6;
   constexpr std::uint32_t kSavesAvx512 = 0xe6;
@@ -102,11 +108,13 @@ std::uint32_t detect_cpu_features() {
 }
 
 bool amx_is_refused() { return false; }
+bool fetches_into_second_cache() { return false; }
 
 #else
 
 std::uint32_t detect_cpu_features() { return 0; }
 bool amx_is_refused() { return false; }
+bool fetches_into_second_cache() { return false; }
 
 #endif
 

@@ -47,6 +47,7 @@ enum class Packing : std::uint8_t { kTwoBits, kFiveTrits };
 struct ReadPattern {
   std::uint32_t streams;         // groups of rows in turn, each through memory in one run: 1, 2, 4
   std::uint32_t prefetch_bytes;  // how far ahead of each stream memory is asked for
+  bool second_cache = false;     // where to: the second cache, or past it into the first one
 };
 inline constexpr std::uint32_t kMostStreams = 4;
 
@@ -77,6 +78,7 @@ struct ScanTiles {
   const std::uint8_t* codes;  // [ceil(rows / kTileRows)][tiles][kScanTileBytes]
   std::size_t tiles;          // ceil(columns / kScanColumns)
   const float* scales;        // [rows], padded to whole groups of kTileRows
+  bool second_cache = false;  // as ReadPattern's, of one row of digits
 };
 
 // What belongs to a row of DigitRows: x ~ scale * (256*high + low), |256*high + low| <= 32639.

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/tuning.h"
 #include "backend/tensors.h"
 #include "core/fp_env.h"
 #include "kernels/registry.h"
@@ -267,6 +268,24 @@ TEST(HeadCopy, WhatLiesBeyondTheMatrixIsZero) {
 }
 
 // 2^17 columns are the most whose sums stay exact.
+// Where rows lie is not all that a part of them must be told.
+TEST(HeadCopy, PartsAreReadAsTheWhole) {
+  const auto tensor = test::make_floats("output.weight", {8, 40}, normals(8 * 40, 1));
+  ThreadPool pool(1);
+  Arena arena;
+  HeadCopy copy =
+      must(make_head_copy(kernels::scalar_table(), tensor.tensor, arena, pool, nullptr));
+  EXPECT_EQ(copy.tiles.second_cache, default_plan(kernels::scalar_table()).read.second_cache);
+  for (const bool second_cache : {false, true}) {
+    copy.tiles.second_cache = second_cache;
+    const kernels::ScanTiles part = copy.from(16);
+    EXPECT_EQ(part.codes, copy.tiles.codes + copy.tiles.tiles * kernels::kScanTileBytes);
+    EXPECT_EQ(part.scales, copy.tiles.scales + 16);
+    EXPECT_EQ(part.tiles, copy.tiles.tiles);
+    EXPECT_EQ(part.second_cache, second_cache);
+  }
+}
+
 TEST(HeadCopy, OfTooManyColumnsIsRefused) {
   CpuBackend backend(kernels::scalar_table(), 1);
   for (const std::size_t columns : {std::size_t{131072}, std::size_t{131073}}) {

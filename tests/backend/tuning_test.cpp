@@ -22,10 +22,13 @@ using ::testing::HasSubstr;
 
 const kernels::KernelTable& table() { return kernels::best_table(detect_cpu_features()); }
 
+// Into which cache is not kept: it is the machine's.
+const bool kSecond = default_plan(table()).read.second_cache;
+
 KeptTuning two_plans() {
-  return {
-      {{{640, 2560}, {Packing::kTwoBits, {1, 16384}}}, {{2560, 6912}, {Packing::kTwoBits, {4, 0}}}},
-      {{77, 6}}};
+  return {{{{640, 2560}, {Packing::kTwoBits, {1, 16384, kSecond}}},
+           {{2560, 6912}, {Packing::kTwoBits, {4, 0, kSecond}}}},
+          {{77, 6}}};
 }
 
 std::string refused(std::span<const std::byte> bytes, std::string_view made_by = "here") {
@@ -45,8 +48,18 @@ TEST(TuningPlans, AreEqualInAllThatTheySay) {
   EXPECT_EQ(plan, plan);
   for (const MatrixPlan& other :
        {MatrixPlan{Packing::kFiveTrits, {1, 1024}, 4}, MatrixPlan{Packing::kTwoBits, {2, 1024}, 4},
-        MatrixPlan{Packing::kTwoBits, {1, 4096}, 4}, MatrixPlan{Packing::kTwoBits, {1, 1024}, 8}}) {
+        MatrixPlan{Packing::kTwoBits, {1, 4096}, 4}, MatrixPlan{Packing::kTwoBits, {1, 1024}, 8},
+        MatrixPlan{Packing::kTwoBits, {1, 1024, true}, 4}}) {
     EXPECT_FALSE(plan == other);
+  }
+}
+
+TEST(TuningPlans, ReadIntoTheSecondCacheWhereTheTierOrTheCpuDoes) {
+  for (const kernels::KernelTable* tier : kernels::all_tables()) {
+    EXPECT_EQ(default_plan(*tier).read.second_cache,
+              tier->read.second_cache || fetches_into_second_cache())
+        << tier->name;
+    EXPECT_EQ(default_plan(*tier).read.streams, tier->read.streams) << tier->name;
   }
 }
 
@@ -117,7 +130,7 @@ kernels::KernelTable with_tile_tokens(std::uint32_t own) {
 
 TEST(TuningBytes, TileRegistersAreForTiersThatHaveThemAndFromNumbersThatAreMeasured) {
   const auto read = [](std::uint32_t tile_tokens, std::uint32_t own) {
-    const KeptTuning plans{{{{16, 128}, {Packing::kTwoBits, {1, 0}, tile_tokens}}}, {}};
+    const KeptTuning plans{{{{16, 128}, {Packing::kTwoBits, {1, 0, kSecond}, tile_tokens}}}, {}};
     const auto found = read_tuning(tuning_bytes(plans, "here"), "here", with_tile_tokens(own));
     if (found) {
       EXPECT_EQ(*found, plans);
@@ -191,23 +204,26 @@ TEST(TuningOfABackend, APackingOfItsOwnIsPartOfTheLayout) {
 // A tier that notes how it was told to read.
 std::uint32_t noted_streams = 0;
 std::uint32_t noted_tile_tokens = 0;
+bool noted_second_cache = false;
 void note_reading(const kernels::TernaryTiles& w, std::size_t, const kernels::QuantizedRows&,
                   std::size_t, float*, std::size_t) {
   noted_streams = w.read.streams;
   noted_tile_tokens = w.tile_tokens;
+  noted_second_cache = w.read.second_cache;
 }
 
 TEST(TuningOfABackend, ThePatternReachesTheKernel) {
   kernels::KernelTable noting = with_tile_tokens(8);
   noting.ternary_linear = note_reading;
   CpuBackend backend(noting, 1);
-  backend.use_tuning({{{48, 256}, {Packing::kTwoBits, {kernels::kMostStreams, 1024}, 4}}});
+  backend.use_tuning({{{48, 256}, {Packing::kTwoBits, {kernels::kMostStreams, 1024, true}, 4}}});
   const auto matrix = test::make_ternary("planned", test::random_trits(48 * 256, 1), 256, 0.5f);
   const WeightId id = must(backend.load_ternary(matrix.tensor));
   std::vector<float> x(2 * 256, 1.0f);
   std::vector<float> y(2 * 16);
   must(backend.ternary_rows(id, 16, 1, std::span(x).first(256), std::span(y).first(16)));
   EXPECT_EQ(noted_streams, kernels::kMostStreams);
+  EXPECT_TRUE(noted_second_cache);
   must(backend.ternary_rows(id, 16, 2, x, y));
   EXPECT_EQ(noted_streams, 0u);  // the tier's own: the plan is of one row
   EXPECT_EQ(noted_tile_tokens, 4u);

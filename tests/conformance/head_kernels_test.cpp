@@ -77,6 +77,11 @@ struct Scan {
     auto found = high(table, rows);
     if (of.size() == 1) {
       table.scan_rows(tiles, rows, rows_of_digits(), found[0].data());
+      ScanTiles elsewhere = tiles;  // asked for into the other cache: the same
+      elsewhere.second_cache = !tiles.second_cache;
+      std::vector<float> same(rows + 1, -7.0f);
+      table.scan_rows(elsewhere, rows, rows_of_digits(), same.data());
+      EXPECT_TRUE(same_bits(found[0], same));
       return found;
     }
     std::vector<float*> to;

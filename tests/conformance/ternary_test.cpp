@@ -113,7 +113,7 @@ TEST_P(TernaryTier, ReadPatternsChangeNoBit) {
         scalar().ternary_linear(w.tiles, rows, x.rows, 1, expected.data(), rows);
         for (std::uint32_t streams = 1; streams <= kMostStreams; streams *= 2) {
           for (const std::uint32_t prefetch_bytes : {0u, 1024u, 1u << 20}) {
-            w.tiles.read = {streams, prefetch_bytes};
+            w.tiles.read = {streams, prefetch_bytes, prefetch_bytes == 1024};
             std::vector<float> found(rows, -7.0f);
             tier().ternary_linear(w.tiles, rows, x.rows, 1, found.data(), rows);
             ASSERT_TRUE(same_bits(expected, found))

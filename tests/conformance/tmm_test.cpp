@@ -20,12 +20,14 @@ namespace {
 
 #include "conformance/emulated/kernels/amx/tmm.h"
 
-void unpack_plane(const std::uint8_t* tile, int plane, Packing packing, std::uint8_t* to) {
+void unpack_tile(const std::uint8_t* tile, Packing packing, std::uint8_t* to) {
   constexpr int kDivisors[5] = {3, 1, 9, 3, 1};  // of the group of two, and of what is left
-  for (std::size_t i = 0; i < kTileBytes; ++i) {
-    const int of = plane < 2 ? tile[i] / 28 : tile[i] % 28;
-    to[i] = packing == Packing::kTwoBits ? static_cast<std::uint8_t>(tile[i] >> (2 * plane) & 3)
-                                         : static_cast<std::uint8_t>(of / kDivisors[plane] % 3);
+  for (int plane = 0; plane < (packing == Packing::kFiveTrits ? 5 : 4); ++plane) {
+    for (std::size_t i = 0; i < kTileBytes; ++i) {
+      const int of = plane < 2 ? tile[i] / 28 : tile[i] % 28;
+      *to++ = packing == Packing::kTwoBits ? static_cast<std::uint8_t>(tile[i] >> (2 * plane) & 3)
+                                           : static_cast<std::uint8_t>(of / kDivisors[plane] % 3);
+    }
   }
 }
 void write_sums(const std::int32_t* sums, std::int32_t sum, float factor, std::size_t rows,
@@ -49,9 +51,9 @@ void expect_definition(std::size_t rows, std::size_t columns, std::size_t tokens
   std::vector<float> found = expected;
   scalar_table().ternary_linear(w.tiles, rows, x.rows, tokens, expected.data(), y_stride);
   if (packing == Packing::kFiveTrits) {
-    tmm_linear<Packing::kFiveTrits>(w.tiles, rows, x.rows, tokens, found.data(), y_stride, 0);
+    tmm_linear<Packing::kFiveTrits>(w.tiles, rows, x.rows, tokens, found.data(), y_stride);
   } else {
-    tmm_linear<Packing::kTwoBits>(w.tiles, rows, x.rows, tokens, found.data(), y_stride, 0);
+    tmm_linear<Packing::kTwoBits>(w.tiles, rows, x.rows, tokens, found.data(), y_stride);
   }
   ASSERT_TRUE(same_bits(expected, found)) << columns << " x " << rows << " x " << tokens;
 }
@@ -68,11 +70,11 @@ TEST(Tmm, EqualsTheDefinition) {
   }
 }
 
-// More columns than a panel has, and exactly as many.
+// More columns than a panel has, and exactly as many, of few tokens and of many.
 TEST(Tmm, EqualsTheDefinitionForManyColumns) {
   for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
-    for (const std::size_t columns : {960u, 961u, 1024u, 1025u, 1920u, 8640u}) {
-      for (const std::size_t tokens : {5u, 16u, 37u}) {
+    for (const std::size_t columns : {320u, 321u, 640u, 641u, 1280u, 1281u, 8640u}) {
+      for (const std::size_t tokens : {5u, 16u, 37u, 128u, 129u}) {
         expect_definition(48, columns, tokens, packing);
       }
     }

@@ -24,10 +24,10 @@ using backend::MatrixShape;
 using kernels::Packing;
 using std::chrono::nanoseconds;
 
-constexpr MatrixPlan kOwn{Packing::kTwoBits, {2, 4096}};
-constexpr MatrixPlan kFast{Packing::kFiveTrits, {1, 1024}};
-constexpr MatrixPlan kWrong{Packing::kTwoBits, {4, 0}};
-constexpr MatrixPlan kAlsoFast{Packing::kFiveTrits, {2, 1024}};
+const MatrixPlan kOwn{Packing::kTwoBits, {2, 4096, fetches_into_second_cache()}};
+const MatrixPlan kFast{Packing::kFiveTrits, {1, 1024, fetches_into_second_cache()}};
+const MatrixPlan kWrong{Packing::kTwoBits, {4, 0, fetches_into_second_cache()}};
+const MatrixPlan kAlsoFast{Packing::kFiveTrits, {2, 1024, fetches_into_second_cache()}};
 constexpr std::int64_t kOwnCost = 1000;
 
 thread_local nanoseconds elapsed{0};

@@ -24,7 +24,7 @@ using std::chrono::nanoseconds;
 
 constexpr std::uint32_t kOwn = 8;
 constexpr MatrixShape kShape{48, 128};
-constexpr MatrixPlan kFast{Packing::kFiveTrits, {1, 1024}};
+const MatrixPlan kFast{Packing::kFiveTrits, {1, 1024, fetches_into_second_cache()}};
 
 thread_local nanoseconds elapsed{0};
 TimePoint now() { return TimePoint(elapsed); }

@@ -12,9 +12,28 @@
 namespace tern::backend {
 namespace {
 
-// Output rows a worker takes at least: the kernels' groups, of which a batch takes four in turn.
+// Output rows a worker takes at least: a group of the kernels.
 constexpr std::size_t kRowGrain = kernels::kTileRows;
-constexpr std::size_t kBatchRowGrain = 4 * kRowGrain;
+
+// Whether an operation computes each row by itself, from nothing but rows of the same index.
+bool is_on_rows(const Op& op) {
+  switch (op.code) {
+    case OpCode::kNorm:
+    case OpCode::kQuantize:
+    case OpCode::kRope:
+    case OpCode::kRopeNeighbours:
+    case OpCode::kAdd:
+    case OpCode::kRelu2Gate:
+    case OpCode::kSiluGate:
+    case OpCode::kGeluGate: return true;
+    case OpCode::kEmbed:
+    case OpCode::kStoreKv:
+    case OpCode::kTernaryLinear:
+    case OpCode::kAttention:
+    case OpCode::kHead: return false;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -24,9 +43,23 @@ void Execution::run(ThreadPool::Worker& worker) {
       one_row() ? Slice{0, 1} : slice_of(batch_.rows.size(), 1, worker.index(), worker.count());
   const Part part{workspace_.slots(one_row(), worker.index()), rows, worker};
   fill_rope_table(part);
-  for (std::size_t i = 0; i < plan_.ops.size(); ++i) {
+  for (std::size_t i = 0; i < plan_.ops.size();) {
     if (schedule.barriers[i]) worker.barrier();
-    run_op(plan_.ops[i], part);
+    std::size_t end = i + 1;
+    if (is_on_rows(plan_.ops[i])) {
+      while (end < plan_.ops.size() && is_on_rows(plan_.ops[end]) && !schedule.barriers[end]) ++end;
+      run_on_rows(std::span(plan_.ops).subspan(i, end - i), part);
+    } else {
+      run_op(plan_.ops[i], part);
+    }
+    i = end;
+  }
+}
+
+// Row by row, so that what one operation writes is near when the next reads it.
+void Execution::run_on_rows(std::span<const Op> ops, const Part& part) {
+  for (std::size_t row = part.rows.begin; row < part.rows.end; ++row) {
+    for (const Op& op : ops) run_on_row(op, part.slots, row);
   }
 }
 
@@ -43,10 +76,7 @@ void Execution::run_op(const Op& op, const Part& part) {
       largest_logits(op, part);
       hidden_states(op, part);
       break;
-    default:
-      for (std::size_t row = part.rows.begin; row < part.rows.end; ++row) {
-        run_on_row(op, part.slots, row);
-      }
+    default: break;  // on rows
   }
 }
 
@@ -153,12 +183,19 @@ void Execution::store_kv(const Op& op, const Part& part) {
 
 void Execution::linear(const Op& op, const Part& part) {
   const auto& weight = std::get<TernaryWeight>(weights_[op.weight]);
-  const Slice slice = slice_of(weight.rows, one_row() ? kRowGrain : kBatchRowGrain,
-                               part.worker.index(), part.worker.count());
-  if (slice.begin == slice.end) return;
-  table_.ternary_linear(weight.from(slice.begin, batch_.rows.size()), slice.end - slice.begin,
-                        part.slots.quantized(op.in), batch_.rows.size(),
-                        part.slots.row(op.out, 0) + slice.begin, part.slots.width(op.out));
+  const auto multiply = [&](const Slice& slice) {
+    if (slice.begin == slice.end) return;
+    table_.ternary_linear(weight.from(slice.begin, batch_.rows.size()), slice.end - slice.begin,
+                          part.slots.quantized(op.in), batch_.rows.size(),
+                          part.slots.row(op.out, 0) + slice.begin, part.slots.width(op.out));
+  };
+  if (shares_rows()) {
+    workspace_.linears().for_rows(static_cast<std::size_t>(&op - plan_.ops.data()), part.worker,
+                                  multiply);
+  } else {
+    multiply(slice_of(weight.rows, one_row() ? kRowGrain : LinearDivision::kGrain,
+                      part.worker.index(), part.worker.count()));
+  }
 }
 
 void Execution::all_logits(const Op& op, const Part& part) {

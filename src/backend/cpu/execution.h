@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <span>
 
 #include "backend/backend.h"
 #include "backend/cpu/weights.h"
@@ -16,6 +17,7 @@ class Execution {
             const Batch& batch, CpuWorkspace& workspace)
       : table_(table), weights_(weights), plan_(plan), batch_(batch), workspace_(workspace) {
     workspace_.forget_failures();
+    if (shares_rows()) workspace_.linears().open();
     workspace_.attention().divide(plan, batch.rows, workspace.threads(), workspace.kept_states());
   }
 
@@ -32,7 +34,15 @@ class Execution {
     Slice rows;
     ThreadPool::Worker& worker;
   };
+  // Whether workers take rows of matrices from each other: not of few tokens, which read memory in
+  // long runs, nor where look-up tables are made for each call.
+  bool shares_rows() const {
+    constexpr std::size_t kLeastTokens = 16;
+    const std::size_t tokens = batch_.rows.size();
+    return tokens >= kLeastTokens && (table_.lut_tokens == 0 || tokens < table_.lut_tokens);
+  }
   void run_op(const Op& op, const Part& part);
+  void run_on_rows(std::span<const Op> ops, const Part& part);
   void embed(const Op& op, const Part& part);
   void run_on_row(const Op& op, const Slots& slots, std::size_t row);
   void norm(const Op& op, const Slots& slots, std::size_t row);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "backend/cpu/tuning.h"
 #include "core/aligned_buffer.h"
 #include "format/float_blocks.h"
 #include "format/ternary_matrix.h"
@@ -122,8 +123,10 @@ class RowRounder {
 }  // namespace
 
 kernels::ScanTiles HeadCopy::from(std::uint64_t first) const {
-  return {tiles.codes + first / kTileRows * tiles.tiles * kScanTileBytes, tiles.tiles,
-          tiles.scales + first};
+  kernels::ScanTiles rows = tiles;
+  rows.codes += first / kTileRows * tiles.tiles * kScanTileBytes;
+  rows.scales += first;
+  return rows;
 }
 
 std::uint64_t head_copy_bytes(const format::Tensor& tensor) {
@@ -211,7 +214,8 @@ Result<HeadCopy> make_head_copy(const kernels::KernelTable& table, const format:
       packed_blob(cache, tensor.name + " int8-1", layout.bytes(), arena, pool,
                   [&](std::byte* to) { return fill_copy(table, tensor, layout, to, pool); }));
   const auto* const scales = reinterpret_cast<const float*>(blob.bytes + layout.codes);
-  const HeadCopy copy{{reinterpret_cast<const std::uint8_t*>(blob.bytes), layout.tiles, scales},
+  const HeadCopy copy{{reinterpret_cast<const std::uint8_t*>(blob.bytes), layout.tiles, scales,
+                       default_plan(table).read.second_cache},
                       scales + layout.rows,
                       scales + 2 * layout.rows,
                       layout.bytes()};

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "core/cpu_features.h"
 #include "core/fast_hash.h"
 
 namespace tern::backend {
@@ -49,7 +50,7 @@ T take(std::span<const std::byte>& from) {  // where there are that many
 
 Result<MatrixPlan> plan_of(const Row& row, const kernels::KernelTable& table) {
   const MatrixPlan plan{static_cast<kernels::Packing>(row.packing),
-                        {row.streams, row.prefetch_bytes},
+                        {row.streams, row.prefetch_bytes, default_plan(table).read.second_cache},
                         row.tile_tokens};
   const bool whole = static_cast<std::uint32_t>(plan.packing) == row.packing;
   if (whole && supports(table, plan)) return plan;
@@ -63,14 +64,20 @@ Result<MatrixPlan> plan_of(const Row& row, const kernels::KernelTable& table) {
 
 bool operator==(const MatrixPlan& a, const MatrixPlan& b) {
   return a.packing == b.packing && a.read.streams == b.read.streams &&
-         a.read.prefetch_bytes == b.read.prefetch_bytes && a.tile_tokens == b.tile_tokens;
+         a.read.prefetch_bytes == b.read.prefetch_bytes &&
+         a.read.second_cache == b.read.second_cache && a.tile_tokens == b.tile_tokens;
 }
 
 std::string_view name(kernels::Packing packing) {
   return packing == kernels::Packing::kFiveTrits ? "five-trits" : "two-bits";
 }
 
-MatrixPlan default_plan(const kernels::KernelTable& table) { return {table.packing, table.read}; }
+MatrixPlan default_plan(const kernels::KernelTable& table) {
+  static const bool second_cache = fetches_into_second_cache();
+  MatrixPlan plan{table.packing, table.read};
+  plan.read.second_cache |= second_cache;
+  return plan;
+}
 
 bool supports(const kernels::KernelTable& table, const MatrixPlan& plan) {
   const bool packing = plan.packing == kernels::Packing::kTwoBits ||

@@ -79,7 +79,7 @@ std::uint64_t CpuWorkspace::bytes(const Plan& plan, std::uint32_t rows, std::uin
            (sizeof(AttentionQuery) + sizeof(Int8Query) + width_of_query(plan));
   total += head_bytes(plan, rows, threads) + threads * digit_bytes(plan, rows);
   total += rows * (threads + std::uint64_t{1}) * sizeof(std::uint32_t);
-  total += AttentionDivision::bytes(plan, rows, threads);
+  total += AttentionDivision::bytes(plan, rows, threads) + LinearDivision::bytes(plan, threads);
   return total +
          threads * states_of(plan) * (state_width(plan) * sizeof(float) + sizeof(AttentionState));
 }
@@ -97,6 +97,7 @@ Result<std::unique_ptr<CpuWorkspace>> CpuWorkspace::make(const Plan& plan, std::
       AlignedBuffer::allocate(threads * workspace->scratch_floats_ * sizeof(float), "workspace"));
   TERN_TRY(workspace->make_head(plan, rows));
   TERN_TRY(workspace->make_attention(plan, rows, threads));
+  workspace->linears_ = LinearDivision(plan, threads);
   workspace->failures_ = std::vector<std::atomic<std::uint32_t>>(rows);
   return workspace;
 }

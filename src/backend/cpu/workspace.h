@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/attention_division.h"
+#include "backend/cpu/linear_division.h"
 #include "backend/cpu/schedule.h"
 #include "backend/cpu/slots.h"
 #include "core/aligned_buffer.h"
@@ -101,6 +102,8 @@ class CpuWorkspace final : public Workspace {
   }
   std::size_t kept_states() const { return kept_states_; }
 
+  LinearDivision& linears() { return linears_; }
+
  private:
   CpuWorkspace() = default;
   std::size_t query_floats() const {
@@ -134,6 +137,7 @@ class CpuWorkspace final : public Workspace {
   std::vector<kernels::Int8Query> int8_queries_;
   AlignedBuffer query_codes_;
   AttentionDivision attention_;
+  LinearDivision linears_;
   std::vector<kernels::AttentionState> states_;  // whose outputs are in state_floats_
   AlignedBuffer state_floats_;
 };

@@ -334,7 +334,7 @@ std::vector<MatrixPlan> tuning_candidates(const kernels::KernelTable& tier) {
   for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
     for (std::uint32_t streams = 1; streams <= kernels::kMostStreams; streams *= 2) {
       for (const std::uint32_t prefetch_bytes : kPrefetchBytes) {
-        const MatrixPlan plan{packing, {streams, prefetch_bytes}};
+        const MatrixPlan plan{packing, {streams, prefetch_bytes, plans.front().read.second_cache}};
         if (backend::supports(tier, plan) && !(plan == plans.front())) plans.push_back(plan);
       }
     }

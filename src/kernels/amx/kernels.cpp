@@ -16,12 +16,18 @@
 namespace tern::kernels {
 namespace {
 
+inline constexpr bool kSecondCache = true;
+
 #include "kernels/avx512_vbmi/simd.h"
 #include "kernels/generic/bodies.h"
 
-TERN_INLINE void unpack_plane(const std::uint8_t* tile, int plane, Packing packing,
-                              std::uint8_t* to) {
-  _mm512_store_si512(to, load_plane(tile, plane, packing));
+TERN_INLINE void unpack_tile(const std::uint8_t* tile, Packing packing, std::uint8_t* to) {
+  const int planes = packing == Packing::kFiveTrits ? 5 : 4;
+  Codes codes[5];
+#pragma GCC unroll 5
+  for (int p = 0; p < planes; ++p) codes[p] = load_plane(tile, p, packing);
+#pragma GCC unroll 5
+  for (int p = 0; p < planes; ++p) _mm512_store_si512(to + p * kTileBytes, codes[p]);
 }
 TERN_INLINE void write_sums(const std::int32_t* sums, std::int32_t sum, float factor,
                             std::size_t rows, float* y) {
@@ -41,9 +47,9 @@ void linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x, std
   if (tokens < (w.tile_tokens != 0 ? w.tile_tokens : kLeastTmmTokens)) {
     ternary_linear(w, rows, x, tokens, y, y_stride);
   } else if (w.packing == Packing::kFiveTrits) {
-    tmm_linear<Packing::kFiveTrits>(w, rows, x, tokens, y, y_stride, pattern_of(w).prefetch_bytes);
+    tmm_linear<Packing::kFiveTrits>(w, rows, x, tokens, y, y_stride);
   } else {
-    tmm_linear<Packing::kTwoBits>(w, rows, x, tokens, y, y_stride, pattern_of(w).prefetch_bytes);
+    tmm_linear<Packing::kTwoBits>(w, rows, x, tokens, y, y_stride);
   }
 }
 

@@ -30,6 +30,7 @@ inline constexpr int kScanBlockGroups = 2;
 inline constexpr int kScanQueries = 4;
 inline constexpr int kCeilingChains = 12;
 inline constexpr std::size_t kPrefetchBytes = 4096;
+inline constexpr bool kSecondCache = false;
 // A code is 0 to 2 and |q| <= 127, so a 16-bit lane of maddubs is at most 508 in magnitude, and 64
 // of them (16 tiles of 4 planes) do not overflow.
 inline constexpr std::size_t kTilesPerDrain = 16;

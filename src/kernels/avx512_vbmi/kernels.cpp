@@ -14,6 +14,8 @@
 namespace tern::kernels {
 namespace {
 
+inline constexpr bool kSecondCache = false;  // as Zen 4 has it; one token is read as the CPU is
+
 #include "kernels/avx512_vbmi/simd.h"
 #include "kernels/generic/bodies.h"
 

@@ -24,7 +24,8 @@
 // dot_keys add to Ints their dot products with digits and with a query; those of dot_keys are too
 // large by kKeyBias times the sum of the query's codes. kBatchGroups groups of rows times
 // kBatchTokens tokens fit into the registers, and for one token kDecodeGroups groups times
-// kDecodeChains; the activations of kChunkTokens tokens stay in the second cache, with their sums
+// kDecodeChains; weights are asked for kPrefetchBytes ahead, into the second cache where
+// kSecondCache; the activations of kChunkTokens tokens stay in the second cache, with their sums
 // in the nearest; kMaxVectors is as many vectors as either has, and as kMostStreams groups have.
 // forget() hides from the compiler what it knows of a Codes; consume() makes it believe that a
 // Narrow is used.
@@ -52,7 +53,7 @@ consteval KernelTable tier_table(const char* name, std::uint32_t features,
       .required_features = features,
       .five_trits = kFiveTrits,
       .packing = kFiveTrits ? Packing::kFiveTrits : Packing::kTwoBits,
-      .read = {kDecodeGroups, kPrefetchBytes},
+      .read = {kDecodeGroups, kPrefetchBytes, kSecondCache},
       .ternary_linear = linear,
       .multiply_accumulate_loop = ceiling_loop,
       .fma_loop = fma_loop,

@@ -7,8 +7,15 @@ template <typename Weight>
 inline constexpr int kVectorsPerLine = 64 / (kLanes * static_cast<int>(sizeof(Weight)));
 
 // Weights of decode are read once a token: they need not push out what the caches hold, nor be
-// written to the next cache when the first lets them go.
-TERN_INLINE void fetch_weights(const std::uint8_t* at) { __builtin_prefetch(at, 0, 0); }
+// written to the next cache when the first lets them go. But where the first cache has too few
+// places for lines on their way from memory, only the second one keeps up with it.
+TERN_INLINE void fetch_weights(const std::uint8_t* at, bool second_cache) {
+  if (second_cache) {
+    __builtin_prefetch(at, 0, 2);
+  } else {
+    __builtin_prefetch(at, 0, 0);
+  }
+}
 
 struct Sum64 {
   Vec lanes[kRegisters];

@@ -45,7 +45,8 @@ TERN_INLINE void store_rows(float* s, std::size_t row, std::size_t rows, Vec val
 
 // One row of digits over `groups` groups of rows, `step` apart: as many streams through memory.
 TERN_INLINE void scan_block(const ScanTiles& w, std::size_t rows, const DigitRows& x,
-                            std::size_t group, std::size_t step, int groups, float* s) {
+                            std::size_t group, std::size_t step, int groups, bool second_cache,
+                            float* s) {
   const int vectors = groups * kScanVectorsPerGroup;
   const std::uint8_t* codes[kScanVectors];
   ByteSums high[kScanVectors];
@@ -64,7 +65,7 @@ TERN_INLINE void scan_block(const ScanTiles& w, std::size_t rows, const DigitRow
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
       const std::uint8_t* at = codes[v] + tile * kScanTileBytes;
-      if (v % kScanVectorsPerGroup == 0) fetch_weights(at + kPrefetchBytes);
+      if (v % kScanVectorsPerGroup == 0) fetch_weights(at + kPrefetchBytes, second_cache);
       const Bytes bytes = load_bytes(at);
       high[v] = multiply_bytes(high[v], bytes, high_quad);
       low[v] = multiply_bytes(low[v], bytes, low_quad);
@@ -79,11 +80,19 @@ TERN_INLINE void scan_block(const ScanTiles& w, std::size_t rows, const DigitRow
   }
 }
 
-void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* s) {
+template <bool kSecond>
+TERN_INLINE void scan_rows_into(const ScanTiles& w, std::size_t rows, const DigitRows& x,
+                                float* s) {
   const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
   const std::size_t step = groups / kScanGroups;
-  for (std::size_t g = 0; g < step; ++g) scan_block(w, rows, x, g, step, kScanGroups, s);
-  for (std::size_t g = step * kScanGroups; g < groups; ++g) scan_block(w, rows, x, g, 1, 1, s);
+  for (std::size_t g = 0; g < step; ++g) scan_block(w, rows, x, g, step, kScanGroups, kSecond, s);
+  for (std::size_t g = step * kScanGroups; g < groups; ++g) {
+    scan_block(w, rows, x, g, 1, 1, kSecond, s);
+  }
+}
+
+void scan_rows(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* s) {
+  w.second_cache ? scan_rows_into<true>(w, rows, x, s) : scan_rows_into<false>(w, rows, x, s);
 }
 
 // One of the digits of kQueries rows of them, from q on, over kGroups groups of rows of the matrix:

@@ -38,7 +38,7 @@ struct TernaryBlock {
 
 TERN_INLINE ReadPattern pattern_of(const TernaryTiles& w) {
   if (w.read.streams != 0) return w.read;
-  return {kDecodeGroups, kPrefetchBytes};
+  return {kDecodeGroups, kPrefetchBytes, kSecondCache};
 }
 
 // Which of its kDecodeChains sums a vector adds a plane to, of one token: they take turns, but the
@@ -78,10 +78,11 @@ TERN_INLINE void store_vector(const TernaryBlock& b, std::size_t row, int tokens
 }
 
 // `groups` groups of rows, `group_step` apart from `group` on, times `tokens` tokens, over the
-// whole width. Packing and counts are constants at each call, so the loops unroll and the
+// whole width. All but the groups are constants at each call, so the loops unroll and the
 // accumulators live in registers.
 TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size_t group,
-                               std::size_t group_step, int groups, int tokens) {
+                               std::size_t group_step, int groups, int tokens,
+                               bool second_cache = kSecondCache) {
   const int vectors = groups * kVectorsPerGroup;
   const int planes = packing == Packing::kFiveTrits ? 5 : 4;
   // Sums of a vector: one a token, or for one token several that its planes take in turn, since a
@@ -111,7 +112,8 @@ TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size
     for (std::size_t tile = first; tile < last; ++tile) {
 #pragma GCC unroll 8
       for (int g = 0; g < groups; ++g) {
-        fetch_weights(codes[g * kVectorsPerGroup] + tile * kTileBytes + b.read.prefetch_bytes);
+        fetch_weights(codes[g * kVectorsPerGroup] + tile * kTileBytes + b.read.prefetch_bytes,
+                      second_cache);
       }
 #pragma GCC unroll 5
       for (int p = 0; p < planes; ++p) {

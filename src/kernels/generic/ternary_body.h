@@ -29,19 +29,19 @@ TERN_INLINE void ternary_tokens(const TernaryBlock& b, std::size_t group, std::s
 }
 
 // As many streams as groups in turn. Returns how many groups are done; fewer than streams are left.
-template <Packing kPacking>
+template <Packing kPacking, bool kSecond>
 TERN_INLINE std::size_t ternary_streams(const TernaryBlock& b, std::size_t groups) {
   const std::size_t step = groups / b.read.streams;
   switch (b.read.streams) {
     case 1:
-      for (std::size_t g = 0; g < step; ++g) ternary_block(b, kPacking, g, step, 1, 1);
+      for (std::size_t g = 0; g < step; ++g) ternary_block(b, kPacking, g, step, 1, 1, kSecond);
       break;
     case 2:
-      for (std::size_t g = 0; g < step; ++g) ternary_block(b, kPacking, g, step, 2, 1);
+      for (std::size_t g = 0; g < step; ++g) ternary_block(b, kPacking, g, step, 2, 1, kSecond);
       break;
     default:
       for (std::size_t g = 0; g < step; ++g) {
-        ternary_block(b, kPacking, g, step, kMostStreams, 1);
+        ternary_block(b, kPacking, g, step, kMostStreams, 1, kSecond);
       }
   }
   return step * b.read.streams;
@@ -56,7 +56,8 @@ TERN_INLINE void ternary_packed(const TernaryBlock& b, std::size_t tokens) {
   }
   std::size_t g = 0;
   if (tokens == 1) {
-    g = ternary_streams<kPacking>(b, groups);
+    g = b.read.second_cache ? ternary_streams<kPacking, true>(b, groups)
+                            : ternary_streams<kPacking, false>(b, groups);
   } else {
     const std::size_t step = groups / kBatchGroups;
     for (; g < step; ++g) ternary_tokens<kPacking, kBatchGroups>(b, g, step, tokens);

@@ -50,7 +50,7 @@ __attribute__((noinline)) void multiply_panel(const TernaryBlock& b, Panel<kGrou
   for (std::size_t tile = 0; tile < panel.tiles; ++tile) {
 #pragma GCC unroll 8
     for (int g = 0; g < kGroups && kUnpack; ++g) {
-      fetch_weights(panel.packed[g] + tile * kTileBytes + b.read.prefetch_bytes);
+      fetch_weights(panel.packed[g] + tile * kTileBytes + b.read.prefetch_bytes, kSecondCache);
     }
 #pragma GCC unroll 5
     for (int p = 0; p < kPlanes; ++p) {

@@ -32,6 +32,7 @@ inline constexpr int kScanQueries = 2;
 inline constexpr int kMaxVectors = 16;
 inline constexpr int kCeilingChains = 8;
 inline constexpr std::size_t kPrefetchBytes = 1024;
+inline constexpr bool kSecondCache = false;
 // A product is at most 254 in magnitude: 64 of them (16 tiles of 4 planes) stay within 16 bits.
 inline constexpr std::size_t kTilesPerDrain = 16;
 

@@ -28,6 +28,7 @@ inline constexpr int kScanQueries = 4;
 inline constexpr int kMaxVectors = 16;
 inline constexpr int kCeilingChains = 16;
 inline constexpr std::size_t kPrefetchBytes = 1024;
+inline constexpr bool kSecondCache = false;
 
 #include "kernels/generic/absent_five_trits.h"
 #include "kernels/generic/bodies.h"
