@@ -19,8 +19,10 @@ inline constexpr std::size_t kTmmBytes = kTmmRows * kTmmRowBytes;
 inline constexpr int kTmmGroups = 2;  // of rows, times two of tokens: four sums in registers
 inline constexpr std::size_t kTmmSteps = 10;    // of 64 columns: two panels fit a first cache
 inline constexpr std::size_t kTmmFewSteps = 5;  // for few tokens, whose time unpacking takes
-inline constexpr std::size_t kTmmFewTokens = 128;
-inline constexpr std::size_t kTmmChunkTokens = 512;  // whose sums stay in the second cache
+inline constexpr std::size_t kTmmFewTokens = 64;
+inline constexpr std::size_t kTmmChunkTokens = 512;  // at most pass a matrix together,
+inline constexpr std::size_t kTmmChunkBytes = std::size_t{896} << 10;  // or so many bytes of them,
+inline constexpr std::size_t kTmmLeastChunk = 64;                      // but so many tokens
 static_assert(kTileRows == kTmmRows && kTileBytes == kTmmRowBytes);
 static_assert(kTmmChunkTokens % (2 * kTmmRows) == 0);  // a last tile by itself has sums of another
 
@@ -144,6 +146,7 @@ template <Packing kPacking>
 struct TmmProduct {
   const TmmTokens& tokens;
   std::size_t first;  // tile of the panel's groups
+  bool ends_rows;     // nothing follows along the columns
   std::size_t steps;
   const TmmCodes& codes;
   TmmSums& sums;
@@ -157,17 +160,19 @@ struct TmmProduct {
 // would have, until fold_tmm() brings them together.
 template <int kTiles, int kGroups, Packing kPacking>
 TERN_INLINE void multiply_tmm(const TmmProduct<kPacking>& product, std::size_t tile) {
-  const auto& [tokens, first, steps, codes, sums, unpacking, each] = product;
+  const auto& [tokens, first, ends_rows, steps, codes, sums, unpacking, each] = product;
+  const bool alone = tokens.tiles() <= 2;  // then the registers keep the sums from panel to panel
   const std::size_t stride = tokens.x.stride;
   const std::int8_t* const x = tokens.x.values + first * kTmmPlanes<kPacking> * 4;
   const std::int8_t* const x0 = x + tokens.start(tile) * stride;
   const std::int8_t* const x1 = x + tokens.start(tile + kTiles - 1) * stride;
   constexpr std::size_t kSumBytes = kTileRows * sizeof(std::int32_t);
-  zero_tmm<0>();
-  zero_tmm<2>();
-  if constexpr (kGroups > 1) zero_tmm<1>();
-  if constexpr (kGroups > 1) zero_tmm<3>();
-  if (first > 0) {
+  if (first == 0) {
+    zero_tmm<0>();
+    zero_tmm<2>();
+    if constexpr (kGroups > 1) zero_tmm<1>();
+    if constexpr (kGroups > 1) zero_tmm<3>();
+  } else if (!alone) {
     load_tmm<0>(sums.of[tile][0], kSumBytes);
     load_tmm<2>(sums.of[tile + 1][0], kSumBytes);
     if constexpr (kGroups > 1) load_tmm<1>(sums.of[tile][1], kSumBytes);
@@ -188,6 +193,7 @@ TERN_INLINE void multiply_tmm(const TmmProduct<kPacking>& product, std::size_t t
     }
     unpack_some(unpacking, each);
   }
+  if (alone && !ends_rows) return;
   store_tmm<0>(sums.of[tile][0], kSumBytes);
   store_tmm<2>(sums.of[tile + 1][0], kSumBytes);
   if constexpr (kGroups > 1) store_tmm<1>(sums.of[tile][1], kSumBytes);
@@ -248,7 +254,8 @@ TERN_INLINE void tmm_panel(const TmmTokens& tokens, const TmmPanel& panel, bool 
   const std::size_t steps = (quads + kTmmRows - 1) / kTmmRows, tiles = tokens.tiles();
   const std::size_t turns = (tiles + 1) / 2 * steps;
   const std::size_t each = (kTmmGroups * unpacking.tiles + turns - 1) / turns;
-  const TmmProduct<kPacking> product{tokens, panel.first, steps, codes, sums, unpacking, each};
+  const TmmProduct<kPacking> product{tokens, panel.first, ends_rows, steps,
+                                     codes,  sums,        unpacking, each};
   std::size_t tile = 0;
   for (; tile + 2 <= tiles; tile += 2) {
     if (ends_rows) fetch_outputs(tokens, tile, panel, out);
@@ -260,6 +267,13 @@ TERN_INLINE void tmm_panel(const TmmTokens& tokens, const TmmPanel& panel, bool 
     if (ends_rows) fold_tmm(tile, tokens.rows(), kGroups, sums);
     if (ends_rows) write_tmm(tokens, tile, tile + 1, panel, sums, out);
   }
+}
+
+// Of rows of so many bytes, how many stay in the second cache while all of a matrix passes by.
+TERN_INLINE std::size_t chunk_tokens(std::size_t row_bytes) {
+  const std::size_t tokens = kTmmChunkBytes / row_bytes / (2 * kTmmRows) * (2 * kTmmRows);
+  if (tokens < kTmmLeastChunk) return kTmmLeastChunk;
+  return tokens < kTmmChunkTokens ? tokens : kTmmChunkTokens;
 }
 
 // A matrix times at most kTmmChunkTokens tokens.
@@ -292,7 +306,8 @@ template <Packing kPacking>
 TERN_INLINE void tmm_linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,
                             std::size_t tokens, float* y, std::size_t y_stride) {
   const TmmOutputs out{y, y_stride, rows, w.scale};
-  const std::size_t chunks = (tokens + kTmmChunkTokens - 1) / kTmmChunkTokens;
+  const std::size_t most = chunk_tokens(x.stride);
+  const std::size_t chunks = (tokens + most - 1) / most;
   configure_tmm(tokens < kTmmRows ? tokens : kTmmRows);
   for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
     const std::size_t begin = tokens * chunk / chunks;
