@@ -82,6 +82,11 @@ TEST(CpuFeatures, AmxThatTheSystemRefusesIsNotFound) {
 }
 #endif
 
+TEST(CpuFeatures, CpusOfIntelFetchIntoTheSecondCache) {
+  EXPECT_EQ(fetches_into_second_cache(),
+            cpu_identity().find("vendor_id GenuineIntel") != std::string::npos);
+}
+
 TEST(CpuFeatures, TheModelHasAName) { EXPECT_FALSE(cpu_model().empty()); }
 
 // A hypervisor gives many CPUs one name.
