@@ -117,7 +117,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
         (
             ("ternary_panel_body.h", "sign", "tokens + kBatchTokens + 1"),
             ("ternary_panel_body.h", "sign", "tokens + kChunkTokens + 1"),
-            ("tmm_body.h", "sign", "tokens + kTmmChunkTokens + 1"),
+            ("tmm_body.h", "sign", "tokens + most + 1"),
             ("lut_body.h", "sign", "groups + kGroups + 1"),
         ),
         "more blocks of the same tokens, or of the same rows",

@@ -297,6 +297,7 @@ TARGETS = {
         files=(
             "src/backend/cpu/attention.cpp",
             "src/backend/cpu/attention_division.cpp",
+            "src/backend/cpu/linear_division.cpp",
             "src/backend/cpu/cpu_backend.cpp",
             "src/backend/cpu/execution.cpp",
             "src/backend/cpu/head_copy.cpp",
@@ -318,6 +319,7 @@ TARGETS = {
             "src/backend/cpu/attention.cpp": "*/CpuAttentionTest.*:CpuAttention.*:"
             "*/CpuBackendTest.*",
             "src/backend/cpu/attention_division.cpp": "AttentionDivision.*",
+            "src/backend/cpu/linear_division.cpp": "LinearDivision.*",
             "src/backend/cpu/open_calls.h": "OpenCalls.*",
             "src/backend/cpu/cpu_backend.cpp": "*/CpuBackendTest.*:*/CpuHidden.*:HeadSearch.Ref*:"
             "TuningOf*:CpuKvPool.*-*.AttentionOfOne*",

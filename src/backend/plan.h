@@ -16,11 +16,11 @@ using SlotId = std::uint32_t;
 using WeightId = std::uint32_t;
 
 enum class OpCode : std::uint8_t {
-  kEmbed,           // out = row `token` of the float matrix `weight`, times `factor`
-  kNorm,            // out = rms_norm(in) with the float vector `weight`, run by run of its length
-  kQuantize,        // out (quantised) = quantise(in)
-  kTernaryLinear,   // out = ternary matrix `weight` times in (quantised)
-  kRope,            // out = in rotated, head by head, by the row's position
+  kEmbed,          // out = row `token` of the float matrix `weight`, times `factor`
+  kNorm,           // out = rms_norm(in) with the float vector `weight`, run by run of its length
+  kQuantize,       // out (quantised) = quantise(in)
+  kTernaryLinear,  // out = ternary matrix `weight` times in (quantised); a value for each row of it
+  kRope,           // out = in rotated, head by head, by the row's position
   kRopeNeighbours,  // as kRope, of in with the even elements of a head before its odd ones; out is
                     // not in
   kStoreKv,         // in (keys) and in2 (values) become the row's position of `layer` in the cache

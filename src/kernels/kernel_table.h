@@ -78,7 +78,7 @@ struct ScanTiles {
   const std::uint8_t* codes;  // [ceil(rows / kTileRows)][tiles][kScanTileBytes]
   std::size_t tiles;          // ceil(columns / kScanColumns)
   const float* scales;        // [rows], padded to whole groups of kTileRows
-  bool second_cache = false;  // as ReadPattern's, of one row of digits
+  bool second_cache = false;  // as ReadPattern's, of one row of digits; HeadCopy sets it
 };
 
 // What belongs to a row of DigitRows: x ~ scale * (256*high + low), |256*high + low| <= 32639.

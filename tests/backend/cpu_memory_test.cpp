@@ -156,6 +156,15 @@ TEST(CpuWorkspace, BytesAreTheSumOfTheParts) {
       slots + head + kThreads * thread + counts + AttentionDivision::bytes(plan, kRows, kThreads));
 }
 
+// A matrix writes a slot that all workers share, so nothing but its pieces is added.
+TEST(CpuWorkspace, BytesCountThePiecesOfMatrices) {
+  Plan plan = unfriendly_plan();
+  const std::uint64_t without = CpuWorkspace::bytes(plan, 3, 2);
+  plan.ops.push_back({.code = OpCode::kTernaryLinear, .out = 0});
+  ASSERT_GT(LinearDivision::bytes(plan, 2), 2 * sizeof(OpenCalls));
+  EXPECT_EQ(CpuWorkspace::bytes(plan, 3, 2), without + LinearDivision::bytes(plan, 2));
+}
+
 // What the allocator really gave to each part: at least what was announced, and no more than its
 // own rounding above it.
 TEST(CpuWorkspace, BytesAreThoseAllocated) {

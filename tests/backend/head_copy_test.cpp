@@ -267,7 +267,6 @@ TEST(HeadCopy, WhatLiesBeyondTheMatrixIsZero) {
   }
 }
 
-// 2^17 columns are the most whose sums stay exact.
 // Where rows lie is not all that a part of them must be told.
 TEST(HeadCopy, PartsAreReadAsTheWhole) {
   const auto tensor = test::make_floats("output.weight", {8, 40}, normals(8 * 40, 1));
@@ -286,6 +285,7 @@ TEST(HeadCopy, PartsAreReadAsTheWhole) {
   }
 }
 
+// 2^17 columns are the most whose sums stay exact.
 TEST(HeadCopy, OfTooManyColumnsIsRefused) {
   CpuBackend backend(kernels::scalar_table(), 1);
   for (const std::size_t columns : {std::size_t{131072}, std::size_t{131073}}) {

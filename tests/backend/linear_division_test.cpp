@@ -84,10 +84,10 @@ TEST(LinearDivision, WorkersWhoAreDoneTakeWhatALateOneHasLeft) {
   EXPECT_EQ(left, LinearDivision::kPieceRows);
 }
 
-TEST(LinearDivision, BytesAreThoseOfItsPieces) {
-  EXPECT_EQ(LinearDivision::bytes(plan_of({64, 64, 64}), 4) -
-                LinearDivision::bytes(plan_of({64, 64, 64}), 3),
-            3 * sizeof(OpenCalls));
+TEST(LinearDivision, BytesAreThoseOfItsPiecesAndOfAllOperations) {
+  static_assert(sizeof(OpenCalls) == 64);
+  EXPECT_EQ(LinearDivision::bytes(plan_of({64, 65, 6912}), 5), 6 * 4 + 3 * (8 + 5 * 64));
+  EXPECT_EQ(LinearDivision::bytes(plan_of({}), 5), 0u);
 }
 
 }  // namespace

@@ -74,10 +74,18 @@ TEST(Tmm, EqualsTheDefinition) {
 TEST(Tmm, EqualsTheDefinitionForManyColumns) {
   for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
     for (const std::size_t columns : {320u, 321u, 640u, 641u, 1280u, 1281u, 8640u}) {
-      for (const std::size_t tokens : {5u, 16u, 37u, 128u, 129u}) {
+      for (const std::size_t tokens : {5u, 16u, 25u, 32u, 37u, 64u, 65u}) {
         expect_definition(48, columns, tokens, packing);
       }
+      expect_definition(16, columns, 32, packing);
     }
+  }
+}
+
+// So many that few tokens fill the second cache, and chunks of them keep their sums in registers.
+TEST(Tmm, EqualsTheDefinitionForVeryManyColumns) {
+  for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
+    for (const std::size_t tokens : {64u, 65u, 97u}) expect_definition(17, 30000, tokens, packing);
   }
 }
 

@@ -76,7 +76,14 @@ void Execution::run_op(const Op& op, const Part& part) {
       largest_logits(op, part);
       hidden_states(op, part);
       break;
-    default: break;  // on rows
+    case OpCode::kNorm:
+    case OpCode::kQuantize:
+    case OpCode::kRope:
+    case OpCode::kRopeNeighbours:
+    case OpCode::kAdd:
+    case OpCode::kRelu2Gate:
+    case OpCode::kSiluGate:
+    case OpCode::kGeluGate: break;  // is_on_rows()
   }
 }
 

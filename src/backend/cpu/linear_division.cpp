@@ -3,22 +3,29 @@
 #include <algorithm>
 
 namespace tern::backend {
+namespace {
 
-LinearDivision::LinearDivision(const Plan& plan, std::uint32_t workers) : workers_(workers) {
+std::size_t matrices_of(const Plan& plan) {
+  return static_cast<std::size_t>(std::count_if(plan.ops.begin(), plan.ops.end(), [](const Op& op) {
+    return op.code == OpCode::kTernaryLinear;
+  }));
+}
+
+}  // namespace
+
+LinearDivision::LinearDivision(const Plan& plan, std::uint32_t workers)
+    : workers_(workers), open_(matrices_of(plan) * workers) {
+  matrix_of_.reserve(plan.ops.size());
+  rows_.reserve(matrices_of(plan));
   for (const Op& op : plan.ops) {
     matrix_of_.push_back(static_cast<std::uint32_t>(rows_.size()));
     if (op.code == OpCode::kTernaryLinear) rows_.push_back(plan.slots[op.out].width);
   }
-  open_ = std::vector<OpenCalls>(rows_.size() * workers);
 }
 
 std::uint64_t LinearDivision::bytes(const Plan& plan, std::uint32_t workers) {
-  const auto matrices =
-      static_cast<std::uint64_t>(std::count_if(plan.ops.begin(), plan.ops.end(), [](const Op& op) {
-        return op.code == OpCode::kTernaryLinear;
-      }));
   return plan.ops.size() * sizeof(std::uint32_t) +
-         matrices * (sizeof(std::size_t) + workers * sizeof(OpenCalls));
+         matrices_of(plan) * (sizeof(std::size_t) + workers * sizeof(OpenCalls));
 }
 
 void LinearDivision::open() {

@@ -74,9 +74,7 @@ std::string_view name(kernels::Packing packing) {
 
 MatrixPlan default_plan(const kernels::KernelTable& table) {
   static const bool second_cache = fetches_into_second_cache();
-  MatrixPlan plan{table.packing, table.read};
-  plan.read.second_cache |= second_cache;
-  return plan;
+  return {table.packing, {table.read.streams, table.read.prefetch_bytes, second_cache}};
 }
 
 bool supports(const kernels::KernelTable& table, const MatrixPlan& plan) {

@@ -37,7 +37,7 @@ bool operator==(const MatrixPlan& a, const MatrixPlan& b);
 
 // "five-trits", "two-bits"
 std::string_view name(kernels::Packing packing);
-// What the tier does where nothing was measured.
+// What the tier does where nothing was measured, into the cache that this CPU's memory wants.
 MatrixPlan default_plan(const kernels::KernelTable& table);
 // Whether the tier can.
 bool supports(const kernels::KernelTable& table, const MatrixPlan& plan);

@@ -1,6 +1,7 @@
-// The AMX tier: products of many tokens, and attention of many queries over int8 pages, on tile
-// registers; all else as the AVX-512 tier with VBMI. tests/conformance compiles this file once more
-// with registers that are emulated, so that all of it runs on CPUs without AMX, too.
+// The AMX tier: products of many tokens, attention of many queries over int8 pages, and scans by
+// many rows, on tile registers; all else as the AVX-512 tier with VBMI. tests/conformance compiles
+// this file once more with registers that are emulated, so that all of it runs on CPUs without AMX,
+// too.
 #include <immintrin.h>
 
 #include <cstddef>
@@ -37,6 +38,7 @@ TERN_INLINE void write_sums(const std::int32_t* sums, std::int32_t sum, float fa
 #include "kernels/amx/tmm.h"
 #include "kernels/generic/tmm_attention_body.h"
 #include "kernels/generic/tmm_body.h"
+#include "kernels/generic/tmm_scan_body.h"
 
 // Fewer tokens go to the dot products of four bytes, which read weights at the speed of memory,
 // where nothing was measured.
@@ -65,6 +67,18 @@ void attention_int8(const Int8Query* queries, std::size_t count, float scale, co
   }
 }
 
+// Fewer rows of digits wait for memory anyway.
+constexpr std::size_t kLeastTmmDigits = 8;
+
+void scan_high_digits(const ScanTiles& w, std::size_t rows, const DigitRows& x,
+                      float* const* values) {
+  if (x.rows < kLeastTmmDigits || !tmm_scan_takes(w)) {
+    scan_high(w, rows, x, values);
+  } else {
+    tmm_scan_high(w, rows, x, values);
+  }
+}
+
 std::uint64_t ceiling_loop(std::uint64_t steps) {
   configure_tmm(kTmmRows);
   for (std::uint64_t step = 0; step < steps; ++step) {
@@ -84,6 +98,7 @@ consteval KernelTable table_of(const char* name, std::uint32_t features) {
   KernelTable table = tier_table(name, features, linear, ceiling_loop);
   table.tile_tokens = kLeastTmmTokens;
   table.attention_chunk_int8 = attention_int8;
+  table.scan_high = scan_high_digits;
   return table;
 }
 

@@ -78,7 +78,7 @@ TERN_INLINE void store_vector(const TernaryBlock& b, std::size_t row, int tokens
 }
 
 // `groups` groups of rows, `group_step` apart from `group` on, times `tokens` tokens, over the
-// whole width. All but the groups are constants at each call, so the loops unroll and the
+// whole width. All but where the groups lie are constants at each call, so the loops unroll and the
 // accumulators live in registers.
 TERN_INLINE void ternary_block(const TernaryBlock& b, Packing packing, std::size_t group,
                                std::size_t group_step, int groups, int tokens,

@@ -28,9 +28,9 @@ TERN_INLINE void ternary_tokens(const TernaryBlock& b, std::size_t group, std::s
   }
 }
 
-// As many streams as groups in turn. Returns how many groups are done; fewer than streams are left.
+// As many streams as groups in turn, of one token; then the groups that are left.
 template <Packing kPacking, bool kSecond>
-TERN_INLINE std::size_t ternary_streams(const TernaryBlock& b, std::size_t groups) {
+TERN_INLINE void ternary_streams(const TernaryBlock& b, std::size_t groups) {
   const std::size_t step = groups / b.read.streams;
   switch (b.read.streams) {
     case 1:
@@ -44,7 +44,9 @@ TERN_INLINE std::size_t ternary_streams(const TernaryBlock& b, std::size_t group
         ternary_block(b, kPacking, g, step, kMostStreams, 1, kSecond);
       }
   }
-  return step * b.read.streams;
+  for (std::size_t g = step * b.read.streams; g < groups; ++g) {
+    ternary_block(b, kPacking, g, 1, 1, 1, kSecond);
+  }
 }
 
 template <Packing kPacking>
@@ -54,16 +56,18 @@ TERN_INLINE void ternary_packed(const TernaryBlock& b, std::size_t tokens) {
     ternary_panels<kPacking>(b, groups, tokens);
     return;
   }
-  std::size_t g = 0;
   if (tokens == 1) {
-    g = b.read.second_cache ? ternary_streams<kPacking, true>(b, groups)
-                            : ternary_streams<kPacking, false>(b, groups);
-  } else {
-    const std::size_t step = groups / kBatchGroups;
-    for (; g < step; ++g) ternary_tokens<kPacking, kBatchGroups>(b, g, step, tokens);
-    g = step * kBatchGroups;
+    b.read.second_cache ? ternary_streams<kPacking, true>(b, groups)
+                        : ternary_streams<kPacking, false>(b, groups);
+    return;
   }
-  for (; g < groups; ++g) ternary_tokens<kPacking, 1>(b, g, 1, tokens);
+  const std::size_t step = groups / kBatchGroups;
+  for (std::size_t g = 0; g < step; ++g) {
+    ternary_tokens<kPacking, kBatchGroups>(b, g, step, tokens);
+  }
+  for (std::size_t g = step * kBatchGroups; g < groups; ++g) {
+    ternary_tokens<kPacking, 1>(b, g, 1, tokens);
+  }
 }
 
 [[maybe_unused]] void ternary_linear(const TernaryTiles& w, std::size_t rows,

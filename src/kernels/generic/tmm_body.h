@@ -9,7 +9,7 @@
 // tests/conformance/tmm_test.cpp has a portable one, so that every CPU tests this file.
 //
 // A plane of packed trits, unpacked, is what B takes, and rows of activations are what A takes: no
-// other order is needed. Weights are unpacked once for as many tokens as there are, into a panel of
+// other order is needed. Weights are unpacked once for a chunk of tokens, into a panel of
 // 32 rows by 640 columns at most, which stays in the nearest cache while activations come from the
 // next one. Registers multiply one panel while vectors unpack the next and write what is done: they
 // are units of their own, and neither waits for the other.
@@ -17,12 +17,16 @@
 
 inline constexpr std::size_t kTmmBytes = kTmmRows * kTmmRowBytes;
 inline constexpr int kTmmGroups = 2;  // of rows, times two of tokens: four sums in registers
-inline constexpr std::size_t kTmmSteps = 10;    // of 64 columns: two panels fit a first cache
-inline constexpr std::size_t kTmmFewSteps = 5;  // for few tokens, whose time unpacking takes
+// Steps of 64 columns: two panels of so many fit a first cache of 48 KiB. Of few tokens, which
+// spend most time on unpacking, panels are shorter, and stores of them hit.
+inline constexpr std::size_t kTmmSteps = 10;
+inline constexpr std::size_t kTmmFewSteps = 5;
 inline constexpr std::size_t kTmmFewTokens = 64;
-inline constexpr std::size_t kTmmChunkTokens = 512;  // at most pass a matrix together,
-inline constexpr std::size_t kTmmChunkBytes = std::size_t{896} << 10;  // or so many bytes of them,
-inline constexpr std::size_t kTmmLeastChunk = 64;                      // but so many tokens
+// Tokens that pass a matrix together. Their rows stay in a second cache of 2 MiB, of which a
+// neighbour on the same core has half.
+inline constexpr std::size_t kTmmChunkTokens = 512;
+inline constexpr std::size_t kTmmLeastChunk = 64;
+inline constexpr std::size_t kTmmChunkBytes = std::size_t{896} << 10;
 static_assert(kTileRows == kTmmRows && kTileBytes == kTmmRowBytes);
 static_assert(kTmmChunkTokens % (2 * kTmmRows) == 0);  // a last tile by itself has sums of another
 
@@ -161,7 +165,7 @@ struct TmmProduct {
 template <int kTiles, int kGroups, Packing kPacking>
 TERN_INLINE void multiply_tmm(const TmmProduct<kPacking>& product, std::size_t tile) {
   const auto& [tokens, first, ends_rows, steps, codes, sums, unpacking, each] = product;
-  const bool alone = tokens.tiles() <= 2;  // then the registers keep the sums from panel to panel
+  const bool keeps_sums = tokens.tiles() <= 2;  // in registers, from panel to panel
   const std::size_t stride = tokens.x.stride;
   const std::int8_t* const x = tokens.x.values + first * kTmmPlanes<kPacking> * 4;
   const std::int8_t* const x0 = x + tokens.start(tile) * stride;
@@ -172,7 +176,7 @@ TERN_INLINE void multiply_tmm(const TmmProduct<kPacking>& product, std::size_t t
     zero_tmm<2>();
     if constexpr (kGroups > 1) zero_tmm<1>();
     if constexpr (kGroups > 1) zero_tmm<3>();
-  } else if (!alone) {
+  } else if (!keeps_sums) {
     load_tmm<0>(sums.of[tile][0], kSumBytes);
     load_tmm<2>(sums.of[tile + 1][0], kSumBytes);
     if constexpr (kGroups > 1) load_tmm<1>(sums.of[tile][1], kSumBytes);
@@ -193,7 +197,7 @@ TERN_INLINE void multiply_tmm(const TmmProduct<kPacking>& product, std::size_t t
     }
     unpack_some(unpacking, each);
   }
-  if (alone && !ends_rows) return;
+  if (keeps_sums && !ends_rows) return;
   store_tmm<0>(sums.of[tile][0], kSumBytes);
   store_tmm<2>(sums.of[tile + 1][0], kSumBytes);
   if constexpr (kGroups > 1) store_tmm<1>(sums.of[tile][1], kSumBytes);
