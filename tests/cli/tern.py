@@ -23,13 +23,17 @@ STATISTICS = (
     r"[0-9]+ \+ [0-9]+ tokens, [a-z ]+, seed [0-9]+\n\Z"
 )
 
+# What a user tuned or packed on this machine is nothing to a test.
+CACHE = tempfile.TemporaryDirectory(prefix="tern-cache-")
+
 Outcome = subprocess.CompletedProcess[bytes]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's own without Tern's settings; tools/mutation_check says which mutant runs."""
+    """This process's own without Tern's settings, and with an own cache; tools/mutation_check says
+    which mutant runs."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("TERN") or k == "TERN_MUTANT"}
-    return kept | variables
+    return kept | {"TERN_CACHE_DIR": CACHE.name} | variables
 
 
 def tern(*arguments: str | Path, **options: Any) -> Outcome:
