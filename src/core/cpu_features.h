@@ -14,8 +14,8 @@ namespace tern {
 std::uint32_t detect_cpu_features();
 
 // Whether memory is read fastest by asking for it into the second cache, as on CPUs of Intel, whose
-// first cache has 10 to 16 places for lines on their way: past the second one they wait in those. On
-// those of AMD what a run of weights leaves in the second cache costs more than that.
+// first cache has 10 to 16 places for lines on their way: past the second one they wait in those.
+// On those of AMD what a run of weights leaves in the second cache costs more than that.
 bool fetches_into_second_cache();
 
 // Whether the CPU has AMX, but detect_cpu_features() leaves it out because the system refuses it.

@@ -27,7 +27,7 @@ inline constexpr int kScanBlockGroups = 2;
 inline constexpr int kScanQueries = 8;
 inline constexpr int kCeilingChains = 24;
 inline constexpr std::size_t kPrefetchBytes = 4096;
-inline constexpr bool kSecondCache = true;  // most are CPUs of Intel
+inline constexpr bool kSecondCache = true;                          // most are CPUs of Intel
 inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit lanes need none
 
 TERN_INLINE Codes load_plane(const std::uint8_t* p, int plane, Packing) {

@@ -31,7 +31,7 @@ inline constexpr int kScanBlockGroups = 1;
 inline constexpr int kScanQueries = 4;
 inline constexpr int kCeilingChains = 12;
 inline constexpr std::size_t kPrefetchBytes = 4096;
-inline constexpr bool kSecondCache = true;  // most are CPUs of Intel
+inline constexpr bool kSecondCache = true;                          // most are CPUs of Intel
 inline constexpr std::size_t kTilesPerDrain = ~std::size_t{0} / 2;  // 32-bit lanes need none
 
 TERN_INLINE Narrow narrow_zero() { return _mm256_setzero_si256(); }
