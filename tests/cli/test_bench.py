@@ -12,7 +12,7 @@ SMALL = ("-p", "32", "-n", "8", "-d", "4", "-r", "3")
 
 def packed_bytes(tier: str, columns: int, rows: int) -> int:
     """Of a matrix in tiles of 64 bytes, 16 rows by 20 columns where a tier unpacks five trits."""
-    width = 20 if tier == "avx512-vbmi" else 16
+    width = 20 if tier in ("avx512-vbmi", "amx") else 16
     return -(-rows // 16) * -(-columns // width) * 64
 
 
