@@ -15,26 +15,6 @@ namespace {
 // Output rows a worker takes at least: a group of the kernels.
 constexpr std::size_t kRowGrain = kernels::kTileRows;
 
-// Whether an operation computes each row by itself, from nothing but rows of the same index.
-bool is_on_rows(const Op& op) {
-  switch (op.code) {
-    case OpCode::kNorm:
-    case OpCode::kQuantize:
-    case OpCode::kRope:
-    case OpCode::kRopeNeighbours:
-    case OpCode::kAdd:
-    case OpCode::kRelu2Gate:
-    case OpCode::kSiluGate:
-    case OpCode::kGeluGate: return true;
-    case OpCode::kEmbed:
-    case OpCode::kStoreKv:
-    case OpCode::kTernaryLinear:
-    case OpCode::kAttention:
-    case OpCode::kHead: return false;
-  }
-  return false;
-}
-
 }  // namespace
 
 void Execution::run(ThreadPool::Worker& worker) {
@@ -46,50 +26,42 @@ void Execution::run(ThreadPool::Worker& worker) {
   for (std::size_t i = 0; i < plan_.ops.size();) {
     if (schedule.barriers[i]) worker.barrier();
     std::size_t end = i + 1;
-    if (is_on_rows(plan_.ops[i])) {
-      while (end < plan_.ops.size() && is_on_rows(plan_.ops[end]) && !schedule.barriers[end]) ++end;
-      run_on_rows(std::span(plan_.ops).subspan(i, end - i), part);
+    if (is_divided(plan_.ops[i])) {
+      run_divided(plan_.ops[i], part);
     } else {
-      run_op(plan_.ops[i], part);
+      while (end < plan_.ops.size() && !is_divided(plan_.ops[end]) && !schedule.barriers[end])
+        ++end;
+      run_on_rows(std::span(plan_.ops).subspan(i, end - i), part);
     }
     i = end;
+  }
+}
+
+void Execution::run_divided(const Op& op, const Part& part) {
+  if (op.code == OpCode::kTernaryLinear) {
+    linear(op, part);
+  } else if (op.code == OpCode::kAttention) {
+    attend({table_, plan_, batch_, workspace_, part.slots, op}, part.worker);
+  } else {
+    if (!batch_.logits.empty()) all_logits(op, part);
+    largest_logits(op, part);
+    hidden_states(op, part);
   }
 }
 
 // Row by row, so that what one operation writes is near when the next reads it.
 void Execution::run_on_rows(std::span<const Op> ops, const Part& part) {
   for (std::size_t row = part.rows.begin; row < part.rows.end; ++row) {
-    for (const Op& op : ops) run_on_row(op, part.slots, row);
+    for (const Op& op : ops) run_on_row(op, part, row);
   }
 }
 
-void Execution::run_op(const Op& op, const Part& part) {
-  switch (op.code) {
-    case OpCode::kEmbed: embed(op, part); break;
-    case OpCode::kTernaryLinear: linear(op, part); break;
-    case OpCode::kStoreKv: store_kv(op, part); break;
-    case OpCode::kAttention:
-      attend({table_, plan_, batch_, workspace_, part.slots, op}, part.worker);
-      break;
-    case OpCode::kHead:
-      if (!batch_.logits.empty()) all_logits(op, part);
-      largest_logits(op, part);
-      hidden_states(op, part);
-      break;
-    case OpCode::kNorm:
-    case OpCode::kQuantize:
-    case OpCode::kRope:
-    case OpCode::kRopeNeighbours:
-    case OpCode::kAdd:
-    case OpCode::kRelu2Gate:
-    case OpCode::kSiluGate:
-    case OpCode::kGeluGate: break;  // is_on_rows()
-  }
-}
-
-void Execution::run_on_row(const Op& op, const Slots& slots, std::size_t row) {
+void Execution::run_on_row(const Op& op, const Part& part, std::size_t row) {
+  const Slots& slots = part.slots;
   const std::size_t width = slots.width(op.out);
   switch (op.code) {
+    case OpCode::kEmbed: embed(op, part, row); break;
+    case OpCode::kStoreKv: store_kv(op, part, row); break;
     case OpCode::kNorm: norm(op, slots, row); break;
     case OpCode::kQuantize:
       if (!table_.quantize(slots.row(op.in, row), width, slots.padded_width(op.out),
@@ -113,11 +85,9 @@ void Execution::run_on_row(const Op& op, const Slots& slots, std::size_t row) {
       table_.gelu_gate(slots.row(op.in, row), slots.row(op.in2, row), width,
                        slots.row(op.out, row));
       break;
-    case OpCode::kEmbed:
-    case OpCode::kStoreKv:
     case OpCode::kTernaryLinear:
     case OpCode::kAttention:
-    case OpCode::kHead: break;  // divided, by run_op()
+    case OpCode::kHead: break;  // is_divided()
   }
 }
 
@@ -133,16 +103,14 @@ void Execution::fill_rope_table(const Part& part) {
   }
 }
 
-void Execution::embed(const Op& op, const Part& part) {
+void Execution::embed(const Op& op, const Part& part, std::size_t row) {
   const format::Tensor& matrix = std::get<MatrixWeight>(weights_[op.weight]).tensor;
   std::byte* const room = workspace_.file_rows(part.worker.index());
-  for (std::size_t row = part.rows.begin; row < part.rows.end; ++row) {
-    const auto token = static_cast<std::size_t>(batch_.rows[row].token);
-    float* const out = part.slots.row(op.out, row);
-    format::dequantize_row(matrix.type, few_rows(matrix, token, 1, room), matrix.columns(), out);
-    if (op.factor == 1.0f) continue;
-    for (std::size_t i = 0; i < matrix.columns(); ++i) out[i] = out[i] * op.factor;
-  }
+  const auto token = static_cast<std::size_t>(batch_.rows[row].token);
+  float* const out = part.slots.row(op.out, row);
+  format::dequantize_row(matrix.type, few_rows(matrix, token, 1, room), matrix.columns(), out);
+  if (op.factor == 1.0f) return;
+  for (std::size_t i = 0; i < matrix.columns(); ++i) out[i] = out[i] * op.factor;
 }
 
 void Execution::norm(const Op& op, const Slots& slots, std::size_t row) {
@@ -171,21 +139,19 @@ void Execution::rotate(const Op& op, const Slots& slots, std::size_t row) {
   }
 }
 
-void Execution::store_kv(const Op& op, const Part& part) {
+void Execution::store_kv(const Op& op, const Part& part, std::size_t row) {
   const std::uint32_t worker = part.worker.index();
   const Slice heads = one_row() ? slice_of(plan_.kv_heads, 1, worker, part.worker.count())
                                 : Slice{0, plan_.kv_heads};
-  for (std::size_t row = part.rows.begin; row < part.rows.end; ++row) {
-    auto& cache = static_cast<CpuKvCache&>(*batch_.rows[row].cache);
-    bool fits = true;
-    for (std::size_t kv_head = heads.begin; kv_head < heads.end; ++kv_head) {
-      const std::size_t at = kv_head * plan_.head_dim;
-      fits &= cache.store(table_, batch_.rows[row].position, op.layer,
-                          static_cast<std::uint32_t>(kv_head), part.slots.row(op.in, row) + at,
-                          part.slots.row(op.in2, row) + at, workspace_.query_codes(worker));
-    }
-    if (!fits) fail(op, row);
+  auto& cache = static_cast<CpuKvCache&>(*batch_.rows[row].cache);
+  bool fits = true;
+  for (std::size_t kv_head = heads.begin; kv_head < heads.end; ++kv_head) {
+    const std::size_t at = kv_head * plan_.head_dim;
+    fits &= cache.store(table_, batch_.rows[row].position, op.layer,
+                        static_cast<std::uint32_t>(kv_head), part.slots.row(op.in, row) + at,
+                        part.slots.row(op.in2, row) + at, workspace_.query_codes(worker));
   }
+  if (!fits) fail(op, row);
 }
 
 void Execution::linear(const Op& op, const Part& part) {

@@ -41,13 +41,13 @@ class Execution {
     const std::size_t tokens = batch_.rows.size();
     return tokens >= kLeastTokens && (table_.lut_tokens == 0 || tokens < table_.lut_tokens);
   }
-  void run_op(const Op& op, const Part& part);
+  void run_divided(const Op& op, const Part& part);
   void run_on_rows(std::span<const Op> ops, const Part& part);
-  void embed(const Op& op, const Part& part);
-  void run_on_row(const Op& op, const Slots& slots, std::size_t row);
+  void run_on_row(const Op& op, const Part& part, std::size_t row);
+  void embed(const Op& op, const Part& part, std::size_t row);
   void norm(const Op& op, const Slots& slots, std::size_t row);
   void rotate(const Op& op, const Slots& slots, std::size_t row);
-  void store_kv(const Op& op, const Part& part);
+  void store_kv(const Op& op, const Part& part, std::size_t row);
   void linear(const Op& op, const Part& part);
   void all_logits(const Op& op, const Part& part);
   void largest_logits(const Op& op, const Part& part);

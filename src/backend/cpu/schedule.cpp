@@ -39,9 +39,7 @@ struct Touched {
 };
 
 bool is_row_local(const Op& op, bool one_row) {
-  const bool divided = op.code == OpCode::kTernaryLinear || op.code == OpCode::kAttention ||
-                       op.code == OpCode::kHead || (one_row && op.code == OpCode::kStoreKv);
-  return !divided;
+  return !is_divided(op) && !(one_row && op.code == OpCode::kStoreKv);
 }
 
 // A worker may read or overwrite what it wrote or read of its own rows, and no other's.
@@ -76,6 +74,11 @@ std::vector<bool> place_barriers(const Plan& plan, const std::vector<bool>& own,
 }
 
 }  // namespace
+
+bool is_divided(const Op& op) {
+  return op.code == OpCode::kTernaryLinear || op.code == OpCode::kAttention ||
+         op.code == OpCode::kHead;
+}
 
 Result<Schedule> schedule_one_row(const Plan& plan) {
   std::vector<bool> by_rows(plan.slots.size());

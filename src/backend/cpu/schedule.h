@@ -19,6 +19,9 @@ struct Schedule {
   std::vector<bool> barriers;  // by operation: whether one stands before it
 };
 
+// Whether workers share what the operation does for all rows; every other one goes row by row.
+bool is_divided(const Op& op);
+
 // Errors: kUnsupported for a slot that is written by row-local operations and by others.
 Result<Schedule> schedule_one_row(const Plan& plan);
 Schedule schedule_rows(const Plan& plan);
