@@ -117,7 +117,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
         (
             ("ternary_panel_body.h", "sign", "tokens + kBatchTokens + 1"),
             ("ternary_panel_body.h", "sign", "tokens + kChunkTokens + 1"),
-            ("tmm_body.h", "sign", "tokens + most + 1"),
             ("lut_body.h", "sign", "groups + kGroups + 1"),
         ),
         "more blocks of the same tokens, or of the same rows",
@@ -153,7 +152,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("tmm_attention_body.h", "bound", "queries[q].keys >= most"),
             ("tmm_attention_body.h", "bound", "count - q <= kTmmRows"),
             ("tmm_body.h", "bound", "count <= kTmmRows"),
-            ("tmm_body.h", "bound", "tokens <= kTmmRows"),
             ("tmm_body.h", "bound", "at <= last"),
             ("tmm_body.h", "bound", "left <= kTileRows"),
             ("attention_int8_body.h", "bound", "count <= kScored"),

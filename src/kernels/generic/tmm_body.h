@@ -9,46 +9,38 @@
 // tests/conformance/tmm_test.cpp has a portable one, so that every CPU tests this file.
 //
 // A plane of packed trits, unpacked, is what B takes, and rows of activations are what A takes: no
-// other order is needed. Weights are unpacked once for a chunk of tokens, into a panel of
-// 32 rows by 640 columns at most, which stays in the nearest cache while activations come from the
-// next one. Registers multiply one panel while vectors unpack the next and write what is done: they
-// are units of their own, and neither waits for the other.
+// other order is needed. A register takes as long to load from the first cache as half a product
+// does, and several times as long from the second one, so all is arranged for the first: while a
+// band of rows passes, two tiles of tokens stay there with a panel of columns, and weights are
+// unpacked two steps before they are multiplied, into a place that is used again five steps later.
+// Vectors and registers are units of their own, and neither waits for the other.
 #pragma once
 
 inline constexpr std::size_t kTmmBytes = kTmmRows * kTmmRowBytes;
-inline constexpr int kTmmGroups = 2;  // of rows, times two of tokens: four sums in registers
-// Steps of 64 columns: two panels of so many fit a first cache of 48 KiB. Of few tokens, which
-// spend most time on unpacking, panels are shorter, and stores of them hit.
-inline constexpr std::size_t kTmmSteps = 10;
-inline constexpr std::size_t kTmmFewSteps = 5;
-inline constexpr std::size_t kTmmFewTokens = 64;
-// Tokens that pass a matrix together. Their rows stay in a second cache of 2 MiB, of which a
-// neighbour on the same core has half.
-inline constexpr std::size_t kTmmChunkTokens = 512;
-inline constexpr std::size_t kTmmLeastChunk = 64;
-inline constexpr std::size_t kTmmChunkBytes = std::size_t{896} << 10;
-static_assert(kTileRows == kTmmRows && kTileBytes == kTmmRowBytes);
-static_assert(kTmmChunkTokens % (2 * kTmmRows) == 0);  // a last tile by itself has sums of another
+// A step is 64 columns, a block so many steps: they are whole tiles in each packing.
+inline constexpr std::size_t kTmmSteps = 5;
+inline constexpr std::size_t kTmmLead = 2;  // steps from unpacking to the product
+inline constexpr std::size_t kTmmPanelBlocks = 2;
+inline constexpr std::size_t kTmmBandGroups = 16;  // groups of rows
+inline constexpr int kTmmSums = 4;                 // in registers: of 1 or 2 tiles of tokens
+static_assert(kTileRows == kTmmRows && kTileBytes == kTmmRowBytes && kTmmLead < kTmmSteps);
 
 template <Packing kPacking>
 inline constexpr std::size_t kTmmPlanes = kPacking == Packing::kFiveTrits ? 5 : 4;
-// Tiles that fill so many steps.
 template <Packing kPacking>
-constexpr std::size_t tiles_of_steps(std::size_t steps) {
-  return steps * kTmmRows / kTmmPlanes<kPacking>;
-}
+inline constexpr std::size_t kBlockTiles = kTmmSteps* kTmmRows / kTmmPlanes<kPacking>;
+static_assert(kTmmSteps * kTmmRows % 20 == 0);
 
 struct TmmCodes {
-  alignas(64) std::uint8_t of[kTmmGroups][kTmmSteps][kTmmBytes];
+  alignas(64) std::uint8_t of[kTmmSums][kTmmSteps][kTmmBytes];  // by group of rows
 };
 struct TmmSums {
-  alignas(64) std::int32_t of[kTmmChunkTokens / kTmmRows][kTmmGroups][kTmmRows][kTileRows];
+  alignas(64) std::int32_t of[kTmmBandGroups][2][kTmmRows][kTileRows];  // by group, by tile
 };
 
-// Tokens from `first` on, `count` of them.
+// `count` tokens.
 struct TmmTokens {
   const QuantizedRows& x;
-  std::size_t first;
   std::size_t count;
 
   std::size_t tiles() const { return (count + kTmmRows - 1) / kTmmRows; }
@@ -57,163 +49,9 @@ struct TmmTokens {
   std::size_t start(std::size_t tile) const {
     const std::size_t at = tile * kTmmRows;
     const std::size_t last = count < kTmmRows ? 0 : count - kTmmRows;
-    return first + (at < last ? at : last);
+    return at < last ? at : last;
   }
 };
-
-// Which part of a matrix a panel holds: tiles [first, first + tiles) of `groups` groups of rows
-// from `group` on.
-struct TmmPanel {
-  std::size_t group;
-  int groups;  // 0: behind the last panel
-  std::size_t first;
-  std::size_t tiles;
-};
-
-// The panels of a matrix follow each other along the columns, then come the next groups.
-struct TmmPanels {
-  const TernaryTiles& w;
-  std::size_t groups;  // of rows, all
-  std::size_t tiles;   // of a panel, at most
-
-  TmmPanel at(std::size_t group, std::size_t first) const {
-    const std::size_t rest = w.tiles - first;
-    const std::size_t below = group < groups ? groups - group : 0;
-    return {group, below < kTmmGroups ? static_cast<int>(below) : kTmmGroups, first,
-            rest < tiles ? rest : tiles};
-  }
-  bool ends_rows(const TmmPanel& panel) const { return panel.first + panel.tiles == w.tiles; }
-  TmmPanel behind(const TmmPanel& panel) const {
-    return ends_rows(panel) ? at(panel.group + kTmmGroups, 0)
-                            : at(panel.group, panel.first + panel.tiles);
-  }
-};
-
-// The unpacking of a panel, some tiles at a time.
-template <Packing kPacking>
-struct TmmUnpacking {
-  const std::uint8_t* packed;  // the next tile
-  std::size_t next_group;      // bytes from the last tile's end to the next group's first
-  std::size_t ahead;           // bytes to the tile that the panel behind this one has there
-  std::size_t tiles;           // of a group
-  std::size_t left;            // of the group at hand
-  int groups;                  // that are left
-  std::uint8_t* codes;         // of the next tile
-  std::uint8_t* group_codes;   // of the group at hand
-};
-
-// The last step of a group is filled with codes 0, which add nothing whatever the activations are.
-template <Packing kPacking>
-TERN_INLINE void end_group(TmmUnpacking<kPacking>& u) {
-  const std::size_t quads = u.tiles * kTmmPlanes<kPacking>;
-  __builtin_memset(u.codes, 0, (kTmmRows - quads % kTmmRows) % kTmmRows * kTmmRowBytes);
-  u.packed += u.next_group;
-  u.codes = u.group_codes += kTmmSteps * kTmmBytes;
-  u.left = u.tiles;
-  --u.groups;
-}
-
-// So many tiles, or all that are left.
-template <Packing kPacking>
-TERN_INLINE void unpack_some(TmmUnpacking<kPacking>& u, std::size_t count) {
-  for (; count > 0 && u.groups > 0; --count) {
-    __builtin_prefetch(u.packed + u.ahead, 0, 2);
-    unpack_tile(u.packed, kPacking, u.codes);
-    u.packed += kTileBytes;
-    u.codes += kTmmPlanes<kPacking> * kTmmRowBytes;
-    if (--u.left == 0) end_group(u);
-  }
-}
-
-template <Packing kPacking>
-TERN_INLINE void unpack_rest(TmmUnpacking<kPacking>& u) {
-  unpack_some(u, ~std::size_t{0});
-}
-
-template <Packing kPacking>
-TERN_INLINE TmmUnpacking<kPacking> unpacking_of(const TmmPanels& panels, const TmmPanel& panel,
-                                                TmmCodes& codes) {
-  const std::size_t all = panels.w.tiles;
-  const std::size_t ahead = panels.ends_rows(panel) ? kTmmGroups * all - panel.first : panels.tiles;
-  return {panels.w.codes + (panel.group * all + panel.first) * kTileBytes,
-          (all - panel.tiles) * kTileBytes,
-          ahead * kTileBytes,
-          panel.tiles,
-          panel.tiles,
-          panel.groups,
-          codes.of[0][0],
-          codes.of[0][0]};
-}
-
-// What a panel is multiplied with, and how many tiles of the next one are unpacked in each step.
-template <Packing kPacking>
-struct TmmProduct {
-  const TmmTokens& tokens;
-  std::size_t first;  // tile of the panel's groups
-  bool ends_rows;     // nothing follows along the columns
-  std::size_t steps;
-  const TmmCodes& codes;
-  TmmSums& sums;
-  TmmUnpacking<kPacking>& unpacking;
-  std::size_t each;
-};
-
-// Sums of two tiles of tokens from `tile` on, or of one, and one or two groups of rows, over the
-// columns of a panel. A product takes 16 cycles and is there after 52 (Intel's optimisation
-// manual), so four sums go on at once: one tile takes every second step to the sums that the other
-// would have, until fold_tmm() brings them together.
-template <int kTiles, int kGroups, Packing kPacking>
-TERN_INLINE void multiply_tmm(const TmmProduct<kPacking>& product, std::size_t tile) {
-  const auto& [tokens, first, ends_rows, steps, codes, sums, unpacking, each] = product;
-  const bool keeps_sums = tokens.tiles() <= 2;  // in registers, from panel to panel
-  const std::size_t stride = tokens.x.stride;
-  const std::int8_t* const x = tokens.x.values + first * kTmmPlanes<kPacking> * 4;
-  const std::int8_t* const x0 = x + tokens.start(tile) * stride;
-  const std::int8_t* const x1 = x + tokens.start(tile + kTiles - 1) * stride;
-  constexpr std::size_t kSumBytes = kTileRows * sizeof(std::int32_t);
-  if (first == 0) {
-    zero_tmm<0>();
-    zero_tmm<2>();
-    if constexpr (kGroups > 1) zero_tmm<1>();
-    if constexpr (kGroups > 1) zero_tmm<3>();
-  } else if (!keeps_sums) {
-    load_tmm<0>(sums.of[tile][0], kSumBytes);
-    load_tmm<2>(sums.of[tile + 1][0], kSumBytes);
-    if constexpr (kGroups > 1) load_tmm<1>(sums.of[tile][1], kSumBytes);
-    if constexpr (kGroups > 1) load_tmm<3>(sums.of[tile + 1][1], kSumBytes);
-  }
-  for (std::size_t step = 0; step < steps; ++step) {
-    load_tmm<kFirstCodes>(codes.of[0][step], kTmmRowBytes);
-    if constexpr (kGroups > 1) load_tmm<kFirstCodes + 1>(codes.of[1][step], kTmmRowBytes);
-    if (kTiles > 1 || step % 2 == 0) {
-      load_tmm<4>(x0 + step * kTmmRowBytes, stride);
-      dot_tmm<0, 4, kFirstCodes>();
-      if constexpr (kGroups > 1) dot_tmm<1, 4, kFirstCodes + 1>();
-    }
-    if (kTiles > 1 || step % 2 == 1) {
-      load_tmm<5>(x1 + step * kTmmRowBytes, stride);
-      dot_tmm<2, 5, kFirstCodes>();
-      if constexpr (kGroups > 1) dot_tmm<3, 5, kFirstCodes + 1>();
-    }
-    unpack_some(unpacking, each);
-  }
-  if (keeps_sums && !ends_rows) return;
-  store_tmm<0>(sums.of[tile][0], kSumBytes);
-  store_tmm<2>(sums.of[tile + 1][0], kSumBytes);
-  if constexpr (kGroups > 1) store_tmm<1>(sums.of[tile][1], kSumBytes);
-  if constexpr (kGroups > 1) store_tmm<3>(sums.of[tile + 1][1], kSumBytes);
-}
-
-// Of the last tile of tokens, which has no other, and of which there are `rows`.
-TERN_INLINE void fold_tmm(std::size_t tile, std::size_t rows, int groups, TmmSums& sums) {
-  for (int g = 0; g < groups; ++g) {
-    for (std::size_t t = 0; t < rows; ++t) {
-      for (std::size_t r = 0; r < kTileRows; ++r) {
-        sums.of[tile][g][t][r] += sums.of[tile + 1][g][t][r];
-      }
-    }
-  }
-}
 
 // Where the outputs of a matrix go.
 struct TmmOutputs {
@@ -223,86 +61,183 @@ struct TmmOutputs {
   float scale;
 };
 
-// The outputs of a panel's rows for the tiles of tokens [begin, end).
-TERN_INLINE void write_tmm(const TmmTokens& tokens, std::size_t begin, std::size_t end,
-                           const TmmPanel& panel, const TmmSums& sums, const TmmOutputs& out) {
-  for (std::size_t tile = begin; tile < end; ++tile) {
-    for (std::size_t t = 0; t < tokens.rows(); ++t) {
-      const std::size_t token = tokens.start(tile) + t;
-      for (int g = 0; g < panel.groups; ++g) {
-        const std::size_t row = (panel.group + static_cast<std::size_t>(g)) * kTileRows;
-        const std::size_t left = out.rows - row;
-        write_sums(sums.of[tile][g][t], tokens.x.sums[token], out.scale * tokens.x.scales[token],
-                   left < kTileRows ? left : kTileRows, out.y + token * out.stride + row);
+// The columns of a block, as they lie packed for the first of some groups of rows.
+struct TmmBlock {
+  const std::uint8_t* packed;
+  std::size_t tiles;  // 0: behind the last block
+};
+
+template <Packing kPacking>
+TERN_INLINE TmmBlock block_of(const TernaryTiles& w, std::size_t group, std::size_t block) {
+  const std::size_t first = block * kBlockTiles<kPacking>;
+  const std::size_t left = w.tiles - first;
+  return {w.codes + (group * w.tiles + first) * kTileBytes,
+          left < kBlockTiles<kPacking> ? left : kBlockTiles<kPacking>};
+}
+
+// Unpacks what a step of a block has and the step before has not, in all groups; `group_bytes` lie
+// between them. What is behind the last tile is filled with codes 0, which add nothing whatever the
+// activations are.
+template <Packing kPacking, int kGroups>
+TERN_INLINE void unpack_step(const TmmBlock& block, std::size_t step, std::size_t group_bytes,
+                             TmmCodes& codes) {
+  constexpr std::size_t kPlanes = kTmmPlanes<kPacking>;
+  const std::size_t end = ((step + 1) * kTmmRows + kPlanes - 1) / kPlanes;
+  for (std::size_t tile = (step * kTmmRows + kPlanes - 1) / kPlanes; tile < end; ++tile) {
+    const std::uint8_t* packed = block.packed + tile * kTileBytes;
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g, packed += group_bytes) {
+      std::uint8_t* to = codes.of[g][0] + tile * kPlanes * kTmmRowBytes;
+      if (tile < block.tiles) {
+        __builtin_prefetch(packed + kGroups * group_bytes, 0, 2);
+        unpack_tile(packed, kPacking, to);
+      } else {
+        __builtin_memset(to, 0, kPlanes * kTmmRowBytes);
       }
     }
   }
 }
 
-// Asks for where the outputs of two tiles of tokens go.
-TERN_INLINE void fetch_outputs(const TmmTokens& tokens, std::size_t tile, const TmmPanel& panel,
-                               const TmmOutputs& out) {
-  for (std::size_t t = 0; t < 2 * kTmmRows; ++t) {
-    const std::size_t token = tokens.start(tile + t / kTmmRows) + t % kTmmRows;
-    const float* const y = out.y + token * out.stride + panel.group * kTileRows;
-    for (int g = 0; g < panel.groups; ++g) __builtin_prefetch(y + g * kTileRows, 1, 3);
-  }
+// The sums of kGroups groups of rows and kTiles tiles of tokens are registers 0, 1, ..., group by
+// group of one tile.
+inline constexpr std::size_t kTmmSumBytes = kTileRows * sizeof(std::int32_t);
+
+template <int kGroups, int kTiles, int kSum = 0>
+TERN_INLINE void zero_sums() {
+  zero_tmm<kSum>();
+  if constexpr (kSum + 1 < kGroups * kTiles) zero_sums<kGroups, kTiles, kSum + 1>();
+}
+template <int kGroups, int kTiles, int kSum = 0>
+TERN_INLINE void load_sums(const TmmSums& sums, std::size_t group) {
+  load_tmm<kSum>(sums.of[group + kSum % kGroups][kSum / kGroups], kTmmSumBytes);
+  if constexpr (kSum + 1 < kGroups * kTiles) load_sums<kGroups, kTiles, kSum + 1>(sums, group);
+}
+template <int kGroups, int kTiles, int kSum = 0>
+TERN_INLINE void store_sums(TmmSums& sums, std::size_t group) {
+  store_tmm<kSum>(sums.of[group + kSum % kGroups][kSum / kGroups], kTmmSumBytes);
+  if constexpr (kSum + 1 < kGroups * kTiles) store_sums<kGroups, kTiles, kSum + 1>(sums, group);
 }
 
-// A panel times some tokens, while the next one is unpacked; outputs where it ends the rows.
-template <Packing kPacking, int kGroups>
-TERN_INLINE void tmm_panel(const TmmTokens& tokens, const TmmPanel& panel, bool ends_rows,
-                           const TmmCodes& codes, TmmSums& sums, TmmUnpacking<kPacking>& unpacking,
-                           const TmmOutputs& out) {
-  const std::size_t quads = panel.tiles * kTmmPlanes<kPacking>;
-  const std::size_t steps = (quads + kTmmRows - 1) / kTmmRows, tiles = tokens.tiles();
-  const std::size_t turns = (tiles + 1) / 2 * steps;
-  const std::size_t each = (kTmmGroups * unpacking.tiles + turns - 1) / turns;
-  const TmmProduct<kPacking> product{tokens, panel.first, ends_rows, steps,
-                                     codes,  sums,        unpacking, each};
-  std::size_t tile = 0;
-  for (; tile + 2 <= tiles; tile += 2) {
-    if (ends_rows) fetch_outputs(tokens, tile, panel, out);
-    multiply_tmm<2, kGroups>(product, tile);
-    if (ends_rows) write_tmm(tokens, tile, tile + 2, panel, sums, out);
-  }
-  if (tile < tiles) {
-    multiply_tmm<1, kGroups>(product, tile);
-    if (ends_rows) fold_tmm(tile, tokens.rows(), kGroups, sums);
-    if (ends_rows) write_tmm(tokens, tile, tile + 1, panel, sums, out);
-  }
+template <int kGroups, int kTiles, int kGroup = 0>
+TERN_INLINE void multiply_step(const TmmCodes& codes, std::size_t step) {
+  constexpr int kCodes = kFirstCodes + kGroup % 2;
+  load_tmm<kCodes>(codes.of[kGroup][step], kTmmRowBytes);
+  dot_tmm<kGroup, 4, kCodes>();
+  if constexpr (kTiles > 1) dot_tmm<kGroups + kGroup, 5, kCodes>();
+  if constexpr (kGroup + 1 < kGroups) multiply_step<kGroups, kTiles, kGroup + 1>(codes, step);
 }
 
-// Of rows of so many bytes, how many stay in the second cache while all of a matrix passes by.
-TERN_INLINE std::size_t chunk_tokens(std::size_t row_bytes) {
-  const std::size_t tokens = kTmmChunkBytes / row_bytes / (2 * kTmmRows) * (2 * kTmmRows);
-  if (tokens < kTmmLeastChunk) return kTmmLeastChunk;
-  return tokens < kTmmChunkTokens ? tokens : kTmmChunkTokens;
-}
+// One or two tiles of tokens.
+template <int kTiles>
+struct TmmActivations {
+  const std::int8_t* of[kTiles];  // of the columns at hand
+  std::size_t stride;
+};
 
-// A matrix times at most kTmmChunkTokens tokens.
-template <Packing kPacking>
-TERN_INLINE void tmm_tokens(const TernaryTiles& w, const TmmTokens& tokens, const TmmOutputs& out) {
-  const std::size_t steps = tokens.count <= kTmmFewTokens ? kTmmFewSteps : kTmmSteps;
-  const TmmPanels panels{w, (out.rows + kTileRows - 1) / kTileRows,
-                         tiles_of_steps<kPacking>(steps)};
-  TmmCodes codes[2];
-  TmmSums sums;
-  TmmPanel panel = panels.at(0, 0);
-  TmmUnpacking<kPacking> unpacking = unpacking_of<kPacking>(panels, panel, codes[0]);
-  unpack_rest(unpacking);
-  for (std::size_t turn = 0; panel.groups > 0; turn ^= 1) {
-    const TmmPanel next = panels.behind(panel);
-    unpacking = unpacking_of<kPacking>(panels, next, codes[turn ^ 1]);
-    const bool ends_rows = panels.ends_rows(panel);
-    if (panel.groups > 1) {
-      tmm_panel<kPacking, 2>(tokens, panel, ends_rows, codes[turn], sums, unpacking, out);
-    } else {
-      tmm_panel<kPacking, 1>(tokens, panel, ends_rows, codes[turn], sums, unpacking, out);
+// Adds the products of a block to the sums, while what is needed soon is unpacked.
+template <Packing kPacking, int kGroups, int kTiles>
+TERN_INLINE void multiply_block(const TmmActivations<kTiles>& x, const TmmBlock& block,
+                                const TmmBlock& next, std::size_t group_bytes, TmmCodes& codes) {
+  const std::size_t planes = block.tiles * kTmmPlanes<kPacking>;
+  const std::size_t steps = (planes + kTmmRows - 1) / kTmmRows;
+  for (std::size_t step = 0; step < kTmmSteps; ++step) {
+    if (step < steps) {
+      load_tmm<4>(x.of[0] + step * kTmmRowBytes, x.stride);
+      if constexpr (kTiles > 1) load_tmm<5>(x.of[1] + step * kTmmRowBytes, x.stride);
+      multiply_step<kGroups, kTiles>(codes, step);
     }
-    unpack_rest(unpacking);
-    panel = next;
+    const std::size_t soon = step + kTmmLead;
+    if (soon < kTmmSteps) {
+      unpack_step<kPacking, kGroups>(block, soon, group_bytes, codes);
+    } else {
+      unpack_step<kPacking, kGroups>(next, soon - kTmmSteps, group_bytes, codes);
+    }
   }
+}
+
+// Asks for where the outputs of `groups` groups of rows go.
+TERN_INLINE void fetch_outputs(const TmmTokens& tokens, std::size_t tile, std::size_t group,
+                               int groups, const TmmOutputs& out) {
+  for (std::size_t t = 0; t < tokens.rows(); ++t) {
+    const float* y = out.y + (tokens.start(tile) + t) * out.stride + group * kTileRows;
+    for (int g = 0; g < groups; ++g) __builtin_prefetch(y + g * kTileRows, 1, 3);
+  }
+}
+
+TERN_INLINE void write_outputs(const TmmTokens& tokens, std::size_t tile, std::size_t group,
+                               const std::int32_t (&sums)[kTmmRows][kTileRows],
+                               const TmmOutputs& out) {
+  const std::size_t row = group * kTileRows;
+  const std::size_t left = out.rows - row;
+  for (std::size_t t = 0; t < tokens.rows(); ++t) {
+    const std::size_t token = tokens.start(tile) + t;
+    write_sums(sums[t], tokens.x.sums[token], out.scale * tokens.x.scales[token],
+               left < kTileRows ? left : kTileRows, out.y + token * out.stride + row);
+  }
+}
+
+// Groups [begin, end) of rows, of a band and kGroups in turn, times kTiles tiles of tokens. Of two,
+// a panel of columns stays in the first cache while all groups pass, and sums wait in memory; those
+// of one tile stay in registers over all columns.
+template <Packing kPacking, int kGroups, int kTiles>
+TERN_INLINE void tmm_pass(const TernaryTiles& w, std::size_t begin, std::size_t end,
+                          const TmmTokens& tokens, std::size_t tile, const TmmOutputs& out,
+                          TmmCodes& codes, TmmSums& sums) {
+  const std::size_t group_bytes = w.tiles * kTileBytes;
+  const std::size_t blocks = (w.tiles + kBlockTiles<kPacking> - 1) / kBlockTiles<kPacking>;
+  const std::size_t panel = kTiles > 1 ? kTmmPanelBlocks : blocks;
+  TmmBlock next = block_of<kPacking>(w, begin, 0);
+  for (std::size_t step = 0; step < kTmmLead; ++step) {
+    unpack_step<kPacking, kGroups>(next, step, group_bytes, codes);
+  }
+  for (std::size_t first = 0; first < blocks; first += panel) {
+    const std::size_t last = first + panel < blocks ? first + panel : blocks;
+    for (std::size_t group = begin; group < end; group += kGroups) {
+      if (last == blocks) {
+        for (int t = 0; t < kTiles; ++t) fetch_outputs(tokens, tile + t, group, kGroups, out);
+      }
+      if (first == 0) {
+        zero_sums<kGroups, kTiles>();
+      } else {
+        load_sums<kGroups, kTiles>(sums, group - begin);
+      }
+      for (std::size_t i = first; i < last; ++i) {
+        const TmmBlock block = next;
+        if (i + 1 < last) {
+          next = block_of<kPacking>(w, group, i + 1);
+        } else if (group + kGroups < end) {
+          next = block_of<kPacking>(w, group + kGroups, first);
+        } else {
+          next = last < blocks ? block_of<kPacking>(w, begin, last) : TmmBlock{};
+        }
+        TmmActivations<kTiles> x{{}, tokens.x.stride};
+        for (int t = 0; t < kTiles; ++t) {
+          x.of[t] =
+              tokens.x.values + tokens.start(tile + t) * x.stride + i * kTmmSteps * kTmmRowBytes;
+        }
+        multiply_block<kPacking, kGroups, kTiles>(x, block, next, group_bytes, codes);
+      }
+      store_sums<kGroups, kTiles>(sums, group - begin);
+      if (last < blocks) continue;
+      for (int t = 0; t < kTiles; ++t) {
+        for (int g = 0; g < kGroups; ++g) {
+          write_outputs(tokens, tile + t, group + g, sums.of[group - begin + g][t], out);
+        }
+      }
+    }
+  }
+}
+
+template <Packing kPacking, int kTiles>
+TERN_INLINE void tmm_band(const TernaryTiles& w, std::size_t begin, std::size_t end,
+                          const TmmTokens& tokens, std::size_t tile, const TmmOutputs& out,
+                          TmmCodes& codes, TmmSums& sums) {
+  constexpr int kGroups = kTmmSums / kTiles;
+  const std::size_t whole = end - (end - begin) % kGroups;
+  if (begin < whole) {
+    tmm_pass<kPacking, kGroups, kTiles>(w, begin, whole, tokens, tile, out, codes, sums);
+  }
+  if (whole < end) tmm_pass<kPacking, 1, kTiles>(w, whole, end, tokens, tile, out, codes, sums);
 }
 
 // As KernelTable::ternary_linear. Rows of activations are read in whole lines of 64 columns.
@@ -310,12 +245,18 @@ template <Packing kPacking>
 TERN_INLINE void tmm_linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,
                             std::size_t tokens, float* y, std::size_t y_stride) {
   const TmmOutputs out{y, y_stride, rows, w.scale};
-  const std::size_t most = chunk_tokens(x.stride);
-  const std::size_t chunks = (tokens + most - 1) / most;
-  configure_tmm(tokens < kTmmRows ? tokens : kTmmRows);
-  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-    const std::size_t begin = tokens * chunk / chunks;
-    tmm_tokens<kPacking>(w, {x, begin, tokens * (chunk + 1) / chunks - begin}, out);
+  const TmmTokens all{x, tokens};
+  const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
+  TmmCodes codes;
+  TmmSums sums;
+  configure_tmm(all.rows());
+  for (std::size_t begin = 0; begin < groups; begin += kTmmBandGroups) {
+    const std::size_t end = begin + kTmmBandGroups < groups ? begin + kTmmBandGroups : groups;
+    std::size_t tile = 0;
+    for (; tile + 2 <= all.tiles(); tile += 2) {
+      tmm_band<kPacking, 2>(w, begin, end, all, tile, out, codes, sums);
+    }
+    if (tile < all.tiles()) tmm_band<kPacking, 1>(w, begin, end, all, tile, out, codes, sums);
   }
   release_tmm();
 }
