@@ -36,6 +36,7 @@ inline constexpr std::size_t kLineBytes = 64;
 inline constexpr std::size_t kLeadBytes = 16384;
 // Lines that a step of the softmax asks for.
 inline constexpr std::size_t kFetchedBySoftmax = (2 * kLanes + 15) / 16;
+inline constexpr std::size_t kFetchedByLess = kLanes / 16;  // by one that does less
 
 TERN_INLINE std::size_t lines_of(std::size_t bytes) {
   return (bytes + kLineBytes - 1) / kLineBytes;
@@ -220,8 +221,9 @@ constexpr std::size_t softmax_keys(std::size_t keys) {
 
 // The largest of the first `keys` scores. Behind them come scores whose weights are zeros, and to
 // add these changes no sum.
-TERN_INLINE float largest_score(float* p, std::size_t keys) {
+TERN_INLINE float largest_score(float* p, std::size_t keys, Fetch& fetch) {
   const std::size_t end = softmax_keys(keys);
+  Lines lines = take_lines(fetch, kFetchedByLess * kChunkKeys / kLanes);
   for (std::size_t key = keys; key < end; ++key) p[key] = -__builtin_inff();
   Vec largest[kRegisters];  // several, or each would wait for the one before
   for (int j = 0; j < kRegisters; ++j) largest[j] = load(p + j * kLanes);
@@ -229,6 +231,7 @@ TERN_INLINE float largest_score(float* p, std::size_t keys) {
     for (int j = 0; j < kRegisters; ++j) {
       const Vec s = load(p + key + static_cast<std::size_t>(j * kLanes));
       largest[j] = where_less(largest[j], s, s, largest[j]);
+      fetch_lines(lines, kFetchedByLess);
     }
   }
   for (int j = 1; j < kRegisters; ++j) {
@@ -281,7 +284,7 @@ TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float
   Fetch fetch = fetch_of(kv, (most + kPageKeys - 1) / kPageKeys, width);
   all_scores(queries, count, scale, kv, most, p, fetch);
   for (int q = 0; q < count; ++q) {
-    parts[q].maximum = largest_score(p + q * kChunkKeys, queries[q].keys);
+    parts[q].maximum = largest_score(p + q * kChunkKeys, queries[q].keys, fetch);
     for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
   }
   for (int q = 0; q < count; ++q) {

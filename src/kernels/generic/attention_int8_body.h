@@ -8,6 +8,8 @@ inline constexpr std::size_t kVectorCodes = kLanes * kQuad;
 inline constexpr std::size_t kInt8LeadBytes = 28672;  // as kLeadBytes
 inline constexpr int kDigitChains = kChains / 2;      // outputs in registers, a sum for each digit
 inline constexpr int kSharing = kDigitChains / 2;     // queries in a pass of many: two for each
+// Pages over which they are summed up before they go to memory.
+inline constexpr std::size_t kValuePages = 4;
 
 // As page_scores.
 TERN_INLINE void page_scores_int8(const Int8Query* queries, int count, float scale,
@@ -49,52 +51,57 @@ TERN_INLINE void page_scores_int8(const Int8Query* queries, int count, float sca
   }
 }
 
-// As kFetchedBySoftmax, of a step that does less.
-inline constexpr std::size_t kFetchedBySplit = kLanes / 16;
-
 // Where the digits of a query's weights stand: the high ones, then the low ones.
 inline constexpr std::size_t kDigits = 2 * kChunkKeys;
 
-// Weights p times the scales of the values, in place, zeros from `keys` to `end`, which is whole
-// pages; their maximum.
-TERN_INLINE float scale_weights(float* p, std::size_t keys, std::size_t end,
-                                const Int8Page* pages) {
-  for (std::size_t key = keys; key < end; ++key) p[key] = 0.0f;
-  Vec largest[kKeyVectors];
-  for (int j = 0; j < kKeyVectors; ++j) largest[j] = splat(0.0f);
-  for (std::size_t key = 0; key < end; key += kPageKeys) {
-    const float* scales = pages[key / kPageKeys].value_scales;
-    for (int j = 0; j < kKeyVectors; ++j) {
-      float* const at = p + key + static_cast<std::size_t>(j * kLanes);
-      const Vec scaled = mul(load(at), load(scales + j * kLanes));
-      largest[j] = where_less(largest[j], scaled, scaled, largest[j]);
-      store(at, scaled);
+struct ScaledWeights {
+  float sum;      // of the weights
+  float largest;  // of the weights times scales
+};
+
+// As weights_of, but each weight is left times the scale of its value, up to `end`, which is whole
+// pages.
+TERN_INLINE ScaledWeights scaled_weights_of(float* p, std::size_t keys, std::size_t end,
+                                            float maximum, const Int8Page* pages, Fetch& fetch) {
+  const std::size_t summed = softmax_keys(keys);
+  Lines lines = take_lines(fetch, kFetchedBySoftmax * kChunkKeys / kLanes);
+  Sum64 sum = sum_zero();
+  Vec largest = splat(0.0f);
+  for (std::size_t key = 0; key < summed; key += kSumLanes) {
+    for (int j = 0; j < kRegisters; ++j) {
+      const std::size_t at = key + static_cast<std::size_t>(j * kLanes);
+      const Vec weights = exp_below_high(sub(load(p + at), splat(maximum)));
+      sum.lanes[j] = add(sum.lanes[j], weights);
+      fetch_lines(lines, kFetchedBySoftmax);
+      if (at >= end) continue;  // there may be no such page, and the weights are zeros
+      const Vec scales = load(pages[at / kPageKeys].value_scales + at % kPageKeys);
+      const Vec scaled = mul(weights, scales);
+      largest = where_less(largest, scaled, scaled, largest);
+      store(p + at, scaled);
     }
   }
-  for (int j = 1; j < kKeyVectors; ++j) {
-    largest[0] = where_less(largest[0], largest[j], largest[j], largest[0]);
-  }
-  return largest_lane(largest[0]);
+  for (std::size_t key = summed; key < end; key += kLanes) store(p + key, splat(0.0f));
+  return {sum_total(sum), largest_lane(largest)};
 }
 
 // What is scaled in units of a 16383rd of its maximum, as two digits. Returns the unit.
 TERN_INLINE float split_weights(const float* p, std::size_t end, float maximum, std::int8_t* digits,
                                 Fetch& fetch) {
   const Vec factor = splat(maximum > 0.0f ? kWeightRange / maximum : 0.0f);
-  Lines lines = take_lines(fetch, kFetchedBySplit * kChunkKeys / kLanes);
+  Lines lines = take_lines(fetch, kFetchedByLess * kChunkKeys / kLanes);
   for (std::size_t key = 0; key < end; key += kLanes) {
     const Ints weights = nearest_ints(mul(load(p + key), factor));
     store_codes(digits + key, high_digit(weights));
     store_codes(digits + kChunkKeys + key, low_digit(weights));
-    fetch_lines(lines, kFetchedBySplit);
+    fetch_lines(lines, kFetchedByLess);
   }
   return maximum / kWeightRange;
 }
 
-// out[q][d, d + vectors * kLanes), which holds integers, += P[q][key] * V[key] for the keys of a
-// page.
-TERN_INLINE void weighted_values_int8(const std::int8_t* digits, int count,
-                                      const std::int8_t* values, std::size_t width, std::size_t d,
+// out[q][d, d + vectors * kLanes), which holds integers, += P[q][key] * V[key] for the keys of some
+// pages.
+TERN_INLINE void weighted_values_int8(const std::int8_t* digits, int count, const Int8Page* page,
+                                      std::size_t pages, std::size_t width, std::size_t d,
                                       int vectors, AttentionState* parts, Fetch& fetch) {
   Ints highs[kSharing][kDigitChains];
   Ints lows[kSharing][kDigitChains];
@@ -102,22 +109,24 @@ TERN_INLINE void weighted_values_int8(const std::int8_t* digits, int count,
     for (int j = 0; j < vectors; ++j) highs[q][j] = lows[q][j] = zero_ints();
   }
   const std::size_t at_hand = lines_of(static_cast<std::size_t>(vectors) * kVectorCodes);
-  Lines lines = take_lines(fetch, at_hand * kPageKeys / kQuad);
-  for (std::size_t key = 0; key < kPageKeys; key += kQuad) {
-    Codes row[kDigitChains];
-    for (int j = 0; j < vectors; ++j) {
-      row[j] = load_values(values + key * width + d * kQuad + j * kVectorCodes);
-    }
-    fetch_lines(lines, at_hand);
-    for (int q = 0; q < count; ++q) {
-      const std::int8_t* at = digits + static_cast<std::size_t>(q) * kDigits + key;
-      const Quad high_quad = broadcast_quad(at);
-      const Quad low_quad = broadcast_quad(at + kChunkKeys);
-      for (int j = 0; j < vectors; ++j) {
-        highs[q][j] = dot_values(highs[q][j], row[j], high_quad);
-        lows[q][j] = dot_values(lows[q][j], row[j], low_quad);
-        pin(highs[q][j]);
-        pin(lows[q][j]);
+  for (std::size_t i = 0; i < pages; ++i, digits += kPageKeys) {
+    const std::int8_t* values = page[i].values + d * kQuad;
+    Lines lines = take_lines(fetch, at_hand * kPageKeys / kQuad);
+    for (std::size_t key = 0; key < kPageKeys; key += kQuad) {
+      Codes row[kDigitChains];
+      for (int j = 0; j < vectors; ++j)
+        row[j] = load_values(values + key * width + j * kVectorCodes);
+      fetch_lines(lines, at_hand);
+      for (int q = 0; q < count; ++q) {
+        const std::int8_t* at = digits + static_cast<std::size_t>(q) * kDigits + key;
+        const Quad high_quad = broadcast_quad(at);
+        const Quad low_quad = broadcast_quad(at + kChunkKeys);
+        for (int j = 0; j < vectors; ++j) {
+          highs[q][j] = dot_values(highs[q][j], row[j], high_quad);
+          lows[q][j] = dot_values(lows[q][j], row[j], low_quad);
+          pin(highs[q][j]);
+          pin(lows[q][j]);
+        }
       }
     }
   }
@@ -134,14 +143,17 @@ TERN_INLINE void all_weighted_values_int8(const std::int8_t* digits, int count, 
                                           std::size_t width, std::size_t end, AttentionState* parts,
                                           Fetch& fetch) {
   const int vectors = kDigitChains / count;
-  for (std::size_t first = 0; first < end; first += kPageKeys) {
-    const std::int8_t* values = kv.pages[first / kPageKeys].values;
+  const std::size_t pages = end / kPageKeys;
+  for (std::size_t first = 0; first < pages; first += kValuePages) {
+    const std::size_t some = pages - first < kValuePages ? pages - first : kValuePages;
+    const Int8Page* page = kv.pages + first;
+    const std::int8_t* at = digits + first * kPageKeys;
     std::size_t d = 0;
     for (; d + vectors * kLanes <= width; d += vectors * kLanes) {
-      weighted_values_int8(digits + first, count, values, width, d, vectors, parts, fetch);
+      weighted_values_int8(at, count, page, some, width, d, vectors, parts, fetch);
     }
     for (; d < width; d += kLanes) {
-      weighted_values_int8(digits + first, count, values, width, d, 1, parts, fetch);
+      weighted_values_int8(at, count, page, some, width, d, 1, parts, fetch);
     }
   }
 }
@@ -199,15 +211,15 @@ TERN_INLINE void attend_together_int8(const Int8Query* queries, int count, float
   all_scores_int8(queries, count, scale, kv, end, p, fetch);
   // Step by step for all queries: what ends a step of one has to wait, and the others need not.
   for (int q = 0; q < count; ++q) {
-    parts[q].maximum = largest_score(p + q * kChunkKeys, queries[q].keys);
+    parts[q].maximum = largest_score(p + q * kChunkKeys, queries[q].keys, fetch);
     for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
-  }
-  for (int q = 0; q < count; ++q) {
-    parts[q].sum = weights_of(p + q * kChunkKeys, queries[q].keys, parts[q].maximum, fetch);
   }
   float maxima[kMaxQueries];
   for (int q = 0; q < count; ++q) {
-    maxima[q] = scale_weights(p + q * kChunkKeys, queries[q].keys, end, kv.pages);
+    const ScaledWeights weights = scaled_weights_of(p + q * kChunkKeys, queries[q].keys, end,
+                                                    parts[q].maximum, kv.pages, fetch);
+    parts[q].sum = weights.sum;
+    maxima[q] = weights.largest;
   }
   float units[kMaxQueries];
   for (int q = 0; q < count; ++q) {

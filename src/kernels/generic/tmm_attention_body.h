@@ -71,9 +71,12 @@ TERN_INLINE void tmm_scores(const Int8Chunk& kv, std::size_t end, TmmAttention& 
 
 // Integers to scores, as page_scores_int8 scales them.
 TERN_INLINE void scale_scores(float* p, float factor, const Int8Chunk& kv, std::size_t end) {
-  for (std::size_t key = 0; key < end; key += kLanes) {
-    const float* scales = kv.pages[key / kPageKeys].key_scales + key % kPageKeys;
-    store(p + key, mul(to_floats(bits(load(p + key))), mul(load(scales), splat(factor))));
+  for (std::size_t key = 0; key < end; key += kPageKeys) {
+    const float* scales = kv.pages[key / kPageKeys].key_scales;
+    for (std::size_t i = 0; i < kPageKeys; i += kLanes) {
+      float* const at = p + key + i;
+      store(at, mul(to_floats(bits(load(at))), mul(load(scales + i), splat(factor))));
+    }
   }
 }
 
@@ -125,10 +128,11 @@ TERN_INLINE void attend_tmm(const Int8Query* queries, std::size_t count, float s
   for (std::size_t q = 0; q < count; ++q) {
     const std::size_t keys = queries[q].keys;
     scale_scores(a.p[q], queries[q].scale * scale, kv, end);
-    parts[q].maximum = largest_score(a.p[q], keys);
-    parts[q].sum = weights_of(a.p[q], keys, parts[q].maximum, fetch);
-    const float largest = scale_weights(a.p[q], keys, end, kv.pages);
-    units[q] = split_weights(a.p[q], end, largest, a.digits[q], fetch);
+    parts[q].maximum = largest_score(a.p[q], keys, fetch);
+    const ScaledWeights weights =
+        scaled_weights_of(a.p[q], keys, end, parts[q].maximum, kv.pages, fetch);
+    parts[q].sum = weights.sum;
+    units[q] = split_weights(a.p[q], end, weights.largest, a.digits[q], fetch);
   }
   tmm_values(count, end, kv.head_dim, units, a, parts);
   release_tmm();
