@@ -98,10 +98,9 @@ Query random_query(std::size_t head_dim, std::size_t keys, std::uint32_t seed) {
 
 // Chunk after chunk, folded, as the backend runs it; keys ascend.
 std::vector<float> attend(const KernelTable& table, const std::vector<Query>& queries,
-                          const Cache& cache) {
+                          const Cache& cache, const std::vector<Int8Page>& pages) {
   const std::size_t count = queries.size();
   const std::size_t width = cache.value_width;
-  const auto pages = cache.pages();
   std::vector<float> part_out(count * width, 5.0f), total_out(count * width, 0.0f);
   std::vector<float> y(count * cache.head_dim);
   std::vector<AttentionState> parts(count), totals(count);
@@ -132,6 +131,11 @@ std::vector<float> attend(const KernelTable& table, const std::vector<Query>& qu
     table.attention_output(totals[i], cache.head_dim, &y[i * cache.head_dim]);
   }
   return y;
+}
+
+std::vector<float> attend(const KernelTable& table, const std::vector<Query>& queries,
+                          const Cache& cache) {
+  return attend(table, queries, cache, cache.pages());
 }
 
 class Int8AttentionTier : public TierTest {};
@@ -184,6 +188,27 @@ TEST_P(Int8AttentionTier, OfManyQueriesOfOtherDimensions) {
     for (const std::size_t count : {16u, 17u, 32u}) {
       expect_each_alone(tier(), head_dim, count, cache, {80, 512});
     }
+  }
+}
+
+// Pages of a pool may lie anywhere: here the values of some follow those before them, and others'
+// do not.
+TEST_P(Int8AttentionTier, PagesMayStandApart) {
+  const Cache cache = random_cache(128, 500, 9);
+  std::vector<Int8Page> pages = cache.pages();
+  const std::size_t page_values = kPageKeys * cache.value_width;
+  std::vector<std::vector<std::int8_t>> elsewhere;
+  for (std::size_t i = 0; i < pages.size(); ++i) {
+    if (i % 8 < 3) continue;
+    elsewhere.emplace_back(pages[i].values, pages[i].values + page_values);
+    pages[i].values = elsewhere.back().data();
+  }
+  for (const std::size_t count : {1u, 16u, 32u}) {
+    std::vector<Query> queries;
+    for (std::size_t i = 0; i < count; ++i) {
+      queries.push_back(random_query(128, 500, static_cast<std::uint32_t>(i)));
+    }
+    ASSERT_TRUE(same_bits(attend(scalar(), queries, cache), attend(tier(), queries, cache, pages)));
   }
 }
 

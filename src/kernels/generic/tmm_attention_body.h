@@ -4,20 +4,22 @@
 // Included behind attention_int8_body.h and the vocabulary of tmm_body.h, with one more:
 // dot_signed_tmm<C, A, B>(): as dot_tmm, both signed.
 //
-// A page of keys is what B takes, 16 keys by 64 dimensions, and so are values once the pages stand
-// together: 64 keys by 16 dimensions. Sums of integers are exact in any order, so the bits are
-// those of any other way.
+// A page of keys is what B takes, 16 keys by 64 dimensions, and so are the values of two pages that
+// stand side by side: 64 keys by 16 dimensions. Sums of integers are exact in any order, so the
+// bits are those of any other way.
 #pragma once
 
 inline constexpr std::size_t kTmmMostDim = 256;
 inline constexpr std::size_t kTmmKeys = kTmmRowBytes;  // that a register of digits has
+inline constexpr std::size_t kTmmFetched = 16;         // lines, as many as a product loads
 static_assert(kPageKeys == 2 * kTileRows && kChunkKeys % kTmmKeys == 0);
 
 struct TmmAttention {
   alignas(64) std::int8_t queries[kTmmRows][kTmmMostDim];
   alignas(64) float p[kTmmRows][kChunkKeys];  // scores, then weights
   alignas(64) std::int8_t digits[kTmmRows][kDigits];
-  alignas(64) std::int8_t values[kChunkKeys * kTmmMostDim];  // [kChunkKeys / kQuad][width][kQuad]
+  const std::int8_t* values[kChunkKeys / kTmmKeys];  // of two pages each: [kTmmRows][width][kQuad]
+  alignas(64) std::int8_t copies[kChunkKeys * kTmmMostDim];  // of pages that stand apart
   // Of 16 dimensions each, by the high digits and by the low ones; integers, as they are.
   alignas(64) float sums[2][2][kTmmRows][kTileRows];
 };
@@ -40,24 +42,35 @@ TERN_INLINE Fetch fetch_of_next(const Int8Page* next, std::size_t head_dim) {
   return fetch;
 }
 
-// The values of all pages together; zeros where a page is missing in a register's keys.
-TERN_INLINE void gather_values(const Int8Chunk& kv, std::size_t end, TmmAttention& a) {
+// The values of two pages each, side by side; zeros where the second one is missing.
+TERN_INLINE void pair_values(const Int8Chunk& kv, std::size_t end, TmmAttention& a) {
   const std::size_t page_bytes = kPageKeys * kv.head_dim;
-  std::int8_t* to = a.values;
-  for (std::size_t first = 0; first < end; first += kPageKeys, to += page_bytes) {
-    __builtin_memcpy(to, kv.pages[first / kPageKeys].values, page_bytes);
+  std::int8_t* copy = a.copies;
+  for (std::size_t first = 0; first < end; first += kTmmKeys, copy += 2 * page_bytes) {
+    const Int8Page* const page = kv.pages + first / kPageKeys;
+    const bool both = first + kPageKeys < end;
+    const bool together = both && page[1].values == page[0].values + page_bytes;
+    a.values[first / kTmmKeys] = together ? page[0].values : copy;
+    if (together) continue;
+    __builtin_memcpy(copy, page[0].values, page_bytes);
+    if (both) {
+      __builtin_memcpy(copy + page_bytes, page[1].values, page_bytes);
+    } else {
+      __builtin_memset(copy + page_bytes, 0, page_bytes);
+    }
   }
-  if (end % kTmmKeys != 0) __builtin_memset(to, 0, page_bytes);
 }
 
 // a.p[q][key]: the integers, as they are.
-TERN_INLINE void tmm_scores(const Int8Chunk& kv, std::size_t end, TmmAttention& a) {
+TERN_INLINE void tmm_scores(const Int8Chunk& kv, std::size_t end, TmmAttention& a, Fetch& fetch) {
   constexpr std::size_t kKeyBytes = kPageKeys * kQuad;
   for (std::size_t first = 0; first < end; first += kPageKeys) {
     const std::int8_t* keys = kv.pages[first / kPageKeys].keys;
     zero_tmm<0>();
     zero_tmm<1>();
     for (std::size_t d = 0; d < kv.head_dim; d += kTmmRowBytes) {
+      Lines lines = take_lines(fetch, kTmmFetched);
+      fetch_lines(lines, kTmmFetched);
       load_tmm<4>(a.queries[0] + d, kTmmMostDim);
       load_tmm<6>(keys + d * kPageKeys, kKeyBytes);
       dot_signed_tmm<0, 4, 6>();
@@ -82,7 +95,8 @@ TERN_INLINE void scale_scores(float* p, float factor, const Int8Chunk& kv, std::
 
 // parts[q].out from the digits of the weights and the values.
 TERN_INLINE void tmm_values(std::size_t count, std::size_t end, std::size_t width,
-                            const float* units, TmmAttention& a, AttentionState* parts) {
+                            const float* units, TmmAttention& a, AttentionState* parts,
+                            Fetch& fetch) {
   constexpr std::size_t kSumBytes = sizeof a.sums[0][0][0];
   for (std::size_t d = 0; d < width; d += 2 * kTileRows) {
     zero_tmm<0>();
@@ -90,7 +104,9 @@ TERN_INLINE void tmm_values(std::size_t count, std::size_t end, std::size_t widt
     zero_tmm<2>();
     zero_tmm<3>();
     for (std::size_t key = 0; key < end; key += kTmmKeys) {
-      const std::int8_t* values = a.values + key * width + d * kQuad;
+      Lines lines = take_lines(fetch, 2 * kTmmFetched);
+      fetch_lines(lines, 2 * kTmmFetched);
+      const std::int8_t* values = a.values[key / kTmmKeys] + d * kQuad;
       load_tmm<4>(a.digits[0] + key, kDigits);
       load_tmm<6>(values, width * kQuad);
       dot_signed_tmm<0, 4, 6>();
@@ -115,7 +131,7 @@ TERN_INLINE void tmm_values(std::size_t count, std::size_t end, std::size_t widt
   }
 }
 
-// One to 16 queries over the chunk whose values are gathered.
+// One to 16 queries over the chunk whose values are paired.
 TERN_INLINE void attend_tmm(const Int8Query* queries, std::size_t count, float scale,
                             const Int8Chunk& kv, std::size_t end, TmmAttention& a, Fetch& fetch,
                             AttentionState* parts) {
@@ -123,7 +139,7 @@ TERN_INLINE void attend_tmm(const Int8Query* queries, std::size_t count, float s
     __builtin_memcpy(a.queries[q], queries[q].codes, kv.head_dim);
   }
   configure_tmm(count);
-  tmm_scores(kv, end, a);
+  tmm_scores(kv, end, a, fetch);
   float units[kTmmRows];
   for (std::size_t q = 0; q < count; ++q) {
     const std::size_t keys = queries[q].keys;
@@ -134,7 +150,7 @@ TERN_INLINE void attend_tmm(const Int8Query* queries, std::size_t count, float s
     parts[q].sum = weights.sum;
     units[q] = split_weights(a.p[q], end, weights.largest, a.digits[q], fetch);
   }
-  tmm_values(count, end, kv.head_dim, units, a, parts);
+  tmm_values(count, end, kv.head_dim, units, a, parts, fetch);
   release_tmm();
 }
 
@@ -145,7 +161,7 @@ TERN_INLINE void tmm_attention_int8(const Int8Query* queries, std::size_t count,
   for (std::size_t q = 0; q < count; ++q) most = queries[q].keys > most ? queries[q].keys : most;
   const std::size_t end = (most + kPageKeys - 1) / kPageKeys * kPageKeys;
   TmmAttention a;
-  gather_values(kv, end, a);
+  pair_values(kv, end, a);
   Fetch fetch = fetch_of_next(kv.next, kv.head_dim);
   for (std::size_t q = 0; q < count; q += kTmmRows) {
     const std::size_t some = count - q < kTmmRows ? count - q : kTmmRows;
