@@ -142,7 +142,8 @@ class Int8AttentionTier : public TierTest {};
 
 TEST_P(Int8AttentionTier, EqualsTheDefinition) {
   for (const std::size_t head_dim : {2u, 64u, 80u, 100u, 128u, 256u}) {
-    for (const std::size_t keys : {1u, 31u, 32u, 33u, 90u, 255u, 256u, 257u, 512u, 1000u}) {
+    for (const std::size_t keys :
+         {1u, 31u, 32u, 33u, 90u, 150u, 180u, 220u, 255u, 256u, 257u, 512u, 1000u}) {
       const auto seed = static_cast<std::uint32_t>(head_dim + keys);
       const Cache cache = random_cache(head_dim, keys, seed);
       const std::vector<Query> query{random_query(head_dim, keys, seed)};
@@ -176,7 +177,7 @@ TEST_P(Int8AttentionTier, OfSeveralQueries) {
   for (const std::size_t head_dim : {100u, 128u}) {
     const Cache cache = random_cache(head_dim, 300, 7);
     for (std::size_t count = 1; count <= kCallQueries; ++count) {
-      expect_each_alone(tier(), head_dim, count, cache, {count, 66, 259});
+      expect_each_alone(tier(), head_dim, count, cache, {count, 66, 150, 259});
     }
   }
 }
@@ -191,18 +192,22 @@ TEST_P(Int8AttentionTier, OfManyQueriesOfOtherDimensions) {
   }
 }
 
-// Pages of a pool may lie anywhere: here the values of some follow those before them, and others'
-// do not.
+// Pages of a pool may lie anywhere: here the values of some follow those before them, others' lie
+// elsewhere, and two lie the other way round.
 TEST_P(Int8AttentionTier, PagesMayStandApart) {
   const Cache cache = random_cache(128, 500, 9);
   std::vector<Int8Page> pages = cache.pages();
   const std::size_t page_values = kPageKeys * cache.value_width;
   std::vector<std::vector<std::int8_t>> elsewhere;
   for (std::size_t i = 0; i < pages.size(); ++i) {
-    if (i % 8 < 3) continue;
+    if (i % 8 < 3 || i > 13) continue;
     elsewhere.emplace_back(pages[i].values, pages[i].values + page_values);
     pages[i].values = elsewhere.back().data();
   }
+  std::vector<std::int8_t> turned(pages[15].values, pages[15].values + page_values);
+  turned.insert(turned.end(), pages[14].values, pages[14].values + page_values);
+  pages[15].values = turned.data();
+  pages[14].values = turned.data() + page_values;
   for (const std::size_t count : {1u, 16u, 32u}) {
     std::vector<Query> queries;
     for (std::size_t i = 0; i < count; ++i) {

@@ -73,7 +73,7 @@ TEST(Tmm, EqualsTheDefinition) {
 // More columns than a block and a panel have, and exactly as many, of one tile of tokens and more.
 TEST(Tmm, EqualsTheDefinitionForManyColumns) {
   for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
-    for (const std::size_t columns : {320u, 321u, 640u, 641u, 1280u, 1281u, 8640u}) {
+    for (const std::size_t columns : {300u, 320u, 321u, 640u, 641u, 1280u, 1281u, 8640u}) {
       for (const std::size_t tokens : {5u, 16u, 25u, 32u, 37u, 64u, 65u}) {
         expect_definition(48, columns, tokens, packing);
       }

@@ -223,7 +223,7 @@ constexpr std::size_t softmax_keys(std::size_t keys) {
 // add these changes no sum.
 TERN_INLINE float largest_score(float* p, std::size_t keys, Fetch& fetch) {
   const std::size_t end = softmax_keys(keys);
-  Lines lines = take_lines(fetch, kFetchedByLess * kChunkKeys / kLanes);
+  Lines lines = take_lines(fetch, kFetchedByLess * (kChunkKeys - kSumLanes) / kLanes);
   for (std::size_t key = keys; key < end; ++key) p[key] = -__builtin_inff();
   Vec largest[kRegisters];  // several, or each would wait for the one before
   for (int j = 0; j < kRegisters; ++j) largest[j] = load(p + j * kLanes);

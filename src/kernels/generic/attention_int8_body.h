@@ -8,7 +8,7 @@ inline constexpr std::size_t kVectorCodes = kLanes * kQuad;
 inline constexpr std::size_t kInt8LeadBytes = 28672;  // as kLeadBytes
 inline constexpr int kDigitChains = kChains / 2;      // outputs in registers, a sum for each digit
 inline constexpr int kSharing = kDigitChains / 2;     // queries in a pass of many: two for each
-// Pages over which they are summed up before they go to memory.
+// Pages whose weighted values are summed up in registers before the sums go to memory.
 inline constexpr std::size_t kValuePages = 4;
 
 // As page_scores.

@@ -11,7 +11,8 @@
 
 inline constexpr std::size_t kTmmMostDim = 256;
 inline constexpr std::size_t kTmmKeys = kTmmRowBytes;  // that a register of digits has
-inline constexpr std::size_t kTmmFetched = 16;         // lines, as many as a product loads
+// Lines that two products of scores ask for: a chunk of what comes next is there before its turn.
+inline constexpr std::size_t kTmmFetched = 16;
 static_assert(kPageKeys == 2 * kTileRows && kChunkKeys % kTmmKeys == 0);
 
 struct TmmAttention {
@@ -49,9 +50,9 @@ TERN_INLINE void pair_values(const Int8Chunk& kv, std::size_t end, TmmAttention&
   for (std::size_t first = 0; first < end; first += kTmmKeys, copy += 2 * page_bytes) {
     const Int8Page* const page = kv.pages + first / kPageKeys;
     const bool both = first + kPageKeys < end;
-    const bool together = both && page[1].values == page[0].values + page_bytes;
-    a.values[first / kTmmKeys] = together ? page[0].values : copy;
-    if (together) continue;
+    a.values[first / kTmmKeys] = page[0].values;
+    if (both && page[1].values == page[0].values + page_bytes) continue;
+    a.values[first / kTmmKeys] = copy;
     __builtin_memcpy(copy, page[0].values, page_bytes);
     if (both) {
       __builtin_memcpy(copy + page_bytes, page[1].values, page_bytes);
@@ -95,8 +96,7 @@ TERN_INLINE void scale_scores(float* p, float factor, const Int8Chunk& kv, std::
 
 // parts[q].out from the digits of the weights and the values.
 TERN_INLINE void tmm_values(std::size_t count, std::size_t end, std::size_t width,
-                            const float* units, TmmAttention& a, AttentionState* parts,
-                            Fetch& fetch) {
+                            const float* units, TmmAttention& a, AttentionState* parts) {
   constexpr std::size_t kSumBytes = sizeof a.sums[0][0][0];
   for (std::size_t d = 0; d < width; d += 2 * kTileRows) {
     zero_tmm<0>();
@@ -104,8 +104,6 @@ TERN_INLINE void tmm_values(std::size_t count, std::size_t end, std::size_t widt
     zero_tmm<2>();
     zero_tmm<3>();
     for (std::size_t key = 0; key < end; key += kTmmKeys) {
-      Lines lines = take_lines(fetch, 2 * kTmmFetched);
-      fetch_lines(lines, 2 * kTmmFetched);
       const std::int8_t* values = a.values[key / kTmmKeys] + d * kQuad;
       load_tmm<4>(a.digits[0] + key, kDigits);
       load_tmm<6>(values, width * kQuad);
@@ -150,7 +148,7 @@ TERN_INLINE void attend_tmm(const Int8Query* queries, std::size_t count, float s
     parts[q].sum = weights.sum;
     units[q] = split_weights(a.p[q], end, weights.largest, a.digits[q], fetch);
   }
-  tmm_values(count, end, kv.head_dim, units, a, parts, fetch);
+  tmm_values(count, end, kv.head_dim, units, a, parts);
   release_tmm();
 }
 

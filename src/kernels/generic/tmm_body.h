@@ -11,9 +11,10 @@
 // A plane of packed trits, unpacked, is what B takes, and rows of activations are what A takes: no
 // other order is needed. A register takes as long to load from the first cache as half a product
 // does, and several times as long from the second one, so all is arranged for the first: while a
-// band of rows passes, two tiles of tokens stay there with a panel of columns, and weights are
-// unpacked two steps before they are multiplied, into a place that is used again five steps later.
-// Vectors and registers are units of their own, and neither waits for the other.
+// band of rows passes, two tiles of tokens stay there with a panel of columns (a tile by itself has
+// all columns pass for 64 rows), and weights are unpacked two steps before they are multiplied,
+// into a place that is used again five steps later. Vectors and registers are units of their own,
+// and neither waits for the other.
 #pragma once
 
 inline constexpr std::size_t kTmmBytes = kTmmRows * kTmmRowBytes;
@@ -24,6 +25,7 @@ inline constexpr std::size_t kTmmPanelBlocks = 2;
 inline constexpr std::size_t kTmmBandGroups = 16;  // groups of rows
 inline constexpr int kTmmSums = 4;                 // in registers: of 1 or 2 tiles of tokens
 static_assert(kTileRows == kTmmRows && kTileBytes == kTmmRowBytes && kTmmLead < kTmmSteps);
+static_assert(kTmmSums + 2 == kFirstCodes);  // behind the sums two tiles of activations
 
 template <Packing kPacking>
 inline constexpr std::size_t kTmmPlanes = kPacking == Packing::kFiveTrits ? 5 : 4;
@@ -130,20 +132,23 @@ TERN_INLINE void multiply_step(const TmmCodes& codes, std::size_t step) {
 // One or two tiles of tokens.
 template <int kTiles>
 struct TmmActivations {
-  const std::int8_t* of[kTiles];  // of the columns at hand
+  const std::int8_t* of[kTiles];
   std::size_t stride;
 };
 
-// Adds the products of a block to the sums, while what is needed soon is unpacked.
+// Adds the products of a block, the columns' `index`-th, to the sums, while what is needed soon is
+// unpacked.
 template <Packing kPacking, int kGroups, int kTiles>
-TERN_INLINE void multiply_block(const TmmActivations<kTiles>& x, const TmmBlock& block,
-                                const TmmBlock& next, std::size_t group_bytes, TmmCodes& codes) {
+TERN_INLINE void multiply_block(const TmmActivations<kTiles>& x, std::size_t index,
+                                const TmmBlock& block, const TmmBlock& next,
+                                std::size_t group_bytes, TmmCodes& codes) {
   const std::size_t planes = block.tiles * kTmmPlanes<kPacking>;
   const std::size_t steps = (planes + kTmmRows - 1) / kTmmRows;
   for (std::size_t step = 0; step < kTmmSteps; ++step) {
     if (step < steps) {
-      load_tmm<4>(x.of[0] + step * kTmmRowBytes, x.stride);
-      if constexpr (kTiles > 1) load_tmm<5>(x.of[1] + step * kTmmRowBytes, x.stride);
+      const std::size_t column = (index * kTmmSteps + step) * kTmmRowBytes;
+      load_tmm<4>(x.of[0] + column, x.stride);
+      if constexpr (kTiles > 1) load_tmm<5>(x.of[1] + column, x.stride);
       multiply_step<kGroups, kTiles>(codes, step);
     }
     const std::size_t soon = step + kTmmLead;
@@ -155,24 +160,20 @@ TERN_INLINE void multiply_block(const TmmActivations<kTiles>& x, const TmmBlock&
   }
 }
 
-// Asks for where the outputs of `groups` groups of rows go.
-TERN_INLINE void fetch_outputs(const TmmTokens& tokens, std::size_t tile, std::size_t group,
-                               int groups, const TmmOutputs& out) {
-  for (std::size_t t = 0; t < tokens.rows(); ++t) {
-    const float* y = out.y + (tokens.start(tile) + t) * out.stride + group * kTileRows;
-    for (int g = 0; g < groups; ++g) __builtin_prefetch(y + g * kTileRows, 1, 3);
-  }
-}
-
+// Of kGroups groups of rows from `group` on, whose sums are those from `at` on.
+template <int kGroups, int kTiles>
 TERN_INLINE void write_outputs(const TmmTokens& tokens, std::size_t tile, std::size_t group,
-                               const std::int32_t (&sums)[kTmmRows][kTileRows],
-                               const TmmOutputs& out) {
-  const std::size_t row = group * kTileRows;
-  const std::size_t left = out.rows - row;
-  for (std::size_t t = 0; t < tokens.rows(); ++t) {
-    const std::size_t token = tokens.start(tile) + t;
-    write_sums(sums[t], tokens.x.sums[token], out.scale * tokens.x.scales[token],
-               left < kTileRows ? left : kTileRows, out.y + token * out.stride + row);
+                               const TmmSums& sums, std::size_t at, const TmmOutputs& out) {
+  for (int t = 0; t < kTiles; ++t) {
+    for (std::size_t i = 0; i < tokens.rows(); ++i) {
+      const std::size_t token = tokens.start(tile + t) + i;
+      for (int g = 0; g < kGroups; ++g) {
+        const std::size_t row = (group + g) * kTileRows;
+        const std::size_t left = out.rows - row;
+        write_sums(sums.of[at + g][t][i], tokens.x.sums[token], out.scale * tokens.x.scales[token],
+                   left < kTileRows ? left : kTileRows, out.y + token * out.stride + row);
+      }
+    }
   }
 }
 
@@ -186,6 +187,10 @@ TERN_INLINE void tmm_pass(const TernaryTiles& w, std::size_t begin, std::size_t 
   const std::size_t group_bytes = w.tiles * kTileBytes;
   const std::size_t blocks = (w.tiles + kBlockTiles<kPacking> - 1) / kBlockTiles<kPacking>;
   const std::size_t panel = kTiles > 1 ? kTmmPanelBlocks : blocks;
+  TmmActivations<kTiles> x{{}, tokens.x.stride};
+  for (int t = 0; t < kTiles; ++t) {
+    x.of[t] = tokens.x.values + tokens.start(tile + t) * x.stride;
+  }
   TmmBlock next = block_of<kPacking>(w, begin, 0);
   for (std::size_t step = 0; step < kTmmLead; ++step) {
     unpack_step<kPacking, kGroups>(next, step, group_bytes, codes);
@@ -193,9 +198,6 @@ TERN_INLINE void tmm_pass(const TernaryTiles& w, std::size_t begin, std::size_t 
   for (std::size_t first = 0; first < blocks; first += panel) {
     const std::size_t last = first + panel < blocks ? first + panel : blocks;
     for (std::size_t group = begin; group < end; group += kGroups) {
-      if (last == blocks) {
-        for (int t = 0; t < kTiles; ++t) fetch_outputs(tokens, tile + t, group, kGroups, out);
-      }
       if (first == 0) {
         zero_sums<kGroups, kTiles>();
       } else {
@@ -208,21 +210,13 @@ TERN_INLINE void tmm_pass(const TernaryTiles& w, std::size_t begin, std::size_t 
         } else if (group + kGroups < end) {
           next = block_of<kPacking>(w, group + kGroups, first);
         } else {
-          next = last < blocks ? block_of<kPacking>(w, begin, last) : TmmBlock{};
+          next = last < blocks ? block_of<kPacking>(w, begin, last) : TmmBlock{w.codes, 0};
         }
-        TmmActivations<kTiles> x{{}, tokens.x.stride};
-        for (int t = 0; t < kTiles; ++t) {
-          x.of[t] =
-              tokens.x.values + tokens.start(tile + t) * x.stride + i * kTmmSteps * kTmmRowBytes;
-        }
-        multiply_block<kPacking, kGroups, kTiles>(x, block, next, group_bytes, codes);
+        multiply_block<kPacking, kGroups, kTiles>(x, i, block, next, group_bytes, codes);
       }
       store_sums<kGroups, kTiles>(sums, group - begin);
-      if (last < blocks) continue;
-      for (int t = 0; t < kTiles; ++t) {
-        for (int g = 0; g < kGroups; ++g) {
-          write_outputs(tokens, tile + t, group + g, sums.of[group - begin + g][t], out);
-        }
+      if (last == blocks) {
+        write_outputs<kGroups, kTiles>(tokens, tile, group, sums, group - begin, out);
       }
     }
   }
@@ -233,7 +227,7 @@ TERN_INLINE void tmm_band(const TernaryTiles& w, std::size_t begin, std::size_t 
                           const TmmTokens& tokens, std::size_t tile, const TmmOutputs& out,
                           TmmCodes& codes, TmmSums& sums) {
   constexpr int kGroups = kTmmSums / kTiles;
-  const std::size_t whole = end - (end - begin) % kGroups;
+  const std::size_t whole = end - end % kGroups;  // a band begins at a multiple
   if (begin < whole) {
     tmm_pass<kPacking, kGroups, kTiles>(w, begin, whole, tokens, tile, out, codes, sums);
   }
