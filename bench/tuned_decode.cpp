@@ -29,14 +29,16 @@ T must(Result<T> result) {
   return std::move(*result);
 }
 
-backend::Tuning plans_of(std::span<char*> words) {
+backend::Tuning plans_of(std::span<char*> words, const kernels::KernelTable& tier) {
   backend::Tuning tuning;
   for (; words.size() >= 5; words = words.subspan(5)) {
     const auto number = [&](std::size_t i) { return std::strtoul(words[i], nullptr, 10); };
     const bool five = std::string(words[2]) == "five-trits";
-    tuning[{number(0), number(1)}] = {
-        five ? kernels::Packing::kFiveTrits : kernels::Packing::kTwoBits,
-        {static_cast<std::uint32_t>(number(3)), static_cast<std::uint32_t>(number(4))}};
+    backend::MatrixPlan plan = backend::default_plan(tier);
+    plan.packing = five ? kernels::Packing::kFiveTrits : kernels::Packing::kTwoBits;
+    plan.read.streams = static_cast<std::uint32_t>(number(3));
+    plan.read.prefetch_bytes = static_cast<std::uint32_t>(number(4));
+    tuning[{number(0), number(1)}] = plan;
   }
   return tuning;
 }
@@ -73,7 +75,7 @@ void run(std::span<char*> words) {
   const auto threads = static_cast<std::uint32_t>(std::strtoul(words[2], nullptr, 10));
   const auto tokens = static_cast<std::uint32_t>(std::strtoul(words[3], nullptr, 10));
   Decoder own(words[0], *tier, threads, tokens + 1, {});
-  Decoder tuned(words[0], *tier, threads, tokens + 1, plans_of(words.subspan(4)));
+  Decoder tuned(words[0], *tier, threads, tokens + 1, plans_of(words.subspan(4), *tier));
   own.milliseconds();  // pages and caches as all others find them
   tuned.milliseconds();
   std::vector<double> own_times;
