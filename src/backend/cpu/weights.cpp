@@ -47,26 +47,41 @@ struct FiveTrits {
   }
 };
 
-// One group of rows: `trits` has kTileRows rows of whole tiles. Of a tile, the trits that lie at
-// one place of all its bytes are brought together first.
+// The trits that lie at one place of all bytes of a tile.
+using Planes = Byte[5][kTileBytes];
+
+template <typename Code>
+void pack_tile(const Planes& planes, std::byte* packed) {
+  Byte bytes[kTileBytes];
+  for (std::size_t i = 0; i < kTileBytes; ++i) {
+    bytes[i] = Code::pack(planes[0][i], planes[1][i], planes[2][i], planes[3][i],
+                          Code::kPlanes == 5 ? planes[4][i] : Byte{0});
+  }
+  std::memcpy(packed, bytes, sizeof bytes);
+}
+
+// One group of rows: `trits` has kTileRows rows of whole tiles. Some tiles' planes are brought
+// together before the first is packed: words that were just stored are not there yet for the loads
+// of whole vectors.
 template <typename Code>
 void pack_group(const std::int8_t* trits, std::size_t tiles, std::byte* packed) {
   constexpr std::size_t kWord = kTileBytes / kTileRows;
+  constexpr std::size_t kTogether = 8;
   const std::size_t row_trits = tiles * Code::kPlanes * kWord;
-  for (std::size_t tile = 0; tile < tiles; ++tile) {
-    Byte planes[5][kTileBytes];
+  for (std::size_t first = 0; first < tiles; first += kTogether) {
+    const std::size_t count = std::min(kTogether, tiles - first);
+    Planes planes[kTogether];
     for (std::size_t r = 0; r < kTileRows; ++r) {
-      const std::int8_t* from = trits + r * row_trits + tile * Code::kPlanes * kWord;
-      for (std::size_t p = 0; p < Code::kPlanes; ++p) {
-        std::memcpy(planes[p] + r * kWord, from + p * kWord, kWord);
+      const std::int8_t* from = trits + r * row_trits + first * Code::kPlanes * kWord;
+      for (std::size_t tile = 0; tile < count; ++tile) {
+        for (std::size_t p = 0; p < Code::kPlanes; ++p, from += kWord) {
+          std::memcpy(planes[tile][p] + r * kWord, from, kWord);
+        }
       }
     }
-    Byte bytes[kTileBytes];
-    for (std::size_t i = 0; i < kTileBytes; ++i) {
-      bytes[i] = Code::pack(planes[0][i], planes[1][i], planes[2][i], planes[3][i],
-                            Code::kPlanes == 5 ? planes[4][i] : Byte{0});
+    for (std::size_t tile = 0; tile < count; ++tile) {
+      pack_tile<Code>(planes[tile], packed + (first + tile) * kTileBytes);
     }
-    std::memcpy(packed + tile * kTileBytes, bytes, sizeof bytes);
   }
 }
 
