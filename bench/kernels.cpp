@@ -98,8 +98,7 @@ void ternary_linear(benchmark::State& state, const KernelTable& table,
   const QuantizedRows x{values.as<std::int8_t>(), stride, scales.data(), sums.data()};
   const std::size_t bytes = packed_bytes(rows, columns, packing);
   const std::span<const std::uint8_t> codes = many_codes();
-  const ReadPattern read =
-      tokens == 1 ? tern::backend::default_plan(table).read : ReadPattern{0, 0};
+  const ReadPattern read = tokens == 1 ? tern::backend::default_plan(table).read : ReadPattern{};
   double most = ceiling(table.multiply_accumulate_loop);
   std::size_t matrix = 0;
   for (auto _ : state) {

@@ -47,7 +47,9 @@ enum class Packing : std::uint8_t { kTwoBits, kFiveTrits };
 struct ReadPattern {
   std::uint32_t streams;         // groups of rows in turn, each through memory in one run: 1, 2, 4
   std::uint32_t prefetch_bytes;  // how far ahead of each stream memory is asked for
-  bool second_cache = false;     // where to: the second cache, or past it into the first one
+  // Where to: the second cache, or past it into the first one. Without a default, so that a
+  // compiler warns of who builds a pattern from its parts and forgets what the CPU wants.
+  bool second_cache;
 };
 inline constexpr std::uint32_t kMostStreams = 4;
 
@@ -60,7 +62,7 @@ struct TernaryTiles {
   std::size_t tiles;          // ceil(columns / columns of a tile)
   float scale;                // multiplicative
   Packing packing = Packing::kTwoBits;
-  ReadPattern read = {0, 0};  // without streams: the tier's own
+  ReadPattern read = {};  // without streams: the tier's own
   // From how many tokens on ternary_linear takes tile registers, where the tier has them; 0: from
   // the tier's own number on. No result depends on it; which number is best depends on the CPU.
   std::uint32_t tile_tokens = 0;

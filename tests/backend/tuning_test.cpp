@@ -44,12 +44,13 @@ std::vector<std::byte> hashed(std::vector<std::byte> bytes) {
 }
 
 TEST(TuningPlans, AreEqualInAllThatTheySay) {
-  const MatrixPlan plan{Packing::kTwoBits, {1, 1024}, 4};
+  const MatrixPlan plan{Packing::kTwoBits, {1, 1024, false}, 4};
   EXPECT_EQ(plan, plan);
-  for (const MatrixPlan& other :
-       {MatrixPlan{Packing::kFiveTrits, {1, 1024}, 4}, MatrixPlan{Packing::kTwoBits, {2, 1024}, 4},
-        MatrixPlan{Packing::kTwoBits, {1, 4096}, 4}, MatrixPlan{Packing::kTwoBits, {1, 1024}, 8},
-        MatrixPlan{Packing::kTwoBits, {1, 1024, true}, 4}}) {
+  for (const MatrixPlan& other : {MatrixPlan{Packing::kFiveTrits, {1, 1024, false}, 4},
+                                  MatrixPlan{Packing::kTwoBits, {2, 1024, false}, 4},
+                                  MatrixPlan{Packing::kTwoBits, {1, 4096, false}, 4},
+                                  MatrixPlan{Packing::kTwoBits, {1, 1024, false}, 8},
+                                  MatrixPlan{Packing::kTwoBits, {1, 1024, true}, 4}}) {
     EXPECT_FALSE(plan == other);
   }
 }
@@ -156,7 +157,7 @@ TEST(TuningBytes, NothingBeyondTheEndIsRead) {
 }
 
 TEST(TuningBytes, FiveTritsAreForTiersThatHaveThem) {
-  const KeptTuning plans{{{{16, 128}, {Packing::kFiveTrits, {1, 0}}}}, {}};
+  const KeptTuning plans{{{{16, 128}, {Packing::kFiveTrits, {1, 0, false}}}}, {}};
   const auto bytes = tuning_bytes(plans, "here");
   for (const kernels::KernelTable* tier : kernels::all_tables()) {
     EXPECT_EQ(read_tuning(bytes, "here", *tier).ok(), tier->five_trits) << tier->name;
@@ -175,7 +176,7 @@ TEST(TuningOfABackend, AShapeIsPackedAndReadAsItsPlanSays) {
   const auto own = test::make_ternary("own", test::random_trits(48 * 256, 1), 128, 0.5f);
   CpuBackend plain(tier, 2);
   CpuBackend tuned(tier, 2);
-  tuned.use_tuning({{{48, 256}, {other, {1, 0}}}});
+  tuned.use_tuning({{{48, 256}, {other, {1, 0, false}}}});
   EXPECT_EQ(tuned.weight_bytes(planned.tensor), kernels::packed_bytes(48, 256, other));
   EXPECT_NE(tuned.weight_bytes(planned.tensor), plain.weight_bytes(planned.tensor));
   EXPECT_EQ(tuned.weight_bytes(own.tensor), plain.weight_bytes(own.tensor));
@@ -194,10 +195,10 @@ TEST(TuningOfABackend, APackingOfItsOwnIsPartOfTheLayout) {
   const kernels::KernelTable& tier = *tier_with_both_packings();
   CpuBackend backend(tier, 1);
   const std::string layout = backend.layout();
-  backend.use_tuning({{{48, 256}, {tier.packing, {1, 0}}}});
+  backend.use_tuning({{{48, 256}, {tier.packing, {1, 0, false}}}});
   EXPECT_EQ(backend.layout(), layout);
   const Packing other = tier.packing == Packing::kTwoBits ? Packing::kFiveTrits : Packing::kTwoBits;
-  backend.use_tuning({{{48, 256}, {other, {1, 0}}}});
+  backend.use_tuning({{{48, 256}, {other, {1, 0, false}}}});
   EXPECT_EQ(backend.layout(), layout + " 48x256:" + std::string(name(other)));
 }
 
@@ -241,7 +242,7 @@ TEST(TuningOfABackendWithAmx, TakesTileRegistersFromThePlansNumberOfRowsOn) {
   const WeightId defined = must(definition.load_ternary(matrix.tensor));
   for (const std::uint32_t from : {0u, 2u, 4u, 8u, 16u, 32u, 64u}) {
     CpuBackend tuned(tier, 1);
-    tuned.use_tuning({{{48, 256}, {Packing::kFiveTrits, {1, 0}, from}}});
+    tuned.use_tuning({{{48, 256}, {Packing::kFiveTrits, {1, 0, false}, from}}});
     const WeightId id = must(tuned.load_ternary(matrix.tensor));
     for (const std::size_t rows : {1u, 2u, 3u, 4u, 7u, 8u, 15u, 16u, 31u, 32u, 40u}) {
       const auto values = std::span(x).first(rows * 256);

@@ -337,7 +337,7 @@ TEST_P(ModelOnTier, SameBitsWithEveryTuning) {
   backend::Tuning mixed;
   for (const auto packing : {kernels::Packing::kTwoBits, kernels::Packing::kFiveTrits}) {
     for (std::uint32_t streams = 1; streams <= kernels::kMostStreams; streams *= 2) {
-      const backend::MatrixPlan plan{packing, {streams, 1024}};
+      const backend::MatrixPlan plan{packing, {streams, 1024, streams == 2}};
       if (!backend::supports(table(), plan)) continue;
       setting.tuning = every_shape(path, plan);
       EXPECT_EQ(hashes(path, tokens, setting), expected)
@@ -382,7 +382,7 @@ TEST(ModelOnTmm, SameBitsFromAnyNumberOfRowsOn) {
     const auto tokens = test::tiny_tokens(shape->model, shape->tokens);
     const std::string expected = committed_hash(name, format::KvType::kF16);
     for (std::uint32_t from = 2; from <= backend::kMostTileTokens; from *= 2) {
-      const backend::MatrixPlan plan{kernels::Packing::kFiveTrits, {1, 1024}, from};
+      const backend::MatrixPlan plan{kernels::Packing::kFiveTrits, {1, 1024, false}, from};
       ASSERT_TRUE(backend::supports(tier, plan));
       for (const std::uint32_t chunk : {5u, 40u}) {
         const Setting setting{

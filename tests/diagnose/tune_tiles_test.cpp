@@ -305,7 +305,7 @@ TuneReport report() {
   TuneReport report{"amx", 2, std::nullopt, "tern 1 on x", "dir", 1.5, {}};
   report.shapes.push_back({kShape,
                            3,
-                           {{{Packing::kTwoBits, {2, 4096}}, true, 2e-6, std::nullopt}},
+                           {{{Packing::kTwoBits, {2, 4096, false}}, true, 2e-6, std::nullopt}},
                            0,
                            TileTuning{8,
                                       4,

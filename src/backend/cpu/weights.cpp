@@ -123,7 +123,7 @@ Result<void> pack(const format::TernaryMatrix& matrix, Packing packing, std::byt
 kernels::TernaryTiles TernaryWeight::from(std::uint64_t first, std::size_t tokens) const {
   kernels::TernaryTiles part = tiles;
   part.codes += first / kTileRows * tiles.tiles * kTileBytes;
-  if (tokens > 1) part.read = {0, 0};
+  if (tokens > 1) part.read = {};
   return part;
 }
 

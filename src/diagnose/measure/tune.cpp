@@ -42,7 +42,7 @@ struct Work {
 // Several tokens on tile registers or on vectors: from a number of tokens on that all have, or
 // none.
 MatrixPlan batch_plan(Packing packing, bool tiles) {
-  return {packing, {0, 0}, tiles ? kTileBuckets.front() : backend::kMostTileTokens};
+  return {packing, {}, tiles ? kTileBuckets.front() : backend::kMostTileTokens};
 }
 
 // Of what was timed in the same rounds.

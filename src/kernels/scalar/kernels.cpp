@@ -445,7 +445,7 @@ const KernelTable kScalarTable{
     .required_features = 0,
     .five_trits = true,
     .packing = Packing::kTwoBits,
-    .read = {1, 0},
+    .read = {1, 0, false},
     .ternary_linear = ternary_linear,
     .multiply_accumulate_loop = multiply_accumulate_loop,
     .fma_loop = fma_loop,
