@@ -65,11 +65,6 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
         ),
     },
     "format": {
-        (
-            "i2_s.cpp",
-            "bound",
-            "end - element > kI2sBlockElements",
-        ): "a last whole block is then read value by value, with the same outcome",
         **dict.fromkeys(
             (
                 ("tq.cpp", "bound", "v <= 243"),

@@ -51,6 +51,7 @@ TARGETS = {
             "src/core/machine.cpp",
             "src/core/mapped_file.cpp",
             "src/core/philox_body.h",
+            "src/core/read_ahead.cpp",
             "src/core/sha256.cpp",
             "src/core/thread_pool.cpp",
         ),

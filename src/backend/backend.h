@@ -133,6 +133,10 @@ class Backend {
   virtual Result<WeightId> load_matrix(const format::Tensor& tensor) = 0;  // for kEmbed and kHead
   virtual Result<WeightId> load_vector(const format::Tensor& tensor) = 0;  // for kNorm
 
+  // Whether load_ternary, or copy_head of what load_matrix made of the tensor, reads all of its
+  // bytes: not where what they made of them earlier is at hand.
+  virtual bool reads(const format::Tensor& tensor) const = 0;
+
   // Bytes that loading the tensor allocates; 0 where its bytes are borrowed and must stay.
   virtual std::uint64_t weight_bytes(const format::Tensor& tensor) const = 0;
 

@@ -1,13 +1,16 @@
 #include "model/model.h"
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "arch/gguf_dialect.h"
 #include "core/fp_env.h"
 #include "core/machine.h"
+#include "core/read_ahead.h"
 #include "model/decoder_plan.h"
 
 namespace tern::model {
@@ -17,21 +20,55 @@ using arch::BlockTensor;
 using backend::WeightId;
 using format::Tensor;
 
+// So much of the file is asked for before its turn: several times what a disk has under way at
+// once.
+constexpr std::size_t kReadAhead = std::size_t{32} << 20;
+
 constexpr float kMostRopeFactor = 1e6f;  // what only mistakes exceed
+
+// The tensors of which loading reads all bytes, as it comes to them; none of a file in memory.
+std::vector<const Tensor*> in_order_of_loading(const format::GgufFile& file,
+                                               const arch::DecoderConfig& config,
+                                               const Tensor* copied_head) {
+  std::vector<const Tensor*> order;
+  const auto add = [&](const Tensor* tensor) {
+    if (tensor != nullptr && tensor->file != nullptr) order.push_back(tensor);
+  };
+  for (std::uint32_t layer = 0; layer < config.layers; ++layer) {
+    using enum BlockTensor;
+    for (const BlockTensor role : {kQuery, kKey, kValue, kAttentionOutput, kGate, kUp, kDown}) {
+      add(file.tensor(arch::block_tensor_name(layer, role)));
+    }
+  }
+  add(copied_head);
+  return order;
+}
+
+std::vector<ReadAhead::Part> bytes_of(const std::vector<const Tensor*>& tensors) {
+  std::vector<ReadAhead::Part> parts;
+  for (const Tensor* tensor : tensors) parts.push_back(tensor->data);
+  return parts;
+}
 
 // Takes tensors out of the file into the backend, each with the shape that the configuration asks.
 class WeightLoader {
  public:
   WeightLoader(const format::GgufFile& file, backend::Backend& backend, const LoadOptions& options,
-               std::uint64_t total)
-      : file_(file), backend_(backend), options_(options), total_(total) {}
+               std::uint64_t total, std::vector<const Tensor*> order)
+      : file_(file),
+        backend_(backend),
+        options_(options),
+        total_(total),
+        order_(std::move(order)),
+        ahead_(bytes_of(order_), kReadAhead) {}
 
   Result<WeightId> ternary(std::uint32_t layer, BlockTensor role, std::uint64_t columns,
                            std::uint64_t rows) {
     const std::string name = arch::block_tensor_name(layer, role);
     TERN_ASSIGN(const Tensor* tensor, find(name, columns, rows));
-    TERN_ASSIGN(const WeightId id, loaded(*tensor, backend_.load_ternary(*tensor)));
-    file_.release(*tensor);  // the backend has its own copy
+    TERN_ASSIGN(
+        const WeightId id,
+        loaded(*tensor, with_read_ahead(*tensor, [&] { return backend_.load_ternary(*tensor); })));
     ternaries_.push_back({tensor, id});
     return id;
   }
@@ -68,9 +105,8 @@ class WeightLoader {
   }
 
   Result<void> head_copy(WeightId head, const Tensor& tensor, std::uint64_t bytes) {
-    auto made = backend_.copy_head(head);
+    auto made = with_read_ahead(tensor, [&] { return backend_.copy_head(head); });
     if (!made) return in_context(file_.source(), std::move(made.error()));
-    file_.release(tensor);  // of which a token reads a few rows from now on
     report(bytes);
     return {};
   }
@@ -96,6 +132,20 @@ class WeightLoader {
                  file_.source() + ": " + std::string(name)};
   }
 
+  // Has the backend make its own copy of a tensor, whose pages then go: of a head that was copied a
+  // token reads a few rows from now on.
+  template <typename Copy>
+  std::invoke_result_t<const Copy&> with_read_ahead(const Tensor& tensor, const Copy& copy) {
+    const auto place = std::find(order_.begin(), order_.end(), &tensor);
+    if (place == order_.end()) return copy();
+    const auto part = static_cast<std::size_t>(place - order_.begin());
+    if (backend_.reads(tensor)) ahead_.begin(part);
+    auto outcome = copy();
+    ahead_.end(part);
+    file_.release(tensor);
+    return outcome;
+  }
+
   Result<WeightId> loaded(const Tensor& tensor, Result<WeightId> id) {
     if (!id) return in_context(file_.source(), std::move(id.error()));
     report(tensor.data.size());
@@ -113,6 +163,8 @@ class WeightLoader {
   std::uint64_t total_;
   std::uint64_t done_ = 0;
   std::vector<TernaryTensor> ternaries_;
+  std::vector<const Tensor*> order_;
+  ReadAhead ahead_;
 };
 
 // Of one block.
@@ -238,7 +290,9 @@ Result<Model> Model::load(format::GgufFile file, backend::Backend& backend,
   const std::uint64_t copy = model.head_.copy_bytes;
   TERN_TRY(require_memory("weights of " + model.file_.source(), needed + copy,
                           options.available_memory));
-  WeightLoader loader(model.file_, backend, options, model.weight_bytes_ + copy);
+  WeightLoader loader(
+      model.file_, backend, options, model.weight_bytes_ + copy,
+      in_order_of_loading(model.file_, model.config_, model.head_.certified ? head : nullptr));
   TERN_ASSIGN(const DecoderWeights weights, load_decoder(loader, model.config_));
   if (model.head_.certified) TERN_TRY(loader.head_copy(weights.head, *head, copy));
   TERN_ASSIGN(model.plan_, build_decoder_plan(model.config_, weights));

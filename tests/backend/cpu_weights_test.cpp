@@ -40,7 +40,7 @@ Result<TernaryWeight> make(const format::Tensor& tensor, std::uint32_t threads =
 
 // Every shape, rows and columns beyond the matrix included, whatever the number of threads.
 TEST(TernaryWeight, IsPackedInTilesAndPaddedWithZeros) {
-  for (const std::size_t columns : {32u, 96u, 160u, 200u, 256u, 8640u}) {
+  for (const std::size_t columns : {32u, 56u, 96u, 112u, 160u, 200u, 256u, 8640u}) {
     for (const std::size_t rows : {16u, 48u, 80u}) {
       const auto trits = random_trits(rows * columns, static_cast<std::uint32_t>(columns));
       const auto owned = make_ternary("w", trits, columns, 0.25f);

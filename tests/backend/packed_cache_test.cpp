@@ -367,6 +367,30 @@ TEST_F(CachedHeadCopy, OfFewRowsIsComparedWhole) {
   }
 }
 
+// What is not read is not to be brought from disk.
+TEST_F(PackedCacheTest, SaysWhatLoadingReads) {
+  const auto trits = test::random_trits(std::size_t{128} * 48, 5);
+  const auto ternary = test::make_ternary("blk.0.attn_q.weight", trits, 128, 0.5f);
+  const auto other = test::make_ternary("blk.1.attn_q.weight", trits, 128, 0.5f);
+  const auto head = test::make_floats("output.weight", {64, 8}, std::vector<float>(512, 0.5f));
+  const auto read = [&](const CpuBackend& backend) {
+    return std::vector<bool>{backend.reads(ternary.tensor), backend.reads(other.tensor),
+                             backend.reads(head.tensor)};
+  };
+  for (const bool stored : {false, true}) {
+    PackedCache cache = open();
+    CpuBackend backend(kernels::scalar_table(), 2);
+    EXPECT_EQ(read(backend), (std::vector<bool>{true, true, true}));  // without a cache
+    backend.use_cache(&cache);
+    EXPECT_EQ(read(backend), (std::vector<bool>{!stored, true, !stored}));
+    must(backend.load_ternary(ternary.tensor));
+    must(backend.copy_head(must(backend.load_matrix(head.tensor))));
+    if (!stored) must(cache.store(no_progress));
+    cache.compare_all();
+    EXPECT_EQ(read(backend), (std::vector<bool>{true, true, true}));
+  }
+}
+
 // A weight from the cache computes what the packed one does.
 TEST_F(PackedCacheTest, AWeightFromTheCacheIsTheSame) {
   const auto trits = test::random_trits(std::size_t{200} * 48, 5);

@@ -8,6 +8,7 @@
 #include <cfenv>
 #include <cstring>
 
+#include "format/ternary_matrix.h"
 #include "model/decoder_plan.h"
 #include "model/model_fixture.h"
 #include "support/resident.h"
@@ -91,6 +92,19 @@ TEST_F(ModelLoad, BytesPerTokenLeaveOutAnUntiedEmbedding) {
   EXPECT_EQ(tied->bytes_per_token(), tied->weight_bytes() - 14 * 32);  // the scales of I2_S
   EXPECT_EQ(untied->bytes_per_token(), tied->bytes_per_token());
   EXPECT_GT(untied->weight_bytes(), tied->weight_bytes());
+}
+
+TEST_F(ModelLoad, NothingStaysMappedOfWhatTheBackendHasItsOwnCopyOf) {
+  for (const HeadMode head : {HeadMode::kCertified, HeadMode::kExact}) {
+    const auto model = load({.hidden = 512, .ffn = 1536, .vocab = 512},
+                            {.verify = false, .head = head});  // the proof would release it, too
+    ASSERT_TRUE(model.ok()) << model.error().to_string();
+    for (const format::Tensor& tensor : model->file().tensors()) {
+      const bool copied = format::is_ternary(tensor.type) ||
+                          (tensor.name == "token_embd.weight" && head == HeadMode::kCertified);
+      EXPECT_TRUE(!copied || test::resident_bytes(tensor.data) == 0) << tensor.name;
+    }
+  }
 }
 
 TEST_F(ModelLoad, AHeadIsReleasedWhereItHasACopy) {

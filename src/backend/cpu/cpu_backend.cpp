@@ -6,6 +6,7 @@
 #include "backend/cpu/kv_pool.h"
 #include "backend/cpu/workspace.h"
 #include "core/fp_env.h"
+#include "format/ternary_matrix.h"
 #include "kernels/packing.h"
 
 namespace tern::backend {
@@ -106,6 +107,13 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::create(const kernels::KernelTabl
                                                        std::uint32_t threads) {
   TERN_ASSIGN(std::unique_ptr<ThreadPool> pool, ThreadPool::create(threads));
   return std::unique_ptr<CpuBackend>(new CpuBackend(table, std::move(pool)));
+}
+
+bool CpuBackend::reads(const format::Tensor& tensor) const {
+  if (cache_ == nullptr || cache_->compares()) return true;
+  return format::is_ternary(tensor.type)
+             ? !cache_->has(tensor.name, weight_bytes(tensor))
+             : !cache_->has(head_copy_blob(tensor), head_copy_bytes(tensor));
 }
 
 std::uint64_t CpuBackend::weight_bytes(const format::Tensor& tensor) const {

@@ -34,6 +34,7 @@ class CpuBackend : public Backend {
   Result<WeightId> load_matrix(const format::Tensor& tensor) override;
   Result<WeightId> load_vector(const format::Tensor& tensor) override;
 
+  bool reads(const format::Tensor& tensor) const override;
   std::uint64_t weight_bytes(const format::Tensor& tensor) const override;
   std::uint64_t bytes_per_token(const Plan& plan) const override;
   std::optional<std::uint64_t> invalid_element(WeightId weight) const override;

@@ -205,13 +205,14 @@ Result<void> fill_copy(const kernels::KernelTable& table, const format::Tensor& 
 
 }  // namespace
 
+std::string head_copy_blob(const format::Tensor& tensor) { return tensor.name + " int8-1"; }
+
 Result<HeadCopy> make_head_copy(const kernels::KernelTable& table, const format::Tensor& tensor,
                                 Arena& arena, ThreadPool& pool, PackedCache* cache) {
   const Layout layout(tensor);
-  // Another meaning of the bytes is a new version in the name: they do not depend on the tier.
   TERN_ASSIGN(
       const PackedBlob blob,
-      packed_blob(cache, tensor.name + " int8-1", layout.bytes(), arena, pool,
+      packed_blob(cache, head_copy_blob(tensor), layout.bytes(), arena, pool,
                   [&](std::byte* to) { return fill_copy(table, tensor, layout, to, pool); }));
   const auto* const scales = reinterpret_cast<const float*>(blob.bytes + layout.codes);
   const HeadCopy copy{{reinterpret_cast<const std::uint8_t*>(blob.bytes), layout.tiles, scales,

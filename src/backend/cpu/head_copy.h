@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "backend/cpu/packed_cache.h"
 #include "core/arena.h"
@@ -26,6 +27,10 @@ struct HeadCopy {
 
 // Bytes that make_head_copy allocates and a scan reads; 0 for a matrix that has no copy.
 std::uint64_t head_copy_bytes(const format::Tensor& tensor);
+
+// The name that a cache has the copy by. Another meaning of the bytes is a new version in it: they
+// do not depend on the tier.
+std::string head_copy_blob(const format::Tensor& tensor);
 
 // Of a float matrix for which head_copy_bytes() is not 0, from the cache where it is there; null:
 // no cache. What comes from the cache is compared with the matrix on some rows. Errors:

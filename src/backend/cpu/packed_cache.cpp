@@ -177,14 +177,19 @@ Result<void> PackedCache::read_from(std::size_t first, Arena& arena, ThreadPool&
   return {};
 }
 
+const PackedCache::Blob* PackedCache::find(std::string_view name, std::uint64_t bytes) const {
+  const auto found = places_.find(name);
+  if (found == places_.end() || blobs_[found->second].bytes != bytes) return nullptr;
+  return &blobs_[found->second];
+}
+
 Result<PackedCache::Taken> PackedCache::take(std::string_view name, std::uint64_t bytes,
                                              Arena& arena, ThreadPool& pool) {
-  const auto found = places_.find(name);
-  if (found == places_.end() || blobs_[found->second].bytes != bytes) return Taken();
-  const Blob& blob = blobs_[found->second];
-  if (!blob.read) TERN_TRY(read_from(found->second, arena, pool));
-  if (!blob.damaged) ++taken_;
-  return Taken{blob.memory, !blob.damaged};
+  const Blob* const blob = find(name, bytes);
+  if (blob == nullptr) return Taken();
+  if (!blob->read) TERN_TRY(read_from(static_cast<std::size_t>(blob - blobs_.data()), arena, pool));
+  if (!blob->damaged) ++taken_;
+  return Taken{blob->memory, !blob->damaged};
 }
 
 void PackedCache::discard() {

@@ -35,6 +35,10 @@ class PackedCache {
     std::span<std::byte> memory;  // in the arena; of a damaged blob for who makes it again
     bool whole = false;           // has the blob; else there is none, or it is damaged
   };
+  // Whether take() would find such a blob; it may yet turn out to be damaged.
+  bool has(std::string_view name, std::uint64_t bytes) const {
+    return find(name, bytes) != nullptr;
+  }
   // The blob of that name and size. Errors: kOutOfMemory.
   Result<Taken> take(std::string_view name, std::uint64_t bytes, Arena& arena, ThreadPool& pool);
   // Adds a blob to what store() writes. Borrowed until then.
@@ -81,6 +85,7 @@ class PackedCache {
   };
 
   void forget();  // what was found
+  const Blob* find(std::string_view name, std::uint64_t bytes) const;
   Result<void> read_table();
   Result<void> parse_table(std::span<const std::byte> table, std::uint64_t table_offset);
   Result<void> read_from(std::size_t first, Arena& arena, ThreadPool& pool);

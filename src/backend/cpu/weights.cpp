@@ -23,64 +23,73 @@ Error unsupported(const format::Tensor& tensor, std::string message) {
   return Error{ErrorCode::kUnsupported, std::move(message), tensor.name};
 }
 
-// Arithmetic of bytes modulo 256 without multiplication, of which compilers make vectors.
-using Byte = std::uint8_t;
-Byte sum(Byte a, Byte b) { return static_cast<Byte>(a + b); }
-Byte twice(Byte a) { return sum(a, a); }
-Byte times3(Byte a) { return sum(twice(a), a); }
-Byte times4(Byte a) { return twice(twice(a)); }
-Byte times28(Byte a) { return times4(static_cast<Byte>(twice(times4(a)) - a)); }
+// Sixteen bytes, which every CPU adds, shifts and interleaves at once, modulo 256; or four words,
+// a word being what a tile has of a row, and what a plane has of one.
+using Bytes = std::uint8_t __attribute__((vector_size(16)));
+using Words = std::uint32_t __attribute__((vector_size(16)));
+constexpr std::size_t kWord = kTileBytes / kTileRows;
+constexpr std::size_t kWords = sizeof(Words) / kWord;
 
-// A byte of a tile, as Packing says, of the trits of its columns; the constants make codes of them.
+Bytes times3(Bytes a) { return a + a + a; }
+Bytes times4(Bytes a) {
+  const Bytes twice = a + a;
+  return twice + twice;
+}
+// Of codes that mean something, which are bytes of at most 8 here and leave their neighbours alone.
+Bytes times28(Bytes a) {
+  const auto words = reinterpret_cast<Words>(a);
+  return reinterpret_cast<Bytes>((words << 5) - (words << 2));
+}
+
+// The bytes of a tile, as Packing says, of the trits of its planes; the constants make codes of
+// them.
 struct TwoBits {
   static constexpr std::size_t kPlanes = 4;
-  static Byte pack(Byte a, Byte b, Byte c, Byte d, Byte /*none*/) {
-    return sum(sum(times4(sum(times4(sum(times4(d), c)), b)), a), 1 + 4 + 16 + 64);
+  static Bytes pack(const Bytes* trits) {
+    return times4(times4(times4(trits[3]) + trits[2]) + trits[1]) + trits[0] + (1 + 4 + 16 + 64);
   }
 };
 struct FiveTrits {
   static constexpr std::size_t kPlanes = 5;
-  static Byte pack(Byte a, Byte b, Byte c, Byte d, Byte e) {
-    const Byte pair = sum(times3(a), b);
-    const Byte triple = sum(times3(sum(times3(c), d)), e);
-    return sum(sum(times28(pair), triple), 28 * (3 + 1) + 9 + 3 + 1);
+  static Bytes pack(const Bytes* trits) {
+    const Bytes pair = times3(trits[0]) + trits[1] + (3 + 1);
+    const Bytes triple = times3(times3(trits[2]) + trits[3]) + trits[4] + (9 + 3 + 1);
+    return times28(pair) + triple;
   }
 };
 
-// The trits that lie at one place of all bytes of a tile.
-using Planes = Byte[5][kTileBytes];
-
-template <typename Code>
-void pack_tile(const Planes& planes, std::byte* packed) {
-  Byte bytes[kTileBytes];
-  for (std::size_t i = 0; i < kTileBytes; ++i) {
-    bytes[i] = Code::pack(planes[0][i], planes[1][i], planes[2][i], planes[3][i],
-                          Code::kPlanes == 5 ? planes[4][i] : Byte{0});
-  }
-  std::memcpy(packed, bytes, sizeof bytes);
+// Four words of each of four rows, `stride` apart, become the four rows of each of four words.
+void transpose(const std::int8_t* rows, std::size_t stride, Bytes* planes) {
+  Words of[kWords];
+  for (std::size_t r = 0; r < kWords; ++r) std::memcpy(of + r, rows + r * stride, sizeof(Words));
+  const Words low01 = __builtin_shufflevector(of[0], of[1], 0, 4, 1, 5);
+  const Words low23 = __builtin_shufflevector(of[2], of[3], 0, 4, 1, 5);
+  const Words high01 = __builtin_shufflevector(of[0], of[1], 2, 6, 3, 7);
+  const Words high23 = __builtin_shufflevector(of[2], of[3], 2, 6, 3, 7);
+  planes[0] = reinterpret_cast<Bytes>(__builtin_shufflevector(low01, low23, 0, 1, 4, 5));
+  planes[1] = reinterpret_cast<Bytes>(__builtin_shufflevector(low01, low23, 2, 3, 6, 7));
+  planes[2] = reinterpret_cast<Bytes>(__builtin_shufflevector(high01, high23, 0, 1, 4, 5));
+  planes[3] = reinterpret_cast<Bytes>(__builtin_shufflevector(high01, high23, 2, 3, 6, 7));
 }
 
-// One group of rows: `trits` has kTileRows rows of whole tiles. Some tiles' planes are brought
-// together before the first is packed: words that were just stored are not there yet for the loads
-// of whole vectors.
+// One group of rows: `trits` has kTileRows rows of `stride` trits, whole runs of kWords tiles,
+// whose planes are whole vectors.
 template <typename Code>
-void pack_group(const std::int8_t* trits, std::size_t tiles, std::byte* packed) {
-  constexpr std::size_t kWord = kTileBytes / kTileRows;
-  constexpr std::size_t kTogether = 8;
-  const std::size_t row_trits = tiles * Code::kPlanes * kWord;
-  for (std::size_t first = 0; first < tiles; first += kTogether) {
-    const std::size_t count = std::min(kTogether, tiles - first);
-    Planes planes[kTogether];
-    for (std::size_t r = 0; r < kTileRows; ++r) {
-      const std::int8_t* from = trits + r * row_trits + first * Code::kPlanes * kWord;
-      for (std::size_t tile = 0; tile < count; ++tile) {
-        for (std::size_t p = 0; p < Code::kPlanes; ++p, from += kWord) {
-          std::memcpy(planes[tile][p] + r * kWord, from, kWord);
-        }
+void pack_group(const std::int8_t* trits, std::size_t stride, std::size_t tiles,
+                std::byte* packed) {
+  constexpr std::size_t kPlanes = Code::kPlanes;
+  for (std::size_t first = 0; first < tiles; first += kWords) {
+    const std::size_t count = std::min(kWords, tiles - first);
+    for (std::size_t row = 0; row < kTileRows; row += kWords) {
+      const std::int8_t* const from = trits + row * stride + first * kPlanes * kWord;
+      Bytes planes[kWords * kPlanes];
+      for (std::size_t p = 0; p < kPlanes; ++p) {
+        transpose(from + p * sizeof(Words), stride, planes + p * kWords);
       }
-    }
-    for (std::size_t tile = 0; tile < count; ++tile) {
-      pack_tile<Code>(planes[tile], packed + (first + tile) * kTileBytes);
+      for (std::size_t tile = 0; tile < count; ++tile) {
+        const Bytes bytes = Code::pack(planes + tile * kPlanes);
+        std::memcpy(packed + (first + tile) * kTileBytes + row * kWord, &bytes, sizeof bytes);
+      }
     }
   }
 }
@@ -91,7 +100,8 @@ void pack_group(const std::int8_t* trits, std::size_t tiles, std::byte* packed) 
 Result<void> pack(const format::TernaryMatrix& matrix, Packing packing, std::byte* packed,
                   ThreadPool& pool, std::optional<std::uint64_t>& invalid) {
   const std::size_t tiles = kernels::tiles_of(matrix.columns(), packing);
-  const std::size_t stride = tiles * kernels::columns_of_tile(packing);
+  const std::size_t stride =
+      (tiles + kWords - 1) / kWords * kWords * kernels::columns_of_tile(packing);
   const std::size_t group = kTileRows * stride;
   TERN_ASSIGN(AlignedBuffer decoded,
               AlignedBuffer::allocate(pool.size() * group, "trits of ternary weights"));
@@ -108,8 +118,8 @@ Result<void> pack(const format::TernaryMatrix& matrix, Packing packing, std::byt
       if (!first) first = matrix.find_invalid(row, count);
       std::fill(trits + count * stride, trits + group, std::int8_t{0});
       std::byte* const to = packed + row / kTileRows * tiles * kTileBytes;
-      packing == Packing::kFiveTrits ? pack_group<FiveTrits>(trits, tiles, to)
-                                     : pack_group<TwoBits>(trits, tiles, to);
+      packing == Packing::kFiveTrits ? pack_group<FiveTrits>(trits, stride, tiles, to)
+                                     : pack_group<TwoBits>(trits, stride, tiles, to);
     }
   });
   const auto first =

@@ -23,37 +23,44 @@ unsigned code_at(const std::byte* codes, std::uint64_t element) {
   return (std::to_integer<unsigned>(packed) >> group_shift(group)) & 3u;
 }
 
-// The block's four words of 64 bits, 32 codes each.
-std::array<std::uint64_t, 4> words_of(const std::byte* block) {
-  std::array<std::uint64_t, 4> words;
-  static_assert(sizeof words == kI2sBlockBytes);
-  std::memcpy(words.data(), block, sizeof words);
-  return words;
+// Sixteen bytes at a time, which every CPU has.
+using Bytes = std::uint8_t __attribute__((vector_size(16)));
+
+Bytes bytes_at(const std::byte* codes) {
+  Bytes bytes;
+  std::memcpy(&bytes, codes, sizeof bytes);
+  return bytes;
 }
 
-// Eight codes less one at a time, in bytes that do not borrow from each other.
 void decode_block(const std::byte* block, std::int8_t* trits) {
-  constexpr std::uint64_t kEach = 0x0101010101010101u;
-  const auto words = words_of(block);
-  std::array<std::uint64_t, 4 * kGroups> out;
-  for (unsigned g = 0; g < kGroups; ++g) {
-    for (std::size_t i = 0; i < words.size(); ++i) {
-      const std::uint64_t codes = (words[i] >> group_shift(g)) & (3 * kEach);
-      out[g * words.size() + i] = ((codes | (0x80 * kEach)) - kEach) ^ (0x80 * kEach);
+  for (std::uint64_t b = 0; b < kGroupElements; b += sizeof(Bytes)) {
+    const Bytes packed = bytes_at(block + b);
+    for (unsigned g = 0; g < kGroups; ++g) {
+      const Bytes out = ((packed >> group_shift(g)) & 3) - 1;
+      std::memcpy(trits + g * kGroupElements + b, &out, sizeof out);
     }
   }
-  std::memcpy(trits, out.data(), sizeof out);
 }
 
-// Visits the elements [begin, end): whole blocks by on_block(first element of the block), the
-// ragged ends by on_element(element). Stops early when a visitor returns false.
-template <typename OnBlock, typename OnElement>
-void visit(std::uint64_t begin, std::uint64_t end, OnBlock on_block, OnElement on_element) {
+bool has_code_3(const std::byte* blocks, std::uint64_t count) {
+  Bytes found{};
+  for (std::uint64_t b = 0; b < count * kI2sBlockBytes; b += sizeof(Bytes)) {
+    const Bytes packed = bytes_at(blocks + b);
+    found |= packed & (packed >> 1) & 0x55;
+  }
+  return std::bit_cast<std::array<std::uint64_t, 2>>(found) != std::array<std::uint64_t, 2>{};
+}
+
+// Visits the elements [begin, end): whole blocks by on_blocks(first element, how many), the ragged
+// ends by on_element(element), until a visitor returns false.
+template <typename OnBlocks, typename OnElement>
+void visit(std::uint64_t begin, std::uint64_t end, OnBlocks on_blocks, OnElement on_element) {
   std::uint64_t element = begin;
   while (element < end) {
-    const bool whole = element % kI2sBlockElements == 0 && end - element >= kI2sBlockElements;
-    if (!(whole ? on_block(element) : on_element(element))) return;
-    element += whole ? kI2sBlockElements : 1;
+    const std::uint64_t blocks =
+        element % kI2sBlockElements == 0 ? (end - element) / kI2sBlockElements : 0;
+    if (!(blocks > 0 ? on_blocks(element, blocks) : on_element(element))) return;
+    element += blocks > 0 ? blocks * kI2sBlockElements : 1;
   }
 }
 
@@ -94,9 +101,12 @@ void I2sMatrix::decode_rows(std::uint64_t first, std::uint64_t count, std::int8_
   const std::uint64_t begin = first * columns_;
   visit(
       begin, begin + count * columns_,
-      [&](std::uint64_t element) {
-        decode_block(codes_ + element / kI2sBlockElements * kI2sBlockBytes,
-                     trits + (element - begin));
+      [&](std::uint64_t element, std::uint64_t blocks) {
+        const std::byte* const codes = codes_ + element / kI2sBlockElements * kI2sBlockBytes;
+        for (std::uint64_t i = 0; i < blocks; ++i) {
+          decode_block(codes + i * kI2sBlockBytes,
+                       trits + (element - begin) + i * kI2sBlockElements);
+        }
         return true;
       },
       [&](std::uint64_t element) {
@@ -111,9 +121,11 @@ std::array<std::uint64_t, 4> I2sMatrix::count_codes(std::uint64_t first,
   std::array<std::uint64_t, 4> counts{};
   visit(
       first * columns_, (first + count) * columns_,
-      [&](std::uint64_t element) {
-        for (const std::uint64_t word :
-             words_of(codes_ + element / kI2sBlockElements * kI2sBlockBytes)) {
+      [&](std::uint64_t element, std::uint64_t blocks) {
+        const std::byte* const codes = codes_ + element / kI2sBlockElements * kI2sBlockBytes;
+        for (std::uint64_t b = 0; b < blocks * kI2sBlockBytes; b += sizeof(std::uint64_t)) {
+          std::uint64_t word;
+          std::memcpy(&word, codes + b, sizeof word);
           const std::uint64_t low = word & kLowBits;
           const std::uint64_t high = (word >> 1) & kLowBits;
           const auto ones = static_cast<std::uint64_t>(std::popcount(low & ~high));
@@ -142,12 +154,10 @@ std::optional<std::uint64_t> I2sMatrix::find_invalid(std::uint64_t first,
   };
   visit(
       first * columns_, (first + count) * columns_,
-      [&](std::uint64_t element) {
-        const auto words = words_of(codes_ + element / kI2sBlockElements * kI2sBlockBytes);
-        const bool suspect = std::ranges::any_of(
-            words, [](std::uint64_t word) { return (word & (word >> 1) & kLowBits) != 0; });
-        while (suspect && look_at(element)) ++element;  // it is in this block
-        return !suspect;
+      [&](std::uint64_t element, std::uint64_t blocks) {
+        if (!has_code_3(codes_ + element / kI2sBlockElements * kI2sBlockBytes, blocks)) return true;
+        while (look_at(element)) ++element;  // it is in these blocks
+        return false;
       },
       look_at);
   return found;
