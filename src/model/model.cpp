@@ -27,6 +27,7 @@ constexpr std::size_t kReadAhead = std::size_t{32} << 20;
 constexpr float kMostRopeFactor = 1e6f;  // what only mistakes exceed
 
 // The tensors of which loading reads all bytes, as it comes to them; none of a file in memory.
+// Where load_block() goes another way they are not read ahead, and nothing else.
 std::vector<const Tensor*> in_order_of_loading(const format::GgufFile& file,
                                                const arch::DecoderConfig& config,
                                                const Tensor* copied_head) {

@@ -74,6 +74,19 @@ class ReadAheadTest : public ::testing::Test {
     }
   }
 
+  // Ends the part while its reading waits at the gate, then opens that.
+  void expect_to_wait(ReadAhead& ahead, std::size_t part) {
+    std::atomic<bool> ended = false;
+    std::thread worker([&] {
+      ahead.end(part);
+      ended = true;
+    });
+    std::this_thread::sleep_for(20ms);
+    EXPECT_FALSE(ended);
+    reader_.set_open(true);
+    worker.join();
+  }
+
   std::vector<std::byte> memory_ = std::vector<std::byte>(8 * kMiB);
   Part all_{memory_};
   Part first_ = all_.subspan(4 * kMiB, 2 * kMiB + 100);
@@ -115,15 +128,7 @@ TEST_F(ReadAheadTest, AfterTheEndOfAPartNoneOfItIsRead) {
   const auto ahead = ahead_by(1);
   ahead->begin(0);
   static_cast<void>(reader_.asked(kMiB));
-  std::atomic<bool> ended = false;
-  std::thread worker([&] {
-    ahead->end(0);
-    ended = true;
-  });
-  std::this_thread::sleep_for(20ms);
-  EXPECT_FALSE(ended);
-  reader_.set_open(true);
-  worker.join();
+  expect_to_wait(*ahead, 0);
   expect_same(reader_.asked(kMiB + 1), {first_.first(kMiB), second_.first(1)});
 }
 
@@ -133,15 +138,7 @@ TEST_F(ReadAheadTest, TheEndOfAPartWaitsForWhatIsRead) {
   const auto ahead = ahead_by(0);
   ahead->begin(1);
   static_cast<void>(reader_.asked(second_.size()));
-  std::atomic<bool> ended = false;
-  std::thread worker([&] {
-    ahead->end(1);
-    ended = true;
-  });
-  std::this_thread::sleep_for(20ms);
-  EXPECT_FALSE(ended);
-  reader_.set_open(true);
-  worker.join();
+  expect_to_wait(*ahead, 1);
 }
 
 TEST_F(ReadAheadTest, TheEndOfAPartDoesNotWaitForOthers) {
