@@ -9,21 +9,22 @@
 // tests/conformance/tmm_test.cpp has a portable one, so that every CPU tests this file.
 //
 // A plane of packed trits, unpacked, is what B takes, and rows of activations are what A takes: no
-// other order is needed. A register takes as long to load from the first cache as half a product
-// does, and several times as long from the second one, so all is arranged for the first: while a
-// band of rows passes, two tiles of tokens stay there with a panel of columns (a tile by itself has
-// all columns pass for 64 rows), and weights are unpacked two steps before they are multiplied,
-// into a place that is used again five steps later. Vectors and registers are units of their own,
-// and neither waits for the other.
+// other order is needed. Sums stay in registers over all columns: 32 rows times two tiles of
+// tokens, or 64 rows times one. Weights are unpacked four steps before they are multiplied, since
+// what was just stored cannot be loaded, into a place that is used again five steps later and so
+// stays in the first cache; activations come from the second one. Vectors and registers are units
+// of their own: between the products of a step stands what vectors do meanwhile, in even shares.
+// That is to unpack, and to write what was summed before, one token a step, since a burst of stores
+// to lines that are not near holds up those of the weights.
 #pragma once
 
 inline constexpr std::size_t kTmmBytes = kTmmRows * kTmmRowBytes;
 // A step is 64 columns, a block so many steps: they are whole tiles in each packing.
 inline constexpr std::size_t kTmmSteps = 5;
-inline constexpr std::size_t kTmmLead = 2;  // steps from unpacking to the product
-inline constexpr std::size_t kTmmPanelBlocks = 2;
-inline constexpr std::size_t kTmmBandGroups = 16;  // groups of rows
+inline constexpr std::size_t kTmmLead = 4;         // steps from unpacking to the product
+inline constexpr std::size_t kTmmBandGroups = 16;  // groups of rows that all tokens pass
 inline constexpr int kTmmSums = 4;                 // in registers: of 1 or 2 tiles of tokens
+inline constexpr std::size_t kTmmFetchTokens = 2;  // from asking for a line to writing it
 static_assert(kTileRows == kTmmRows && kTileBytes == kTmmRowBytes && kTmmLead < kTmmSteps);
 static_assert(kTmmSums + 2 == kFirstCodes);  // behind the sums two tiles of activations
 
@@ -37,7 +38,7 @@ struct TmmCodes {
   alignas(64) std::uint8_t of[kTmmSums][kTmmSteps][kTmmBytes];  // by group of rows
 };
 struct TmmSums {
-  alignas(64) std::int32_t of[kTmmBandGroups][2][kTmmRows][kTileRows];  // by group, by tile
+  alignas(64) std::int32_t of[kTmmSums][kTmmRows][kTileRows];  // by tile, of each by group
 };
 
 // `count` tokens.
@@ -66,7 +67,8 @@ struct TmmOutputs {
 // The columns of a block, as they lie packed for the first of some groups of rows.
 struct TmmBlock {
   const std::uint8_t* packed;
-  std::size_t tiles;  // 0: behind the last block
+  std::size_t tiles;
+  std::size_t group_bytes;  // between groups
 };
 
 template <Packing kPacking>
@@ -74,27 +76,36 @@ TERN_INLINE TmmBlock block_of(const TernaryTiles& w, std::size_t group, std::siz
   const std::size_t first = block * kBlockTiles<kPacking>;
   const std::size_t left = w.tiles - first;
   return {w.codes + (group * w.tiles + first) * kTileBytes,
-          left < kBlockTiles<kPacking> ? left : kBlockTiles<kPacking>};
+          left < kBlockTiles<kPacking> ? left : kBlockTiles<kPacking>, w.tiles * kTileBytes};
 }
 
-// Unpacks what a step of a block has and the step before has not, in all groups; `group_bytes` lie
-// between them. What is behind the last tile is filled with codes 0, which add nothing whatever the
-// activations are.
+// The first tile that a step of a block has and the step before has not.
+template <Packing kPacking>
+constexpr std::size_t first_tile_of(std::size_t step) {
+  return (step * kTmmRows + kTmmPlanes<kPacking> - 1) / kTmmPlanes<kPacking>;
+}
+
+// Unpacks a tile of a block in the `group`-th of kGroups groups.
 template <Packing kPacking, int kGroups>
-TERN_INLINE void unpack_step(const TmmBlock& block, std::size_t step, std::size_t group_bytes,
-                             TmmCodes& codes) {
-  constexpr std::size_t kPlanes = kTmmPlanes<kPacking>;
-  const std::size_t end = ((step + 1) * kTmmRows + kPlanes - 1) / kPlanes;
-  for (std::size_t tile = (step * kTmmRows + kPlanes - 1) / kPlanes; tile < end; ++tile) {
-    const std::uint8_t* packed = block.packed + tile * kTileBytes;
-#pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g, packed += group_bytes) {
-      std::uint8_t* to = codes.of[g][0] + tile * kPlanes * kTmmRowBytes;
+TERN_INLINE void unpack_one(const TmmBlock& block, std::size_t tile, std::size_t group,
+                            TmmCodes& codes) {
+  const std::uint8_t* packed = block.packed + tile * kTileBytes + group * block.group_bytes;
+  __builtin_prefetch(packed + kGroups * block.group_bytes, 0, 2);
+  unpack_tile(packed, kPacking, codes.of[group][0] + tile * kTmmPlanes<kPacking> * kTmmRowBytes);
+}
+
+// Unpacks the tiles of a step of a block in all groups. What is behind the last tile is filled with
+// codes 0, which add nothing whatever the activations are.
+template <Packing kPacking, int kGroups>
+TERN_INLINE void unpack_step(const TmmBlock& block, std::size_t step, TmmCodes& codes) {
+  constexpr std::size_t kBytes = kTmmPlanes<kPacking> * kTmmRowBytes;
+  const std::size_t end = first_tile_of<kPacking>(step + 1);
+  for (std::size_t tile = first_tile_of<kPacking>(step); tile < end; ++tile) {
+    for (int g = 0; g < kGroups; ++g) {
       if (tile < block.tiles) {
-        __builtin_prefetch(packed + kGroups * group_bytes, 0, 2);
-        unpack_tile(packed, kPacking, to);
+        unpack_one<kPacking, kGroups>(block, tile, g, codes);
       } else {
-        __builtin_memset(to, 0, kPlanes * kTmmRowBytes);
+        __builtin_memset(codes.of[g][0] + tile * kBytes, 0, kBytes);
       }
     }
   }
@@ -110,23 +121,9 @@ TERN_INLINE void zero_sums() {
   if constexpr (kSum + 1 < kGroups * kTiles) zero_sums<kGroups, kTiles, kSum + 1>();
 }
 template <int kGroups, int kTiles, int kSum = 0>
-TERN_INLINE void load_sums(const TmmSums& sums, std::size_t group) {
-  load_tmm<kSum>(sums.of[group + kSum % kGroups][kSum / kGroups], kTmmSumBytes);
-  if constexpr (kSum + 1 < kGroups * kTiles) load_sums<kGroups, kTiles, kSum + 1>(sums, group);
-}
-template <int kGroups, int kTiles, int kSum = 0>
-TERN_INLINE void store_sums(TmmSums& sums, std::size_t group) {
-  store_tmm<kSum>(sums.of[group + kSum % kGroups][kSum / kGroups], kTmmSumBytes);
-  if constexpr (kSum + 1 < kGroups * kTiles) store_sums<kGroups, kTiles, kSum + 1>(sums, group);
-}
-
-template <int kGroups, int kTiles, int kGroup = 0>
-TERN_INLINE void multiply_step(const TmmCodes& codes, std::size_t step) {
-  constexpr int kCodes = kFirstCodes + kGroup % 2;
-  load_tmm<kCodes>(codes.of[kGroup][step], kTmmRowBytes);
-  dot_tmm<kGroup, 4, kCodes>();
-  if constexpr (kTiles > 1) dot_tmm<kGroups + kGroup, 5, kCodes>();
-  if constexpr (kGroup + 1 < kGroups) multiply_step<kGroups, kTiles, kGroup + 1>(codes, step);
+TERN_INLINE void store_sums(TmmSums& sums) {
+  store_tmm<kSum>(sums.of[kSum], kTmmSumBytes);
+  if constexpr (kSum + 1 < kGroups * kTiles) store_sums<kGroups, kTiles, kSum + 1>(sums);
 }
 
 // One or two tiles of tokens.
@@ -136,102 +133,168 @@ struct TmmActivations {
   std::size_t stride;
 };
 
-// Adds the products of a block, the columns' `index`-th, to the sums, while what is needed soon is
-// unpacked.
+// The first group of rows and the first tile of tokens of what is summed at once.
+struct TmmPlace {
+  std::size_t group;
+  std::size_t tile;
+};
+
+// What was summed at a place, of whose tokens those from `next` on are not written.
+template <int kGroups, int kTiles>
+struct TmmPending {
+  static constexpr std::size_t kEnd = kTiles * kTmmRows;
+
+  const TmmTokens& tokens;
+  const TmmOutputs& out;
+  const TmmSums& sums;
+  TmmPlace place{};
+  std::size_t next = kEnd;
+};
+
+// Writes the outputs of a token, if any is left.
+template <int kGroups, int kTiles>
+TERN_INLINE void write_one(TmmPending<kGroups, kTiles>& p) {
+  if (p.next == p.kEnd) return;
+  const std::size_t t = p.next / kTmmRows;
+  const std::size_t i = p.next % kTmmRows;
+  ++p.next;
+  if (i >= p.tokens.rows()) return;
+  const std::size_t token = p.tokens.start(p.place.tile + t) + i;
+  float* y = p.out.y + token * p.out.stride + p.place.group * kTileRows;
+  const float* soon = y + kTmmFetchTokens * p.out.stride;
+  for (std::size_t g = 0; g < kGroups; ++g) __builtin_prefetch(soon + g * kTileRows, 1, 3);
+  const std::size_t left = p.out.rows - p.place.group * kTileRows;
+  const std::int32_t sum = p.tokens.x.sums[token];
+  const float factor = p.out.scale * p.tokens.x.scales[token];
+  for (std::size_t g = 0; g < kGroups; ++g) {
+    const std::size_t rows = left - g * kTileRows;
+    write_sums(p.sums.of[t * kGroups + g][i], sum, factor, rows < kTileRows ? rows : kTileRows,
+               y + g * kTileRows);
+  }
+}
+template <int kGroups, int kTiles>
+TERN_INLINE void write_all(TmmPending<kGroups, kTiles>& p) {
+  while (p.next < p.kEnd) write_one(p);
+}
+
+// The products of a step, from the kDot-th on, with what is to be unpacked between them: unpack(u)
+// the u-th of kUnits.
+template <int kGroups, int kTiles, std::size_t kUnits, int kDot = 0, typename Unpack>
+TERN_INLINE void multiply_step(const TmmActivations<kTiles>& x, std::size_t column,
+                               const TmmCodes& codes, std::size_t step, const Unpack& unpack) {
+  constexpr int kGroup = kDot / kTiles;
+  constexpr int kTile = kDot % kTiles;
+  constexpr int kCodes = kFirstCodes + kGroup % 2;
+  if constexpr (kGroup == 0) load_tmm<4 + kTile>(x.of[kTile] + column, x.stride);
+  if constexpr (kTile == 0) load_tmm<kCodes>(codes.of[kGroup][step], kTmmRowBytes);
+  dot_tmm<kTile * kGroups + kGroup, 4 + kTile, kCodes>();
+  constexpr std::size_t kDots = kGroups * kTiles;
+#pragma GCC unroll 16
+  for (std::size_t u = kUnits * kDot / kDots; u < kUnits * (kDot + 1) / kDots; ++u) unpack(u);
+  if constexpr (kDot + 1 < kGroups * kTiles) {
+    multiply_step<kGroups, kTiles, kUnits, kDot + 1>(x, column, codes, step, unpack);
+  }
+}
+
+// Adds the products of a whole block that whole ones follow, from the kStep-th step on, while what
+// is needed soon is unpacked and a token of what is pending is written.
+template <Packing kPacking, int kGroups, int kTiles, std::size_t kStep = 0>
+TERN_INLINE void multiply_whole_block(const TmmActivations<kTiles>& x, std::size_t column,
+                                      const TmmBlock& block, const TmmBlock& next, TmmCodes& codes,
+                                      TmmPending<kGroups, kTiles>& pending) {
+  constexpr std::size_t kSoon = (kStep + kTmmLead) % kTmmSteps;
+  const TmmBlock& from = kStep + kTmmLead < kTmmSteps ? block : next;
+  constexpr std::size_t kFirst = first_tile_of<kPacking>(kSoon);
+  constexpr std::size_t kUnits = (first_tile_of<kPacking>(kSoon + 1) - kFirst) * kGroups;
+  multiply_step<kGroups, kTiles, kUnits>(x, column, codes, kStep, [&](std::size_t unit) {
+    unpack_one<kPacking, kGroups>(from, kFirst + unit / kGroups, unit % kGroups, codes);
+  });
+  write_one(pending);
+  if constexpr (kStep + 1 < kTmmSteps) {
+    multiply_whole_block<kPacking, kGroups, kTiles, kStep + 1>(x, column + kTmmRowBytes, block,
+                                                               next, codes, pending);
+  }
+}
+
+// Adds the products of any block to the sums, while what is needed soon is unpacked.
 template <Packing kPacking, int kGroups, int kTiles>
-TERN_INLINE void multiply_block(const TmmActivations<kTiles>& x, std::size_t index,
-                                const TmmBlock& block, const TmmBlock& next,
-                                std::size_t group_bytes, TmmCodes& codes) {
+TERN_INLINE void multiply_block(const TmmActivations<kTiles>& x, std::size_t column,
+                                const TmmBlock& block, const TmmBlock& next, TmmCodes& codes,
+                                TmmPending<kGroups, kTiles>& pending) {
   const std::size_t planes = block.tiles * kTmmPlanes<kPacking>;
   const std::size_t steps = (planes + kTmmRows - 1) / kTmmRows;
   for (std::size_t step = 0; step < kTmmSteps; ++step) {
     if (step < steps) {
-      const std::size_t column = (index * kTmmSteps + step) * kTmmRowBytes;
-      load_tmm<4>(x.of[0] + column, x.stride);
-      if constexpr (kTiles > 1) load_tmm<5>(x.of[1] + column, x.stride);
-      multiply_step<kGroups, kTiles>(codes, step);
+      multiply_step<kGroups, kTiles, 0>(x, column + step * kTmmRowBytes, codes, step,
+                                        [](std::size_t) {});
     }
     const std::size_t soon = step + kTmmLead;
     if (soon < kTmmSteps) {
-      unpack_step<kPacking, kGroups>(block, soon, group_bytes, codes);
+      unpack_step<kPacking, kGroups>(block, soon, codes);
     } else {
-      unpack_step<kPacking, kGroups>(next, soon - kTmmSteps, group_bytes, codes);
+      unpack_step<kPacking, kGroups>(next, soon - kTmmSteps, codes);
     }
+    write_one(pending);
   }
 }
 
-// Of kGroups groups of rows from `group` on, whose sums are those from `at` on.
-template <int kGroups, int kTiles>
-TERN_INLINE void write_outputs(const TmmTokens& tokens, std::size_t tile, std::size_t group,
-                               const TmmSums& sums, std::size_t at, const TmmOutputs& out) {
-  for (int t = 0; t < kTiles; ++t) {
-    for (std::size_t i = 0; i < tokens.rows(); ++i) {
-      const std::size_t token = tokens.start(tile + t) + i;
-      for (int g = 0; g < kGroups; ++g) {
-        const std::size_t row = (group + g) * kTileRows;
-        const std::size_t left = out.rows - row;
-        write_sums(sums.of[at + g][t][i], tokens.x.sums[token], out.scale * tokens.x.scales[token],
-                   left < kTileRows ? left : kTileRows, out.y + token * out.stride + row);
-      }
-    }
-  }
-}
-
-// Groups [begin, end) of rows, of a band and kGroups in turn, times kTiles tiles of tokens. Of two,
-// a panel of columns stays in the first cache while all groups pass, and sums wait in memory; those
-// of one tile stay in registers over all columns.
+// Groups [begin, end) of rows times tiles [first, last) of tokens, kGroups by kTiles at a time,
+// without a pause between: the first columns of the next place are unpacked, and the sums of the
+// last one written, while one is multiplied.
 template <Packing kPacking, int kGroups, int kTiles>
-TERN_INLINE void tmm_pass(const TernaryTiles& w, std::size_t begin, std::size_t end,
-                          const TmmTokens& tokens, std::size_t tile, const TmmOutputs& out,
-                          TmmCodes& codes, TmmSums& sums) {
-  const std::size_t group_bytes = w.tiles * kTileBytes;
-  const std::size_t blocks = (w.tiles + kBlockTiles<kPacking> - 1) / kBlockTiles<kPacking>;
-  const std::size_t panel = kTiles > 1 ? kTmmPanelBlocks : blocks;
-  TmmActivations<kTiles> x{{}, tokens.x.stride};
-  for (int t = 0; t < kTiles; ++t) {
-    x.of[t] = tokens.x.values + tokens.start(tile + t) * x.stride;
-  }
+TERN_INLINE void tmm_run(const TernaryTiles& w, std::size_t begin, std::size_t end,
+                         const TmmTokens& tokens, std::size_t first, std::size_t last,
+                         const TmmOutputs& out, TmmCodes& codes) {
+  constexpr std::size_t kWhole = kBlockTiles<kPacking>;
+  const std::size_t blocks = (w.tiles + kWhole - 1) / kWhole;
+  TmmSums sums;
+  TmmPending<kGroups, kTiles> pending{tokens, out, sums};
   TmmBlock next = block_of<kPacking>(w, begin, 0);
   for (std::size_t step = 0; step < kTmmLead; ++step) {
-    unpack_step<kPacking, kGroups>(next, step, group_bytes, codes);
+    unpack_step<kPacking, kGroups>(next, step, codes);
   }
-  for (std::size_t first = 0; first < blocks; first += panel) {
-    const std::size_t last = first + panel < blocks ? first + panel : blocks;
-    for (std::size_t group = begin; group < end; group += kGroups) {
-      if (first == 0) {
-        zero_sums<kGroups, kTiles>();
+  for (TmmPlace place{begin, first}; place.tile < last;) {
+    TmmPlace after{place.group + kGroups, place.tile};
+    if (after.group == end) after = {begin, place.tile + kTiles};
+    TmmActivations<kTiles> x{{}, tokens.x.stride};
+    for (int t = 0; t < kTiles; ++t) {
+      x.of[t] = tokens.x.values + tokens.start(place.tile + t) * x.stride;
+    }
+    zero_sums<kGroups, kTiles>();
+    for (std::size_t i = 0; i < blocks; ++i) {
+      const TmmBlock block = next;
+      next = i + 1 < blocks ? block_of<kPacking>(w, place.group, i + 1)
+                            : block_of<kPacking>(w, after.group, 0);
+      const std::size_t column = i * kTmmSteps * kTmmRowBytes;
+      if (block.tiles == kWhole && next.tiles == kWhole) {
+        multiply_whole_block<kPacking, kGroups, kTiles>(x, column, block, next, codes, pending);
       } else {
-        load_sums<kGroups, kTiles>(sums, group - begin);
-      }
-      for (std::size_t i = first; i < last; ++i) {
-        const TmmBlock block = next;
-        if (i + 1 < last) {
-          next = block_of<kPacking>(w, group, i + 1);
-        } else if (group + kGroups < end) {
-          next = block_of<kPacking>(w, group + kGroups, first);
-        } else {
-          next = last < blocks ? block_of<kPacking>(w, begin, last) : TmmBlock{w.codes, 0};
-        }
-        multiply_block<kPacking, kGroups, kTiles>(x, i, block, next, group_bytes, codes);
-      }
-      store_sums<kGroups, kTiles>(sums, group - begin);
-      if (last == blocks) {
-        write_outputs<kGroups, kTiles>(tokens, tile, group, sums, group - begin, out);
+        multiply_block<kPacking, kGroups, kTiles>(x, column, block, next, codes, pending);
       }
     }
+    write_all(pending);
+    store_sums<kGroups, kTiles>(sums);
+    pending.place = place;
+    pending.next = 0;
+    place = after;
   }
+  write_all(pending);
 }
 
+// Groups [begin, end) of rows, which begin at a multiple of kTmmBandGroups, times tiles [first,
+// last).
 template <Packing kPacking, int kTiles>
 TERN_INLINE void tmm_band(const TernaryTiles& w, std::size_t begin, std::size_t end,
-                          const TmmTokens& tokens, std::size_t tile, const TmmOutputs& out,
-                          TmmCodes& codes, TmmSums& sums) {
+                          const TmmTokens& tokens, std::size_t first, std::size_t last,
+                          const TmmOutputs& out, TmmCodes& codes) {
+  if (first == last) return;
   constexpr int kGroups = kTmmSums / kTiles;
-  const std::size_t whole = end - end % kGroups;  // a band begins at a multiple
+  const std::size_t whole = end - end % kGroups;
   if (begin < whole) {
-    tmm_pass<kPacking, kGroups, kTiles>(w, begin, whole, tokens, tile, out, codes, sums);
+    tmm_run<kPacking, kGroups, kTiles>(w, begin, whole, tokens, first, last, out, codes);
   }
-  if (whole < end) tmm_pass<kPacking, 1, kTiles>(w, whole, end, tokens, tile, out, codes, sums);
+  const std::size_t rest = begin < whole ? whole : begin;
+  if (rest < end) tmm_run<kPacking, 1, kTiles>(w, rest, end, tokens, first, last, out, codes);
 }
 
 // As KernelTable::ternary_linear. Rows of activations are read in whole lines of 64 columns.
@@ -242,15 +305,12 @@ TERN_INLINE void tmm_linear(const TernaryTiles& w, std::size_t rows, const Quant
   const TmmTokens all{x, tokens};
   const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
   TmmCodes codes;
-  TmmSums sums;
   configure_tmm(all.rows());
+  const std::size_t pairs = all.tiles() / 2 * 2;
   for (std::size_t begin = 0; begin < groups; begin += kTmmBandGroups) {
     const std::size_t end = begin + kTmmBandGroups < groups ? begin + kTmmBandGroups : groups;
-    std::size_t tile = 0;
-    for (; tile + 2 <= all.tiles(); tile += 2) {
-      tmm_band<kPacking, 2>(w, begin, end, all, tile, out, codes, sums);
-    }
-    if (tile < all.tiles()) tmm_band<kPacking, 1>(w, begin, end, all, tile, out, codes, sums);
+    tmm_band<kPacking, 2>(w, begin, end, all, 0, pairs, out, codes);
+    tmm_band<kPacking, 1>(w, begin, end, all, pairs, all.tiles(), out, codes);
   }
   release_tmm();
 }
