@@ -121,6 +121,37 @@ KERNELS: dict[tuple[str, str, str], str] = {
         ),
         "more blocks of the same tokens, or of the same rows",
     ),
+    **dict.fromkeys(
+        (
+            ("tmm_body.h", "sign", "count + kTmmRows + 1"),
+            ("tmm_body.h", "bound", "place.tile <= last"),
+        ),
+        "the last tile of tokens, twice",
+    ),
+    **dict.fromkeys(
+        (
+            ("tmm_body.h", "bound", "step <= kTmmSteps"),
+            ("tmm_body.h", "bound", "step <= kTmmLead"),
+        ),
+        "unpacks a step early, to where none is needed",
+    ),
+    **dict.fromkeys(
+        (
+            ("tmm_body.h", "sign", "packed - kGroups * block.group_bytes"),
+            ("tmm_body.h", "sign", "y - kTmmFetchTokens * p.out.stride"),
+            ("tmm_body.h", "bound", "r <= kGroups * kTileRows"),
+            ("tmm_body.h", "sign", "soon - r"),
+        ),
+        "fetches what is not needed",
+    ),
+    **dict.fromkeys(
+        (
+            ("tmm_body.h", "never", "block.tiles == kWhole && next.tiles == kWhole"),
+            ("tmm_body.h", "never", "first == last"),
+            ("tmm_body.h", "bound", "begin <= groups"),
+        ),
+        "more time, to the same end",
+    ),
     ("lut_body.h", "sign", "group - 1"): "of two, the other one",
     ("lut_body.h", "sign", "packed - kTileBytes"): "fetches what is not needed",
     **dict.fromkeys(
@@ -153,7 +184,10 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("tmm_attention_body.h", "bound", "count - q <= kTmmRows"),
             ("tmm_body.h", "bound", "count <= kTmmRows"),
             ("tmm_body.h", "bound", "at <= last"),
-            ("tmm_body.h", "bound", "left <= kTileRows"),
+            ("tmm_body.h", "bound", "left <= kBlockTiles<kPacking>"),
+            ("tmm_body.h", "bound", "rows <= kTileRows"),
+            ("tmm_body.h", "bound", "begin <= whole"),
+            ("tmm_body.h", "bound", "begin + kTmmBandGroups <= groups"),
             ("attention_int8_body.h", "bound", "count <= kScored"),
             ("attention_int8_body.h", "bound", "count <= kSharing"),
         ),

@@ -3,6 +3,7 @@
 inline constexpr int kLanes = 16;
 inline constexpr int kDotRows = 4;
 inline constexpr int kChains = 16;
+inline constexpr int kTogether = 12;
 using Vec = __m512;
 
 TERN_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }

@@ -1,5 +1,6 @@
 // Attention of several queries over one chunk of keys and values, which are widened once for all.
-// The tier says in kChains how many accumulators its registers hold.
+// The tier says in kChains how many accumulators its registers hold beside all else, and in
+// kTogether how many queries share a pass at most.
 #pragma once
 
 #include "kernels/generic/float_body.h"
@@ -7,6 +8,12 @@
 inline constexpr int kKeyVectors = static_cast<int>(kPageKeys) / kLanes;
 
 static_assert(kChains >= static_cast<int>(kMaxQueries) && kChains % kKeyVectors == 0);
+static_assert(kTogether >= static_cast<int>(kMaxQueries));
+
+// Accumulators of so many queries: kChains, or, of more than kMaxQueries, a page of scores each.
+constexpr int chains_of(int queries) {
+  return queries > static_cast<int>(kMaxQueries) ? queries * kKeyVectors : kChains;
+}
 
 // What this call and the next one read, in the order in which they do, from some way ahead. It is
 // asked for in equal steps while this one computes, its softmax included, so that memory is never
@@ -99,7 +106,7 @@ constexpr int pages_together(int queries) { return 2 * queries * kKeyVectors <= 
 TERN_INLINE void page_scores(const AttentionQuery* queries, int count, float scale,
                              const KeyValuePage* page, int pages, std::size_t head_dim,
                              float* scores, Lines lines) {
-  Vec chains[kMaxQueries][2][kKeyVectors];
+  Vec chains[kTogether][2][kKeyVectors];
   for (int q = 0; q < count; ++q) {
     for (int i = 0; i < pages; ++i) {
       for (int j = 0; j < kKeyVectors; ++j) chains[q][i][j] = splat(0.0f);
@@ -132,15 +139,15 @@ TERN_INLINE void page_scores(const AttentionQuery* queries, int count, float sca
   }
 }
 
-// Scores of all queries over the pages of `most` keys. `count` is a constant where this is inlined.
+// Scores of all queries over the pages of `keys` keys. `count` is a constant where this is inlined.
 TERN_INLINE void all_scores(const AttentionQuery* queries, int count, float scale,
-                            const KeyValueChunk& kv, std::size_t most, float* scores,
+                            const KeyValueChunk& kv, std::size_t keys, float* scores,
                             Fetch& fetch) {
-  constexpr int kScored = kChains / kKeyVectors;  // queries that one pass over a page can take
-  const int scored = count < kScored ? count : kScored;
+  const int most = chains_of(count) / kKeyVectors;  // queries that one pass over a page can take
+  const int scored = count < most ? count : most;
   const std::size_t step = static_cast<std::size_t>(pages_together(scored)) * kPageKeys;
-  for (std::size_t first = 0; first < most;) {
-    const bool together = most - first > kPageKeys;  // or a single page is left
+  for (std::size_t first = 0; first < keys;) {
+    const bool together = keys - first > kPageKeys;  // or a single page is left
     const KeyValuePage* page = kv.pages + first / kPageKeys;
     const std::size_t left = together ? step : kPageKeys;
     Lines lines = take_lines(fetch, left / kPageKeys * kv.head_dim);
@@ -162,7 +169,7 @@ TERN_INLINE void all_scores(const AttentionQuery* queries, int count, float scal
 TERN_INLINE void weighted_values(const float* p, int count, const std::uint16_t* values,
                                  std::size_t width, std::size_t d, int vectors, std::size_t first,
                                  std::size_t last, AttentionState* parts, Fetch& fetch) {
-  Vec chains[kMaxQueries][kChains];
+  Vec chains[kTogether][kChains];
   for (int q = 0; q < count; ++q) {
     for (int j = 0; j < vectors; ++j) chains[q][j] = load(parts[q].out + d + j * kLanes);
   }
@@ -187,7 +194,7 @@ TERN_INLINE void weighted_values(const float* p, int count, const std::uint16_t*
 TERN_INLINE void all_weighted_values(const float* p, int count, const KeyValueChunk& kv,
                                      std::size_t width, std::size_t first, std::size_t last,
                                      AttentionState* parts, Fetch& fetch) {
-  const int vectors = kChains / count;
+  const int vectors = chains_of(count) / count;
   for (std::size_t start = first / kPageKeys * kPageKeys; start < last; start += kPageKeys) {
     const std::uint16_t* values = kv.pages[start / kPageKeys].values;
     const std::size_t from = first > start ? first - start : 0;
@@ -273,7 +280,7 @@ TERN_INLINE Fetch fetch_of(const KeyValueChunk& kv, std::size_t pages, std::size
 // `count` is a constant where this is inlined.
 TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float scale,
                                  const KeyValueChunk& kv, AttentionState* parts) {
-  float p[kMaxQueries * kChunkKeys];
+  float p[kTogether * kChunkKeys];
   std::size_t most = 0;
   std::size_t common = kChunkKeys;  // keys that every query sees
   for (int q = 0; q < count; ++q) {
@@ -301,6 +308,11 @@ TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float
 void attention_chunk(const AttentionQuery* queries, std::size_t count, float scale,
                      const KeyValueChunk& kv, AttentionState* parts) {
   std::size_t q = 0;
+  if constexpr (kTogether > 8) {
+    for (; q + kTogether <= count; q += kTogether) {
+      attend_together(queries + q, kTogether, scale, kv, parts + q);
+    }
+  }
   for (; q + 8 <= count; q += 8) attend_together(queries + q, 8, scale, kv, parts + q);
   for (; q + 4 <= count; q += 4) attend_together(queries + q, 4, scale, kv, parts + q);
   for (; q + 2 <= count; q += 2) attend_together(queries + q, 2, scale, kv, parts + q);

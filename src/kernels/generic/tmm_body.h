@@ -162,7 +162,8 @@ TERN_INLINE void write_one(TmmPending<kGroups, kTiles>& p) {
   const std::size_t token = p.tokens.start(p.place.tile + t) + i;
   float* y = p.out.y + token * p.out.stride + p.place.group * kTileRows;
   const float* soon = y + kTmmFetchTokens * p.out.stride;
-  for (std::size_t g = 0; g < kGroups; ++g) __builtin_prefetch(soon + g * kTileRows, 1, 3);
+  for (std::size_t r = 0; r < kGroups * kTileRows; r += kTileRows)
+    __builtin_prefetch(soon + r, 1, 3);
   const std::size_t left = p.out.rows - p.place.group * kTileRows;
   const std::int32_t sum = p.tokens.x.sums[token];
   const float factor = p.out.scale * p.tokens.x.scales[token];

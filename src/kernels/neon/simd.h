@@ -5,6 +5,7 @@
 inline constexpr int kLanes = 4;
 inline constexpr int kDotRows = 1;
 inline constexpr int kChains = 16;
+inline constexpr int kTogether = 8;
 using Vec = float32x4_t;
 
 TERN_INLINE Vec load(const float* p) { return vld1q_f32(p); }
