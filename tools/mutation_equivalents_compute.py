@@ -178,7 +178,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("attention_body.h", "bound", "first >= start"),
             ("attention_body.h", "bound", "last - start <= kPageKeys"),
             ("quantize_body.h", "bound", "n - first <= kLanes"),
-            ("attention_body.h", "bound", "count <= kScored"),
+            ("attention_body.h", "bound", "count <= most"),
             ("attention_int8_body.h", "bound", "queries[q].keys >= most"),
             ("tmm_attention_body.h", "bound", "queries[q].keys >= most"),
             ("tmm_attention_body.h", "bound", "count - q <= kTmmRows"),
@@ -186,7 +186,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("tmm_body.h", "bound", "at <= last"),
             ("tmm_body.h", "bound", "left <= kBlockTiles<kPacking>"),
             ("tmm_body.h", "bound", "rows <= kTileRows"),
-            ("tmm_body.h", "bound", "begin <= whole"),
             ("tmm_body.h", "bound", "begin + kTmmBandGroups <= groups"),
             ("attention_int8_body.h", "bound", "count <= kScored"),
             ("attention_int8_body.h", "bound", "count <= kSharing"),
@@ -195,6 +194,9 @@ KERNELS: dict[tuple[str, str, str], str] = {
     ),
     **dict.fromkeys(
         (
+            ("attention_body.h", "bound", "queries >= static_cast<int>(kMaxQueries)"),
+            ("attention_body.h", "sign", "q - kTogether <= count"),
+            ("attention_body.h", "bound", "q + kTogether < count"),
             ("attention_body.h", "sign", "q - 8 <= count"),
             ("attention_body.h", "bound", "q + 8 < count"),
             ("attention_body.h", "bound", "q + 4 < count"),

@@ -274,6 +274,27 @@ TEST_P(Tier, AttentionOfSeveralQueries) {
   }
 }
 
+// Queries whose numbers of keys lie far apart, over chunks behind the first, too.
+TEST_P(Tier, AttentionOfQueriesFarApart) {
+  const std::size_t head_dim = 80;
+  const Pages pages = random_pages(578, head_dim, head_dim);
+  for (const std::size_t count :
+       {std::size_t{12}, std::size_t{13}, std::size_t{24}, kCallQueries}) {
+    for (const std::size_t first : {std::size_t{1}, std::size_t{323}}) {
+      const auto q = normals(count * head_dim, 13, 3.0f);
+      std::vector<std::size_t> keys(count);
+      for (std::size_t i = 0; i < count; ++i) keys[i] = first + i * 255 / (count - 1);
+      const auto together = attend(tier(), q, pages, keys, head_dim);
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::vector<float> own(&q[i * head_dim], &q[i * head_dim] + head_dim);
+        const std::vector<float> part(&together[i * head_dim], &together[i * head_dim] + head_dim);
+        ASSERT_TRUE(same_bits(attend(scalar(), own, pages, {keys[i]}, head_dim), part))
+            << "query " << i << " of " << count << ", " << keys[i] << " keys";
+      }
+    }
+  }
+}
+
 // The loop that measures a tier's ceiling says truly how much it did: twice the steps, twice the
 // products, and whole vectors of them.
 TEST_P(Tier, FmaLoopCounts) {

@@ -70,7 +70,7 @@ TEST(Tmm, EqualsTheDefinition) {
   }
 }
 
-// More columns than a block and a panel have, and exactly as many, of one tile of tokens and more.
+// More columns than a block and two have, and exactly as many, of one tile of tokens and more.
 TEST(Tmm, EqualsTheDefinitionForManyColumns) {
   for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
     for (const std::size_t columns : {300u, 320u, 321u, 640u, 641u, 1280u, 1281u, 8640u}) {
@@ -88,6 +88,18 @@ TEST(Tmm, EqualsTheDefinitionForManyRows) {
     for (const std::size_t rows : {64u, 96u, 256u, 257u, 336u, 530u}) {
       for (const std::size_t tokens : {16u, 32u, 41u})
         expect_definition(rows, 700, tokens, packing);
+    }
+  }
+}
+
+// Whole blocks behind which the next is of other rows, of pairs of tiles and of one, with a group
+// that is left over.
+TEST(Tmm, EqualsTheDefinitionForManyRowsAndColumns) {
+  for (const Packing packing : {Packing::kTwoBits, Packing::kFiveTrits}) {
+    for (const std::size_t columns : {640u, 641u, 1280u}) {
+      for (const std::size_t tokens : {5u, 16u, 32u, 48u, 65u}) {
+        expect_definition(144, columns, tokens, packing);
+      }
     }
   }
 }

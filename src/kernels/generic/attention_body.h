@@ -1,6 +1,6 @@
 // Attention of several queries over one chunk of keys and values, which are widened once for all.
-// The tier says in kChains how many accumulators its registers hold beside all else, and in
-// kTogether how many queries share a pass at most.
+// The tier says in kChains how many accumulators a pass of up to kMaxQueries queries has, and in
+// kTogether how many queries share one at most.
 #pragma once
 
 #include "kernels/generic/float_body.h"
@@ -308,7 +308,7 @@ TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float
 void attention_chunk(const AttentionQuery* queries, std::size_t count, float scale,
                      const KeyValueChunk& kv, AttentionState* parts) {
   std::size_t q = 0;
-  if constexpr (kTogether > 8) {
+  if constexpr (kTogether > static_cast<int>(kMaxQueries)) {
     for (; q + kTogether <= count; q += kTogether) {
       attend_together(queries + q, kTogether, scale, kv, parts + q);
     }

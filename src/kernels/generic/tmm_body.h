@@ -179,16 +179,17 @@ TERN_INLINE void write_all(TmmPending<kGroups, kTiles>& p) {
 }
 
 // The products of a step, from the kDot-th on, with what is to be unpacked between them: unpack(u)
-// the u-th of kUnits.
+// the u-th of kUnits, tile by tile and of each group by group. The last tile of five trits ends in
+// the place of the codes that are multiplied now: each group's are loaded before its unit comes.
 template <int kGroups, int kTiles, std::size_t kUnits, int kDot = 0, typename Unpack>
 TERN_INLINE void multiply_step(const TmmActivations<kTiles>& x, std::size_t column,
                                const TmmCodes& codes, std::size_t step, const Unpack& unpack) {
   constexpr int kGroup = kDot / kTiles;
   constexpr int kTile = kDot % kTiles;
   constexpr int kCodes = kFirstCodes + kGroup % 2;
-  if constexpr (kGroup == 0) load_tmm<4 + kTile>(x.of[kTile] + column, x.stride);
+  if constexpr (kGroup == 0) load_tmm<kTmmSums + kTile>(x.of[kTile] + column, x.stride);
   if constexpr (kTile == 0) load_tmm<kCodes>(codes.of[kGroup][step], kTmmRowBytes);
-  dot_tmm<kTile * kGroups + kGroup, 4 + kTile, kCodes>();
+  dot_tmm<kTile * kGroups + kGroup, kTmmSums + kTile, kCodes>();
   constexpr std::size_t kDots = kGroups * kTiles;
 #pragma GCC unroll 16
   for (std::size_t u = kUnits * kDot / kDots; u < kUnits * (kDot + 1) / kDots; ++u) unpack(u);
@@ -197,8 +198,8 @@ TERN_INLINE void multiply_step(const TmmActivations<kTiles>& x, std::size_t colu
   }
 }
 
-// Adds the products of a whole block that whole ones follow, from the kStep-th step on, while what
-// is needed soon is unpacked and a token of what is pending is written.
+// Adds the products of a whole block that a whole one follows, from the kStep-th step on, while
+// what is needed soon is unpacked and a token of what is pending is written.
 template <Packing kPacking, int kGroups, int kTiles, std::size_t kStep = 0>
 TERN_INLINE void multiply_whole_block(const TmmActivations<kTiles>& x, std::size_t column,
                                       const TmmBlock& block, const TmmBlock& next, TmmCodes& codes,
@@ -207,9 +208,10 @@ TERN_INLINE void multiply_whole_block(const TmmActivations<kTiles>& x, std::size
   const TmmBlock& from = kStep + kTmmLead < kTmmSteps ? block : next;
   constexpr std::size_t kFirst = first_tile_of<kPacking>(kSoon);
   constexpr std::size_t kUnits = (first_tile_of<kPacking>(kSoon + 1) - kFirst) * kGroups;
-  multiply_step<kGroups, kTiles, kUnits>(x, column, codes, kStep, [&](std::size_t unit) {
+  const auto unpack = [&](std::size_t unit) __attribute__((always_inline)) {
     unpack_one<kPacking, kGroups>(from, kFirst + unit / kGroups, unit % kGroups, codes);
-  });
+  };
+  multiply_step<kGroups, kTiles, kUnits>(x, column, codes, kStep, unpack);
   write_one(pending);
   if constexpr (kStep + 1 < kTmmSteps) {
     multiply_whole_block<kPacking, kGroups, kTiles, kStep + 1>(x, column + kTmmRowBytes, block,
@@ -294,8 +296,7 @@ TERN_INLINE void tmm_band(const TernaryTiles& w, std::size_t begin, std::size_t 
   if (begin < whole) {
     tmm_run<kPacking, kGroups, kTiles>(w, begin, whole, tokens, first, last, out, codes);
   }
-  const std::size_t rest = begin < whole ? whole : begin;
-  if (rest < end) tmm_run<kPacking, 1, kTiles>(w, rest, end, tokens, first, last, out, codes);
+  if (whole < end) tmm_run<kPacking, 1, kTiles>(w, whole, end, tokens, first, last, out, codes);
 }
 
 // As KernelTable::ternary_linear. Rows of activations are read in whole lines of 64 columns.
