@@ -24,7 +24,7 @@ def stdout_of(command: Sequence[str | Path], tries: int = 1, **options: Any) -> 
         run = subprocess.run(command, stdout=subprocess.PIPE, text=True, **options)
         if run.returncode != ABOVE_CEILING or left == 0:
             break
-        print("measured again, since the ceiling was disturbed", file=sys.stderr, flush=True)
+        print(f"exit status {ABOVE_CEILING}: measured again", file=sys.stderr, flush=True)
     if run.returncode != 0:
         sys.exit(f"exit status {run.returncode} of {shlex.join(map(str, command))}")
     return run.stdout

@@ -118,15 +118,10 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("ternary_panel_body.h", "sign", "tokens + kBatchTokens + 1"),
             ("ternary_panel_body.h", "sign", "tokens + kChunkTokens + 1"),
             ("lut_body.h", "sign", "groups + kGroups + 1"),
-        ),
-        "more blocks of the same tokens, or of the same rows",
-    ),
-    **dict.fromkeys(
-        (
             ("tmm_body.h", "sign", "count + kTmmRows + 1"),
             ("tmm_body.h", "bound", "place.tile <= last"),
         ),
-        "the last tile of tokens, twice",
+        "more blocks of the same tokens, or of the same rows",
     ),
     **dict.fromkeys(
         (
@@ -141,6 +136,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("tmm_body.h", "sign", "y - kTmmFetchTokens * p.out.stride"),
             ("tmm_body.h", "bound", "r <= kGroups * kTileRows"),
             ("tmm_body.h", "sign", "soon - r"),
+            ("lut_body.h", "sign", "packed - kTileBytes"),
         ),
         "fetches what is not needed",
     ),
@@ -153,7 +149,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
         "more time, to the same end",
     ),
     ("lut_body.h", "sign", "group - 1"): "of two, the other one",
-    ("lut_body.h", "sign", "packed - kTileBytes"): "fetches what is not needed",
     **dict.fromkeys(
         (
             ("lut_body.h", "bound", "at > tokens"),

@@ -25,8 +25,8 @@ inline constexpr std::size_t kTileRows = 16;
 inline constexpr std::size_t kTileBytes = 64;
 inline constexpr std::size_t kTwoBitColumns = 16;
 inline constexpr std::size_t kFiveTritColumns = 20;
-// Queries that share a pass over keys and values, and those that one attention call takes at most:
-// so many that what all of them read need not come from memory at the speed of the arithmetic.
+// Queries for which every tier has registers in a pass over keys and values, and those that a call
+// takes at most: so many that what all read need not come from memory at the arithmetic's speed.
 inline constexpr std::size_t kMaxQueries = 8;
 inline constexpr std::size_t kCallQueries = 32;
 // Rows of V are padded to whole vectors: round_up(head_dim, kValueAlign) values.
