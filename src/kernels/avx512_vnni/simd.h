@@ -14,18 +14,17 @@ TERN_INLINE Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
 TERN_INLINE Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
 TERN_INLINE Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
 TERN_INLINE Vec fmadd(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-TERN_INLINE Vec negate(Vec a) {
-  const __m512i sign = _mm512_set1_epi32(static_cast<int>(0x80000000u));
-  return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), sign));
-}
 TERN_INLINE Vec rint(Vec a) {
   return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-// a < b ? x : y
+// a < b ? x : y. Where x is zero, so asked it is part of the operation that gives y.
 TERN_INLINE Vec where_less(Vec a, Vec b, Vec x, Vec y) {
-  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ), x, y);
 }
+
+// a < b ? b : a
+TERN_INLINE Vec larger(Vec a, Vec b) { return _mm512_max_ps(b, a); }
 
 // a > 0 ? a : +0
 TERN_INLINE Vec relu(Vec a) {
@@ -49,6 +48,15 @@ TERN_INLINE Vec load_i8(const std::int8_t* p) {
 TERN_INLINE void store_halves(std::uint16_t* p, Vec v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
+
+// Lanes from kWidth on, kWidth of them, as the first ones.
+template <int kWidth>
+TERN_INLINE Vec lanes_from(Vec v) {
+  if constexpr (kWidth == 8) return _mm512_shuffle_f32x4(v, v, 0b1110);
+  if constexpr (kWidth == 4) return _mm512_shuffle_f32x4(v, v, 0b0001);
+  return _mm512_permute_ps(v, kWidth == 2 ? 0b1110 : 0b0001);
+}
+TERN_INLINE float first_lane(Vec v) { return _mm512_cvtss_f32(v); }
 
 TERN_INLINE float f16_value(std::uint16_t half) { return _cvtsh_ss(half); }
 TERN_INLINE float bf16_value(std::uint16_t brain) {
@@ -87,9 +95,16 @@ TERN_INLINE Ints splat_ints(std::int32_t x) { return _mm512_set1_epi32(x); }
 TERN_INLINE Vec to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
 TERN_INLINE Ints bits(Vec v) { return _mm512_castps_si512(v); }
 TERN_INLINE Vec from_bits(Ints v) { return _mm512_castsi512_ps(v); }
-TERN_INLINE Ints high_digit(Ints v) { return _mm512_srli_epi32(v, kDigitBits); }
-TERN_INLINE Ints low_digit(Ints v) {
-  return _mm512_and_si512(v, _mm512_set1_epi32((1 << kDigitBits) - 1));
+TERN_INLINE void store_digits(std::int8_t* high, std::int8_t* low, const Ints* v) {
+  const __m512i a = _mm512_packus_epi32(v[0], v[1]);
+  const __m512i b = _mm512_packus_epi32(v[2], v[3]);
+  const __m512i highs =
+      _mm512_packus_epi16(_mm512_srli_epi16(a, kDigitBits), _mm512_srli_epi16(b, kDigitBits));
+  const __m512i mask = _mm512_set1_epi16((1 << kDigitBits) - 1);
+  const __m512i lows = _mm512_packus_epi16(_mm512_and_si512(a, mask), _mm512_and_si512(b, mask));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm512_storeu_si512(high, _mm512_permutexvar_epi32(order, highs));
+  _mm512_storeu_si512(low, _mm512_permutexvar_epi32(order, lows));
 }
 TERN_INLINE void pin(Ints& v) { __asm__("" : "+v"(v)); }
 TERN_INLINE Ints join_digits(Ints high, Ints low) {

@@ -210,17 +210,6 @@ TERN_INLINE void all_weighted_values(const float* p, int count, const KeyValueCh
   }
 }
 
-TERN_INLINE float largest_lane(Vec v) {
-  float lanes[kLanes];
-  store(lanes, v);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) {
-      lanes[i] = lanes[i + width] > lanes[i] ? lanes[i + width] : lanes[i];
-    }
-  }
-  return lanes[0];
-}
-
 // The softmax of a chunk takes scores in whole groups of the sum rule.
 constexpr std::size_t softmax_keys(std::size_t keys) {
   return (keys + kSumLanes - 1) / kSumLanes * kSumLanes;
@@ -236,15 +225,12 @@ TERN_INLINE float largest_score(float* p, std::size_t keys, Fetch& fetch) {
   for (int j = 0; j < kRegisters; ++j) largest[j] = load(p + j * kLanes);
   for (std::size_t key = kSumLanes; key < end; key += kSumLanes) {
     for (int j = 0; j < kRegisters; ++j) {
-      const Vec s = load(p + key + static_cast<std::size_t>(j * kLanes));
-      largest[j] = where_less(largest[j], s, s, largest[j]);
+      largest[j] = larger(largest[j], load(p + key + static_cast<std::size_t>(j * kLanes)));
       fetch_lines(lines, kFetchedByLess);
     }
   }
-  for (int j = 1; j < kRegisters; ++j) {
-    largest[0] = where_less(largest[0], largest[j], largest[j], largest[0]);
-  }
-  return largest_lane(largest[0]);
+  for (int j = 1; j < kRegisters; ++j) largest[0] = larger(largest[0], largest[j]);
+  return fold_lanes(largest[0], larger);
 }
 
 // Scores to weights exp(s - maximum), in place; their sum.

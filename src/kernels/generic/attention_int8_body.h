@@ -59,8 +59,8 @@ struct ScaledWeights {
   float largest;  // of the weights times scales
 };
 
-// As weights_of, but each weight is left times the scale of its value, up to `end`, which is whole
-// pages.
+// As weights_of, but each weight is left times the scale of its value, up to softmax_keys(end);
+// `end` is whole pages.
 TERN_INLINE ScaledWeights scaled_weights_of(float* p, std::size_t keys, std::size_t end,
                                             float maximum, const Int8Page* pages, Fetch& fetch) {
   const std::size_t summed = softmax_keys(keys);
@@ -73,29 +73,54 @@ TERN_INLINE ScaledWeights scaled_weights_of(float* p, std::size_t keys, std::siz
       const Vec weights = exp_below_high(sub(load(p + at), splat(maximum)));
       sum.lanes[j] = add(sum.lanes[j], weights);
       fetch_lines(lines, kFetchedBySoftmax);
-      if (at >= end) continue;  // there may be no such page, and the weights are zeros
-      const Vec scales = load(pages[at / kPageKeys].value_scales + at % kPageKeys);
-      const Vec scaled = mul(weights, scales);
-      largest = where_less(largest, scaled, scaled, largest);
+      // Where there is no such page the weights are zeros, whatever the scale is.
+      const Int8Page& page = pages[(at < end ? at : end - 1) / kPageKeys];
+      const Vec scaled = mul(weights, load(page.value_scales + at % kPageKeys));
+      largest = larger(largest, scaled);
       store(p + at, scaled);
     }
   }
-  for (std::size_t key = summed; key < end; key += kLanes) store(p + key, splat(0.0f));
-  return {sum_total(sum), largest_lane(largest)};
+  for (std::size_t key = summed; key < softmax_keys(end); key += kLanes) {
+    store(p + key, splat(0.0f));
+  }
+  return {sum_total(sum), fold_lanes(largest, larger)};
 }
 
-// What is scaled in units of a 16383rd of its maximum, as two digits. Returns the unit.
+// What is scaled in units of a 16383rd of its maximum, as two digits, up to softmax_keys(end).
+// Returns the unit.
 TERN_INLINE float split_weights(const float* p, std::size_t end, float maximum, std::int8_t* digits,
                                 Fetch& fetch) {
   const Vec factor = splat(maximum > 0.0f ? kWeightRange / maximum : 0.0f);
   Lines lines = take_lines(fetch, kFetchedByLess * kChunkKeys / kLanes);
-  for (std::size_t key = 0; key < end; key += kLanes) {
-    const Ints weights = nearest_ints(mul(load(p + key), factor));
-    store_codes(digits + key, high_digit(weights));
-    store_codes(digits + kChunkKeys + key, low_digit(weights));
-    fetch_lines(lines, kFetchedByLess);
+  for (std::size_t key = 0; key < end; key += kSumLanes) {
+    Ints weights[kRegisters];
+    for (int j = 0; j < kRegisters; ++j) {
+      weights[j] = nearest_ints(mul(load(p + key + static_cast<std::size_t>(j * kLanes)), factor));
+      fetch_lines(lines, kFetchedByLess);
+    }
+    store_digits(digits + key, digits + kChunkKeys + key, weights);
   }
   return maximum / kWeightRange;
+}
+
+// Scores of queries to digits of their weights, in units[q]. p[q * kChunkKeys + key] and
+// digits[q * kDigits + key]. Step by step for all queries: what ends a step of one has to wait, and
+// the others need not.
+TERN_INLINE void softmax_digits(float* p, const Int8Query* queries, std::size_t count,
+                                const Int8Page* pages, std::size_t end, std::int8_t* digits,
+                                float* units, AttentionState* parts, Fetch& fetch) {
+  for (std::size_t q = 0; q < count; ++q) {
+    parts[q].maximum = largest_score(p + q * kChunkKeys, queries[q].keys, fetch);
+  }
+  for (std::size_t q = 0; q < count; ++q) {
+    const ScaledWeights weights =
+        scaled_weights_of(p + q * kChunkKeys, queries[q].keys, end, parts[q].maximum, pages, fetch);
+    parts[q].sum = weights.sum;
+    units[q] = weights.largest;
+  }
+  for (std::size_t q = 0; q < count; ++q) {
+    units[q] = split_weights(p + q * kChunkKeys, end, units[q], digits + q * kDigits, fetch);
+  }
 }
 
 // out[q][d, d + vectors * kLanes), which holds integers, += P[q][key] * V[key] for the keys of some
@@ -209,21 +234,11 @@ TERN_INLINE void attend_together_int8(const Int8Query* queries, int count, float
   const std::size_t width = (kv.head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
   Fetch fetch = fetch_of(kv, end / kPageKeys, width);
   all_scores_int8(queries, count, scale, kv, end, p, fetch);
-  // Step by step for all queries: what ends a step of one has to wait, and the others need not.
-  for (int q = 0; q < count; ++q) {
-    parts[q].maximum = largest_score(p + q * kChunkKeys, queries[q].keys, fetch);
-    for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
-  }
-  float maxima[kMaxQueries];
-  for (int q = 0; q < count; ++q) {
-    const ScaledWeights weights = scaled_weights_of(p + q * kChunkKeys, queries[q].keys, end,
-                                                    parts[q].maximum, kv.pages, fetch);
-    parts[q].sum = weights.sum;
-    maxima[q] = weights.largest;
-  }
   float units[kMaxQueries];
+  softmax_digits(p, queries, static_cast<std::size_t>(count), kv.pages, end, digits, units, parts,
+                 fetch);
   for (int q = 0; q < count; ++q) {
-    units[q] = split_weights(p + q * kChunkKeys, end, maxima[q], digits + q * kDigits, fetch);
+    for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
   }
   for (int q = 0; q < count; q += kSharing) {
     const int some = count < kSharing ? count : kSharing;

@@ -27,13 +27,14 @@ TERN_INLINE Sum64 sum_zero() {
   return sum;
 }
 
-TERN_INLINE float tree_of(const float* lanes, int count) {
-  float buffer[kSumLanes];
-  for (int i = 0; i < count; ++i) buffer[i] = lanes[i];
-  for (int width = count / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) buffer[i] = buffer[i] + buffer[i + width];
+// The upper half of the lanes is folded onto the lower one until one is left.
+template <int kWidth = kLanes / 2>
+TERN_INLINE float fold_lanes(Vec v, Vec (*fold)(Vec, Vec)) {
+  if constexpr (kWidth == 0) {
+    return first_lane(v);
+  } else {
+    return fold_lanes<kWidth / 2>(fold(v, lanes_from<kWidth>(v)), fold);
   }
-  return buffer[0];
 }
 
 // The tree 32-16-8-4-2-1.
@@ -41,18 +42,16 @@ TERN_INLINE float sum_total(Sum64& sum) {
   for (int width = kRegisters / 2; width > 0; width /= 2) {
     for (int j = 0; j < width; ++j) sum.lanes[j] = add(sum.lanes[j], sum.lanes[j + width]);
   }
-  float last[kLanes];
-  store(last, sum.lanes[0]);
-  return tree_of(last, kLanes);
+  return fold_lanes(sum.lanes[0], add);
 }
 
 // Elements beyond the last whole group of 64: lanes that get none stay untouched.
-TERN_INLINE float sum_total_with_tail(const Sum64& sum, const float* a, const float* b,
-                                      std::size_t n) {
+TERN_INLINE float sum_total_with_tail(Sum64& sum, const float* a, const float* b, std::size_t n) {
   float lanes[kSumLanes];
   for (int j = 0; j < kRegisters; ++j) store(lanes + j * kLanes, sum.lanes[j]);
   for (std::size_t i = 0; i < n; ++i) lanes[i] = fma1(a[i], b[i], lanes[i]);
-  return tree_of(lanes, kSumLanes);
+  for (int j = 0; j < kRegisters; ++j) sum.lanes[j] = load(lanes + j * kLanes);
+  return sum_total(sum);
 }
 
 // y[r] for `rows` rows of weights, at most kDotRows of them in turn while the next are fetched;
@@ -148,7 +147,7 @@ void rope(const float* x, const float* cosine, const float* sine, std::size_t ha
     const Vec x1 = load(x + i + half);
     const Vec c = load(cosine + i);
     const Vec s = load(sine + i);
-    store(y + i, fmadd(x0, c, negate(mul(x1, s))));
+    store(y + i, fmadd(x0, c, -mul(x1, s)));
     store(y + i + half, fmadd(x1, c, mul(x0, s)));
   }
   for (; i < half; ++i) {
@@ -180,8 +179,7 @@ void relu2_gate(const float* g, const float* u, std::size_t n, float* y) {
 // Of what is not above kExpHigh.
 TERN_INLINE Vec exp_below_high(Vec x) {
   const Vec n = rint(mul(x, splat(kLog2E)));
-  const Vec minus_n = negate(n);
-  const Vec r = fmadd(minus_n, splat(kLn2Low), fmadd(minus_n, splat(kLn2High), x));
+  const Vec r = fmadd(-n, splat(kLn2Low), fmadd(-n, splat(kLn2High), x));
   Vec p = splat(kExpTerms[0]);
   for (int i = 1; i < 6; ++i) p = fmadd(p, r, splat(kExpTerms[i]));
   p = add(fmadd(p, mul(r, r), r), splat(1.0f));
@@ -202,7 +200,7 @@ void silu_gate(const float* g, const float* u, std::size_t n, float* y) {
   std::size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
     const Vec gate = load(g + i);
-    const Vec divisor = add(splat(1.0f), exp_of(negate(gate)));
+    const Vec divisor = add(splat(1.0f), exp_of(-gate));
     store(y + i, mul(div(gate, divisor), load(u + i)));
   }
   for (; i < n; ++i) y[i] = (g[i] / (1.0f + exp_of_one(-g[i]))) * u[i];
@@ -213,7 +211,7 @@ void gelu_gate(const float* g, const float* u, std::size_t n, float* y) {
   for (; i + kLanes <= n; i += kLanes) {
     const Vec gate = load(g + i);
     const Vec z = mul(gate, fmadd(mul(gate, gate), splat(kGeluCubic), splat(kGeluLinear)));
-    const Vec divisor = add(splat(1.0f), exp_of(negate(z)));
+    const Vec divisor = add(splat(1.0f), exp_of(-z));
     store(y + i, mul(div(gate, divisor), load(u + i)));
   }
   for (; i < n; ++i) {

@@ -140,14 +140,9 @@ TERN_INLINE void attend_tmm(const Int8Query* queries, std::size_t count, float s
   tmm_scores(kv, end, a, fetch);
   float units[kTmmRows];
   for (std::size_t q = 0; q < count; ++q) {
-    const std::size_t keys = queries[q].keys;
     scale_scores(a.p[q], queries[q].scale * scale, kv, end);
-    parts[q].maximum = largest_score(a.p[q], keys, fetch);
-    const ScaledWeights weights =
-        scaled_weights_of(a.p[q], keys, end, parts[q].maximum, kv.pages, fetch);
-    parts[q].sum = weights.sum;
-    units[q] = split_weights(a.p[q], end, weights.largest, a.digits[q], fetch);
   }
+  softmax_digits(a.p[0], queries, count, kv.pages, end, a.digits[0], units, parts, fetch);
   tmm_values(count, end, kv.head_dim, units, a, parts);
   release_tmm();
 }

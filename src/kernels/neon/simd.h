@@ -16,11 +16,13 @@ TERN_INLINE Vec sub(Vec a, Vec b) { return vsubq_f32(a, b); }
 TERN_INLINE Vec mul(Vec a, Vec b) { return vmulq_f32(a, b); }
 TERN_INLINE Vec div(Vec a, Vec b) { return vdivq_f32(a, b); }
 TERN_INLINE Vec fmadd(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
-TERN_INLINE Vec negate(Vec a) { return vnegq_f32(a); }
 TERN_INLINE Vec rint(Vec a) { return vrndnq_f32(a); }
 
 // a < b ? x : y
 TERN_INLINE Vec where_less(Vec a, Vec b, Vec x, Vec y) { return vbslq_f32(vcltq_f32(a, b), x, y); }
+
+// a < b ? b : a
+TERN_INLINE Vec larger(Vec a, Vec b) { return vbslq_f32(vcltq_f32(a, b), b, a); }
 
 // a > 0 ? a : +0
 TERN_INLINE Vec relu(Vec a) {
@@ -53,6 +55,13 @@ TERN_INLINE Vec load_i8(const std::int8_t* p) {
 TERN_INLINE void store_halves(std::uint16_t* p, Vec v) {
   vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
 }
+
+// Lanes from kWidth on, kWidth of them, as the first ones.
+template <int kWidth>
+TERN_INLINE Vec lanes_from(Vec v) {
+  return vextq_f32(v, v, kWidth);
+}
+TERN_INLINE float first_lane(Vec v) { return vgetq_lane_f32(v, 0); }
 
 TERN_INLINE float f16_value(std::uint16_t half) {
   return static_cast<float>(__builtin_bit_cast(__fp16, half));
@@ -116,8 +125,14 @@ TERN_INLINE Ints splat_ints(std::int32_t x) { return vdupq_n_s32(x); }
 TERN_INLINE Vec to_floats(Ints v) { return vcvtq_f32_s32(v); }
 TERN_INLINE Ints bits(Vec v) { return vreinterpretq_s32_f32(v); }
 TERN_INLINE Vec from_bits(Ints v) { return vreinterpretq_f32_s32(v); }
-TERN_INLINE Ints high_digit(Ints v) { return vshrq_n_s32(v, kDigitBits); }
-TERN_INLINE Ints low_digit(Ints v) { return vandq_s32(v, vdupq_n_s32((1 << kDigitBits) - 1)); }
+TERN_INLINE void store_digits(std::int8_t* high, std::int8_t* low, const Ints* v) {
+  const int16x8_t mask = vdupq_n_s16((1 << kDigitBits) - 1);
+  for (int i = 0; i < 8; ++i, v += 2, high += 8, low += 8) {
+    const int16x8_t words = vcombine_s16(vmovn_s32(v[0]), vmovn_s32(v[1]));
+    vst1_s8(high, vshrn_n_s16(words, kDigitBits));
+    vst1_s8(low, vmovn_s16(vandq_s16(words, mask)));
+  }
+}
 TERN_INLINE void pin(Ints& v) { __asm__("" : "+w"(v)); }
 TERN_INLINE Ints join_digits(Ints high, Ints low) {
   return vaddq_s32(vshlq_n_s32(high, kDigitBits), low);

@@ -15,7 +15,6 @@ TERN_INLINE Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
 TERN_INLINE Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
 TERN_INLINE Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
 TERN_INLINE Vec fmadd(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
-TERN_INLINE Vec negate(Vec a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
 TERN_INLINE Vec rint(Vec a) {
   return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -24,6 +23,9 @@ TERN_INLINE Vec rint(Vec a) {
 TERN_INLINE Vec where_less(Vec a, Vec b, Vec x, Vec y) {
   return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
+
+// a < b ? b : a
+TERN_INLINE Vec larger(Vec a, Vec b) { return _mm256_max_ps(b, a); }
 
 // a > 0 ? a : +0
 TERN_INLINE Vec relu(Vec a) {
@@ -54,6 +56,14 @@ TERN_INLINE Vec load_i8(const std::int8_t* p) {
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
 }
+
+// Lanes from kWidth on, kWidth of them, as the first ones.
+template <int kWidth>
+TERN_INLINE Vec lanes_from(Vec v) {
+  if constexpr (kWidth == 4) return _mm256_permute2f128_ps(v, v, 1);
+  return _mm256_permute_ps(v, kWidth == 2 ? 0b1110 : 0b0001);
+}
+TERN_INLINE float first_lane(Vec v) { return _mm256_cvtss_f32(v); }
 
 TERN_INLINE float f16_value(std::uint16_t half) { return _cvtsh_ss(half); }
 TERN_INLINE float bf16_value(std::uint16_t brain) {
@@ -111,9 +121,19 @@ TERN_INLINE Ints splat_ints(std::int32_t x) { return _mm256_set1_epi32(x); }
 TERN_INLINE Vec to_floats(Ints v) { return _mm256_cvtepi32_ps(v); }
 TERN_INLINE Ints bits(Vec v) { return _mm256_castps_si256(v); }
 TERN_INLINE Vec from_bits(Ints v) { return _mm256_castsi256_ps(v); }
-TERN_INLINE Ints high_digit(Ints v) { return _mm256_srli_epi32(v, kDigitBits); }
-TERN_INLINE Ints low_digit(Ints v) {
-  return _mm256_and_si256(v, _mm256_set1_epi32((1 << kDigitBits) - 1));
+TERN_INLINE void store_digits(std::int8_t* high, std::int8_t* low, const Ints* v) {
+  const __m256i mask = _mm256_set1_epi16((1 << kDigitBits) - 1);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  for (int i = 0; i < 2; ++i, v += 4, high += 32, low += 32) {
+    const __m256i a = _mm256_packus_epi32(v[0], v[1]);
+    const __m256i b = _mm256_packus_epi32(v[2], v[3]);
+    const __m256i highs =
+        _mm256_packus_epi16(_mm256_srli_epi16(a, kDigitBits), _mm256_srli_epi16(b, kDigitBits));
+    const __m256i lows = _mm256_packus_epi16(_mm256_and_si256(a, mask), _mm256_and_si256(b, mask));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(high),
+                        _mm256_permutevar8x32_epi32(highs, order));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(low), _mm256_permutevar8x32_epi32(lows, order));
+  }
 }
 TERN_INLINE void pin(Ints& v) { __asm__("" : "+x"(v)); }
 TERN_INLINE Ints join_digits(Ints high, Ints low) {
