@@ -136,7 +136,7 @@ void HeadSearch::prepare(std::uint32_t worker) {
 }
 
 void HeadSearch::bound_variates(const Slice& shared) {
-  first_bounded_ = shared.begin;
+  first_at_hand_ = shared.begin;
   for (std::size_t i = 0; i < count_; ++i) {
     const std::optional<GumbelDraw>& draw = query(i).draw;
     if (!draw || !scans_[i].bounded) continue;
@@ -181,8 +181,10 @@ bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
     if (!scans_[i].bounded) continue;
     const float from = least(i, worker);
     for (std::size_t first = shared.begin; first < shared.end; first += kernels::kTileRows) {
+      bool& reaches = reaching_[i][groups_before(first)];
+      reaches = may_reach(i, group_of(first, shared.end), from);
       ++groups;
-      reaching += may_reach(i, group_of(first, shared.end), from) ? 1 : 0;
+      reaching += reaches ? 1 : 0;
     }
   }
   if (reaching * kFewGroups <= groups) return false;
@@ -198,7 +200,7 @@ bool HeadSearch::any_reaches(std::size_t i, const Slice& rows, float least, Uppe
   int reaching = 0;
   if (const std::optional<GumbelDraw>& draw = query(i).draw) {
     const float by_temperature = 1.0f / draw->temperature;
-    const float* const variates = variate_bounds_[i] + (rows.begin - first_bounded_);
+    const float* const variates = variate_bounds_[i] + (rows.begin - first_at_hand_);
     for (std::size_t r = 0; r < count; ++r) {
       const float most = most_perturbed(upper(rows.begin + r), by_temperature, variates[r]);
       reaching += most >= least ? 1 : 0;
@@ -253,7 +255,8 @@ void HeadSearch::bound_query(std::size_t i, const Slice& rows, bool finished,
   for (std::size_t first = rows.begin; first < rows.end; first += kernels::kTileRows) {
     const Slice group = group_of(first, rows.end);
     if (!finished) {
-      if (!may_reach(i, group, lowers.least())) {
+      // Few groups get as far as to be held to what counts by now.
+      if (!reaching_[i][groups_before(first)] || !may_reach(i, group, lowers.least())) {
         std::fill(bounds + group.begin, bounds + group.end, -kInfinity);
         continue;
       }
@@ -312,7 +315,14 @@ bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
   bool finite = true;
   std::size_t row = rows.begin;
   const auto may_reach = [&](std::size_t r) { return r < rows.end && bounds[r] >= threshold; };
+  const auto below = [&](const Slice& some) {
+    int reaching = 0;  // without a branch for each
+    for (std::size_t r = some.begin; r < some.end; ++r) reaching += bounds[r] >= threshold ? 1 : 0;
+    return reaching == 0;
+  };
   for (;;) {
+    while (row + kernels::kTileRows <= rows.end && below({row, row + kernels::kTileRows}))
+      row += kernels::kTileRows;
     while (row < rows.end && !may_reach(row)) ++row;
     if (row == rows.end) break;
     std::size_t end = row + 1;  // of a run of rows that are computed together

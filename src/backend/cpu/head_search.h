@@ -64,6 +64,9 @@ class HeadSearch {
   const float* x(std::size_t i) { return step_.slots.row(step_.in, query(i).row); }
   void prepare(std::uint32_t worker);
   void bound_variates(const Slice& shared);
+  std::size_t groups_before(std::size_t row) const {
+    return (row - first_at_hand_) / kernels::kTileRows;
+  }
   void bound_rows(const Slice& shared, std::uint32_t worker);
   bool scan(const Slice& shared, std::uint32_t worker);
   template <typename Upper>
@@ -82,9 +85,11 @@ class HeadSearch {
   std::size_t count_;
   ScanQuery scans_[CpuWorkspace::kHeadQueries] = {};
   kernels::DigitScale scales_[CpuWorkspace::kHeadQueries];
-  // Of the rows at hand, from the first one on, and of each query that draws: gumbel_bound().
-  std::size_t first_bounded_ = 0;
+  // Of the rows at hand, from the first one on: of each query that draws gumbel_bound(), and where
+  // low digits are not in, which groups of rows may reach what counted before them.
+  std::size_t first_at_hand_ = 0;
   float variate_bounds_[CpuWorkspace::kHeadQueries][kPieceRows];
+  bool reaching_[CpuWorkspace::kHeadQueries][kPieceRows / kernels::kTileRows];
 };
 
 }  // namespace tern::backend

@@ -5,16 +5,17 @@
 //
 // Floats: Vec of kLanes floats with load, store, splat, add, sub, mul, div, fmadd, relu (a > 0 ?
 // a : +0), load_f16, load_bf16, load_i8, store_halves (nearest even), rint, pow2_mul (a * 2^n in
-// two steps), where_less(a, b, x, y) (a < b ? x : y), larger(a, b) (a < b ? b : a), lanes_from and
-// first_lane; a sign is turned by -; for one value f16_value, bf16_value, fma1, sqrt1. kDotRows rows of dot products and kChains chains fit into the registers,
-// and so do a page of scores of kTogether queries.
+// two steps), where_less(a, b, x, y) (a < b ? x : y), larger(a, b) (a < b ? b : a), lanes_from
+// and first_lane; minus turns a sign; for one value f16_value, bf16_value, fma1, sqrt1. kDotRows
+// rows of dot products and kChains chains fit into the registers, and so do a page of scores of
+// kTogether queries.
 // Doubles: eight f64 with zero_doubles, load_doubles (of floats), store_doubles, add_squares(sums,
 // v) (sums + v * v) and less_scaled(a, b, scale) (a - scale * b), each operation rounded by itself.
 // Integers: Ints of kLanes int32 with zero_ints, add_ints, max_unsigned, store_ints, nearest_ints
 // (half to even), magnitude_bits (of floats, without sign), store_codes (as int8), splat_ints,
 // to_floats, bits and from_bits (of floats as they are), store_digits(high, low, v) (of 64 numbers
-// of 14 bits in base 128, as int8) and join_digits (high * 128 + low); pin() keeps one in its register, where compilers
-// would copy sums from one to another.
+// of 14 bits in base 128, as int8) and join_digits (high * 128 + low); pin() keeps one in its
+// register, where compilers would copy sums from one to another.
 // Dot products: load_plane(p, plane, packing) gives Codes, four columns of kVectorRows rows, in a
 // packing that the tier has (kFiveTrits: whether it has that one; without it, absent_five_trits.h);
 // load_plane_of_one the same, but scales the first plane of five trits, and unscaled() makes of a
