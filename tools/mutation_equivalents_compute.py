@@ -53,11 +53,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
         ),
         "a prefetch changes no result",
     ),
-    (
-        "attention_body.h",
-        "bound",
-        "lanes[i + width] >= lanes[i]",
-    ): "replaces a maximum by its equal",
     **dict.fromkeys(
         (
             ("float_body.h", "sign", "row - at + kDotRows * n"),
@@ -177,8 +172,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("attention_int8_body.h", "bound", "queries[q].keys >= most"),
             ("tmm_attention_body.h", "bound", "queries[q].keys >= most"),
             ("tmm_attention_body.h", "bound", "count - q <= kTmmRows"),
-            ("tmm_body.h", "bound", "count <= kTmmRows"),
-            ("tmm_body.h", "bound", "at <= last"),
+            ("tmm_body.h", "bound", "left <= kTmmRows"),
             ("tmm_body.h", "bound", "left <= kBlockTiles<kPacking>"),
             ("tmm_body.h", "bound", "rows <= kTileRows"),
             ("tmm_body.h", "bound", "begin + kTmmBandGroups <= groups"),

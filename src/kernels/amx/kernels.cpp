@@ -80,7 +80,7 @@ void scan_high_digits(const ScanTiles& w, std::size_t rows, const DigitRows& x,
 }
 
 std::uint64_t ceiling_loop(std::uint64_t steps) {
-  configure_tmm(kTmmRows);
+  configure_tmm({kTmmRows});
   for (std::uint64_t step = 0; step < steps; ++step) {
     dot_tmm<0, 4, 6>();
     dot_tmm<1, 4, 7>();

@@ -13,12 +13,12 @@ struct TmmConfig {
 };
 static_assert(sizeof(TmmConfig) == 64);
 
-TERN_INLINE void configure_tmm(std::size_t rows) {
+TERN_INLINE void configure_tmm(const TmmShape& shape) {
   TmmConfig config{};
   config.palette = 1;
   for (int i = 0; i < kTmmRegisters; ++i) {
     config.row_bytes[i] = kTmmRowBytes;
-    config.rows[i] = static_cast<std::uint8_t>(i < kFirstCodes ? rows : kTmmRows);
+    config.rows[i] = static_cast<std::uint8_t>(shape.rows_of(i));
   }
   __asm__ volatile("ldtilecfg %0" : : "m"(config));
 }

@@ -28,10 +28,24 @@ inline constexpr int kDigitBits = 7;
 // Lanes of the sum rule.
 inline constexpr int kSumLanes = 64;
 
-// Tile registers: all of 16 rows, but for sums and activations of fewer tokens, by 64 bytes.
+// Tile registers: of 16 rows, but for sums and activations of fewer tokens, by 64 bytes.
 inline constexpr std::size_t kTmmRows = 16;
 inline constexpr std::size_t kTmmRowBytes = 64;
 inline constexpr int kTmmRegisters = 8;
-inline constexpr int kFirstCodes = 6;  // before it sums and activations, from it on codes
+inline constexpr int kTmmSums = 4;     // the first of them: of 1 or 2 tiles of tokens
+inline constexpr int kFirstCodes = 6;  // before it the activations of two tiles, from it on codes
+// Rows of the registers: so many have sums and activations; or, of two tiles of tokens, the first
+// one's, and those of the second one, whose sums begin behind first_sums, have second_rows.
+struct TmmShape {
+  std::size_t rows;
+  std::size_t second_rows = rows;
+  int first_sums = kTmmSums;
+
+  constexpr std::size_t rows_of(int tmm) const {
+    if (tmm >= kFirstCodes) return kTmmRows;
+    const bool first = tmm < kTmmSums ? tmm < first_sums : tmm == kTmmSums;
+    return first ? rows : second_rows;
+  }
+};
 
 }  // namespace tern::kernels

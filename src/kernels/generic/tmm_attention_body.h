@@ -136,7 +136,7 @@ TERN_INLINE void attend_tmm(const Int8Query* queries, std::size_t count, float s
   for (std::size_t q = 0; q < count; ++q) {
     __builtin_memcpy(a.queries[q], queries[q].codes, kv.head_dim);
   }
-  configure_tmm(count);
+  configure_tmm({count});
   tmm_scores(kv, end, a, fetch);
   float units[kTmmRows];
   for (std::size_t q = 0; q < count; ++q) {

@@ -1,12 +1,12 @@
 // Ternary times int8 on tile registers of 16 rows by 64 bytes ("tmm"), for many tokens.
 //
 // Included, as bodies.h is, inside an anonymous namespace behind TERN_INLINE and a vocabulary:
-// configure_tmm(rows) gives the registers below kFirstCodes so many rows, the others 16, and clears
-// all; release_tmm(); zero_tmm<T>(), load_tmm<T>(from, stride), store_tmm<T>(to, stride);
-// dot_tmm<C, A, B>(): the int32 C[t][r] += A[t][4k + i] * B[k][4r + i] over k and i, A signed and B
-// unsigned; unpack_tile(tile, packing, to): the codes 0 to 2 of a tile, plane by plane;
-// write_sums(sums, sum, factor, rows, y): y[r] = f32(sums[r] - sum) * factor.
-// tests/conformance/tmm_test.cpp has a portable one, so that every CPU tests this file.
+// configure_tmm(TmmShape) gives the registers their rows and clears all; release_tmm();
+// zero_tmm<T>(), load_tmm<T>(from, stride), store_tmm<T>(to, stride); dot_tmm<C, A, B>(): the int32
+// C[t][r] += A[t][4k + i] * B[k][4r + i] over k and i, A signed and B unsigned; unpack_tile(tile,
+// packing, to): the codes 0 to 2 of a tile, plane by plane; write_sums(sums, sum, factor, rows, y):
+// y[r] = f32(sums[r] - sum) * factor. tests/conformance/tmm_test.cpp has a portable one, so that
+// every CPU tests this file.
 //
 // A plane of packed trits, unpacked, is what B takes, and rows of activations are what A takes: no
 // other order is needed. Sums stay in registers over all columns: 32 rows times two tiles of
@@ -23,7 +23,6 @@ inline constexpr std::size_t kTmmBytes = kTmmRows * kTmmRowBytes;
 inline constexpr std::size_t kTmmSteps = 5;
 inline constexpr std::size_t kTmmLead = 4;         // steps from unpacking to the product
 inline constexpr std::size_t kTmmBandGroups = 16;  // groups of rows that all tokens pass
-inline constexpr int kTmmSums = 4;                 // in registers: of 1 or 2 tiles of tokens
 inline constexpr std::size_t kTmmFetchTokens = 2;  // from asking for a line to writing it
 static_assert(kTileRows == kTmmRows && kTileBytes == kTmmRowBytes && kTmmLead < kTmmSteps);
 static_assert(kTmmSums + 2 == kFirstCodes);  // behind the sums two tiles of activations
@@ -47,12 +46,9 @@ struct TmmTokens {
   std::size_t count;
 
   std::size_t tiles() const { return (count + kTmmRows - 1) / kTmmRows; }
-  std::size_t rows() const { return count < kTmmRows ? count : kTmmRows; }  // of a tile
-  // Of 16 tokens each: the last overlaps the one before instead of reading beyond the last token.
-  std::size_t start(std::size_t tile) const {
-    const std::size_t at = tile * kTmmRows;
-    const std::size_t last = count < kTmmRows ? 0 : count - kTmmRows;
-    return at < last ? at : last;
+  std::size_t rows(std::size_t tile) const {
+    const std::size_t left = count - tile * kTmmRows;
+    return left < kTmmRows ? left : kTmmRows;
   }
 };
 
@@ -158,8 +154,8 @@ TERN_INLINE void write_one(TmmPending<kGroups, kTiles>& p) {
   const std::size_t t = p.next / kTmmRows;
   const std::size_t i = p.next % kTmmRows;
   ++p.next;
-  if (i >= p.tokens.rows()) return;
-  const std::size_t token = p.tokens.start(p.place.tile + t) + i;
+  if (i >= p.tokens.rows(p.place.tile + t)) return;
+  const std::size_t token = (p.place.tile + t) * kTmmRows + i;
   float* y = p.out.y + token * p.out.stride + p.place.group * kTileRows;
   const float* soon = y + kTmmFetchTokens * p.out.stride;
   for (std::size_t r = 0; r < kGroups * kTileRows; r += kTileRows)
@@ -259,9 +255,12 @@ TERN_INLINE void tmm_run(const TernaryTiles& w, std::size_t begin, std::size_t e
   for (TmmPlace place{begin, first}; place.tile < last;) {
     TmmPlace after{place.group + kGroups, place.tile};
     if (after.group == end) after = {begin, place.tile + kTiles};
+    if (place.group == begin) {
+      configure_tmm({tokens.rows(place.tile), tokens.rows(place.tile + kTiles - 1), kGroups});
+    }
     TmmActivations<kTiles> x{{}, tokens.x.stride};
     for (int t = 0; t < kTiles; ++t) {
-      x.of[t] = tokens.x.values + tokens.start(place.tile + t) * x.stride;
+      x.of[t] = tokens.x.values + (place.tile + t) * kTmmRows * x.stride;
     }
     zero_sums<kGroups, kTiles>();
     for (std::size_t i = 0; i < blocks; ++i) {
@@ -307,7 +306,6 @@ TERN_INLINE void tmm_linear(const TernaryTiles& w, std::size_t rows, const Quant
   const TmmTokens all{x, tokens};
   const std::size_t groups = (rows + kTileRows - 1) / kTileRows;
   TmmCodes codes;
-  configure_tmm(all.rows());
   const std::size_t pairs = all.tiles() / 2 * 2;
   for (std::size_t begin = 0; begin < groups; begin += kTmmBandGroups) {
     const std::size_t end = begin + kTmmBandGroups < groups ? begin + kTmmBandGroups : groups;

@@ -96,7 +96,7 @@ TERN_INLINE void tmm_scan_high(const ScanTiles& w, std::size_t rows, const Digit
   for (std::size_t first = 0; first < x.rows; first += kTmmRows) {
     const std::size_t count = x.rows - first < kTmmRows ? x.rows - first : kTmmRows;
     gather_digits(x, first, count, w.tiles, scan);
-    configure_tmm(count);
+    configure_tmm({count});
     std::size_t group = 0;
     for (; group + kTmmScanGroups <= groups; group += kTmmScanGroups) {
       scan_tmm_groups<kTmmScanGroups>(w, group, scan);

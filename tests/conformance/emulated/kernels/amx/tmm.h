@@ -17,9 +17,11 @@ TERN_INLINE void demand(bool holds) {
   if (!holds) __builtin_trap();
 }
 
-TERN_INLINE void configure_tmm(std::size_t rows) {
-  demand(!registers.configured && rows > 0 && rows <= kTmmRows);
-  for (int t = 0; t < kTmmRegisters; ++t) registers.rows[t] = t < kFirstCodes ? rows : kTmmRows;
+TERN_INLINE void configure_tmm(const TmmShape& shape) {
+  for (int t = 0; t < kTmmRegisters; ++t) {
+    registers.rows[t] = shape.rows_of(t);
+    demand(registers.rows[t] > 0 && registers.rows[t] <= kTmmRows);
+  }
   __builtin_memset(registers.bytes, 0, sizeof registers.bytes);
   registers.configured = true;
   ++registers.configurations;
