@@ -182,6 +182,42 @@ TEST_P(Int8AttentionTier, OfSeveralQueries) {
   }
 }
 
+// From one key to all: what a query has no keys for are whole steps of the softmax, and pages end
+// within one.
+TEST_P(Int8AttentionTier, OfQueriesFarApart) {
+  const Cache cache = random_cache(128, 512, 10);
+  for (const std::size_t most : {200u, 250u, 512u}) {
+    for (const std::size_t count : {2u, 5u, 8u, 16u, 32u}) {
+      std::vector<Query> queries;
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t keys = 1 + i * (most - 1) / (count - 1);
+        queries.push_back(random_query(128, keys, static_cast<std::uint32_t>(i)));
+      }
+      ASSERT_TRUE(same_bits(attend(scalar(), queries, cache), attend(tier(), queries, cache)))
+          << count << " queries, " << most << " keys";
+    }
+  }
+}
+
+// Scores beyond all floats are no weights of zero: their sum is a NaN, as the definition's.
+TEST_P(Int8AttentionTier, AnInfiniteScoreIsNoWeight) {
+  Cache cache = random_cache(64, 200, 11);
+  std::fill(cache.keys.begin(), cache.keys.end(), std::int8_t{100});
+  const std::vector<std::int8_t> codes(64, 100);
+  const auto pages = cache.pages();
+  for (const std::size_t count : {std::size_t{1}, kCallQueries}) {
+    std::vector<float> out(count * 64);
+    std::vector<AttentionState> parts(count);
+    for (std::size_t i = 0; i < count; ++i) parts[i] = {0.0f, 0.0f, &out[i * 64]};
+    const std::vector<Int8Query> queries(count, {codes.data(), 3e38f, 6400, 200});
+    tier().attention_chunk_int8(queries.data(), count, 1.0f, {pages.data(), 64}, parts.data());
+    for (const AttentionState& part : parts) {
+      EXPECT_EQ(part.maximum, std::numeric_limits<float>::infinity());
+      EXPECT_TRUE(std::isnan(part.sum));
+    }
+  }
+}
+
 // 512 keys: two whole chunks, of which the first call asks for memory of the second.
 TEST_P(Int8AttentionTier, OfManyQueriesOfOtherDimensions) {
   for (const std::size_t head_dim : {64u, 96u, 192u, 256u, 320u}) {

@@ -55,6 +55,7 @@ void expect_definition(std::size_t rows, std::size_t columns, std::size_t tokens
   } else {
     tmm_linear<Packing::kTwoBits>(w.tiles, rows, x.rows, tokens, found.data(), y_stride);
   }
+  ASSERT_FALSE(registers.configured);
   ASSERT_TRUE(same_bits(expected, found)) << columns << " x " << rows << " x " << tokens;
 }
 

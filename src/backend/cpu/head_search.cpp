@@ -315,14 +315,14 @@ bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
   bool finite = true;
   std::size_t row = rows.begin;
   const auto may_reach = [&](std::size_t r) { return r < rows.end && bounds[r] >= threshold; };
-  const auto below = [&](const Slice& some) {
-    int reaching = 0;  // without a branch for each
-    for (std::size_t r = some.begin; r < some.end; ++r) reaching += bounds[r] >= threshold ? 1 : 0;
-    return reaching == 0;
+  const auto none_reaches = [&](const float* some) {  // counted, without a branch for each
+    return std::count_if(some, some + kernels::kTileRows,
+                         [&](float bound) { return bound >= threshold; }) == 0;
   };
   for (;;) {
-    while (row + kernels::kTileRows <= rows.end && below({row, row + kernels::kTileRows}))
+    while (row + kernels::kTileRows <= rows.end && none_reaches(bounds + row)) {
       row += kernels::kTileRows;
+    }
     while (row < rows.end && !may_reach(row)) ++row;
     if (row == rows.end) break;
     std::size_t end = row + 1;  // of a run of rows that are computed together

@@ -4,6 +4,8 @@
 // the stores before it. Here each asm names all that it reads, or clobbers memory. The compiler
 // knows nothing of the registers: between configure_tmm() and release_tmm() nothing else uses them.
 
+#include "kernels/generic/tmm_shape.h"
+
 struct TmmConfig {
   std::uint8_t palette;
   std::uint8_t start_row;
@@ -18,7 +20,7 @@ TERN_INLINE void configure_tmm(const TmmShape& shape) {
   config.palette = 1;
   for (int i = 0; i < kTmmRegisters; ++i) {
     config.row_bytes[i] = kTmmRowBytes;
-    config.rows[i] = static_cast<std::uint8_t>(shape.rows_of(i));
+    config.rows[i] = static_cast<std::uint8_t>(rows_of(shape, i));
   }
   __asm__ volatile("ldtilecfg %0" : : "m"(config));
 }

@@ -52,6 +52,7 @@ TERN_INLINE void store_halves(std::uint16_t* p, Vec v) {
 // Lanes from kWidth on, kWidth of them, as the first ones.
 template <int kWidth>
 TERN_INLINE Vec lanes_from(Vec v) {
+  static_assert(2 * kWidth <= kLanes && (kWidth & (kWidth - 1)) == 0);
   if constexpr (kWidth == 8) return _mm512_shuffle_f32x4(v, v, 0b1110);
   if constexpr (kWidth == 4) return _mm512_shuffle_f32x4(v, v, 0b0001);
   return _mm512_permute_ps(v, kWidth == 2 ? 0b1110 : 0b0001);

@@ -73,7 +73,7 @@ TERN_INLINE ScaledWeights scaled_weights_of(float* p, std::size_t keys, std::siz
       const Vec weights = exp_below_high(sub(load(p + at), splat(maximum)));
       sum.lanes[j] = add(sum.lanes[j], weights);
       fetch_lines(lines, kFetchedBySoftmax);
-      // Where there is no such page the weights are zeros, whatever the scale is.
+      // Where there is no such page the weights are zeros, whatever its scale is.
       const Int8Page& page = pages[(at < end ? at : end - 1) / kPageKeys];
       const Vec scaled = mul(weights, load(page.value_scales + at % kPageKeys));
       largest = larger(largest, scaled);

@@ -34,18 +34,5 @@ inline constexpr std::size_t kTmmRowBytes = 64;
 inline constexpr int kTmmRegisters = 8;
 inline constexpr int kTmmSums = 4;     // the first of them: of 1 or 2 tiles of tokens
 inline constexpr int kFirstCodes = 6;  // before it the activations of two tiles, from it on codes
-// Rows of the registers: so many have sums and activations; or, of two tiles of tokens, the first
-// one's, and those of the second one, whose sums begin behind first_sums, have second_rows.
-struct TmmShape {
-  std::size_t rows;
-  std::size_t second_rows = rows;
-  int first_sums = kTmmSums;
-
-  constexpr std::size_t rows_of(int tmm) const {
-    if (tmm >= kFirstCodes) return kTmmRows;
-    const bool first = tmm < kTmmSums ? tmm < first_sums : tmm == kTmmSums;
-    return first ? rows : second_rows;
-  }
-};
 
 }  // namespace tern::kernels

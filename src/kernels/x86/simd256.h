@@ -60,6 +60,7 @@ TERN_INLINE Vec load_i8(const std::int8_t* p) {
 // Lanes from kWidth on, kWidth of them, as the first ones.
 template <int kWidth>
 TERN_INLINE Vec lanes_from(Vec v) {
+  static_assert(2 * kWidth <= kLanes && (kWidth & (kWidth - 1)) == 0);
   if constexpr (kWidth == 4) return _mm256_permute2f128_ps(v, v, 1);
   return _mm256_permute_ps(v, kWidth == 2 ? 0b1110 : 0b0001);
 }

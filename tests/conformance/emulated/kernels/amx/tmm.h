@@ -1,8 +1,10 @@
-// The tile registers of generic/tmm_body.h and generic/tmm_attention_body.h, emulated. Included, as
-// amx/tmm.h is, inside an anonymous namespace behind TERN_INLINE.
+// The tile registers of generic/tmm_body.h, tmm_scan_body.h and tmm_attention_body.h, emulated.
+// Included, as amx/tmm.h is, inside an anonymous namespace behind TERN_INLINE.
 //
 // The registers hold garbage until they are configured and after they are released, and what lies
 // beyond the rows of a register is neither read nor written. A wrong use ends the program.
+
+#include "kernels/generic/tmm_shape.h"
 
 struct Registers {
   std::size_t rows[kTmmRegisters];
@@ -19,7 +21,7 @@ TERN_INLINE void demand(bool holds) {
 
 TERN_INLINE void configure_tmm(const TmmShape& shape) {
   for (int t = 0; t < kTmmRegisters; ++t) {
-    registers.rows[t] = shape.rows_of(t);
+    registers.rows[t] = rows_of(shape, t);
     demand(registers.rows[t] > 0 && registers.rows[t] <= kTmmRows);
   }
   __builtin_memset(registers.bytes, 0, sizeof registers.bytes);
@@ -60,7 +62,8 @@ TERN_INLINE void store_tmm(void* to, std::size_t stride) {
 // Of bytes of B as `Byte` takes them.
 template <int kSums, int kSigned, int kOther, typename Byte>
 TERN_INLINE void add_products() {
-  demand(registers.configured);
+  demand(registers.configured && registers.rows[kSums] == registers.rows[kSigned]);
+  demand(registers.rows[kOther] == kTmmRowBytes / 4);
   const auto& a = registers.bytes[kSigned];
   const auto& b = registers.bytes[kOther];
   for (std::size_t t = 0; t < registers.rows[kSums]; ++t) {
