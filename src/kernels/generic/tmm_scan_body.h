@@ -30,12 +30,14 @@ TERN_INLINE void gather_digits(const DigitRows& x, std::size_t first, std::size_
   }
 }
 
-// Sixteen tiles of a group, of which the lines `ahead` bytes further on are asked for.
+// Sixteen tiles of a group. The lines `ahead` bytes further on are asked for from memory, and those
+// of the next sixteen from the second cache: a load of a whole register would wait for each.
 template <int kGroup>
 TERN_INLINE void scan_tmm_step(const std::uint8_t* codes, std::size_t ahead, std::size_t tiles,
                                TmmScan& scan) {
   for (std::size_t tile = 0; tile < tiles; ++tile) {
     __builtin_prefetch(codes + ahead + tile * kScanTileBytes, 0, 2);
+    __builtin_prefetch(codes + kTmmBytes + tile * kScanTileBytes, 0, 3);
   }
   if (tiles < kTmmRows) {  // nothing behind the group is read
     __builtin_memcpy(scan.last[kGroup], codes, tiles * kScanTileBytes);
