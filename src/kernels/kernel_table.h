@@ -99,6 +99,18 @@ struct DigitRows {
 };
 inline constexpr std::size_t kDigitBytes = 2 * kScanColumns;  // of a tile of one row
 
+// How far a value scanned from a row can be off: residual*of_residual + norm*of_norm + constant, by
+// two floats of the row.
+struct ScanBound {
+  float of_residual;
+  float of_norm;
+  float constant;
+};
+struct ScanErrors {
+  const float* residuals;  // [rows], padded as the scales are
+  const float* norms;
+};
+
 // Activations quantised to int8, one row a token, padded with zeros to whole tiles and to whole
 // lines of 64 values.
 struct QuantizedRows {
@@ -248,6 +260,10 @@ struct KernelTable {
   // The same in two steps, for several rows of digits. First high[q][r] = f32(H) for each row q of
   // them; the matrix is read once.
   void (*scan_high)(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* const* high);
+  // Of one row of digits and its scale, upper[r] = (high[r]*256)*(w.scales[r]*scale) + off, with
+  // off = (residual*of_residual + norm*of_norm) + constant.
+  void (*high_bounds)(const ScanTiles& w, const ScanErrors& errors, std::size_t rows,
+                      const float* high, float scale, const ScanBound& bound, float* upper);
   // Then, for `count` rows of the digits from `first` on, what was values[q][r] = high[q][r]
   // becomes s[q][r].
   void (*scan_low)(const ScanTiles& w, std::size_t rows, const DigitRows& x, std::size_t first,

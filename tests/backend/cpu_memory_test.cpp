@@ -138,6 +138,7 @@ TEST(CpuWorkspace, BytesAreTheSumOfTheParts) {
   thread += 32 * (kQuery + 64) + 576;                            // queries and digits
   thread += (32 + 32 + 256 * 2) * (64 * 4 + kState);             // states of attention
   std::uint64_t head = 2 * (77 + 3 * 256 + 1) * 4 + 16;          // to whole lines
+  head += 2 * 5;                                                 // groups of 16 tokens
   const std::uint64_t counts = kRows * (kThreads + 1) * 4;
   EXPECT_EQ(
       CpuWorkspace::bytes(plan, kRows, kThreads),
@@ -150,7 +151,7 @@ TEST(CpuWorkspace, BytesAreTheSumOfTheParts) {
   thread = 256 + 2 * 512 * 4;
   thread += 32 * (kQuery + 64) + 512;
   thread += (32 + 32 + 256 * 2) * (64 * 4 + kState);
-  head = 2 * (95 + 3 * 256 + 1) * 4;
+  head = 2 * (95 + 3 * 256 + 1) * 4 + 2 * 6;
   EXPECT_EQ(
       CpuWorkspace::bytes(plan, kRows, kThreads),
       slots + head + kThreads * thread + counts + AttentionDivision::bytes(plan, kRows, kThreads));
@@ -179,12 +180,13 @@ TEST(CpuWorkspace, BytesAreThoseAllocated) {
       for (std::uint32_t t = 0; t < threads; ++t) {
         allocated += malloc_usable_size(w.cosines(w.slots(true, t), 0));
       }
-      allocated +=
-          malloc_usable_size(w.slots(false, 0).row(0, 0)) + malloc_usable_size(w.scratch(0)) +
-          malloc_usable_size(w.head_bounds(0)) + malloc_usable_size(w.head_digits(0)) +
-          malloc_usable_size(&w.head_found(0, 0)) + malloc_usable_size(w.query_codes(0)) +
-          malloc_usable_size(w.f16_queries(0)) + malloc_usable_size(w.int8_queries(0)) +
-          malloc_usable_size(w.attention_parts(0)->out) + malloc_usable_size(w.attention_parts(0));
+      allocated += malloc_usable_size(w.slots(false, 0).row(0, 0)) +
+                   malloc_usable_size(w.scratch(0)) + malloc_usable_size(w.head_bounds(0)) +
+                   malloc_usable_size(w.head_digits(0)) + malloc_usable_size(w.head_groups(0)) +
+                   malloc_usable_size(&w.head_found(0, 0)) + malloc_usable_size(w.query_codes(0)) +
+                   malloc_usable_size(w.f16_queries(0)) + malloc_usable_size(w.int8_queries(0)) +
+                   malloc_usable_size(w.attention_parts(0)->out) +
+                   malloc_usable_size(w.attention_parts(0));
       const std::uint64_t announced = backend.workspace_bytes(plan, rows);
       // Of failures and of the division of attention, at which nobody can point.
       allocated += rows * sizeof(std::uint32_t) + AttentionDivision::bytes(plan, rows, threads);

@@ -53,8 +53,8 @@ Scanned scan(const std::vector<float>& w, const std::vector<float>& x) {
   float* const to = &high;
   kernels::scalar_table().scan_high(copy.tiles, 1, row, &to);
   s.high = (high * 256.0f) * (copy.tiles.scales[0] * query.digits.scale);
-  s.upper = s.scanned + query.both.off(copy.residuals[0], copy.norms[0]);
-  s.high_upper = s.high + query.high.off(copy.residuals[0], copy.norms[0]);
+  s.upper = s.scanned + off_by(query.both, copy.residuals[0], copy.norms[0]);
+  s.high_upper = s.high + off_by(query.high, copy.residuals[0], copy.norms[0]);
   EXPECT_GE(s.high_upper, s.upper);
   return s;
 }

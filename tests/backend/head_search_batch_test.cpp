@@ -173,5 +173,21 @@ TEST(HeadSearchOfBatches, TheBestRowIsFoundWhereTheLowDigitsDecide) {
   }
 }
 
+// In a piece of rows behind the first: int8 rounds the best row to nothing where x is not zero, so
+// that its own residual is all that speaks for it.
+TEST(HeadSearchOfBatches, TheBestRowIsFoundByItsOwnResidual) {
+  constexpr std::size_t kColumns = 64, kRows = 1100, kBest = kPieceRows + 88;
+  std::vector<float> values(kColumns * kRows), inputs(2 * kColumns, 1.0f);
+  inputs[0] = inputs[kColumns] = 0.0f;
+  values[10 * kColumns + 1] = 20.0f;
+  std::fill_n(&values[kBest * kColumns], kColumns, 0.49f);
+  values[kBest * kColumns] = 127.0f;
+  const auto matrix = head_of(TensorType::kF32, kColumns, values);
+  for (const auto* table : runnable_tables()) {
+    Head head(*table, 1, inputs, matrix, true, 2);
+    expect_batch(head, {Ask{}, Ask{}}, table->name);
+  }
+}
+
 }  // namespace
 }  // namespace tern::backend

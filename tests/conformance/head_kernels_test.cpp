@@ -180,6 +180,28 @@ TEST_P(HeadTier, ScanLowStaysWithinItsRows) {
   }
 }
 
+// Bounds of few rows and many, every term of them of its own size: each order of adding differs.
+TEST_P(HeadTier, HighBounds) {
+  for (const std::size_t rows : {1u, 3u, 15u, 16u, 17u, 31u, 512u}) {
+    const std::size_t padded = (rows + kTileRows - 1) / kTileRows * kTileRows;
+    const auto high = normals(rows, 4), scales = normals(padded, 5);
+    const auto residuals = normals(padded, 6), norms = normals(padded, 7);
+    const ScanTiles tiles{nullptr, 0, scales.data()};
+    const ScanErrors errors{residuals.data(), norms.data()};
+    const ScanBound bound{0.37f, 1.3f, 0.011f};
+    std::vector<float> expected(rows + 1, -7.0f), found(rows + 1, -7.0f);
+    scalar().high_bounds(tiles, errors, rows, high.data(), 0.0123f, bound, expected.data());
+    tier().high_bounds(tiles, errors, rows, high.data(), 0.0123f, bound, found.data());
+    EXPECT_TRUE(same_bits(expected, found)) << rows;
+    for (std::size_t r = 0; r < rows; ++r) {
+      const double exact = double{high[r]} * 256 * scales[r] * 0.0123f +
+                           double{residuals[r]} * 0.37f + double{norms[r]} * 1.3f + 0.011f;
+      ASSERT_NEAR(found[r], exact, 1e-4) << rows << " rows, row " << r;
+    }
+    EXPECT_EQ(found[rows], -7.0f);
+  }
+}
+
 // The largest sums that can occur, of either sign, in either digit: exact in 32 bits.
 TEST_P(HeadTier, ScanRowsDoesNotOverflow) {
   constexpr std::size_t kColumns = 131072, kRows = 17;

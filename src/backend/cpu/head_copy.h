@@ -38,23 +38,16 @@ std::string head_copy_blob(const format::Tensor& tensor);
 Result<HeadCopy> make_head_copy(const kernels::KernelTable& table, const format::Tensor& tensor,
                                 Arena& arena, ThreadPool& pool, PackedCache* cache);
 
-// How far a scanned value can be off, by the residual and the norm of its row.
-struct ScanBound {
-  float of_residual;
-  float of_norm;
-  float constant;
-
-  float off(float residual, float norm) const {
-    return (residual * of_residual + norm * of_norm) + constant;
-  }
-};
+inline float off_by(const kernels::ScanBound& bound, float residual, float norm) {
+  return (residual * bound.of_residual + norm * bound.of_norm) + bound.constant;
+}
 
 // Activations as digits. With S the value scanned by the high digit alone, s that by both and e =
-// both.off(): |logit - s| <= e, and S + high.off() >= s + e.
+// off_by(both): |logit - s| <= e, and S + off_by(high) >= s + e.
 struct ScanQuery {
   kernels::DigitScale digits;
-  ScanBound both;
-  ScanBound high;
+  kernels::ScanBound both;
+  kernels::ScanBound high;
   bool bounded;  // false: x is too large, or no number; every row must be computed
 };
 

@@ -21,6 +21,8 @@ constexpr std::size_t kSharedPart = 4;
 // together, which takes as much less time for each.
 constexpr std::size_t kFewGroups = 8;
 
+std::size_t group_at(std::size_t row) { return row / kernels::kTileRows; }
+
 // The group of rows that begins there.
 Slice group_of(std::size_t first, std::size_t end) {
   return {first, std::min(first + kernels::kTileRows, end)};
@@ -147,13 +149,16 @@ void HeadSearch::bound_variates(const Slice& shared) {
 
 void HeadSearch::bound_rows(const Slice& shared, std::uint32_t worker) {
   bound_variates(shared);
+  for (std::size_t i = 0; i < count_; ++i) {
+    std::fill(step_.workspace.head_groups(i) + group_at(shared.begin),
+              step_.workspace.head_groups(i) + group_at(shared.end + kernels::kTileRows - 1), true);
+  }
   const bool finished = scan(shared, worker);
   for (std::size_t i = 0; i < count_; ++i) {
     const Slice rows = rows_of(shared, query(i));
-    float* const bounds = step_.workspace.head_bounds(i);
     bound_query(i, rows, finished, worker);
-    each_within(query(i).always, rows, [&](std::size_t row) { bounds[row] = kInfinity; });
-    each_within(query(i).masked, rows, [&](std::size_t row) { bounds[row] = -kInfinity; });
+    each_within(query(i).always, rows, [&](std::size_t row) { set_bound(i, row, kInfinity); });
+    each_within(query(i).masked, rows, [&](std::size_t row) { set_bound(i, row, -kInfinity); });
   }
 }
 
@@ -168,21 +173,24 @@ bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
   const kernels::ScanTiles tiles = step_.matrix.copy->from(shared.begin);
   const std::size_t rows = shared.end - shared.begin;
   float* values[CpuWorkspace::kHeadQueries];
-  for (std::size_t i = 0; i < count_; ++i) {
-    values[i] = step_.workspace.head_bounds(i) + shared.begin;
-  }
+  for (std::size_t i = 0; i < count_; ++i) values[i] = scanned_[i];
   if (count_ == 1) {
     step_.table.scan_rows(tiles, rows, digits(worker), values[0]);
     return true;
   }
   step_.table.scan_high(tiles, rows, digits(worker), values);
+  const HeadCopy& copy = *step_.matrix.copy;
+  const kernels::ScanErrors errors{copy.residuals + shared.begin, copy.norms + shared.begin};
   std::size_t groups = 0, reaching = 0;
   for (std::size_t i = 0; i < count_; ++i) {
     if (!scans_[i].bounded) continue;
+    step_.table.high_bounds(tiles, errors, rows, scanned_[i], scales_[i].scale, scans_[i].high,
+                            upper_[i]);
     const float from = least(i, worker);
+    bool* const counts = step_.workspace.head_groups(i);
     for (std::size_t first = shared.begin; first < shared.end; first += kernels::kTileRows) {
-      bool& reaches = reaching_[i][groups_before(first)];
-      reaches = may_reach(i, group_of(first, shared.end), from);
+      const bool reaches = any_reaches(i, group_of(first, shared.end), from, upper_[i]);
+      counts[group_at(first)] = reaches;
       ++groups;
       reaching += reaches ? 1 : 0;
     }
@@ -192,95 +200,94 @@ bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
   return true;
 }
 
-// Whether any of some rows may have a bound of at least `least`: upper(row) is no less than that of
-// its logit.
-template <typename Upper>
-bool HeadSearch::any_reaches(std::size_t i, const Slice& rows, float least, Upper upper) const {
+// Whether any of some rows may have a bound of at least `least`; `upper` holds bounds of the logits
+// of the rows at hand.
+bool HeadSearch::any_reaches(std::size_t i, const Slice& rows, float least,
+                             const float* upper) const {
   const std::size_t count = rows.end - rows.begin;
-  int reaching = 0;
+  upper += at_hand(rows.begin);
+  int reaching = 0;  // counted, without a branch for each
   if (const std::optional<GumbelDraw>& draw = query(i).draw) {
     const float by_temperature = 1.0f / draw->temperature;
-    const float* const variates = variate_bounds_[i] + (rows.begin - first_at_hand_);
+    const float* const variates = variate_bounds_[i] + at_hand(rows.begin);
     for (std::size_t r = 0; r < count; ++r) {
-      const float most = most_perturbed(upper(rows.begin + r), by_temperature, variates[r]);
-      reaching += most >= least ? 1 : 0;
+      reaching += most_perturbed(upper[r], by_temperature, variates[r]) >= least ? 1 : 0;
     }
   } else {
-    for (std::size_t r = 0; r < count; ++r) reaching += upper(rows.begin + r) >= least ? 1 : 0;
+    for (std::size_t r = 0; r < count; ++r) reaching += upper[r] >= least ? 1 : 0;
   }
   return reaching > 0;
 }
 
-// The same of rows that were scanned by the high digits.
-bool HeadSearch::may_reach(std::size_t i, const Slice& rows, float least) const {
-  const HeadCopy& copy = *step_.matrix.copy;
-  const float* const high = step_.workspace.head_bounds(i);
-  return any_reaches(i, rows, least, [&](std::size_t row) {
-    const float s = (high[row] * 256.0f) * (copy.tiles.scales[row] * scales_[i].scale);
-    return s + scans_[i].high.off(copy.residuals[row], copy.norms[row]);
-  });
+// A group that did not count until now has no other bounds.
+void HeadSearch::set_bound(std::size_t i, std::size_t row, float bound) {
+  float* const bounds = step_.workspace.head_bounds(i);
+  bool& counts = step_.workspace.head_groups(i)[group_at(row)];
+  if (!counts) {
+    const Slice group = group_of(group_at(row) * kernels::kTileRows, query(i).tokens);
+    std::fill(bounds + group.begin, bounds + group.end, -kInfinity);
+  }
+  counts = true;
+  bounds[row] = bound;
 }
 
-// The bounds of some rows, and lower[0..), become those of their perturbed logits. Returns the
-// largest lower bound.
-float HeadSearch::perturb_rows(std::size_t i, const Slice& rows, float* lower) {
+// The bounds of some rows' logits, lower[0..) and upper[0..), become those of the perturbed ones.
+// Returns the largest lower bound.
+float HeadSearch::perturb_rows(std::size_t i, const Slice& rows, float* lower, float* upper) const {
   const GumbelDraw& draw = *query(i).draw;
-  float* const bounds = step_.workspace.head_bounds(i);
   float most = -kInfinity;
   for (std::size_t row = rows.begin; row < rows.end; ++row) {
     const double variate = draw.variate(static_cast<std::int32_t>(row));
     float& low = lower[row - rows.begin];
+    float& high = upper[row - rows.begin];
     low = static_cast<float>(draw.scaled(low) + variate);
-    bounds[row] = static_cast<float>(draw.scaled(bounds[row]) + variate);
+    high = static_cast<float>(draw.scaled(high) + variate);
     most = std::max(most, low);
   }
   return most;
 }
 
-// bounds[row] = upper bound of the row's logit, where the scan of the row is, or its high digits
-// unless it is finished; the workspace gets the largest lower bounds of the rows that count.
+// bounds[row] = upper bound of the row's logit, of groups that may reach what counts by now; of the
+// others the workspace learns that they do not count. What is scanned is only high digits unless it
+// is finished. The workspace gets the largest lower bounds.
 void HeadSearch::bound_query(std::size_t i, const Slice& rows, bool finished,
                              std::uint32_t worker) {
   const ScanQuery& scan = scans_[i];
-  float* bounds = step_.workspace.head_bounds(i);
+  float* const bounds = step_.workspace.head_bounds(i);
   if (!scan.bounded) {
     std::fill(bounds + rows.begin, bounds + rows.end, kInfinity);
     return;
   }
   Largest lowers(step_.workspace.head_largest(i, worker), query(i).count);
-  const auto leave = [&](std::size_t row) { bounds[row] = -kInfinity; };
+  const auto leave = [&](std::size_t row) { scanned_[i][at_hand(row)] = -kInfinity; };
   each_within(query(i).always, rows, leave);
   each_within(query(i).masked, rows, leave);
   const HeadCopy& copy = *step_.matrix.copy;
   for (std::size_t first = rows.begin; first < rows.end; first += kernels::kTileRows) {
     const Slice group = group_of(first, rows.end);
+    bool& counts = step_.workspace.head_groups(i)[group_at(first)];
+    float* const scanned = scanned_[i] + at_hand(first);
+    float* const upper = upper_[i] + at_hand(first);
     if (!finished) {
-      // Few groups get as far as to be held to what counts by now.
-      if (!reaching_[i][groups_before(first)] || !may_reach(i, group, lowers.least())) {
-        std::fill(bounds + group.begin, bounds + group.end, -kInfinity);
-        continue;
-      }
+      counts = counts && any_reaches(i, group, lowers.least(), upper_[i]);
+      if (!counts) continue;
       float* values[CpuWorkspace::kHeadQueries] = {};
-      values[i] = bounds + first;
+      values[i] = scanned;
       step_.table.scan_low(copy.from(first), group.end - first, digits(worker), i, 1, values);
     }
     float lower[kernels::kTileRows];
     float most = -kInfinity;
     for (std::size_t row = first; row < group.end; ++row) {
-      const float s = bounds[row];
-      const float e = scan.both.off(copy.residuals[row], copy.norms[row]);
+      const float s = scanned[row - first];
+      const float e = off_by(scan.both, copy.residuals[row], copy.norms[row]);
       lower[row - first] = s - e;
-      bounds[row] = s + e;
+      upper[row - first] = s + e;
       most = std::max(most, lower[row - first]);
     }
-    if (query(i).draw) {
-      const auto upper = [&](std::size_t row) { return bounds[row]; };
-      if (!any_reaches(i, group, lowers.least(), upper)) {
-        std::fill(bounds + group.begin, bounds + group.end, -kInfinity);
-        continue;
-      }
-      most = perturb_rows(i, group, lower);
-    }
+    counts = any_reaches(i, group, lowers.least(), upper_[i]);
+    if (!counts) continue;
+    if (query(i).draw) most = perturb_rows(i, group, lower, upper);
+    std::copy_n(upper, group.end - first, bounds + first);
     if (!(most > lowers.least())) continue;
     for (std::size_t b = 0; b < group.end - first; ++b) lowers.offer(lower[b]);
   }
@@ -307,6 +314,7 @@ bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
   CpuWorkspace& workspace = step_.workspace;
   const Slice rows = rows_of(rows_of(step_.queries, worker.index(), worker.count()), query(i));
   const float* bounds = workspace.head_bounds(i);
+  const bool* counts = workspace.head_groups(i);
   const float threshold = workspace.head_threshold(i);
   const format::Tensor& head = step_.matrix.tensor;
   float* scratch = workspace.scratch(worker.index());
@@ -314,17 +322,14 @@ bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
   std::uint32_t found = 0;
   bool finite = true;
   std::size_t row = rows.begin;
-  const auto may_reach = [&](std::size_t r) { return r < rows.end && bounds[r] >= threshold; };
-  const auto none_reaches = [&](const float* some) {  // counted, without a branch for each
-    return std::count_if(some, some + kernels::kTileRows,
-                         [&](float bound) { return bound >= threshold; }) == 0;
+  const auto may_reach = [&](std::size_t r) {
+    return r < rows.end && counts[group_at(r)] && bounds[r] >= threshold;
   };
   for (;;) {
-    while (row + kernels::kTileRows <= rows.end && none_reaches(bounds + row)) {
-      row += kernels::kTileRows;
+    while (row < rows.end && !may_reach(row)) {
+      row = counts[group_at(row)] ? row + 1 : (group_at(row) + 1) * kernels::kTileRows;
     }
-    while (row < rows.end && !may_reach(row)) ++row;
-    if (row == rows.end) break;
+    if (row >= rows.end) break;
     std::size_t end = row + 1;  // of a run of rows that are computed together
     while (end - row < CpuWorkspace::kScratchRows && may_reach(end)) ++end;
     float logits[CpuWorkspace::kScratchRows];

@@ -64,15 +64,12 @@ class HeadSearch {
   const float* x(std::size_t i) { return step_.slots.row(step_.in, query(i).row); }
   void prepare(std::uint32_t worker);
   void bound_variates(const Slice& shared);
-  std::size_t groups_before(std::size_t row) const {
-    return (row - first_at_hand_) / kernels::kTileRows;
-  }
+  std::size_t at_hand(std::size_t row) const { return row - first_at_hand_; }
   void bound_rows(const Slice& shared, std::uint32_t worker);
   bool scan(const Slice& shared, std::uint32_t worker);
-  template <typename Upper>
-  bool any_reaches(std::size_t i, const Slice& rows, float least, Upper upper) const;
-  bool may_reach(std::size_t i, const Slice& rows, float least) const;
-  float perturb_rows(std::size_t i, const Slice& rows, float* lower);
+  bool any_reaches(std::size_t i, const Slice& rows, float least, const float* upper) const;
+  float perturb_rows(std::size_t i, const Slice& rows, float* lower, float* upper) const;
+  void set_bound(std::size_t i, std::size_t row, float bound);
   void bound_query(std::size_t i, const Slice& rows, bool finished, std::uint32_t worker);
   float least(std::size_t i, std::uint32_t worker);
   const std::byte* weights_of(std::size_t row, std::size_t count, std::uint32_t worker);
@@ -85,11 +82,12 @@ class HeadSearch {
   std::size_t count_;
   ScanQuery scans_[CpuWorkspace::kHeadQueries] = {};
   kernels::DigitScale scales_[CpuWorkspace::kHeadQueries];
-  // Of the rows at hand, from the first one on: of each query that draws gumbel_bound(), and where
-  // low digits are not in, which groups of rows may reach what counted before them.
+  // Of the rows at hand, from the first one on: what was scanned, upper bounds of the logits, and,
+  // of each query that draws, gumbel_bound().
   std::size_t first_at_hand_ = 0;
+  float scanned_[CpuWorkspace::kHeadQueries][kPieceRows];
+  float upper_[CpuWorkspace::kHeadQueries][kPieceRows];
   float variate_bounds_[CpuWorkspace::kHeadQueries][kPieceRows];
-  bool reaching_[CpuWorkspace::kHeadQueries][kPieceRows / kernels::kTileRows];
 };
 
 }  // namespace tern::backend

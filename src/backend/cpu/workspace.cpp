@@ -46,6 +46,11 @@ std::size_t head_bytes(const Plan& plan, std::uint32_t rows, std::uint32_t threa
   return round_up(head_queries(rows) * floats * sizeof(float), 64);
 }
 
+// Groups of kTileRows tokens.
+std::size_t groups_of(const Plan& plan) {
+  return (plan.vocab + kernels::kTileRows - 1) / kernels::kTileRows;
+}
+
 // Digits of the activations of the head for each query, on whole lines.
 std::size_t digit_bytes(const Plan& plan, std::uint32_t rows) {
   std::size_t widest = 0;
@@ -78,6 +83,7 @@ std::uint64_t CpuWorkspace::bytes(const Plan& plan, std::uint32_t rows, std::uin
   total += threads * queries_of(plan) *
            (sizeof(AttentionQuery) + sizeof(Int8Query) + width_of_query(plan));
   total += head_bytes(plan, rows, threads) + threads * digit_bytes(plan, rows);
+  total += head_queries(rows) * groups_of(plan) * sizeof(bool);
   total += rows * (threads + std::uint64_t{1}) * sizeof(std::uint32_t);
   total += AttentionDivision::bytes(plan, rows, threads) + LinearDivision::bytes(plan, threads);
   return total +
@@ -111,8 +117,10 @@ void CpuWorkspace::fail(const Op& op, const Plan& plan, std::size_t row) {
 
 Result<void> CpuWorkspace::make_head(const Plan& plan, std::uint32_t rows) {
   vocab_ = plan.vocab;
+  groups_ = groups_of(plan);
   digit_bytes_ = digit_bytes(plan, rows);
   head_found_.resize(std::size_t{rows} * threads_);
+  head_groups_ = std::make_unique<bool[]>(head_queries(rows) * groups_);
   TERN_ASSIGN(head_, AlignedBuffer::allocate(head_bytes(plan, rows, threads_), "workspace"));
   TERN_ASSIGN(digits_, AlignedBuffer::allocate(threads_ * digit_bytes_, "workspace"));
   return {};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -44,10 +45,11 @@ class CpuWorkspace final : public Workspace {
   std::uint32_t failure(std::size_t row) const { return failures_[row].load(); }
 
   // For the search for the largest logits of up to kHeadQueries rows at once: of each, a bound a
-  // token and, of each thread, the largest lower bounds, and the threshold. A thread's own: the
-  // digits of all of them.
+  // token, whether those of a group of kTileRows tokens count, the largest lower bounds of each
+  // thread, and the threshold. A thread's own: the digits of all of them.
   static constexpr std::size_t kHeadQueries = 16;
   float* head_bounds(std::size_t query) { return head_.as<float>() + query * query_floats(); }
+  bool* head_groups(std::size_t query) { return head_groups_.get() + query * groups_; }
   float* head_largest(std::size_t query, std::uint32_t worker) {
     return head_bounds(query) + vocab_ + std::size_t{worker} * TopQuery::kMostCount;
   }
@@ -117,6 +119,7 @@ class CpuWorkspace final : public Workspace {
   std::uint32_t threads_ = 0;
   std::size_t half_ = 0;
   std::size_t vocab_ = 0;
+  std::size_t groups_ = 0;  // of tokens
   std::size_t digit_bytes_ = 0;
   std::size_t scratch_floats_ = 0;
   std::size_t query_width_ = 0;
@@ -129,6 +132,7 @@ class CpuWorkspace final : public Workspace {
   std::vector<Slots> own_slots_;  // by worker
   AlignedBuffer scratch_;
   AlignedBuffer head_;
+  std::unique_ptr<bool[]> head_groups_;
   AlignedBuffer digits_;
   std::vector<std::uint32_t> head_found_;
   alignas(64) std::atomic<std::size_t> head_taken_{0};

@@ -81,6 +81,7 @@ consteval KernelTable tier_table(const char* name, std::uint32_t features,
       .round_row = round_row,
       .scan_rows = scan_rows,
       .scan_high = scan_high,
+      .high_bounds = high_bounds,
       .scan_low = scan_low,
   };
 }

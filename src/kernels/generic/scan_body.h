@@ -195,3 +195,14 @@ void scan_low(const ScanTiles& w, std::size_t rows, const DigitRows& x, std::siz
               std::size_t count, float* const* values) {
   scan_digits<true>(w, rows, x, first, count, values);
 }
+
+void high_bounds(const ScanTiles& w, const ScanErrors& errors, std::size_t rows, const float* high,
+                 float scale, const ScanBound& bound, float* upper) {
+  for (std::size_t r = 0; r < rows; r += kLanes) {
+    const Vec values =
+        mul(mul(load_rows(high, r, rows), splat(256.0f)), mul(load(w.scales + r), splat(scale)));
+    const Vec off = add(mul(load(errors.residuals + r), splat(bound.of_residual)),
+                        mul(load(errors.norms + r), splat(bound.of_norm)));
+    store_rows(upper, r, rows, add(values, add(off, splat(bound.constant))));
+  }
+}

@@ -364,6 +364,15 @@ void scan_high(const ScanTiles& w, std::size_t rows, const DigitRows& x, float* 
   }
 }
 
+void high_bounds(const ScanTiles& w, const ScanErrors& errors, std::size_t rows, const float* high,
+                 float scale, const ScanBound& bound, float* upper) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    const float value = (high[r] * 256.0f) * (w.scales[r] * scale);
+    const float off = errors.residuals[r] * bound.of_residual + errors.norms[r] * bound.of_norm;
+    upper[r] = value + (off + bound.constant);
+  }
+}
+
 void scan_low(const ScanTiles& w, std::size_t rows, const DigitRows& x, std::size_t first,
               std::size_t count, float* const* values) {
   for (std::size_t q = first; q < first + count; ++q) {
@@ -471,6 +480,7 @@ const KernelTable kScalarTable{
     .round_row = round_row,
     .scan_rows = scan_rows,
     .scan_high = scan_high,
+    .high_bounds = high_bounds,
     .scan_low = scan_low,
 };
 
