@@ -295,7 +295,6 @@ BACKEND: dict[tuple[str, str, str], str] = {
             ("head_search.cpp", "bound", "value >= least()"),
             ("head_search.cpp", "never", "!(most > lowers.least())"),
             ("head_search.cpp", "bound", "most >= lowers.least()"),
-            ("head_search.cpp", "bound", "first <= rows.end"),
             ("head_search.cpp", "bound", "at > rows"),
             ("head_search.cpp", "bound", "at <= own.end"),
             ("head_search.cpp", "clause", "!step_.matrix.copy"),
@@ -306,9 +305,7 @@ BACKEND: dict[tuple[str, str, str], str] = {
             ("head_search.cpp", "never", "!scans_[i].bounded"),
             ("head_search.cpp", "clause", "!draw"),
             ("head_search.cpp", "never", "step_.matrix.copy"),
-            ("head_search.cpp", "bound", "r <= count"),
-            ("head_search.cpp", "bound", "row <= rows.end"),
-            ("head_search.cpp", "never", "!counts"),
+            ("head_search.cpp", "never", "!reaches"),
             ("head_search.cpp", "bound", "reaching >= 0"),
             ("head_search.cpp", "sign", "end + row < CpuWorkspace::kScratchRows"),
         ),
@@ -318,7 +315,6 @@ BACKEND: dict[tuple[str, str, str], str] = {
         (
             ("head_search.cpp", "bound", "bounds[r] > threshold"),
             ("head_search.cpp", "sign", "std::fabs(scaled) - most"),
-            ("head_search.cpp", "bound", "upper[r] > least"),
             (
                 "head_search.cpp",
                 "bound",

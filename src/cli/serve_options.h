@@ -55,7 +55,7 @@ struct ServeOptions {
   std::uint32_t queue = 256;
   std::uint32_t rows = 256;
   std::uint32_t beside = 64;
-  double stretch = 2.4;
+  double stretch = 2.6;
   LiveOptions live;
 };
 

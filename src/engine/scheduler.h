@@ -31,7 +31,7 @@ namespace tern::engine {
 struct SchedulerOptions {
   std::uint32_t rows = 256;      // most tokens of a step
   std::uint32_t beside = 64;     // most tokens of prompts in a step in which others wait for theirs
-  double stretch = 2.4;          // and how much longer than without them such a step may be
+  double stretch = 2.6;          // and how much longer than without them such a step may be
   std::uint32_t scored = 0;      // most of a step of which all logits are wanted, of prompts; 0:
                                  // most_logit_rows()
   std::uint32_t sequences = 64;  // that are computed at once; fewer than rows

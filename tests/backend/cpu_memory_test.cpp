@@ -72,6 +72,7 @@ std::vector<Part> parts_of(CpuWorkspace& w, const Plan& plan, std::uint32_t rows
   for (std::uint32_t q = 0; q < queries; ++q) {
     parts.push_back({w.head_bounds(q), plan.vocab * sizeof(float)});
     parts.push_back({&w.head_threshold(q), sizeof(float)});
+    parts.push_back({w.head_reaching(q), (plan.vocab + 15) / 16});
   }
   for (std::uint32_t t = 0; t < threads; ++t) {
     parts.push_back({w.head_digits(t), 33 * queries * std::size_t{8}});  // of the widest slot
@@ -182,7 +183,7 @@ TEST(CpuWorkspace, BytesAreThoseAllocated) {
       }
       allocated += malloc_usable_size(w.slots(false, 0).row(0, 0)) +
                    malloc_usable_size(w.scratch(0)) + malloc_usable_size(w.head_bounds(0)) +
-                   malloc_usable_size(w.head_digits(0)) + malloc_usable_size(w.head_groups(0)) +
+                   malloc_usable_size(w.head_digits(0)) + malloc_usable_size(w.head_reaching(0)) +
                    malloc_usable_size(&w.head_found(0, 0)) + malloc_usable_size(w.query_codes(0)) +
                    malloc_usable_size(w.f16_queries(0)) + malloc_usable_size(w.int8_queries(0)) +
                    malloc_usable_size(w.attention_parts(0)->out) +

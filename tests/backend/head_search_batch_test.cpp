@@ -173,6 +173,19 @@ TEST(HeadSearchOfBatches, TheBestRowIsFoundWhereTheLowDigitsDecide) {
   }
 }
 
+// Whole pieces, whose last group no other query's first may be taken for.
+TEST(HeadSearchOfBatches, TheBestRowOfEachIsTheFirst) {
+  constexpr std::size_t kColumns = 64, kRows = 2 * kPieceRows,
+                        kQueries = CpuWorkspace::kHeadQueries;
+  std::vector<float> values(kColumns * kRows), inputs(kQueries * kColumns, 1.0f);
+  values[0] = 1.0f;
+  const auto matrix = head_of(TensorType::kF32, kColumns, values);
+  for (const auto* table : runnable_tables()) {
+    Head head(*table, 1, inputs, matrix, true, kQueries);
+    expect_batch(head, std::vector<Ask>(kQueries), table->name);
+  }
+}
+
 // In a piece of rows behind the first: int8 rounds the best row to nothing where x is not zero, so
 // that its own residual is all that speaks for it.
 TEST(HeadSearchOfBatches, TheBestRowIsFoundByItsOwnResidual) {

@@ -92,14 +92,34 @@ TEST(HeadSearch, RowsThatTheCopyHoldsExactly) {
 TEST(HeadSearch, WithoutACopyEveryRowIsComputed) {
   constexpr std::size_t kColumns = 96, kRows = 77;
   const auto x = normals(kColumns, 9);
-  const auto matrix = head_of(TensorType::kQ8_0, kColumns, normals(kColumns * kRows, 10));
-  for (const auto* table : runnable_tables()) {
-    Head head(*table, 2, x, matrix, false);
-    const Ask ask{.count = 2, .masked = {4, 50}};
-    const auto found = must(head.top(ask));
-    expect_answers(must(head.all()), ask, found);
-    EXPECT_EQ(found.size(), kRows - 2);
+  for (const TensorType type : {TensorType::kQ8_0, TensorType::kQ4_0}) {
+    const auto matrix = head_of(type, kColumns, normals(kColumns * kRows, 10));
+    for (const auto* table : runnable_tables()) {
+      Head head(*table, 2, x, matrix, false);
+      const Ask ask{.count = 2, .masked = {4, 50}};
+      const auto found = must(head.top(ask));
+      expect_answers(must(head.all()), ask, found);
+      EXPECT_EQ(found.size(), kRows - 2);
+    }
   }
+}
+
+// The bounds that another search left of the rows beside it are none of this one.
+TEST(HeadSearch, ARowThatIsAlwaysComputedBringsNoOthers) {
+  constexpr std::size_t kColumns = 64, kRows = 1024;
+  std::vector<float> values(kColumns * kRows), inputs(2 * kColumns);
+  for (std::size_t row = 480; row < 496; ++row) values[row * kColumns] = 1.0f;
+  values[5 * kColumns + 1] = 0.5f;
+  inputs[0] = 1.0f;
+  inputs[kColumns] = -1.0f;
+  inputs[kColumns + 1] = 1.0f;
+  Head head(kernels::scalar_table(), 1, inputs, head_of(TensorType::kF32, kColumns, values), true,
+            2);
+  EXPECT_EQ(must(head.top({.count = 1}, 0)).size(), 16u);
+  const Ask ask{.count = 1, .always = {482}};
+  const auto found = must(head.top(ask, 1));
+  expect_answers(must(head.all(1)), ask, found);
+  EXPECT_EQ(found.size(), 2u);
 }
 
 TEST(HeadSearch, EqualRowsAreAllFound) {

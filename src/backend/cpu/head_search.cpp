@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <utility>
 
 #include "format/float_blocks.h"
 
@@ -149,16 +150,13 @@ void HeadSearch::bound_variates(const Slice& shared) {
 
 void HeadSearch::bound_rows(const Slice& shared, std::uint32_t worker) {
   bound_variates(shared);
-  for (std::size_t i = 0; i < count_; ++i) {
-    std::fill(step_.workspace.head_groups(i) + group_at(shared.begin),
-              step_.workspace.head_groups(i) + group_at(shared.end + kernels::kTileRows - 1), true);
-  }
   const bool finished = scan(shared, worker);
   for (std::size_t i = 0; i < count_; ++i) {
     const Slice rows = rows_of(shared, query(i));
     bound_query(i, rows, finished, worker);
-    each_within(query(i).always, rows, [&](std::size_t row) { set_bound(i, row, kInfinity); });
-    each_within(query(i).masked, rows, [&](std::size_t row) { set_bound(i, row, -kInfinity); });
+    each_within(query(i).always, rows, [&](std::size_t row) { always_reaches(i, row); });
+    float* const bounds = step_.workspace.head_bounds(i);
+    each_within(query(i).masked, rows, [&](std::size_t row) { bounds[row] = -kInfinity; });
   }
 }
 
@@ -170,7 +168,8 @@ float HeadSearch::least(std::size_t i, std::uint32_t worker) {
 // Reads the rows of the copy once for all queries. True: the low digits are in, as well.
 bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
   if (!step_.matrix.copy || shared.begin >= shared.end) return true;
-  const kernels::ScanTiles tiles = step_.matrix.copy->from(shared.begin);
+  const HeadCopy& copy = *step_.matrix.copy;
+  const kernels::ScanTiles tiles = copy.from(shared.begin);
   const std::size_t rows = shared.end - shared.begin;
   float* values[CpuWorkspace::kHeadQueries];
   for (std::size_t i = 0; i < count_; ++i) values[i] = scanned_[i];
@@ -179,7 +178,6 @@ bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
     return true;
   }
   step_.table.scan_high(tiles, rows, digits(worker), values);
-  const HeadCopy& copy = *step_.matrix.copy;
   const kernels::ScanErrors errors{copy.residuals + shared.begin, copy.norms + shared.begin};
   std::size_t groups = 0, reaching = 0;
   for (std::size_t i = 0; i < count_; ++i) {
@@ -187,10 +185,9 @@ bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
     step_.table.high_bounds(tiles, errors, rows, scanned_[i], scales_[i].scale, scans_[i].high,
                             upper_[i]);
     const float from = least(i, worker);
-    bool* const counts = step_.workspace.head_groups(i);
     for (std::size_t first = shared.begin; first < shared.end; first += kernels::kTileRows) {
-      const bool reaches = any_reaches(i, group_of(first, shared.end), from, upper_[i]);
-      counts[group_at(first)] = reaches;
+      const bool reaches = any_reaches(i, group_of(first, shared.end), from);
+      step_.workspace.head_reaching(i)[group_at(first)] = reaches;
       ++groups;
       reaching += reaches ? 1 : 0;
     }
@@ -200,35 +197,32 @@ bool HeadSearch::scan(const Slice& shared, std::uint32_t worker) {
   return true;
 }
 
-// Whether any of some rows may have a bound of at least `least`; `upper` holds bounds of the logits
-// of the rows at hand.
-bool HeadSearch::any_reaches(std::size_t i, const Slice& rows, float least,
-                             const float* upper) const {
+// Whether any of some rows at hand may have a bound of at least `least`.
+bool HeadSearch::any_reaches(std::size_t i, const Slice& rows, float least) const {
   const std::size_t count = rows.end - rows.begin;
-  upper += at_hand(rows.begin);
-  int reaching = 0;  // counted, without a branch for each
-  if (const std::optional<GumbelDraw>& draw = query(i).draw) {
-    const float by_temperature = 1.0f / draw->temperature;
-    const float* const variates = variate_bounds_[i] + at_hand(rows.begin);
-    for (std::size_t r = 0; r < count; ++r) {
-      reaching += most_perturbed(upper[r], by_temperature, variates[r]) >= least ? 1 : 0;
-    }
-  } else {
-    for (std::size_t r = 0; r < count; ++r) reaching += upper[r] >= least ? 1 : 0;
+  const float* const upper = upper_[i] + at_hand(rows.begin);
+  const std::optional<GumbelDraw>& draw = query(i).draw;
+  if (!draw) {  // counted, without a branch for each
+    const auto reaching = std::count_if(upper, upper + count, [&](float u) { return u >= least; });
+    return reaching > 0;
+  }
+  const float by_temperature = 1.0f / draw->temperature;
+  const float* const variates = variate_bounds_[i] + at_hand(rows.begin);
+  int reaching = 0;
+  for (std::size_t r = 0; r < count; ++r) {
+    reaching += most_perturbed(upper[r], by_temperature, variates[r]) >= least ? 1 : 0;
   }
   return reaching > 0;
 }
 
-// A group that did not count until now has no other bounds.
-void HeadSearch::set_bound(std::size_t i, std::size_t row, float bound) {
+// The other rows of a group that did not reach until now do not.
+void HeadSearch::always_reaches(std::size_t i, std::size_t row) {
   float* const bounds = step_.workspace.head_bounds(i);
-  bool& counts = step_.workspace.head_groups(i)[group_at(row)];
-  if (!counts) {
+  if (!std::exchange(step_.workspace.head_reaching(i)[group_at(row)], true)) {
     const Slice group = group_of(group_at(row) * kernels::kTileRows, query(i).tokens);
     std::fill(bounds + group.begin, bounds + group.end, -kInfinity);
   }
-  counts = true;
-  bounds[row] = bound;
+  bounds[row] = kInfinity;
 }
 
 // The bounds of some rows' logits, lower[0..) and upper[0..), become those of the perturbed ones.
@@ -247,30 +241,32 @@ float HeadSearch::perturb_rows(std::size_t i, const Slice& rows, float* lower, f
   return most;
 }
 
-// bounds[row] = upper bound of the row's logit, of groups that may reach what counts by now; of the
-// others the workspace learns that they do not count. What is scanned is only high digits unless it
-// is finished. The workspace gets the largest lower bounds.
+// The workspace learns which groups of rows may reach what counts by now, of these the upper bounds
+// of the logits, and the largest lower bounds of the rows that count. What is scanned is only high
+// digits unless it is finished.
 void HeadSearch::bound_query(std::size_t i, const Slice& rows, bool finished,
                              std::uint32_t worker) {
   const ScanQuery& scan = scans_[i];
   float* const bounds = step_.workspace.head_bounds(i);
   if (!scan.bounded) {
-    std::fill(bounds + rows.begin, bounds + rows.end, kInfinity);
+    for (std::size_t row = rows.begin; row < rows.end; ++row) always_reaches(i, row);
     return;
   }
   Largest lowers(step_.workspace.head_largest(i, worker), query(i).count);
-  const auto leave = [&](std::size_t row) { scanned_[i][at_hand(row)] = -kInfinity; };
+  const auto leave = [&](std::size_t row) {
+    scanned_[i][at_hand(row)] = upper_[i][at_hand(row)] = -kInfinity;
+  };
   each_within(query(i).always, rows, leave);
   each_within(query(i).masked, rows, leave);
   const HeadCopy& copy = *step_.matrix.copy;
   for (std::size_t first = rows.begin; first < rows.end; first += kernels::kTileRows) {
     const Slice group = group_of(first, rows.end);
-    bool& counts = step_.workspace.head_groups(i)[group_at(first)];
+    bool& reaches = step_.workspace.head_reaching(i)[group_at(first)];
     float* const scanned = scanned_[i] + at_hand(first);
     float* const upper = upper_[i] + at_hand(first);
     if (!finished) {
-      counts = counts && any_reaches(i, group, lowers.least(), upper_[i]);
-      if (!counts) continue;
+      reaches = reaches && any_reaches(i, group, lowers.least());
+      if (!reaches) continue;
       float* values[CpuWorkspace::kHeadQueries] = {};
       values[i] = scanned;
       step_.table.scan_low(copy.from(first), group.end - first, digits(worker), i, 1, values);
@@ -284,8 +280,8 @@ void HeadSearch::bound_query(std::size_t i, const Slice& rows, bool finished,
       upper[row - first] = s + e;
       most = std::max(most, lower[row - first]);
     }
-    counts = any_reaches(i, group, lowers.least(), upper_[i]);
-    if (!counts) continue;
+    reaches = any_reaches(i, group, lowers.least());
+    if (!reaches) continue;
     if (query(i).draw) most = perturb_rows(i, group, lower, upper);
     std::copy_n(upper, group.end - first, bounds + first);
     if (!(most > lowers.least())) continue;
@@ -314,7 +310,7 @@ bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
   CpuWorkspace& workspace = step_.workspace;
   const Slice rows = rows_of(rows_of(step_.queries, worker.index(), worker.count()), query(i));
   const float* bounds = workspace.head_bounds(i);
-  const bool* counts = workspace.head_groups(i);
+  const bool* reaching = workspace.head_reaching(i);
   const float threshold = workspace.head_threshold(i);
   const format::Tensor& head = step_.matrix.tensor;
   float* scratch = workspace.scratch(worker.index());
@@ -323,11 +319,11 @@ bool HeadSearch::compute(std::size_t i, const ThreadPool::Worker& worker) {
   bool finite = true;
   std::size_t row = rows.begin;
   const auto may_reach = [&](std::size_t r) {
-    return r < rows.end && counts[group_at(r)] && bounds[r] >= threshold;
+    return r < rows.end && reaching[group_at(r)] && bounds[r] >= threshold;
   };
   for (;;) {
     while (row < rows.end && !may_reach(row)) {
-      row = counts[group_at(row)] ? row + 1 : (group_at(row) + 1) * kernels::kTileRows;
+      row = reaching[group_at(row)] ? row + 1 : (group_at(row) + 1) * kernels::kTileRows;
     }
     if (row >= rows.end) break;
     std::size_t end = row + 1;  // of a run of rows that are computed together

@@ -34,7 +34,8 @@ struct HeadStep {
 };
 
 // Cores do not read memory equally fast: some rows are left to the worker that is free, a piece at
-// a time; and so are a worker's own rows bounded.
+// a time; and so are a worker's own rows bounded, whose values of all queries stay in the second
+// cache.
 inline constexpr std::size_t kPieceRows = 512;
 static_assert(kPieceRows % kernels::kTileRows == 0);
 
@@ -67,9 +68,9 @@ class HeadSearch {
   std::size_t at_hand(std::size_t row) const { return row - first_at_hand_; }
   void bound_rows(const Slice& shared, std::uint32_t worker);
   bool scan(const Slice& shared, std::uint32_t worker);
-  bool any_reaches(std::size_t i, const Slice& rows, float least, const float* upper) const;
+  bool any_reaches(std::size_t i, const Slice& rows, float least) const;
   float perturb_rows(std::size_t i, const Slice& rows, float* lower, float* upper) const;
-  void set_bound(std::size_t i, std::size_t row, float bound);
+  void always_reaches(std::size_t i, std::size_t row);
   void bound_query(std::size_t i, const Slice& rows, bool finished, std::uint32_t worker);
   float least(std::size_t i, std::uint32_t worker);
   const std::byte* weights_of(std::size_t row, std::size_t count, std::uint32_t worker);
@@ -83,10 +84,11 @@ class HeadSearch {
   ScanQuery scans_[CpuWorkspace::kHeadQueries] = {};
   kernels::DigitScale scales_[CpuWorkspace::kHeadQueries];
   // Of the rows at hand, from the first one on: what was scanned, upper bounds of the logits, and,
-  // of each query that draws, gumbel_bound().
+  // of each query that draws, gumbel_bound(). Near until what matters of them is known, which is
+  // little: the workspace would go through memory.
   std::size_t first_at_hand_ = 0;
-  float scanned_[CpuWorkspace::kHeadQueries][kPieceRows];
-  float upper_[CpuWorkspace::kHeadQueries][kPieceRows];
+  alignas(64) float scanned_[CpuWorkspace::kHeadQueries][kPieceRows];
+  alignas(64) float upper_[CpuWorkspace::kHeadQueries][kPieceRows];
   float variate_bounds_[CpuWorkspace::kHeadQueries][kPieceRows];
 };
 

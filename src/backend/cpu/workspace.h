@@ -44,12 +44,12 @@ class CpuWorkspace final : public Workspace {
   void fail(const Op& op, const Plan& plan, std::size_t row);
   std::uint32_t failure(std::size_t row) const { return failures_[row].load(); }
 
-  // For the search for the largest logits of up to kHeadQueries rows at once: of each, a bound a
-  // token, whether those of a group of kTileRows tokens count, the largest lower bounds of each
-  // thread, and the threshold. A thread's own: the digits of all of them.
+  // For the search for the largest logits of up to kHeadQueries rows at once: of each, whether any
+  // of a group of kTileRows tokens may be among them, a bound a token where so, the largest lower
+  // bounds of each thread, and the threshold. A thread's own: the digits of all of them.
   static constexpr std::size_t kHeadQueries = 16;
   float* head_bounds(std::size_t query) { return head_.as<float>() + query * query_floats(); }
-  bool* head_groups(std::size_t query) { return head_groups_.get() + query * groups_; }
+  bool* head_reaching(std::size_t query) { return head_reaching_.get() + query * groups_; }
   float* head_largest(std::size_t query, std::uint32_t worker) {
     return head_bounds(query) + vocab_ + std::size_t{worker} * TopQuery::kMostCount;
   }
@@ -132,7 +132,7 @@ class CpuWorkspace final : public Workspace {
   std::vector<Slots> own_slots_;  // by worker
   AlignedBuffer scratch_;
   AlignedBuffer head_;
-  std::unique_ptr<bool[]> head_groups_;
+  std::unique_ptr<bool[]> head_reaching_;
   AlignedBuffer digits_;
   std::vector<std::uint32_t> head_found_;
   alignas(64) std::atomic<std::size_t> head_taken_{0};
