@@ -113,8 +113,8 @@ TEST(HeadSearch, ARowThatIsAlwaysComputedBringsNoOthers) {
   inputs[0] = 1.0f;
   inputs[kColumns] = -1.0f;
   inputs[kColumns + 1] = 1.0f;
-  Head head(kernels::scalar_table(), 1, inputs, head_of(TensorType::kF32, kColumns, values), true,
-            2);
+  const auto matrix = head_of(TensorType::kF32, kColumns, values);
+  Head head(kernels::scalar_table(), 1, inputs, matrix, true, 2);
   EXPECT_EQ(must(head.top({.count = 1}, 0)).size(), 16u);
   const Ask ask{.count = 1, .always = {482}};
   const auto found = must(head.top(ask, 1));
