@@ -314,6 +314,7 @@ BACKEND: dict[tuple[str, str, str], str] = {
     **dict.fromkeys(
         (
             ("head_search.cpp", "bound", "bounds[r] > threshold"),
+            ("head_search.cpp", "bound", "u > least"),
             ("head_search.cpp", "sign", "std::fabs(scaled) - most"),
             (
                 "head_search.cpp",

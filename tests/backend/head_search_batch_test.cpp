@@ -173,12 +173,14 @@ TEST(HeadSearchOfBatches, TheBestRowIsFoundWhereTheLowDigitsDecide) {
   }
 }
 
-// Whole pieces, whose last group no other query's first may be taken for.
+// Whole pieces, behind whose last group stands the first one of another query. Of the last query
+// nothing is bounded.
 TEST(HeadSearchOfBatches, TheBestRowOfEachIsTheFirst) {
   constexpr std::size_t kColumns = 64, kRows = 2 * kPieceRows,
                         kQueries = CpuWorkspace::kHeadQueries;
   std::vector<float> values(kColumns * kRows), inputs(kQueries * kColumns, 1.0f);
   values[0] = 1.0f;
+  inputs[(kQueries - 1) * kColumns] = 1e30f;
   const auto matrix = head_of(TensorType::kF32, kColumns, values);
   for (const auto* table : runnable_tables()) {
     Head head(*table, 1, inputs, matrix, true, kQueries);

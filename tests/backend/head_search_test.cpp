@@ -122,6 +122,19 @@ TEST(HeadSearch, ARowThatIsAlwaysComputedBringsNoOthers) {
   EXPECT_EQ(found.size(), 2u);
 }
 
+// Behind the scratch of the rows that are asked for stands somebody else's.
+TEST(ExactRows, DequantisesNoMoreThanItsRows) {
+  constexpr std::size_t kColumns = 64, kRows = 4, kAsked = 3;
+  const auto x = normals(kColumns, 19);
+  const auto matrix = head_of(TensorType::kQ4_0, kColumns, normals(kColumns * kRows, 20));
+  std::vector<float> scratch(kColumns * kRows, -7.0f), y(kAsked);
+  exact_rows(kernels::scalar_table(), matrix.tensor, matrix.tensor.data.data(), kAsked, x.data(),
+             scratch.data(), y.data());
+  for (std::size_t i = 0; i < scratch.size(); ++i) {
+    EXPECT_EQ(scratch[i] == -7.0f, i >= kAsked * kColumns) << i;
+  }
+}
+
 TEST(HeadSearch, EqualRowsAreAllFound) {
   constexpr std::size_t kColumns = 200, kRows = 90;
   const auto row = normals(kColumns, 11);

@@ -120,7 +120,7 @@ Result<void> CpuWorkspace::make_head(const Plan& plan, std::uint32_t rows) {
   groups_ = groups_of(plan);
   digit_bytes_ = digit_bytes(plan, rows);
   head_found_.resize(std::size_t{rows} * threads_);
-  head_reaching_ = std::make_unique_for_overwrite<bool[]>(head_queries(rows) * groups_);
+  head_reaching_ = std::make_unique<bool[]>(head_queries(rows) * groups_);
   TERN_ASSIGN(head_, AlignedBuffer::allocate(head_bytes(plan, rows, threads_), "workspace"));
   TERN_ASSIGN(digits_, AlignedBuffer::allocate(threads_ * digit_bytes_, "workspace"));
   return {};
