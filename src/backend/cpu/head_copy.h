@@ -38,6 +38,8 @@ std::string head_copy_blob(const format::Tensor& tensor);
 Result<HeadCopy> make_head_copy(const kernels::KernelTable& table, const format::Tensor& tensor,
                                 Arena& arena, ThreadPool& pool, PackedCache* cache);
 
+// No member of ScanBound: that is a header of every tier, whose inline functions would be compiled
+// for each and linked for any.
 inline float off_by(const kernels::ScanBound& bound, float residual, float norm) {
   return (residual * bound.of_residual + norm * bound.of_norm) + bound.constant;
 }
