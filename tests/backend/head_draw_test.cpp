@@ -110,8 +110,8 @@ TEST(HeadDraw, AdversarialMagnitudes) {
 }
 
 TEST(HeadDraw, RefusesTemperaturesThatBoundsCannotBear) {
-  Head head(kernels::scalar_table(), 1, normals(8, 61),
-            head_of(TensorType::kF32, 8, normals(8 * 30, 62)));
+  const OwnedTensor matrix = head_of(TensorType::kF32, 8, normals(8 * 30, 62));
+  Head head(kernels::scalar_table(), 1, normals(8, 61), matrix);
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float infinity = std::numeric_limits<float>::infinity();
   for (const float temperature : {nan, 0.0f, -1.0f, 0.0099f, 100.1f, infinity}) {

@@ -82,9 +82,12 @@ struct Ask {
   std::optional<GumbelDraw> draw = {};
 };
 
-// A head behind an embedding, whose rows are x: one, or as many as `inputs` says.
+// A head behind an embedding, whose rows are x: one, or as many as `inputs` says. The matrix has to
+// outlive it.
 class Head {
  public:
+  Head(const kernels::KernelTable& table, std::uint32_t threads, const std::vector<float>& x,
+       OwnedTensor&& matrix, bool copy = true, std::size_t inputs = 1) = delete;
   Head(const kernels::KernelTable& table, std::uint32_t threads, const std::vector<float>& x,
        const OwnedTensor& matrix, bool copy = true, std::size_t inputs = 1)
       : backend_(table, threads),
