@@ -25,7 +25,8 @@ std::size_t live_heap_bytes() { return live; }
 
 }  // namespace tern::test
 
-// All that the C library has of its own, so that no block is counted once alone.
+// All that the C library has but the obsolete valloc and pvalloc, or free would take off what was
+// never added.
 extern "C" {
 
 void* __libc_malloc(std::size_t) noexcept;
@@ -55,8 +56,10 @@ void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
   return memalign(alignment, size);
 }
 int posix_memalign(void** block, std::size_t alignment, std::size_t size) noexcept {
-  *block = memalign(alignment, size);
-  return *block == nullptr ? ENOMEM : 0;
+  void* const made = memalign(alignment, size);
+  if (made == nullptr) return ENOMEM;
+  *block = made;
+  return 0;
 }
 
 }  // extern "C"

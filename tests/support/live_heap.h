@@ -1,6 +1,6 @@
-// What of the heap is in use, to the byte: for tests with live_heap.cpp among their sources, whose
-// malloc counts. (mallinfo2 counts the free blocks that the allocator keeps for each thread, and
-// how many these are depends on where blocks happen to lie.)
+// What of the heap is in use, as its blocks are large: for tests with live_heap.cpp among their
+// sources, whose malloc counts. (mallinfo2 takes the free blocks that the allocator keeps for each
+// thread as in use, and how many these are depends on where blocks happen to lie.)
 #pragma once
 
 #include <cstddef>
