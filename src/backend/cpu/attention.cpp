@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 
 #include "backend/cpu/kv_cache.h"
 
@@ -201,7 +202,9 @@ void attend_section(const AttentionStep& step, const AttentionSection& section,
   AttentionState* const parts = step.workspace.attention_parts(worker);
   AttentionState* const totals = folds ? step.workspace.attention_totals(worker) : nullptr;
   const std::size_t width = cache_of(step, unit).shape().value_width();
-  for (std::size_t i = 0; folds && i < unit.queries(); ++i) make_empty(totals[i], width);
+  if (folds) {
+    for (AttentionState& total : std::span(totals, unit.queries())) make_empty(total, width);
+  }
   const auto attend = [&](std::size_t call) {
     Next then{&unit, call + 1};
     if (then.call == section.end) {

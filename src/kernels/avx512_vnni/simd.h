@@ -4,6 +4,8 @@ inline constexpr int kLanes = 16;
 inline constexpr int kDotRows = 4;
 inline constexpr int kChains = 16;
 inline constexpr int kTogether = 12;
+inline constexpr int kManyChains = 24;
+inline constexpr int kValueQueries = kTogether;
 using Vec = __m512;
 
 TERN_INLINE Vec load(const float* p) { return _mm512_loadu_ps(p); }

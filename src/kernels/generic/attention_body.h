@@ -1,6 +1,7 @@
-// Attention of several queries over one chunk of keys and values, which are widened once for all.
-// The tier says in kChains how many accumulators a pass of up to kMaxQueries queries has, and in
-// kTogether how many queries share one at most.
+// Attention of several queries over one chunk of keys and values, which are widened once for those
+// of a pass. The tier says in kTogether how many queries are computed together at most, in kChains
+// how many accumulators a pass has, in kManyChains how many at most where kMaxQueries or more are
+// together, and in kValueQueries how many of these share a pass over values.
 #pragma once
 
 #include "kernels/generic/float_body.h"
@@ -8,11 +9,27 @@
 inline constexpr int kKeyVectors = static_cast<int>(kPageKeys) / kLanes;
 
 static_assert(kChains >= static_cast<int>(kMaxQueries) && kChains % kKeyVectors == 0);
+static_assert(kManyChains >= kValueQueries && kManyChains % kKeyVectors == 0);
 static_assert(kTogether >= static_cast<int>(kMaxQueries));
 
-// Accumulators of so many queries: kChains, or, of more than kMaxQueries, a page of scores each.
+constexpr bool are_many(int queries) { return queries >= static_cast<int>(kMaxQueries); }
+
+// Accumulators of a pass where so many queries are together.
 constexpr int chains_of(int queries) {
-  return queries > static_cast<int>(kMaxQueries) ? queries * kKeyVectors : kChains;
+  if (!are_many(queries)) return kChains;
+  const int pages_of_scores = queries * kKeyVectors;
+  return pages_of_scores < kManyChains ? pages_of_scores : kManyChains;
+}
+
+// How many of them share a pass over keys.
+constexpr int sharing_keys(int queries) {
+  const int most = chains_of(queries) / kKeyVectors;
+  return queries < most ? queries : most;
+}
+
+// And one over values.
+constexpr int sharing_values(int queries) {
+  return are_many(queries) && queries > kValueQueries ? kValueQueries : queries;
 }
 
 // What this call and the next one read, in the order in which they do, from some way ahead. It is
@@ -101,112 +118,173 @@ TERN_INLINE void fetch_rest(Fetch& fetch) {
 // two, for pages lie at like places of the first cache.
 constexpr int pages_together(int queries) { return 2 * queries * kKeyVectors <= kChains ? 2 : 1; }
 
-// Scores of one or two pages of keys, whatever their fill: K is dimension-major, so each key is one
-// lane. scores[q * kChunkKeys + key].
-TERN_INLINE void page_scores(const AttentionQuery* queries, int count, float scale,
-                             const KeyValuePage* page, int pages, std::size_t head_dim,
-                             float* scores, Lines lines) {
-  Vec chains[kTogether][2][kKeyVectors];
-  for (int q = 0; q < count; ++q) {
-    for (int i = 0; i < pages; ++i) {
-      for (int j = 0; j < kKeyVectors; ++j) chains[q][i][j] = splat(0.0f);
+// chains[q][i] += factor(q) * vector(i). Those of which there are fewer stay in registers while the
+// others pass by.
+template <int kQueries, int kVectors, typename Factor, typename Vector>
+TERN_INLINE void add_products(Factor factor, Vector vector, Vec (&chains)[kQueries][kVectors]) {
+  if constexpr (kQueries < kVectors) {
+    Vec factors[kQueries];
+#pragma GCC unroll 16
+    for (int q = 0; q < kQueries; ++q) factors[q] = factor(q);
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) {
+      const Vec one = vector(i);
+#pragma GCC unroll 16
+      for (int q = 0; q < kQueries; ++q) chains[q][i] = fmadd(factors[q], one, chains[q][i]);
     }
-  }
-  for (std::size_t d = 0; d < head_dim; ++d) {
-    Vec keys[2][kKeyVectors];
-    for (int i = 0; i < pages; ++i) {
-      for (int j = 0; j < kKeyVectors; ++j) {
-        keys[i][j] = load_f16(page[i].keys + d * kPageKeys + j * kLanes);
-      }
-    }
-    fetch_lines(lines, static_cast<std::size_t>(pages));
-    for (int q = 0; q < count; ++q) {
-      const Vec query = splat(queries[q].q[d]);
-      for (int i = 0; i < pages; ++i) {
-        for (int j = 0; j < kKeyVectors; ++j) {
-          chains[q][i][j] = fmadd(query, keys[i][j], chains[q][i][j]);
-        }
-      }
-    }
-  }
-  for (int q = 0; q < count; ++q) {
-    float* row = scores + static_cast<std::size_t>(q) * kChunkKeys;
-    for (int i = 0; i < pages; ++i, row += kPageKeys) {
-      for (int j = 0; j < kKeyVectors; ++j) {
-        store(row + j * kLanes, mul(chains[q][i][j], splat(scale)));
-      }
+  } else {
+    Vec vectors[kVectors];
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) vectors[i] = vector(i);
+#pragma GCC unroll 16
+    for (int q = 0; q < kQueries; ++q) {
+      const Vec one = factor(q);
+#pragma GCC unroll 16
+      for (int i = 0; i < kVectors; ++i) chains[q][i] = fmadd(one, vectors[i], chains[q][i]);
     }
   }
 }
 
-// Scores of all queries over the pages of `keys` keys. `count` is a constant where this is inlined.
-TERN_INLINE void all_scores(const AttentionQuery* queries, int count, float scale,
-                            const KeyValueChunk& kv, std::size_t keys, float* scores,
-                            Fetch& fetch) {
-  const int most = chains_of(count) / kKeyVectors;  // queries that one pass over a page can take
-  const int scored = count < most ? count : most;
-  const std::size_t step = static_cast<std::size_t>(pages_together(scored)) * kPageKeys;
+// Scores of one or two pages of keys, whatever their fill: K is dimension-major, so each key is one
+// lane. scores[q * kChunkKeys + key]. A function of its own, and so are weighted_values: among
+// others the compiler would not keep all in registers.
+template <int kQueries, int kPages>
+__attribute__((noinline)) void page_scores(const AttentionQuery* queries, float scale,
+                                           const KeyValuePage* page, std::size_t head_dim,
+                                           float* scores, Lines lines) {
+  constexpr int kVectors = kPages * kKeyVectors;
+  Vec chains[kQueries][kVectors];
+#pragma GCC unroll 16
+  for (int q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) chains[q][i] = splat(0.0f);
+  }
+  for (std::size_t d = 0; d < head_dim; ++d) {
+    fetch_lines(lines, kPages);
+    const auto query = [&](int q) { return splat(queries[q].q[d]); };
+    const auto keys = [&](int i) {
+      const std::uint16_t* from = page[i / kKeyVectors].keys + d * kPageKeys;
+      return load_f16(from + i % kKeyVectors * kLanes);
+    };
+    add_products(query, keys, chains);
+  }
+#pragma GCC unroll 16
+  for (int q = 0; q < kQueries; ++q) {
+    float* row = scores + static_cast<std::size_t>(q) * kChunkKeys;
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) store(row + i * kLanes, mul(chains[q][i], splat(scale)));
+  }
+}
+
+// Scores of all queries over one or two pages. Only the first pass fetches.
+template <int kQueries, int kPages>
+TERN_INLINE void scores_of_pages(const AttentionQuery* queries, float scale,
+                                 const KeyValuePage* page, std::size_t head_dim, float* scores,
+                                 Lines lines) {
+  constexpr int kSome = sharing_keys(kQueries);
+  int q = 0;
+  for (; q + kSome <= kQueries; q += kSome, lines.step = 0) {
+    page_scores<kSome, kPages>(queries + q, scale, page, head_dim, scores + q * kChunkKeys, lines);
+  }
+  if constexpr (kQueries % kSome > 0) {
+    page_scores<kQueries % kSome, kPages>(queries + q, scale, page, head_dim,
+                                          scores + q * kChunkKeys, lines);
+  }
+}
+
+// Scores of all queries over the pages of `keys` keys.
+template <int kQueries>
+TERN_INLINE void all_scores(const AttentionQuery* queries, float scale, const KeyValueChunk& kv,
+                            std::size_t keys, float* scores, Fetch& fetch) {
+  constexpr int kPages = pages_together(sharing_keys(kQueries));
   for (std::size_t first = 0; first < keys;) {
     const bool together = keys - first > kPageKeys;  // or a single page is left
     const KeyValuePage* page = kv.pages + first / kPageKeys;
-    const std::size_t left = together ? step : kPageKeys;
-    Lines lines = take_lines(fetch, left / kPageKeys * kv.head_dim);
-    for (int q = 0; q < count; q += scored, lines.step = 0) {
-      float* to = scores + q * kChunkKeys + first;
-      if (together) {
-        page_scores(queries + q, scored, scale, page, pages_together(scored), kv.head_dim, to,
-                    lines);
-      } else {
-        page_scores(queries + q, scored, scale, page, 1, kv.head_dim, to, lines);
-      }
+    const std::size_t some = together ? kPages : 1;
+    const Lines lines = take_lines(fetch, some * kv.head_dim);
+    if (together) {
+      scores_of_pages<kQueries, kPages>(queries, scale, page, kv.head_dim, scores + first, lines);
+    } else {
+      scores_of_pages<kQueries, 1>(queries, scale, page, kv.head_dim, scores + first, lines);
     }
-    first += left;
+    first += some * kPageKeys;
   }
 }
 
-// out[q][d, d + vectors * kLanes) += p[q][key] * V[key] for keys [first, last) of a page in turn:
-// one chain an output.
-TERN_INLINE void weighted_values(const float* p, int count, const std::uint16_t* values,
-                                 std::size_t width, std::size_t d, int vectors, std::size_t first,
-                                 std::size_t last, AttentionState* parts, Fetch& fetch) {
-  Vec chains[kTogether][kChains];
-  for (int q = 0; q < count; ++q) {
-    for (int j = 0; j < vectors; ++j) chains[q][j] = load(parts[q].out + d + j * kLanes);
+// Of a page of values, those of keys [first, last).
+struct PageValues {
+  const std::uint16_t* values;  // of key 0
+  std::size_t width;            // from one key's to the next
+  std::size_t first;
+  std::size_t last;
+};
+
+// Of one key.
+TERN_INLINE std::size_t lines_of_strip(int vectors) {
+  return lines_of(static_cast<std::size_t>(vectors * kLanes) * sizeof(std::uint16_t));
+}
+
+// parts[q].out[d, d + kVectors * kLanes) += p[q][key] * V[key] for each key in turn: one chain an
+// output.
+template <int kQueries, int kVectors>
+__attribute__((noinline)) void weighted_values(const float* p, const PageValues& page,
+                                               std::size_t d, AttentionState* parts, Lines lines) {
+  Vec chains[kQueries][kVectors];
+#pragma GCC unroll 16
+  for (int q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) chains[q][i] = load(parts[q].out + d + i * kLanes);
   }
-  const std::size_t at_hand = lines_of(static_cast<std::size_t>(vectors * kLanes) * sizeof *values);
-  Lines lines = take_lines(fetch, at_hand * (last - first));
-  for (std::size_t key = first; key < last; ++key) {
-    Vec row[kChains];
-    for (int j = 0; j < vectors; ++j) row[j] = load_f16(values + key * width + d + j * kLanes);
-    fetch_lines(lines, at_hand);
-    for (int q = 0; q < count; ++q) {
-      const Vec weight = splat(p[static_cast<std::size_t>(q) * kChunkKeys + key]);
-      for (int j = 0; j < vectors; ++j) chains[q][j] = fmadd(weight, row[j], chains[q][j]);
+  const std::size_t width = page.width;
+  const std::size_t last = page.last;
+  const std::uint16_t* values = page.values + page.first * width + d;
+  for (std::size_t key = page.first; key < last; ++key) {
+    fetch_lines(lines, lines_of_strip(kVectors));
+    const auto weight = [&](int q) {
+      return splat(p[static_cast<std::size_t>(q) * kChunkKeys + key]);
+    };
+    const auto value = [&](int i) { return load_f16(values + i * kLanes); };
+    add_products(weight, value, chains);
+    values += width;
+  }
+#pragma GCC unroll 16
+  for (int q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) store(parts[q].out + d + i * kLanes, chains[q][i]);
+  }
+}
+
+// All dimensions from d on, in strips of kVectors vectors and what is left in narrower ones; again
+// only the first pass fetches.
+template <int kQueries, int kVectors>
+TERN_INLINE void values_of_strips(const float* p, const PageValues& page, std::size_t d,
+                                  AttentionState* parts, Fetch& fetch) {
+  constexpr int kSome = sharing_values(kQueries);
+  for (; d + kVectors * kLanes <= page.width; d += kVectors * kLanes) {
+    Lines lines = take_lines(fetch, lines_of_strip(kVectors) * (page.last - page.first));
+    int q = 0;
+    for (; q + kSome <= kQueries; q += kSome, lines.step = 0) {
+      weighted_values<kSome, kVectors>(p + q * kChunkKeys, page, d, parts + q, lines);
+    }
+    if constexpr (kQueries % kSome > 0) {
+      weighted_values<kQueries % kSome, kVectors>(p + q * kChunkKeys, page, d, parts + q, lines);
     }
   }
-  for (int q = 0; q < count; ++q) {
-    for (int j = 0; j < vectors; ++j) store(parts[q].out + d + j * kLanes, chains[q][j]);
-  }
+  if constexpr (kVectors > 1) values_of_strips<kQueries, kVectors / 2>(p, page, d, parts, fetch);
 }
 
 // Keys [first, last) of the chunk, page by page, so that memory is read in its order; every
-// register that is left widens the strip of dimensions.
-TERN_INLINE void all_weighted_values(const float* p, int count, const KeyValueChunk& kv,
-                                     std::size_t width, std::size_t first, std::size_t last,
-                                     AttentionState* parts, Fetch& fetch) {
-  const int vectors = chains_of(count) / count;
+// register that is left widens the strips of dimensions.
+template <int kQueries>
+TERN_INLINE void all_weighted_values(const float* p, const KeyValueChunk& kv, std::size_t width,
+                                     std::size_t first, std::size_t last, AttentionState* parts,
+                                     Fetch& fetch) {
+  constexpr int kVectors = chains_of(kQueries) / sharing_values(kQueries);
   for (std::size_t start = first / kPageKeys * kPageKeys; start < last; start += kPageKeys) {
-    const std::uint16_t* values = kv.pages[start / kPageKeys].values;
-    const std::size_t from = first > start ? first - start : 0;
-    const std::size_t to = last - start < kPageKeys ? last - start : kPageKeys;
-    const float* weights = p + start;
-    std::size_t d = 0;
-    for (; d + vectors * kLanes <= width; d += vectors * kLanes) {
-      weighted_values(weights, count, values, width, d, vectors, from, to, parts, fetch);
-    }
-    for (; d < width; d += kLanes) {
-      weighted_values(weights, count, values, width, d, 1, from, to, parts, fetch);
-    }
+    const PageValues page{kv.pages[start / kPageKeys].values, width,
+                          first > start ? first - start : 0,
+                          last - start < kPageKeys ? last - start : kPageKeys};
+    values_of_strips<kQueries, kVectors>(p + start, page, 0, parts, fetch);
   }
 }
 
@@ -263,31 +341,31 @@ TERN_INLINE Fetch fetch_of(const KeyValueChunk& kv, std::size_t pages, std::size
   return fetch;
 }
 
-// `count` is a constant where this is inlined.
-TERN_INLINE void attend_together(const AttentionQuery* queries, int count, float scale,
+template <int kQueries>
+TERN_INLINE void attend_together(const AttentionQuery* queries, float scale,
                                  const KeyValueChunk& kv, AttentionState* parts) {
-  float p[kTogether * kChunkKeys];
+  float p[kQueries * kChunkKeys];
   std::size_t most = 0;
   std::size_t common = kChunkKeys;  // keys that every query sees
-  for (int q = 0; q < count; ++q) {
+  for (int q = 0; q < kQueries; ++q) {
     most = queries[q].keys > most ? queries[q].keys : most;
     common = queries[q].keys < common ? queries[q].keys : common;
   }
   const std::size_t width = (kv.head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
   Fetch fetch = fetch_of(kv, (most + kPageKeys - 1) / kPageKeys, width);
-  all_scores(queries, count, scale, kv, most, p, fetch);
-  for (int q = 0; q < count; ++q) {
+  all_scores<kQueries>(queries, scale, kv, most, p, fetch);
+  for (int q = 0; q < kQueries; ++q) {
     parts[q].maximum = largest_score(p + q * kChunkKeys, queries[q].keys, fetch);
     for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
   }
-  for (int q = 0; q < count; ++q) {
+  for (int q = 0; q < kQueries; ++q) {
     parts[q].sum = weights_of(p + q * kChunkKeys, queries[q].keys, parts[q].maximum, fetch);
   }
-  all_weighted_values(p, count, kv, width, 0, common, parts, fetch);
-  for (int q = 0; q < count; ++q) {
+  all_weighted_values<kQueries>(p, kv, width, 0, common, parts, fetch);
+  for (int q = 0; q < kQueries; ++q) {
     if (queries[q].keys == common) continue;
-    all_weighted_values(p + q * kChunkKeys, 1, kv, width, common, queries[q].keys, parts + q,
-                        fetch);
+    all_weighted_values<1>(p + q * kChunkKeys, kv, width, common, queries[q].keys, parts + q,
+                           fetch);
   }
 }
 
@@ -296,13 +374,13 @@ void attention_chunk(const AttentionQuery* queries, std::size_t count, float sca
   std::size_t q = 0;
   if constexpr (kTogether > static_cast<int>(kMaxQueries)) {
     for (; q + kTogether <= count; q += kTogether) {
-      attend_together(queries + q, kTogether, scale, kv, parts + q);
+      attend_together<kTogether>(queries + q, scale, kv, parts + q);
     }
   }
-  for (; q + 8 <= count; q += 8) attend_together(queries + q, 8, scale, kv, parts + q);
-  for (; q + 4 <= count; q += 4) attend_together(queries + q, 4, scale, kv, parts + q);
-  for (; q + 2 <= count; q += 2) attend_together(queries + q, 2, scale, kv, parts + q);
-  for (; q < count; ++q) attend_together(queries + q, 1, scale, kv, parts + q);
+  for (; q + 8 <= count; q += 8) attend_together<8>(queries + q, scale, kv, parts + q);
+  for (; q + 4 <= count; q += 4) attend_together<4>(queries + q, scale, kv, parts + q);
+  for (; q + 2 <= count; q += 2) attend_together<2>(queries + q, scale, kv, parts + q);
+  for (; q < count; ++q) attend_together<1>(queries + q, scale, kv, parts + q);
 }
 
 void attention_fold(const AttentionState& part, std::size_t head_dim, AttentionState* total) {

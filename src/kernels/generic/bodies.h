@@ -7,8 +7,8 @@
 // a : +0), load_f16, load_bf16, load_i8, store_halves (nearest even), rint, pow2_mul (a * 2^n in
 // two steps), where_less(a, b, x, y) (a < b ? x : y), larger(a, b) (a < b ? b : a), lanes_from
 // and first_lane; minus turns a sign; for one value f16_value, bf16_value, fma1, sqrt1. kDotRows
-// rows of dot products and kChains chains fit into the registers, and so do a page of scores of
-// kTogether queries.
+// rows of dot products and kChains chains fit into the registers, and kManyChains where a step has
+// few inputs; attention_body.h says what they are for, and what kTogether and kValueQueries are.
 // Doubles: eight f64 with zero_doubles, load_doubles (of floats), store_doubles, add_squares(sums,
 // v) (sums + v * v) and less_scaled(a, b, scale) (a - scale * b), each operation rounded by itself.
 // Integers: Ints of kLanes int32 with zero_ints, add_ints, max_unsigned, store_ints, nearest_ints

@@ -6,6 +6,8 @@ inline constexpr int kLanes = 4;
 inline constexpr int kDotRows = 1;
 inline constexpr int kChains = 16;
 inline constexpr int kTogether = 8;
+inline constexpr int kManyChains = kChains;
+inline constexpr int kValueQueries = kTogether;
 using Vec = float32x4_t;
 
 TERN_INLINE Vec load(const float* p) { return vld1q_f32(p); }

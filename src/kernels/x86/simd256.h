@@ -5,6 +5,8 @@ inline constexpr int kLanes = 8;
 inline constexpr int kDotRows = 1;
 inline constexpr int kChains = 8;
 inline constexpr int kTogether = 8;
+inline constexpr int kManyChains = 12;
+inline constexpr int kValueQueries = 3;
 using Vec = __m256;
 
 TERN_INLINE Vec load(const float* p) { return _mm256_loadu_ps(p); }
