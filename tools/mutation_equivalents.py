@@ -29,7 +29,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             "no test can tell how many bytes a disk has free"
         ),
         ("file_descriptor.cpp", "bound", "written <= 0"): "a write of some bytes writes some",
-        ("json.cpp", "never", "code"): "the text has been parsed before, without an error",
+        ("json.cpp", "never", "error"): "the text has been parsed before, without an error",
         **dict.fromkeys(
             (
                 ("cache_dir.cpp", "bound", "attempt <= kAttempts"),
@@ -117,7 +117,7 @@ EQUIVALENT: dict[str, dict[tuple[str, str, str], str]] = {
             ),
             "a divisor of zero and a step of zero have been refused",
         ),
-        ("filters.cpp", "sign", "text.data() - text.size()"): "the NUL behind it is no digit",
+        ("filters.cpp", "sign", "decimal.data() - decimal.size()"): "the NUL behind it is no digit",
         ("filters.cpp", "bound", "digits <= 0"): "both ways to the nearest whole number",
         ("lexer.cpp", "bound", "i <= source_.size()"): "the NUL behind an open string is refused",
     },

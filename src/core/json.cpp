@@ -116,9 +116,9 @@ Result<json::value> parse_json(std::string_view text, const JsonLimits& limits) 
   options.max_depth = limits.depth;
   TERN_TRY(check(text, options, limits));
   json::parser parser(json::make_shared_resource<json::monotonic_resource>(), options);
-  json::error_code code;
-  parser.write_some(text.data(), text.size(), code);
-  if (code) return malformed("expected JSON, found: " + code.message());
+  json::error_code error;
+  parser.write_some(text.data(), text.size(), error);
+  if (error) return malformed("expected JSON, found: " + error.message());
   return parser.release();
 }
 

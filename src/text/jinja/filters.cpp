@@ -311,8 +311,8 @@ Result<Value> round(Interpreter& interpreter, const Value& of, const Arguments& 
   if (method != "common") return refused("expected common, ceil or floor as method");
   if (digits < 0) return Value(std::nearbyint(scaled) / factor);
   double rounded = 0.0;  // as Python: to the nearest decimal of the exact value, ties to even
-  const std::string text = fmt::format("{:.{}f}", of.number(), digits);
-  std::from_chars(text.data(), text.data() + text.size(), rounded);
+  const std::string decimal = fmt::format("{:.{}f}", of.number(), digits);
+  std::from_chars(decimal.data(), decimal.data() + decimal.size(), rounded);
   return Value(rounded);
 }
 
