@@ -50,6 +50,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("attention_int8_body.h", "sign", "kv.head_dim + kQuad + 1"),
             ("attention_body.h", "bound", "i <= count"),
             ("attention_body.h", "sign", "page.last + page.first"),
+            ("attention_body.h", "sign", "kChunkKeys + kSumLanes"),
         ),
         "a prefetch changes no result",
     ),
