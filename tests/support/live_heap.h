@@ -1,4 +1,4 @@
-// What of the heap is in use, as its blocks are large: for tests with live_heap.cpp among their
+// What of the heap is in use, by the sizes of its blocks: for tests with live_heap.cpp among their
 // sources, whose malloc counts. (mallinfo2 takes the free blocks that the allocator keeps for each
 // thread as in use, and how many these are depends on where blocks happen to lie.)
 #pragma once

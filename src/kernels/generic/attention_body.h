@@ -219,7 +219,7 @@ struct PageValues {
   std::size_t last;
 };
 
-// Of one key.
+// That one key has in so many vectors.
 TERN_INLINE std::size_t lines_of_strip(int vectors) {
   return lines_of(static_cast<std::size_t>(vectors * kLanes) * sizeof(std::uint16_t));
 }
