@@ -213,6 +213,27 @@ TEST_F(Bench, TimeThatWasStolenIsReportedWhereItIsKnown) {
   EXPECT_FALSE((*outcome)->stolen_share.has_value());
 }
 
+// A hypervisor works for a disk that it makes up: where a cold load is never quiet, it counts.
+TEST_F(Bench, AColdLoadBearsAllThatAHypervisorTakes) {
+  const auto stolen_from = [this](std::string_view disturbed) {
+    std::string measured_now;
+    options_.progress = [&](std::string_view what, std::uint64_t, std::uint64_t) {
+      measured_now = what;
+    };
+    options_.repetitions.clock = [&, time = CpuTime{}]() mutable {
+      time.total += 1000;
+      if (measured_now == disturbed) time.stolen += 120;
+      return std::optional(time);
+    };
+    return measured();
+  };
+  const auto cold = stolen_from("cold load");
+  ASSERT_TRUE(cold.ok()) << cold.error().to_string();
+  EXPECT_EQ((*cold)->load.cold->disturbance, 0.12);
+  EXPECT_EQ((*cold)->load.warm.disturbance, 0.0);
+  EXPECT_FALSE(stolen_from("warm load").ok());
+}
+
 // Less than memory gives without a hypervisor in the way: decode on either side of it would look
 // better than it is.
 TEST_F(Bench, AReadingFromWhichTimeWasStolenIsMadeAgain) {

@@ -76,6 +76,20 @@ TEST(Repeat, OneThatLostMoreThanCanBeBorneIsAnError) {
   EXPECT_NE(found.error().message.find("found 1 of 12"), std::string::npos);
 }
 
+TEST(Repeat, WhatCanBeBorneIsUpToTheMeasurement) {
+  Repetitions half = with_stolen(2, {50});
+  half.most_borne = 0.5;
+  const auto found = repeat("x", half, counting());
+  ASSERT_TRUE(found.ok() && found->has_value());
+  EXPECT_EQ((*found)->disturbance, 0.5);
+  Repetitions less = with_stolen(2, {50});
+  less.most_borne = 0.49;
+  const auto refused = repeat("x", less, counting());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("at most 49% of this machine's time, found 0 of 12"),
+            std::string::npos);
+}
+
 // Of repetitions that are always disturbed.
 Result<std::optional<Repeated>> never_quiet(std::uint32_t count, std::uint32_t& made) {
   return repeat("decode", with_stolen(count, {50}), [&]() -> Result<std::optional<double>> {

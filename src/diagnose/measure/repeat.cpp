@@ -26,15 +26,15 @@ std::vector<std::size_t> least_disturbed(const std::vector<Attempt>& attempts, s
   return order;
 }
 
-Error too_disturbed(std::string_view what, std::uint32_t count,
+Error too_disturbed(std::string_view what, const Repetitions& repetitions,
                     const std::vector<Attempt>& attempts) {
-  const auto borne = std::count_if(attempts.begin(), attempts.end(), [](const Attempt& attempt) {
-    return attempt.disturbance <= kMostBorneShare;
+  const auto borne = std::count_if(attempts.begin(), attempts.end(), [&](const Attempt& attempt) {
+    return attempt.disturbance <= repetitions.most_borne;
   });
   return Error{ErrorCode::kNumeric,
                fmt::format("expected {} repetitions of which the hypervisor takes at most {:.0f}% "
                            "of this machine's time, found {} of {}; measure when it is quiet",
-                           count, 100 * kMostBorneShare, borne, attempts.size()),
+                           repetitions.count, 100 * repetitions.most_borne, borne, attempts.size()),
                std::string(what)};
 }
 
@@ -67,8 +67,8 @@ Result<std::optional<Repeated>> repeat(std::string_view what, const Repetitions&
     values.push_back(attempts[i].value);
     result.disturbance = std::max(result.disturbance, attempts[i].disturbance);
   }
-  if (result.disturbance > kMostBorneShare) {
-    return too_disturbed(what, repetitions.count, attempts);
+  if (result.disturbance > repetitions.most_borne) {
+    return too_disturbed(what, repetitions, attempts);
   }
   result.discarded = static_cast<std::uint32_t>(attempts.size() - result.kept.size());
   result.value = quartiles(values);

@@ -17,7 +17,7 @@ namespace tern::diagnose {
 // disturbed, and made again. The kernel counts in jiffies, so that one alone says nothing.
 inline constexpr double kMostStolenShare = 0.01;
 inline constexpr std::uint64_t kLeastStolenJiffies = 2;
-// Where too few are undisturbed, the least disturbed count, up to this share.
+// Where too few are undisturbed, the least disturbed count, up to this share or another limit.
 inline constexpr double kMostBorneShare = 0.05;
 // More attempts than this many times the repetitions are not made; but a few always are, so that a
 // single repetition waits out what lasts some seconds.
@@ -39,6 +39,7 @@ struct Repetitions {
   std::uint32_t count = 7;
   // Reads the machine's time; without a value nothing can be called disturbed.
   std::function<std::optional<CpuTime>()> clock = [] { return read_cpu_time(); };
+  double most_borne = kMostBorneShare;
 };
 
 // One repetition: its value, none where the caller was asked to stop, or its error.
