@@ -266,36 +266,47 @@ TEST_P(TernaryTier, TernaryLinearOfManyTokensDoesNotOverflow) {
   }
 }
 
-// Sums of 16 bits hold magnitudes below 2^15, whichever token and column they come to it with.
+// Of `tokens` tokens one has 256 columns of 127, 32512 in all, and from column 256 + `offset` on
+// `rest` more.
+void expect_no_overflow(const KernelTable& tier, std::size_t tokens, std::size_t token,
+                        std::size_t offset, int rest) {
+  constexpr std::size_t kRows = 512, kFull = 256, kColumns = kFull + 32;
+  const std::size_t stride = padded_columns(kColumns);
+  std::vector<std::int8_t> values(tokens * stride, 0);
+  std::int8_t* x = &values[token * stride];
+  std::fill_n(x, kFull, std::int8_t{127});
+  for (int i = 0; i < 4; ++i) x[kFull + offset + i] = static_cast<std::int8_t>(rest / 4);
+  x[kFull + offset + 6] = static_cast<std::int8_t>(rest % 4);
+  const int sum = 127 * static_cast<int>(kFull) + rest;
+  const std::vector<float> ones(tokens, 1.0f);
+  std::vector<std::int32_t> sums(tokens, 0);
+  for (const int sign : {1, -1}) {
+    sums[token] = sign * sum;
+    if (sign < 0)
+      for (std::int8_t& v : values) v = static_cast<std::int8_t>(-v);
+    const QuantizedRows rows{values.data(), stride, ones.data(), sums.data()};
+    for (const int code : {0, 2}) {
+      Weights w = random_weights(kRows, kColumns, Packing::kTwoBits, 1, code);
+      w.tiles.scale = 1.0f;
+      std::vector<float> y(tokens * kRows);
+      tier.ternary_linear(w.tiles, kRows, rows, tokens, y.data(), kRows);
+      for (std::size_t t = 0; t < tokens; ++t) {
+        const int expected = t == token ? sign * (code - 1) * sum : 0;
+        ASSERT_EQ(y[t * kRows + 500], static_cast<float>(expected)) << rest << ", token " << t;
+      }
+    }
+  }
+}
+
+// Sums of 16 bits hold magnitudes below 2^15, whichever token, tile and column they reach it with.
 TEST_P(TernaryTier, TernaryLinearDoesNotOverflowBetweenTiles) {
-  constexpr std::size_t kRows = 512, kTokens = 32, kFull = 256;  // columns of 127: 32512 in all
   for (const int rest : {254, 255, 256, 257}) {
-    const std::size_t columns = kFull + 32;
-    const std::size_t stride = padded_columns(columns);
-    for (const std::size_t token : {0u, 15u, 16u, 31u}) {
-      std::vector<std::int8_t> values(kTokens * stride, 0);
-      std::int8_t* x = &values[token * stride];
-      std::fill_n(x, kFull, std::int8_t{127});
-      for (int i = 0; i < 4; ++i) x[kFull + 3 + i] = static_cast<std::int8_t>(rest / 4);
-      x[kFull + 9] = static_cast<std::int8_t>(rest % 4);
-      const int sum = 127 * static_cast<int>(kFull) + rest;
-      const std::vector<float> ones(kTokens, 1.0f);
-      std::vector<std::int32_t> sums(kTokens, 0);
-      for (const int sign : {1, -1}) {
-        sums[token] = sign * sum;
-        if (sign < 0)
-          for (std::int8_t& v : values) v = static_cast<std::int8_t>(-v);
-        const QuantizedRows rows{values.data(), stride, ones.data(), sums.data()};
-        for (const int code : {0, 2}) {
-          Weights w = random_weights(kRows, columns, Packing::kTwoBits, 1, code);
-          w.tiles.scale = 1.0f;
-          std::vector<float> y(kTokens * kRows);
-          tier().ternary_linear(w.tiles, kRows, rows, kTokens, y.data(), kRows);
-          for (std::size_t t = 0; t < kTokens; ++t) {
-            const int expected = t == token ? sign * (code - 1) * sum : 0;
-            ASSERT_EQ(y[t * kRows + 500], static_cast<float>(expected)) << rest << ", token " << t;
-          }
-        }
+    for (const std::size_t offset : {3u, 19u}) {
+      for (const std::size_t token : {0u, 15u}) {
+        expect_no_overflow(tier(), 16, token, offset, rest);
+      }
+      for (const std::size_t token : {0u, 15u, 16u, 31u}) {
+        expect_no_overflow(tier(), 32, token, offset, rest);
       }
     }
   }

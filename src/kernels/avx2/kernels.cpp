@@ -84,7 +84,7 @@ TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
 #include "kernels/generic/lut_body.h"
 
 // Fewer tokens or rows are multiplied: tables would take longer to make than they save.
-constexpr std::uint32_t kLeastLutTokens = 15;
+constexpr std::uint32_t kLeastLutTokens = 14;
 constexpr std::size_t kLeastLutRows = 512;
 // Of fewer tokens one vector is looked up, and those beyond it are multiplied.
 constexpr std::uint32_t kLeastTokensOfTwo = 26;

@@ -18,14 +18,16 @@ inline constexpr std::size_t kLutBytes = kTileBytes / kTileRows;  // of a row in
 inline constexpr std::size_t kLutRows = 2048;  // whose sums stay in the second cache
 inline constexpr int kLutInts = kLutTokens / kLanes;
 
-// A block of tokens, kVectors vectors of them, times some rows: up to 0.4 MB, on the stack. Of two
-// vectors the tables of a tile fill two thirds of a nearest cache of 32 KiB.
+// A block of tokens, kVectors vectors of them, times some rows: up to 0.4 MB, on the stack. The
+// tables of one tile for two vectors, or of two for one, fill two thirds of a nearest cache of
+// 32 KiB; of two tiles a sum is read and written once.
 template <int kVectors>
 struct LutBlock {
   static constexpr std::size_t kTokens = kVectors * kLutTokens;
+  static constexpr std::size_t kTiles = 2 / kVectors;
   using Entry = Lut[kVectors];
 
-  alignas(64) Entry tables[kLutBytes][kLutEntries];
+  alignas(64) Entry tables[kTiles][kLutBytes][kLutEntries];
   alignas(64) Entry sums[kLutRows];
   alignas(64) Ints wide[kLutRows][kVectors * kLutInts];  // what was in sums before, if any
   bool any_wide;
@@ -87,24 +89,26 @@ TERN_INLINE void move_to_wide(LutBlock<kVectors>& block, std::size_t rows) {
   for (Lut& each : block.reached) each = lut_zero();
 }
 
-// The tables of the columns of a tile. Before some token's magnitudes, of which a tile has 2032 at
-// most, come to 2^15, what sums of 16 bits hold is moved on.
+// The tables of the columns of `tiles` tiles. Before some token's magnitudes, of which a tile has
+// 2032 at most, come to 2^15, what sums of 16 bits hold is moved on.
 template <int kVectors>
 __attribute__((noinline)) void fill_tables(LutBlock<kVectors>& block, std::size_t column,
-                                           std::size_t rows) {
+                                           std::size_t tiles, std::size_t rows) {
   Lut magnitudes[kVectors];
   bool full = false;
 #pragma GCC unroll 2
   for (int v = 0; v < kVectors; ++v) {
-    Lut x[kTwoBitColumns];
-    load_columns(block.tokens + v * kLutTokens, column, x);
     magnitudes[v] = lut_zero();
+    for (std::size_t tile = 0; tile < tiles; ++tile) {
+      Lut x[kTwoBitColumns];
+      load_columns(block.tokens + v * kLutTokens, column + tile * kTwoBitColumns, x);
 #pragma GCC unroll 16
-    for (const Lut& each : x) magnitudes[v] = lut_add(magnitudes[v], lut_magnitude(each));
+      for (const Lut& each : x) magnitudes[v] = lut_add(magnitudes[v], lut_magnitude(each));
 #pragma GCC unroll 4
-    for (std::size_t i = 0; i < kLutBytes; ++i) {
-      fill_table<kVectors>(x[i], x[kLutBytes + i], x[2 * kLutBytes + i], x[3 * kLutBytes + i], v,
-                           block.tables[i]);
+      for (std::size_t i = 0; i < kLutBytes; ++i) {
+        fill_table<kVectors>(x[i], x[kLutBytes + i], x[2 * kLutBytes + i], x[3 * kLutBytes + i], v,
+                             block.tables[tile][i]);
+      }
     }
     full |= lut_negative(lut_add(block.reached[v], magnitudes[v]));
   }
@@ -115,13 +119,13 @@ __attribute__((noinline)) void fill_tables(LutBlock<kVectors>& block, std::size_
   }
 }
 
-// sums += of each row the entries that its bytes in a tile name. Their places are made a group of
-// rows ahead, and read as one word a row.
-template <int kVectors>
+// sums += of each row the entries that its bytes in kTiles tiles name. Their places are made a
+// group of rows ahead, and read as one word a row and tile.
+template <int kVectors, std::size_t kTiles>
 __attribute__((noinline)) void add_named(LutBlock<kVectors>& block, const std::uint8_t* packed,
                                          std::size_t group_bytes, std::size_t groups) {
   using Entry = typename LutBlock<kVectors>::Entry;
-  constexpr std::size_t kTableBytes = sizeof(block.tables[0]);
+  constexpr std::size_t kTableBytes = sizeof(block.tables[0][0]);
   // Of each vector a base of its own: else the compiler adds up addresses that an addition could
   // have as its operand.
   const char* tables[kVectors];
@@ -130,27 +134,39 @@ __attribute__((noinline)) void add_named(LutBlock<kVectors>& block, const std::u
     tables[v] = reinterpret_cast<const char*>(block.tables) + v * sizeof(Lut);
     __asm__("" : "+r"(tables[v]));
   }
-  alignas(64) std::uint16_t places[2][kTileBytes];
-  load_places<sizeof(Entry)>(packed, places[0]);
+  alignas(64) std::uint16_t places[2][kTiles][kTileBytes];
+#pragma GCC unroll 2
+  for (std::size_t tile = 0; tile < kTiles; ++tile) {
+    load_places<sizeof(Entry)>(packed + tile * kTileBytes, places[0][tile]);
+  }
   for (std::size_t group = 0; group < groups; ++group) {
     if (group + 1 < groups) packed += group_bytes;
-    __builtin_prefetch(packed + kTileBytes, 0, 2);
-    load_places<sizeof(Entry)>(packed, places[(group + 1) % 2]);
+#pragma GCC unroll 2
+    for (std::size_t tile = 0; tile < kTiles; ++tile) {
+      const std::uint8_t* at = packed + tile * kTileBytes;
+      __builtin_prefetch(at + kTiles * kTileBytes, 0, 2);
+      __builtin_prefetch(at + 2 * group_bytes, 0, 3);
+      load_places<sizeof(Entry)>(at, places[(group + 1) % 2][tile]);
+    }
     __asm__("" : "+m"(places));  // else the compiler takes them out of vectors
     Entry* sums = block.sums + group * kTileRows;
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < kTileRows; ++r) {
-      std::uint64_t of_row;
-      __builtin_memcpy(&of_row, &places[group % 2][r * kLutBytes], sizeof of_row);
       Lut sum[kVectors];
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) sum[v] = sums[r][v];
-#pragma GCC unroll 4
-      for (std::size_t i = 0; i < kLutBytes; ++i) {
-        const std::size_t at = static_cast<std::uint16_t>(of_row >> (16 * i));
 #pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) {
-          sum[v] = lut_add(sum[v], *reinterpret_cast<const Lut*>(tables[v] + i * kTableBytes + at));
+      for (std::size_t tile = 0; tile < kTiles; ++tile) {
+        std::uint64_t of_row;
+        __builtin_memcpy(&of_row, &places[group % 2][tile][r * kLutBytes], sizeof of_row);
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < kLutBytes; ++i) {
+          const std::size_t at =
+              (tile * kLutBytes + i) * kTableBytes + static_cast<std::uint16_t>(of_row >> (16 * i));
+#pragma GCC unroll 2
+          for (int v = 0; v < kVectors; ++v) {
+            sum[v] = lut_add(sum[v], *reinterpret_cast<const Lut*>(tables[v] + at));
+          }
         }
       }
 #pragma GCC unroll 2
@@ -221,9 +237,12 @@ __attribute__((noinline)) void lut_block(const TernaryTiles& w, std::size_t rows
     __builtin_memset(block.sums, 0, some * kTileRows * sizeof block.sums[0]);
     __builtin_memset(block.reached, 0, sizeof block.reached);
     block.any_wide = false;
-    for (std::size_t tile = 0; tile < w.tiles; ++tile) {
-      fill_tables(block, tile * kTwoBitColumns, some * kTileRows);
-      add_named(block, w.codes + (begin * w.tiles + tile) * kTileBytes, w.tiles * kTileBytes, some);
+    constexpr std::size_t kTiles = LutBlock<kVectors>::kTiles;
+    for (std::size_t tile = 0; tile < w.tiles; tile += kTiles) {
+      const std::size_t tiles = w.tiles - tile < kTiles ? w.tiles - tile : kTiles;
+      fill_tables(block, tile * kTwoBitColumns, tiles, some * kTileRows);
+      const auto add = tiles == kTiles ? add_named<kVectors, kTiles> : add_named<kVectors, 1>;
+      add(block, w.codes + (begin * w.tiles + tile) * kTileBytes, w.tiles * kTileBytes, some);
     }
     const std::size_t left = rows - row;
     const std::size_t wanted = left < some * kTileRows ? left : some * kTileRows;
