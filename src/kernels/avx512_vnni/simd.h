@@ -174,3 +174,5 @@ TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
 TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
   return _mm512_dpbusd_epi32(acc, keys, query);
 }
+
+#include "kernels/generic/value_digits.h"

@@ -68,6 +68,9 @@ TERN_INLINE Codes load_keys(const std::int8_t* p) {
 TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
   return multiply_add(acc, digits, values);
 }
+
+#include "kernels/generic/value_digits.h"
+
 TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
   return multiply_add(acc, keys, query);
 }

@@ -62,9 +62,7 @@ inline constexpr std::size_t kLeadBytes = 16384;
 inline constexpr std::size_t kFetchedBySoftmax = (2 * kLanes + 15) / 16;
 inline constexpr std::size_t kFetchedByLess = kLanes / 16;  // by one that does less
 
-TERN_INLINE std::size_t lines_of(std::size_t bytes) {
-  return (bytes + kLineBytes - 1) / kLineBytes;
-}
+constexpr std::size_t lines_of(std::size_t bytes) { return (bytes + kLineBytes - 1) / kLineBytes; }
 
 TERN_INLINE void add_run(Fetch& fetch, const void* from, std::size_t bytes) {
   const char* at = static_cast<const char*>(from);

@@ -1,58 +1,70 @@
 // Attention over keys and values that are kept as int8 codes: dot products of integers, exact in
-// any order, and the softmax of attention_body.h between them.
+// any order, and the softmax of attention_body.h between them. How a tier keeps weights of 14 bits
+// and multiplies values by them is its own affair; bodies.h names the words.
 #pragma once
 
 #include "kernels/generic/attention_body.h"
 
 inline constexpr std::size_t kVectorCodes = kLanes * kQuad;
-inline constexpr std::size_t kInt8LeadBytes = 28672;  // as kLeadBytes
-inline constexpr int kDigitChains = kChains / 2;      // outputs in registers, a sum for each digit
-inline constexpr int kSharing = kDigitChains / 2;     // queries in a pass of many: two for each
+inline constexpr std::size_t kInt8LeadBytes = 28672;   // as kLeadBytes
+inline constexpr int kOutputs = kChains / kValueSums;  // vectors of them in registers
+inline constexpr int kSharing = kOutputs / 2;          // queries in a pass of many: two for each
 // Pages whose weighted values are summed up in registers before the sums go to memory.
 inline constexpr std::size_t kValuePages = 4;
 
-// As page_scores.
-TERN_INLINE void page_scores_int8(const Int8Query* queries, int count, float scale,
-                                  const Int8Page* page, int pages, std::size_t head_dim,
-                                  float* scores, Lines lines) {
-  Ints sums[kMaxQueries][2][kKeyVectors];
-  for (int q = 0; q < count; ++q) {
-    for (int i = 0; i < pages; ++i) {
-      for (int j = 0; j < kKeyVectors; ++j) sums[q][i][j] = splat_ints(-kKeyBias * queries[q].sum);
-    }
+// Queries in a pass over keys: four or more where there are so many, for which a pass takes fewer
+// keys of a page.
+inline constexpr int kScored = kChains / kKeyVectors > 4 ? kChains / kKeyVectors : 4;
+
+// Vectors of a page's keys in a pass of so many.
+constexpr int key_vectors(int queries) {
+  return kChains / queries < kKeyVectors ? kChains / queries : kKeyVectors;
+}
+
+// As page_scores, of int8 keys, for kVectors vectors of the keys of each page, from `first` on.
+template <int kQueries, int kPages, int kVectors>
+__attribute__((noinline)) void page_scores_int8(const Int8Query* queries, float scale,
+                                                const Int8Page* page, std::size_t first,
+                                                std::size_t head_dim, float* scores, Lines lines) {
+  Ints sums[kQueries][kPages * kVectors];
+#pragma GCC unroll 16
+  for (int q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kPages * kVectors; ++i) sums[q][i] = splat_ints(-kKeyBias * queries[q].sum);
   }
   for (std::size_t d = 0; d < head_dim; d += kQuad) {
-    Codes keys[2][kKeyVectors];
-    for (int i = 0; i < pages; ++i) {
-      for (int j = 0; j < kKeyVectors; ++j) {
-        keys[i][j] = load_keys(page[i].keys + d * kPageKeys + j * kVectorCodes);
-      }
+    Codes keys[kPages * kVectors];
+#pragma GCC unroll 16
+    for (int i = 0; i < kPages * kVectors; ++i) {
+      const std::int8_t* from = page[i / kVectors].keys + d * kPageKeys + first * kQuad;
+      keys[i] = load_keys(from + i % kVectors * kVectorCodes);
     }
-    fetch_lines(lines, static_cast<std::size_t>(pages));
-    for (int q = 0; q < count; ++q) {
+    fetch_lines(lines, kPages);
+#pragma GCC unroll 16
+    for (int q = 0; q < kQueries; ++q) {
       const Quad query = broadcast_quad(queries[q].codes + d);
-      for (int i = 0; i < pages; ++i) {
-        for (int j = 0; j < kKeyVectors; ++j) {
-          sums[q][i][j] = dot_keys(sums[q][i][j], keys[i][j], query);
-          pin(sums[q][i][j]);
-        }
+#pragma GCC unroll 16
+      for (int i = 0; i < kPages * kVectors; ++i) {
+        sums[q][i] = dot_keys(sums[q][i], keys[i], query);
+        pin(sums[q][i]);
       }
     }
   }
-  for (int q = 0; q < count; ++q) {
-    float* row = scores + static_cast<std::size_t>(q) * kChunkKeys;
+#pragma GCC unroll 16
+  for (int q = 0; q < kQueries; ++q) {
+    float* row = scores + static_cast<std::size_t>(q) * kChunkKeys + first;
     const Vec factor = splat(queries[q].scale * scale);
-    for (int i = 0; i < pages; ++i, row += kPageKeys) {
-      for (int j = 0; j < kKeyVectors; ++j) {
-        const Vec unit = mul(load(page[i].key_scales + j * kLanes), factor);
-        store(row + j * kLanes, mul(to_floats(sums[q][i][j]), unit));
-      }
+#pragma GCC unroll 16
+    for (int i = 0; i < kPages * kVectors; ++i) {
+      const std::size_t key = i % kVectors * kLanes;
+      const Vec unit = mul(load(page[i / kVectors].key_scales + first + key), factor);
+      store(row + i / kVectors * kPageKeys + key, mul(to_floats(sums[q][i]), unit));
     }
   }
 }
 
-// Where the digits of a query's weights stand: the high ones, then the low ones.
-inline constexpr std::size_t kDigits = 2 * kChunkKeys;
+// Of the weights of a query, as store_weights leaves them.
+inline constexpr std::size_t kWeightBytes = 2 * kChunkKeys;
 
 struct ScaledWeights {
   float sum;      // of the weights
@@ -86,125 +98,143 @@ TERN_INLINE ScaledWeights scaled_weights_of(float* p, std::size_t keys, std::siz
   return {sum_total(sum), fold_lanes(largest, larger)};
 }
 
-// What is scaled in units of a 16383rd of its maximum, as two digits, up to softmax_keys(end).
-// Returns the unit.
-TERN_INLINE float split_weights(const float* p, std::size_t end, float maximum, std::int8_t* digits,
-                                Fetch& fetch) {
+// What is scaled in units of a 16383rd of its maximum, up to softmax_keys(end). Returns the unit.
+TERN_INLINE float round_weights(const float* p, std::size_t end, float maximum,
+                                std::int8_t* weights, Fetch& fetch) {
   const Vec factor = splat(maximum > 0.0f ? kWeightRange / maximum : 0.0f);
   Lines lines = take_lines(fetch, kFetchedByLess * kChunkKeys / kLanes);
   for (std::size_t key = 0; key < end; key += kSumLanes) {
-    Ints weights[kRegisters];
+    Ints rounded[kRegisters];
     for (int j = 0; j < kRegisters; ++j) {
-      weights[j] = nearest_ints(mul(load(p + key + static_cast<std::size_t>(j * kLanes)), factor));
+      rounded[j] = nearest_ints(mul(load(p + key + static_cast<std::size_t>(j * kLanes)), factor));
       fetch_lines(lines, kFetchedByLess);
     }
-    store_digits(digits + key, digits + kChunkKeys + key, weights);
+    store_weights(weights, key, rounded);
   }
   return maximum / kWeightRange;
 }
 
-// Scores of queries to digits of their weights, in units[q]. p[q * kChunkKeys + key] and
-// digits[q * kDigits + key]. Step by step for all queries: what ends a step of one has to wait, and
-// the others need not.
-TERN_INLINE void softmax_digits(float* p, const Int8Query* queries, std::size_t count,
-                                const Int8Page* pages, std::size_t end, std::int8_t* digits,
-                                float* units, AttentionState* parts, Fetch& fetch) {
+// Scores p[q * kChunkKeys + key] of queries to weights + q * kWeightBytes, in units[q]. Step by
+// step for all queries: what ends a step of one has to wait, and the others need not.
+TERN_INLINE void softmax_int8(float* p, const Int8Query* queries, std::size_t count,
+                              const Int8Page* pages, std::size_t end, std::int8_t* weights,
+                              float* units, AttentionState* parts, Fetch& fetch) {
   for (std::size_t q = 0; q < count; ++q) {
     parts[q].maximum = largest_score(p + q * kChunkKeys, queries[q].keys, fetch);
   }
   for (std::size_t q = 0; q < count; ++q) {
-    const ScaledWeights weights =
+    const ScaledWeights scaled =
         scaled_weights_of(p + q * kChunkKeys, queries[q].keys, end, parts[q].maximum, pages, fetch);
-    parts[q].sum = weights.sum;
-    units[q] = weights.largest;
+    parts[q].sum = scaled.sum;
+    units[q] = scaled.largest;
   }
   for (std::size_t q = 0; q < count; ++q) {
-    units[q] = split_weights(p + q * kChunkKeys, end, units[q], digits + q * kDigits, fetch);
+    units[q] = round_weights(p + q * kChunkKeys, end, units[q], weights + q * kWeightBytes, fetch);
   }
 }
 
-// out[q][d, d + vectors * kLanes), which holds integers, += P[q][key] * V[key] for the keys of some
-// pages.
-TERN_INLINE void weighted_values_int8(const std::int8_t* digits, int count, const Int8Page* page,
-                                      std::size_t pages, std::size_t width, std::size_t d,
-                                      int vectors, AttentionState* parts, Fetch& fetch) {
-  Ints highs[kSharing][kDigitChains];
-  Ints lows[kSharing][kDigitChains];
-  for (int q = 0; q < count; ++q) {
-    for (int j = 0; j < vectors; ++j) highs[q][j] = lows[q][j] = zero_ints();
+// Some pages of a chunk, of which key `first` is the first.
+struct Int8Values {
+  const Int8Page* page;
+  std::size_t pages;
+  std::size_t first;
+  std::size_t width;
+};
+
+// out[q][d, d + kVectors * kLanes), which holds integers, += P[q][key] * V[key] for the keys of
+// some pages.
+template <int kQueries, int kVectors>
+__attribute__((noinline)) void weighted_values_int8(const std::int8_t* weights,
+                                                    const Int8Values& kv, std::size_t d,
+                                                    AttentionState* parts, Fetch& fetch) {
+  ValueSums sums[kQueries][kVectors];
+#pragma GCC unroll 16
+  for (int q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) sums[q][i] = value_sums_zero();
   }
-  const std::size_t at_hand = lines_of(static_cast<std::size_t>(vectors) * kVectorCodes);
-  for (std::size_t i = 0; i < pages; ++i, digits += kPageKeys) {
-    const std::int8_t* values = page[i].values + d * kQuad;
-    Lines lines = take_lines(fetch, at_hand * kPageKeys / kQuad);
+  constexpr std::size_t kAtHand = lines_of(kVectors * kVectorCodes);
+  const std::size_t width = kv.width;
+  std::size_t first = kv.first;
+  for (std::size_t page = 0; page < kv.pages; ++page, first += kPageKeys) {
+    const std::int8_t* values = kv.page[page].values + d * kQuad;
+    Lines lines = take_lines(fetch, kAtHand * kPageKeys / kQuad);
     for (std::size_t key = 0; key < kPageKeys; key += kQuad) {
-      Codes row[kDigitChains];
-      for (int j = 0; j < vectors; ++j)
-        row[j] = load_values(values + key * width + j * kVectorCodes);
-      fetch_lines(lines, at_hand);
-      for (int q = 0; q < count; ++q) {
-        const std::int8_t* at = digits + static_cast<std::size_t>(q) * kDigits + key;
-        const Quad high_quad = broadcast_quad(at);
-        const Quad low_quad = broadcast_quad(at + kChunkKeys);
-        for (int j = 0; j < vectors; ++j) {
-          highs[q][j] = dot_values(highs[q][j], row[j], high_quad);
-          lows[q][j] = dot_values(lows[q][j], row[j], low_quad);
-          pin(highs[q][j]);
-          pin(lows[q][j]);
-        }
+      ValueCodes row[kVectors];
+#pragma GCC unroll 16
+      for (int i = 0; i < kVectors; ++i) {
+        row[i] = value_codes(load_values(values + key * width + i * kVectorCodes));
+      }
+      fetch_lines(lines, kAtHand);
+#pragma GCC unroll 16
+      for (int q = 0; q < kQueries; ++q) {
+        const WeightQuad quad = load_weights(weights + q * kWeightBytes, first + key);
+#pragma GCC unroll 16
+        for (int i = 0; i < kVectors; ++i) add_values(sums[q][i], row[i], quad);
       }
     }
   }
-  for (int q = 0; q < count; ++q) {
-    for (int j = 0; j < vectors; ++j) {
-      float* out = parts[q].out + d + j * kLanes;
-      store(out, from_bits(add_ints(bits(load(out)), join_digits(highs[q][j], lows[q][j]))));
+#pragma GCC unroll 16
+  for (int q = 0; q < kQueries; ++q) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors; ++i) {
+      float* out = parts[q].out + d + i * kLanes;
+      store(out, from_bits(add_ints(bits(load(out)), value_total(sums[q][i]))));
     }
   }
 }
 
-// All dimensions of `count` queries, at most kSharing.
-TERN_INLINE void all_weighted_values_int8(const std::int8_t* digits, int count, const Int8Chunk& kv,
+// All dimensions of kQueries queries, at most kSharing.
+template <int kQueries>
+TERN_INLINE void all_weighted_values_int8(const std::int8_t* weights, const Int8Chunk& kv,
                                           std::size_t width, std::size_t end, AttentionState* parts,
                                           Fetch& fetch) {
-  const int vectors = kDigitChains / count;
+  constexpr int kVectors = kOutputs / kQueries;
   const std::size_t pages = end / kPageKeys;
   for (std::size_t first = 0; first < pages; first += kValuePages) {
     const std::size_t some = pages - first < kValuePages ? pages - first : kValuePages;
-    const Int8Page* page = kv.pages + first;
-    const std::int8_t* at = digits + first * kPageKeys;
+    const Int8Values values = {kv.pages + first, some, first * kPageKeys, width};
     std::size_t d = 0;
-    for (; d + vectors * kLanes <= width; d += vectors * kLanes) {
-      weighted_values_int8(at, count, page, some, width, d, vectors, parts, fetch);
+    for (; d + kVectors * kLanes <= width; d += kVectors * kLanes) {
+      weighted_values_int8<kQueries, kVectors>(weights, values, d, parts, fetch);
     }
     for (; d < width; d += kLanes) {
-      weighted_values_int8(at, count, page, some, width, d, 1, parts, fetch);
+      weighted_values_int8<kQueries, 1>(weights, values, d, parts, fetch);
+    }
+  }
+}
+
+// Scores of all queries over one or two pages. Only the first pass fetches.
+template <int kQueries, int kPages>
+TERN_INLINE void scores_of_pages_int8(const Int8Query* queries, float scale, const Int8Page* page,
+                                      std::size_t head_dim, float* scores, Lines lines) {
+  constexpr int kPassing = kQueries < kScored ? kQueries : kScored;
+  constexpr int kVectors = key_vectors(kPassing);
+  for (int q = 0; q < kQueries; q += kPassing) {
+    for (std::size_t first = 0; first < kPageKeys; first += kVectors * kLanes, lines.step = 0) {
+      page_scores_int8<kPassing, kPages, kVectors>(queries + q, scale, page, first, head_dim,
+                                                   scores + q * kChunkKeys, lines);
     }
   }
 }
 
 // As all_scores; `end` is whole pages.
-TERN_INLINE void all_scores_int8(const Int8Query* queries, int count, float scale,
-                                 const Int8Chunk& kv, std::size_t end, float* scores,
-                                 Fetch& fetch) {
-  constexpr int kScored = kChains / kKeyVectors;
-  const int scored = count < kScored ? count : kScored;
-  const std::size_t step = static_cast<std::size_t>(pages_together(scored)) * kPageKeys;
+template <int kQueries>
+TERN_INLINE void all_scores_int8(const Int8Query* queries, float scale, const Int8Chunk& kv,
+                                 std::size_t end, float* scores, Fetch& fetch) {
+  constexpr int kPages = pages_together(kQueries < kScored ? kQueries : kScored);
   for (std::size_t first = 0; first < end;) {
-    const bool together = end - first > kPageKeys;
+    const bool together = end - first > kPageKeys;  // or a single page is left
     const Int8Page* page = kv.pages + first / kPageKeys;
-    const std::size_t left = together ? step : kPageKeys;
-    Lines lines = take_lines(fetch, left / kPageKeys * ((kv.head_dim + kQuad - 1) / kQuad));
-    for (int q = 0; q < count; q += scored, lines.step = 0) {
-      float* to = scores + q * kChunkKeys + first;
-      if (together) {
-        page_scores_int8(queries + q, scored, scale, page, pages_together(scored), kv.head_dim, to,
-                         lines);
-      } else {
-        page_scores_int8(queries + q, scored, scale, page, 1, kv.head_dim, to, lines);
-      }
+    const std::size_t some = together ? kPages : 1;
+    const Lines lines = take_lines(fetch, some * ((kv.head_dim + kQuad - 1) / kQuad));
+    if (together) {
+      scores_of_pages_int8<kQueries, kPages>(queries, scale, page, kv.head_dim, scores + first,
+                                             lines);
+    } else {
+      scores_of_pages_int8<kQueries, 1>(queries, scale, page, kv.head_dim, scores + first, lines);
     }
-    first += left;
+    first += some * kPageKeys;
   }
 }
 
@@ -224,28 +254,28 @@ TERN_INLINE Fetch fetch_of(const Int8Chunk& kv, std::size_t pages, std::size_t w
   return fetch;
 }
 
-TERN_INLINE void attend_together_int8(const Int8Query* queries, int count, float scale,
-                                      const Int8Chunk& kv, AttentionState* parts) {
-  float p[kMaxQueries * kChunkKeys];
-  std::int8_t digits[kMaxQueries * kDigits];
+template <int kQueries>
+TERN_INLINE void attend_together_int8(const Int8Query* queries, float scale, const Int8Chunk& kv,
+                                      AttentionState* parts) {
+  constexpr int kShared = kQueries < kSharing ? kQueries : kSharing;
+  float p[kQueries * kChunkKeys];
+  std::int8_t weights[kQueries * kWeightBytes];
   std::size_t most = 0;
-  for (int q = 0; q < count; ++q) most = queries[q].keys > most ? queries[q].keys : most;
+  for (int q = 0; q < kQueries; ++q) most = queries[q].keys > most ? queries[q].keys : most;
   const std::size_t end = (most + kPageKeys - 1) / kPageKeys * kPageKeys;
   const std::size_t width = (kv.head_dim + kValueAlign - 1) / kValueAlign * kValueAlign;
   Fetch fetch = fetch_of(kv, end / kPageKeys, width);
-  all_scores_int8(queries, count, scale, kv, end, p, fetch);
-  float units[kMaxQueries];
-  softmax_digits(p, queries, static_cast<std::size_t>(count), kv.pages, end, digits, units, parts,
-                 fetch);
-  for (int q = 0; q < count; ++q) {
+  all_scores_int8<kQueries>(queries, scale, kv, end, p, fetch);
+  float units[kQueries];
+  softmax_int8(p, queries, kQueries, kv.pages, end, weights, units, parts, fetch);
+  for (int q = 0; q < kQueries; ++q) {
     for (std::size_t d = 0; d < width; d += kLanes) store(parts[q].out + d, splat(0.0f));
   }
-  for (int q = 0; q < count; q += kSharing) {
-    const int some = count < kSharing ? count : kSharing;
-    all_weighted_values_int8(digits + q * kDigits, some, kv, width, end, parts + q, fetch);
+  for (int q = 0; q < kQueries; q += kShared) {
+    all_weighted_values_int8<kShared>(weights + q * kWeightBytes, kv, width, end, parts + q, fetch);
   }
   fetch_rest(fetch);
-  for (int q = 0; q < count; ++q) {
+  for (int q = 0; q < kQueries; ++q) {
     for (std::size_t d = 0; d < width; d += kLanes) {
       float* out = parts[q].out + d;
       store(out, mul(to_floats(bits(load(out))), splat(units[q])));
@@ -256,8 +286,8 @@ TERN_INLINE void attend_together_int8(const Int8Query* queries, int count, float
 void attention_chunk_int8(const Int8Query* queries, std::size_t count, float scale,
                           const Int8Chunk& kv, AttentionState* parts) {
   std::size_t q = 0;
-  for (; q + 8 <= count; q += 8) attend_together_int8(queries + q, 8, scale, kv, parts + q);
-  for (; q + 4 <= count; q += 4) attend_together_int8(queries + q, 4, scale, kv, parts + q);
-  for (; q + 2 <= count; q += 2) attend_together_int8(queries + q, 2, scale, kv, parts + q);
-  for (; q < count; ++q) attend_together_int8(queries + q, 1, scale, kv, parts + q);
+  for (; q + 8 <= count; q += 8) attend_together_int8<8>(queries + q, scale, kv, parts + q);
+  for (; q + 4 <= count; q += 4) attend_together_int8<4>(queries + q, scale, kv, parts + q);
+  for (; q + 2 <= count; q += 2) attend_together_int8<2>(queries + q, scale, kv, parts + q);
+  for (; q < count; ++q) attend_together_int8<1>(queries + q, scale, kv, parts + q);
 }

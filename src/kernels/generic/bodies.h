@@ -13,22 +13,26 @@
 // v) (sums + v * v) and less_scaled(a, b, scale) (a - scale * b), each operation rounded by itself.
 // Integers: Ints of kLanes int32 with zero_ints, add_ints, max_unsigned, store_ints, nearest_ints
 // (half to even), magnitude_bits (of floats, without sign), store_codes (as int8), splat_ints,
-// to_floats, bits and from_bits (of floats as they are), store_digits(high, low, v) (of 64 numbers
-// of 14 bits in base 128, as int8) and join_digits (high * 128 + low); pin() keeps one in its
-// register, where compilers would copy sums from one to another.
+// to_floats, bits and from_bits (of floats as they are); pin() keeps one in its register, where
+// compilers would copy sums from one to another.
 // Dot products: load_plane(p, plane, packing) gives Codes, four columns of kVectorRows rows, in a
 // packing that the tier has (kFiveTrits: whether it has that one; without it, absent_five_trits.h);
 // load_plane_of_one the same, but scales the first plane of five trits, and unscaled() makes of a
 // Wide of such products one of the codes'; broadcast_quad the four
 // activations of a token; multiply_add accumulates their dot products into a Narrow, of which
 // widen_add makes a Wide (int32) at least every kTilesPerDrain tiles; scaled_difference is
-// f32(acc - sum) * factor. Of int8 pages: load_values and load_keys give Codes, dot_values and
-// dot_keys add to Ints their dot products with digits and with a query; those of dot_keys are too
-// large by kKeyBias times the sum of the query's codes. kBatchGroups groups of rows times
-// kBatchTokens tokens fit into the registers, and for one token kDecodeGroups groups times
-// kDecodeChains; weights are asked for kPrefetchBytes ahead, into the second cache where
-// kSecondCache; the activations of kChunkTokens tokens stay in the second cache, with their sums
-// in the nearest; kMaxVectors is as many vectors as either has, and as kMostStreams groups have.
+// f32(acc - sum) * factor. Of int8 pages: load_keys gives Codes, of which dot_keys adds to Ints
+// the dot products with a query, too large by kKeyBias times the sum of its codes. load_values
+// gives Codes, too, value_codes makes of them what add_values multiplies by a WeightQuad, four
+// weights of 14 bits, into ValueSums: kValueSums registers, of which value_total makes Ints.
+// store_weights(to, key, v) keeps 64 weights, load_weights(to, key) gives four. Tiers that
+// multiply bytes have these from value_digits.h, and for it dot_values (Codes by digits),
+// store_digits(high, low, v) (of 64 numbers in base 128, as int8) and join_digits (high * 128 +
+// low). kBatchGroups groups of rows times kBatchTokens tokens fit into the registers, and for one
+// token kDecodeGroups groups times kDecodeChains; weights are asked for kPrefetchBytes ahead, into
+// the second cache where kSecondCache; the activations of kChunkTokens tokens stay in the second
+// cache, with their sums in the nearest; kMaxVectors is as many vectors as either has, and as
+// kMostStreams groups have.
 // forget() hides from the compiler what it knows of a Codes; consume() makes it believe that a
 // Narrow is used.
 // Scans: load_bytes gives Bytes, four columns of kVectorRows rows of unsigned codes, made signed by

@@ -18,7 +18,7 @@ static_assert(kPageKeys == 2 * kTileRows && kChunkKeys % kTmmKeys == 0);
 struct TmmAttention {
   alignas(64) std::int8_t queries[kTmmRows][kTmmMostDim];
   alignas(64) float p[kTmmRows][kChunkKeys];  // scores, then weights
-  alignas(64) std::int8_t digits[kTmmRows][kDigits];
+  alignas(64) std::int8_t digits[kTmmRows][kWeightBytes];
   const std::int8_t* values[kChunkKeys / kTmmKeys];  // of two pages each: [kTmmRows][width][kQuad]
   alignas(64) std::int8_t copies[kChunkKeys * kTmmMostDim];  // of pages that stand apart
   // Of 16 dimensions each, by the high digits and by the low ones; integers, as they are.
@@ -105,12 +105,12 @@ TERN_INLINE void tmm_values(std::size_t count, std::size_t end, std::size_t widt
     zero_tmm<3>();
     for (std::size_t key = 0; key < end; key += kTmmKeys) {
       const std::int8_t* values = a.values[key / kTmmKeys] + d * kQuad;
-      load_tmm<4>(a.digits[0] + key, kDigits);
+      load_tmm<4>(a.digits[0] + key, kWeightBytes);
       load_tmm<6>(values, width * kQuad);
       dot_signed_tmm<0, 4, 6>();
       load_tmm<7>(values + kTmmRowBytes, width * kQuad);
       dot_signed_tmm<2, 4, 7>();
-      load_tmm<5>(a.digits[0] + kChunkKeys + key, kDigits);
+      load_tmm<5>(a.digits[0] + kChunkKeys + key, kWeightBytes);
       dot_signed_tmm<1, 5, 6>();
       dot_signed_tmm<3, 5, 7>();
     }
@@ -142,7 +142,7 @@ TERN_INLINE void attend_tmm(const Int8Query* queries, std::size_t count, float s
   for (std::size_t q = 0; q < count; ++q) {
     scale_scores(a.p[q], queries[q].scale * scale, kv, end);
   }
-  softmax_digits(a.p[0], queries, count, kv.pages, end, a.digits[0], units, parts, fetch);
+  softmax_int8(a.p[0], queries, count, kv.pages, end, a.digits[0], units, parts, fetch);
   tmm_values(count, end, kv.head_dim, units, a, parts);
   release_tmm();
 }

@@ -63,6 +63,9 @@ TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
   return widen_add(
       acc, {vmull_s8(vget_low_s8(values), vget_low_s8(digits)), vmull_high_s8(values, digits)});
 }
+
+#include "kernels/generic/value_digits.h"
+
 TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) { return dot_values(acc, keys, query); }
 
 #include "kernels/generic/absent_five_trits.h"

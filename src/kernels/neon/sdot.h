@@ -27,3 +27,5 @@ TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
   return vdotq_s32(acc, values, digits);
 }
 TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) { return vdotq_s32(acc, keys, query); }
+
+#include "kernels/generic/value_digits.h"
