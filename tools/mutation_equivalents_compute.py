@@ -147,6 +147,9 @@ KERNELS: dict[tuple[str, str, str], str] = {
     **dict.fromkeys(
         (
             ("lut_body.h", "bound", "at > tokens"),
+            ("lut_body.h", "never", "rows >= kLanes && tokens >= kLanes"),
+            ("lut_body.h", "bound", "rows > kLanes"),
+            ("lut_body.h", "bound", "tokens > kLanes"),
             ("lut_body.h", "bound", "left <= some * kTileRows"),
             ("lut_body.h", "bound", "left <= most"),
         ),
@@ -174,6 +177,9 @@ KERNELS: dict[tuple[str, str, str], str] = {
             ("attention_body.h", "bound", "pages_of_scores <= kManyChains"),
             ("attention_body.h", "bound", "queries >= kValueQueries"),
             ("attention_int8_body.h", "bound", "queries[q].keys >= most"),
+            ("attention_int8_body.h", "bound", "kChains / queries <= kKeyVectors"),
+            ("attention_int8_body.h", "bound", "pages - first <= kValuePages"),
+            ("lut_body.h", "bound", "w.tiles - tile <= kTiles"),
             ("tmm_attention_body.h", "bound", "queries[q].keys >= most"),
             ("tmm_attention_body.h", "bound", "count - q <= kTmmRows"),
             ("tmm_body.h", "bound", "left <= kTmmRows"),

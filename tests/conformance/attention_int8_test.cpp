@@ -199,22 +199,27 @@ TEST_P(Int8AttentionTier, OfQueriesFarApart) {
   }
 }
 
-// Scores beyond all floats are no weights of zero: their sum is a NaN, as the definition's.
+// Scores beyond all floats are no weights of zero: their sum is a NaN, as the definition's. What
+// they weigh is none of the value.
 TEST_P(Int8AttentionTier, AnInfiniteScoreIsNoWeight) {
   Cache cache = random_cache(64, 200, 11);
   std::fill(cache.keys.begin(), cache.keys.end(), std::int8_t{100});
   const std::vector<std::int8_t> codes(64, 100);
   const auto pages = cache.pages();
-  for (const std::size_t count : {std::size_t{1}, kCallQueries}) {
-    std::vector<float> out(count * 64);
-    std::vector<AttentionState> parts(count);
-    for (std::size_t i = 0; i < count; ++i) parts[i] = {0.0f, 0.0f, &out[i * 64]};
+  for (const std::size_t count : {std::size_t{1}, std::size_t{4}, kCallQueries}) {
     const std::vector<Int8Query> queries(count, {codes.data(), 3e38f, 6400, 200});
-    tier().attention_chunk_int8(queries.data(), count, 1.0f, {pages.data(), 64}, parts.data());
-    for (const AttentionState& part : parts) {
-      EXPECT_EQ(part.maximum, std::numeric_limits<float>::infinity());
-      EXPECT_TRUE(std::isnan(part.sum));
-    }
+    const auto outputs = [&](const KernelTable& table) {
+      std::vector<float> out(count * 64);
+      std::vector<AttentionState> parts(count);
+      for (std::size_t i = 0; i < count; ++i) parts[i] = {0.0f, 0.0f, &out[i * 64]};
+      table.attention_chunk_int8(queries.data(), count, 1.0f, {pages.data(), 64}, parts.data());
+      for (const AttentionState& part : parts) {
+        EXPECT_EQ(part.maximum, std::numeric_limits<float>::infinity());
+        EXPECT_TRUE(std::isnan(part.sum));
+      }
+      return out;
+    };
+    EXPECT_TRUE(same_bits(outputs(scalar()), outputs(tier()))) << count << " queries";
   }
 }
 

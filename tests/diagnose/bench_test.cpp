@@ -231,7 +231,12 @@ TEST_F(Bench, AColdLoadBearsAllThatAHypervisorTakes) {
   ASSERT_TRUE(cold.ok()) << cold.error().to_string();
   EXPECT_EQ((*cold)->load.cold->disturbance, 0.12);
   EXPECT_EQ((*cold)->load.warm.disturbance, 0.0);
-  EXPECT_FALSE(stolen_from("warm load").ok());
+  const auto warm = stolen_from("warm load");
+  ASSERT_FALSE(warm.ok());
+  EXPECT_EQ(warm.error().to_string().find("warm load: expected 3 repetitions of which the "
+                                          "hypervisor takes at most 5%"),
+            0u)
+      << warm.error().to_string();
 }
 
 // Less than memory gives without a hypervisor in the way: decode on either side of it would look

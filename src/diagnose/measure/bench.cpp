@@ -321,17 +321,18 @@ class Bench {
   }
 
   // repeat() with one repetition before the first, which finds pages and caches as the others do.
-  Result<std::optional<Repeated>> counted(std::string_view what, const Repetition& once,
-                                          double most_borne = kMostBorneShare) {
+  Result<std::optional<Repeated>> counted(std::string_view what, const Repetition& once) {
+    return counted(what, options_.repetitions, once);
+  }
+  Result<std::optional<Repeated>> counted(std::string_view what, const Repetitions& repetitions,
+                                          const Repetition& once) {
     std::uint64_t done = 0;
     const auto next = [&]() -> Result<std::optional<double>> {
-      options_.progress(what, done++, options_.repetitions.count + 1);
+      options_.progress(what, done++, repetitions.count + 1);
       return once();
     };
     TERN_ASSIGN(const std::optional<double> first, next());
     if (!first) return std::optional<Repeated>();
-    Repetitions repetitions = options_.repetitions;
-    repetitions.most_borne = most_borne;
     return repeat(what, repetitions, next);
   }
 
@@ -368,7 +369,9 @@ class Bench {
       return seconds();
     };
     // Reading the disk of a virtual machine is its hypervisor's work: that is borne, and reported.
-    TERN_ASSIGN(report_.load.cold, counted("cold load", cold_seconds, 1.0));
+    Repetitions repetitions = options_.repetitions;
+    repetitions.most_borne = 1.0;
+    TERN_ASSIGN(report_.load.cold, counted("cold load", repetitions, cold_seconds));
     return {};
   }
 

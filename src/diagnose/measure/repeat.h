@@ -17,7 +17,8 @@ namespace tern::diagnose {
 // disturbed, and made again. The kernel counts in jiffies, so that one alone says nothing.
 inline constexpr double kMostStolenShare = 0.01;
 inline constexpr std::uint64_t kLeastStolenJiffies = 2;
-// Where too few are undisturbed, the least disturbed count, up to this share or another limit.
+// Where too few are undisturbed, the least disturbed count, up to this share, or another one that
+// Repetitions say.
 inline constexpr double kMostBorneShare = 0.05;
 // More attempts than this many times the repetitions are not made; but a few always are, so that a
 // single repetition waits out what lasts some seconds.

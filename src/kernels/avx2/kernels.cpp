@@ -67,7 +67,7 @@ TERN_INLINE ByteSums multiply_bytes(ByteSums sums, Bytes bytes, DigitQuad quad) 
 }
 TERN_INLINE Wide byte_total(ByteSums sums) { return sums; }
 
-// Digits and codes are at most 127 in magnitude, so a 16-bit lane of maddubs is at most 32258.
+// Codes are at most 127 in magnitude, so a 16-bit lane of maddubs is at most 32258.
 inline constexpr std::int32_t kKeyBias = 0;
 TERN_INLINE Codes load_keys(const std::int8_t* p) { return load_values(p); }
 TERN_INLINE Ints dot_keys(Ints acc, Codes keys, Quad query) {
@@ -85,12 +85,13 @@ struct ValueCodes {
 };
 using WeightQuad = ValueCodes;
 
+// What is no number has become the least one, of which packing makes 0, as the definition does.
 TERN_INLINE void store_weights(std::int8_t* weights, std::size_t key, const Ints* v) {
   const __m256i order = _mm256_broadcastsi128_si256(
       _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
   auto* to = reinterpret_cast<__m256i*>(weights + 2 * key);
   for (int i = 0; i < 8; i += 2, ++to) {
-    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(v[i], v[i + 1]), 0xd8);
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(v[i], v[i + 1]), 0xd8);
     _mm256_storeu_si256(to, _mm256_shuffle_epi8(words, order));
   }
 }
@@ -101,7 +102,7 @@ TERN_INLINE ValueCodes value_codes(Codes codes) {
   return {_mm256_srai_epi16(_mm256_slli_epi16(codes, 8), 8), _mm256_srai_epi16(codes, 8)};
 }
 TERN_INLINE ValueSums value_sums_zero() { return _mm256_setzero_si256(); }
-TERN_INLINE void add_values(ValueSums& sums, ValueCodes codes, WeightQuad weights) {
+TERN_INLINE void add_values(ValueSums& sums, WeightQuad weights, ValueCodes codes) {
   const __m256i even = _mm256_madd_epi16(codes.even, weights.even);
   const __m256i odd = _mm256_madd_epi16(codes.odd, weights.odd);
   sums = _mm256_add_epi32(sums, _mm256_add_epi32(even, odd));

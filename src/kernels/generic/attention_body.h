@@ -116,32 +116,35 @@ TERN_INLINE void fetch_rest(Fetch& fetch) {
 // two, for pages lie at like places of the first cache.
 constexpr int pages_together(int queries) { return 2 * queries * kKeyVectors <= kChains ? 2 : 1; }
 
-// chains[q][i] += factor(q) * vector(i). Those of which there are fewer stay in registers while the
-// others pass by.
-template <int kQueries, int kVectors, typename Factor, typename Vector>
-TERN_INLINE void add_products(Factor factor, Vector vector, Vec (&chains)[kQueries][kVectors]) {
+// add(sums[q][i], factor(q), vector(i)) for each q and i. Those of which there are fewer stay in
+// registers while the others pass by.
+template <int kQueries, int kVectors, typename Factor, typename Vector, typename Add, typename Sum>
+TERN_INLINE void add_products(Factor factor, Vector vector, Add add,
+                              Sum (&sums)[kQueries][kVectors]) {
   if constexpr (kQueries < kVectors) {
-    Vec factors[kQueries];
+    decltype(factor(0)) factors[kQueries];
 #pragma GCC unroll 16
     for (int q = 0; q < kQueries; ++q) factors[q] = factor(q);
 #pragma GCC unroll 16
     for (int i = 0; i < kVectors; ++i) {
-      const Vec one = vector(i);
+      const auto one = vector(i);
 #pragma GCC unroll 16
-      for (int q = 0; q < kQueries; ++q) chains[q][i] = fmadd(factors[q], one, chains[q][i]);
+      for (int q = 0; q < kQueries; ++q) add(sums[q][i], factors[q], one);
     }
   } else {
-    Vec vectors[kVectors];
+    decltype(vector(0)) vectors[kVectors];
 #pragma GCC unroll 16
     for (int i = 0; i < kVectors; ++i) vectors[i] = vector(i);
 #pragma GCC unroll 16
     for (int q = 0; q < kQueries; ++q) {
-      const Vec one = factor(q);
+      const auto one = factor(q);
 #pragma GCC unroll 16
-      for (int i = 0; i < kVectors; ++i) chains[q][i] = fmadd(one, vectors[i], chains[q][i]);
+      for (int i = 0; i < kVectors; ++i) add(sums[q][i], one, vectors[i]);
     }
   }
 }
+
+TERN_INLINE void add_product(Vec& sum, Vec a, Vec b) { sum = fmadd(a, b, sum); }
 
 // Scores of one or two pages of keys, whatever their fill: K is dimension-major, so each key is one
 // lane. scores[q * kChunkKeys + key]. A function of its own, and so are weighted_values: among
@@ -164,7 +167,7 @@ __attribute__((noinline)) void page_scores(const AttentionQuery* queries, float 
       const std::uint16_t* from = page[i / kKeyVectors].keys + d * kPageKeys;
       return load_f16(from + i % kKeyVectors * kLanes);
     };
-    add_products(query, keys, chains);
+    add_products(query, keys, add_product, chains);
   }
 #pragma GCC unroll 16
   for (int q = 0; q < kQueries; ++q) {
@@ -242,7 +245,7 @@ __attribute__((noinline)) void weighted_values(const float* p, const PageValues&
       return splat(p[static_cast<std::size_t>(q) * kChunkKeys + key]);
     };
     const auto value = [&](int i) { return load_f16(values + i * kLanes); };
-    add_products(weight, value, chains);
+    add_products(weight, value, add_product, chains);
     values += width;
   }
 #pragma GCC unroll 16

@@ -21,6 +21,11 @@ constexpr int key_vectors(int queries) {
   return kChains / queries < kKeyVectors ? kChains / queries : kKeyVectors;
 }
 
+TERN_INLINE void add_keys(Ints& sum, Quad query, Codes keys) {
+  sum = dot_keys(sum, keys, query);
+  pin(sum);
+}
+
 // As page_scores, of int8 keys, for kVectors vectors of the keys of each page, from `first` on.
 template <int kQueries, int kPages, int kVectors>
 __attribute__((noinline)) void page_scores_int8(const Int8Query* queries, float scale,
@@ -33,22 +38,13 @@ __attribute__((noinline)) void page_scores_int8(const Int8Query* queries, float 
     for (int i = 0; i < kPages * kVectors; ++i) sums[q][i] = splat_ints(-kKeyBias * queries[q].sum);
   }
   for (std::size_t d = 0; d < head_dim; d += kQuad) {
-    Codes keys[kPages * kVectors];
-#pragma GCC unroll 16
-    for (int i = 0; i < kPages * kVectors; ++i) {
-      const std::int8_t* from = page[i / kVectors].keys + d * kPageKeys + first * kQuad;
-      keys[i] = load_keys(from + i % kVectors * kVectorCodes);
-    }
     fetch_lines(lines, kPages);
-#pragma GCC unroll 16
-    for (int q = 0; q < kQueries; ++q) {
-      const Quad query = broadcast_quad(queries[q].codes + d);
-#pragma GCC unroll 16
-      for (int i = 0; i < kPages * kVectors; ++i) {
-        sums[q][i] = dot_keys(sums[q][i], keys[i], query);
-        pin(sums[q][i]);
-      }
-    }
+    const auto query = [&](int q) { return broadcast_quad(queries[q].codes + d); };
+    const auto keys = [&](int i) {
+      const std::int8_t* from = page[i / kVectors].keys + d * kPageKeys + first * kQuad;
+      return load_keys(from + i % kVectors * kVectorCodes);
+    };
+    add_products(query, keys, add_keys, sums);
   }
 #pragma GCC unroll 16
   for (int q = 0; q < kQueries; ++q) {
@@ -160,18 +156,14 @@ __attribute__((noinline)) void weighted_values_int8(const std::int8_t* weights,
     const std::int8_t* values = kv.page[page].values + d * kQuad;
     Lines lines = take_lines(fetch, kAtHand * kPageKeys / kQuad);
     for (std::size_t key = 0; key < kPageKeys; key += kQuad) {
-      ValueCodes row[kVectors];
-#pragma GCC unroll 16
-      for (int i = 0; i < kVectors; ++i) {
-        row[i] = value_codes(load_values(values + key * width + i * kVectorCodes));
-      }
       fetch_lines(lines, kAtHand);
-#pragma GCC unroll 16
-      for (int q = 0; q < kQueries; ++q) {
-        const WeightQuad quad = load_weights(weights + q * kWeightBytes, first + key);
-#pragma GCC unroll 16
-        for (int i = 0; i < kVectors; ++i) add_values(sums[q][i], row[i], quad);
-      }
+      const auto weight = [&](int q) {
+        return load_weights(weights + q * kWeightBytes, first + key);
+      };
+      const auto value = [&](int i) {
+        return value_codes(load_values(values + key * width + i * kVectorCodes));
+      };
+      add_products(weight, value, add_values, sums);
     }
   }
 #pragma GCC unroll 16

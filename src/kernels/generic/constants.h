@@ -21,7 +21,7 @@ inline constexpr float kGeluCubic = 7.13548163e-2f;
 // Quantisation: a row of zeros is scaled as if its largest magnitude were this.
 inline constexpr float kLeastMaximum = 1e-5f;
 inline constexpr float kCodeRange = 127.0f;
-// Weights of int8 values: two digits of seven bits.
+// Weights of int8 values: 14 bits, or two digits of seven.
 inline constexpr float kWeightRange = 16383.0f;
 inline constexpr int kDigitBits = 7;
 

@@ -141,6 +141,7 @@ __attribute__((noinline)) void add_named(LutBlock<kVectors>& block, const std::u
   }
   for (std::size_t group = 0; group < groups; ++group) {
     if (group + 1 < groups) packed += group_bytes;
+      // The next call's tiles come into the second cache, those of later rows into the nearest.
 #pragma GCC unroll 2
     for (std::size_t tile = 0; tile < kTiles; ++tile) {
       const std::uint8_t* at = packed + tile * kTileBytes;

@@ -1,7 +1,8 @@
 // Attention over int8 keys and values on tile registers, for many queries: 16 of them in turn, each
 // a row of the register, over the keys of a whole chunk.
 //
-// Included behind attention_int8_body.h and the vocabulary of tmm_body.h, with one more:
+// Included behind attention_int8_body.h, value_digits.h, whose digits it loads, and the vocabulary
+// of tmm_body.h, with one more:
 // dot_signed_tmm<C, A, B>(): as dot_tmm, both signed.
 //
 // A page of keys is what B takes, 16 keys by 64 dimensions, and so are the values of two pages that
