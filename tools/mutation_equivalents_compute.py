@@ -28,6 +28,7 @@ KERNELS: dict[tuple[str, str, str], str] = {
         )
     },
     ("attention_body.h", "never", "queries[q].keys == common"): "no keys add nothing",
+    ("attention_int8_body.h", "bound", "first <= pages"): "no pages add nothing",
     ("ternary_block_body.h", "never", "packing == Packing::kTwoBits"): "sums in another order",
     # Whatever Fetch holds is asked for and not read.
     **dict.fromkeys(
