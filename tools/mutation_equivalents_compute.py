@@ -147,7 +147,6 @@ KERNELS: dict[tuple[str, str, str], str] = {
     ("lut_body.h", "sign", "group - 1"): "of two, the other one",
     **dict.fromkeys(
         (
-            ("lut_body.h", "bound", "at > tokens"),
             ("lut_body.h", "never", "rows >= kLanes && tokens >= kLanes"),
             ("lut_body.h", "bound", "rows > kLanes"),
             ("lut_body.h", "bound", "tokens > kLanes"),

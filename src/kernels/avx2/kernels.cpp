@@ -121,6 +121,8 @@ constexpr std::uint32_t kLeastLutTokens = 14;
 constexpr std::size_t kLeastLutRows = 512;
 // Of fewer tokens one vector is looked up, and those beyond it are multiplied.
 constexpr std::uint32_t kLeastTokensOfTwo = 26;
+static_assert(kLeastLutTokens + kLanes > kLutTokens);
+static_assert(kLeastTokensOfTwo + kLanes > 2 * kLutTokens);
 
 void linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x, std::size_t tokens,
             float* y, std::size_t y_stride) {

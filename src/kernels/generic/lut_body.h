@@ -135,20 +135,20 @@ __attribute__((noinline)) void add_named(LutBlock<kVectors>& block, const std::u
     __asm__("" : "+r"(tables[v]));
   }
   alignas(64) std::uint16_t places[2][kTiles][kTileBytes];
-#pragma GCC unroll 2
-  for (std::size_t tile = 0; tile < kTiles; ++tile) {
-    load_places<sizeof(Entry)>(packed + tile * kTileBytes, places[0][tile]);
-  }
-  for (std::size_t group = 0; group < groups; ++group) {
-    if (group + 1 < groups) packed += group_bytes;
-      // The next call's tiles come into the second cache, those of later rows into the nearest.
+  const auto make_places = [&](std::uint16_t(&to)[kTiles][kTileBytes]) {
 #pragma GCC unroll 2
     for (std::size_t tile = 0; tile < kTiles; ++tile) {
       const std::uint8_t* at = packed + tile * kTileBytes;
+      // The next call's tiles come into the second cache, those of later rows into the nearest.
       __builtin_prefetch(at + kTiles * kTileBytes, 0, 2);
       __builtin_prefetch(at + 2 * group_bytes, 0, 3);
-      load_places<sizeof(Entry)>(at, places[(group + 1) % 2][tile]);
+      load_places<sizeof(Entry)>(at, to[tile]);
     }
+  };
+  make_places(places[0]);
+  for (std::size_t group = 0; group < groups; ++group) {
+    if (group + 1 < groups) packed += group_bytes;
+    make_places(places[(group + 1) % 2]);
     __asm__("" : "+m"(places));  // else the compiler takes them out of vectors
     Entry* sums = block.sums + group * kTileRows;
 #pragma GCC unroll 16
@@ -210,7 +210,6 @@ TERN_INLINE void store_lut(const LutBlock<kVectors>& block, std::size_t rows, st
       }
       for (int i = 0; i < kLutInts; ++i) {
         const std::size_t at = token + i * kLanes;
-        if (at >= tokens) break;
         store_square(y + at * y_stride + row, y_stride, rows - row, tokens - at, outputs[i]);
       }
     }
@@ -256,7 +255,8 @@ TERN_INLINE QuantizedRows rows_from(const QuantizedRows& x, std::size_t token) {
 }
 
 // As KernelTable::ternary_linear, of two bits a weight: blocks of two vectors of tokens while there
-// are `least_of_two`, then of one while there are `least`. Returns how many tokens are done.
+// are `least_of_two`, then of one while there are `least`; either leaves less than kLanes tokens of
+// a block empty. Returns how many tokens are done.
 TERN_INLINE std::size_t lut_linear(const TernaryTiles& w, std::size_t rows, const QuantizedRows& x,
                                    std::size_t tokens, std::size_t least, std::size_t least_of_two,
                                    float* y, std::size_t y_stride) {
