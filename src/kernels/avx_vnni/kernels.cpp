@@ -68,6 +68,23 @@ TERN_INLINE Codes load_keys(const std::int8_t* p) {
 TERN_INLINE Ints dot_values(Ints acc, Codes values, Quad digits) {
   return multiply_add(acc, digits, values);
 }
+TERN_INLINE void store_digits(std::int8_t* high, std::int8_t* low, const Ints* v) {
+  const __m256i mask = _mm256_set1_epi16((1 << kDigitBits) - 1);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  for (int i = 0; i < 2; ++i, v += 4, high += 32, low += 32) {
+    const __m256i a = _mm256_packus_epi32(v[0], v[1]);
+    const __m256i b = _mm256_packus_epi32(v[2], v[3]);
+    const __m256i highs =
+        _mm256_packus_epi16(_mm256_srli_epi16(a, kDigitBits), _mm256_srli_epi16(b, kDigitBits));
+    const __m256i lows = _mm256_packus_epi16(_mm256_and_si256(a, mask), _mm256_and_si256(b, mask));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(high),
+                        _mm256_permutevar8x32_epi32(highs, order));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(low), _mm256_permutevar8x32_epi32(lows, order));
+  }
+}
+TERN_INLINE Ints join_digits(Ints high, Ints low) {
+  return _mm256_add_epi32(_mm256_slli_epi32(high, kDigitBits), low);
+}
 
 #include "kernels/generic/value_digits.h"
 
